@@ -1,0 +1,32 @@
+"""The built-in cases, by name."""
+
+from __future__ import annotations
+
+import difflib
+
+from harness.cases.base import Case
+from harness.errors import UsageError
+
+
+def cases() -> dict[str, Case]:
+    """Return the built-in cases in the order they are listed."""
+    from harness.cases.document import DOCUMENT
+    from harness.cases.streams import STREAMS
+
+    return {case.name: case for case in (DOCUMENT, STREAMS)}
+
+
+def case(name: str) -> Case:
+    """Return one case.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, with the nearest known one.
+    """
+    known = cases()
+    if name not in known:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
+        raise UsageError(f"There is no case {name!r}: {hint} `rparity list` shows them.")
+    return known[name]

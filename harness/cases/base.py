@@ -1,0 +1,228 @@
+"""What a case is made of: its parts, its R script, its tolerances and its published figures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+
+import pandas as pd
+
+from harness import paths
+from harness.compare import Reference, Tables, Tolerance
+from harness.rrandom import RRandom
+
+LMER_TABLES = (
+    "coef",
+    "vcov",
+    "varcorr",
+    "theta",
+    "ranef",
+    "glance",
+    "residual_quantiles",
+    "confint_wald",
+)
+LM_TABLES = ("coef", "vcov", "glance", "residual_quantiles", "confint_wald")
+BOOT_TABLES = ("boot", "replicates")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One thing a case asks for; its tables are named `name.kind`."""
+
+    name: str
+    kinds: tuple[str, ...]
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Return the names of the part's tables."""
+        return tuple(f"{self.name}.{kind}" for kind in self.kinds)
+
+
+@dataclass(frozen=True)
+class Data(Part):
+    """The data that the parts after it are about, drawn from the case's stream; one table, `data`."""
+
+    make: Callable[[RRandom], pd.DataFrame] = field(kw_only=True)
+    name: str = "data"
+    kinds: tuple[str, ...] = ()
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Return the one table."""
+        return (self.name,)
+
+
+@dataclass(frozen=True)
+class Lmer(Part):
+    """A mixed model of the data; its bootstrap interval has draws of its own."""
+
+    formula: str = field(kw_only=True)
+    reml: bool = True
+    kinds: tuple[str, ...] = LMER_TABLES
+    confint_nsim: int = 500
+    confint_seed: int = 1
+
+
+@dataclass(frozen=True)
+class Lm(Part):
+    """A linear model of the data."""
+
+    formula: str = field(kw_only=True)
+    contrasts: Mapping[str, str] = field(default_factory=dict)
+    kinds: tuple[str, ...] = LM_TABLES
+
+
+@dataclass(frozen=True)
+class Boot(Part):
+    """A parametric bootstrap of the part `of`, drawn where the parts before it left the stream."""
+
+    of: str = field(kw_only=True)
+    use_u: bool = field(kw_only=True)
+    kinds: tuple[str, ...] = BOOT_TABLES
+
+
+@dataclass(frozen=True)
+class Call(Part):
+    """Anything else: a Python function of the number of replicates that returns table by kind."""
+
+    python: Callable[[int], Tables] = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Experiment(Part):
+    """What only R answers, to show the cause of a known discrepancy."""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A conclusion to check: in `table`, `column` equals that of the table `equals`, up to Monte Carlo.
+
+    Its tolerance is three Monte Carlo errors of a standard deviation of nsim replicates, each
+    1/√(2(nsim − 1)) of it.
+    """
+
+    table: str
+    column: str
+    equals: str
+
+    def reference(self, tables: Tables, rows: pd.Index[str], nsim: int) -> Reference:
+        """Return what the claim says the table's column is, for an engine's own tables."""
+        told = tables[self.equals].loc[rows, [self.column]]
+        tolerance = Tolerance(3.0 * monte_carlo_error(nsim), "three Monte Carlo errors")
+        return Reference(
+            self.equals, {self.table: told}, lambda _table, _column: tolerance, partial=True
+        )
+
+
+def monte_carlo_error(nsim: int) -> float:
+    """Relative standard error of a standard deviation estimated from nsim normal replicates."""
+    return 1.0 / math.sqrt(2.0 * max(nsim - 1, 1))
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A tolerance for the tables, columns and engine that match, as shell patterns."""
+
+    table: str
+    column: str
+    tolerance: Tolerance
+    engine: str = "*"
+
+
+@dataclass(frozen=True)
+class Printed:
+    """Figures as a source prints them: table, row, column to the text, and how exact they can be.
+
+    A figure's tolerance is 0.55 units of its last place, not 0.5: R's summaries round twice, to one
+    or more further digits first (151.795435 is printed 151.79 by way of 151.795).
+
+    `rtol` holds, with its reason, what the source's own numerics leave beyond the printed rounding.
+    """
+
+    source: str
+    figures: Mapping[str, Mapping[str, Mapping[str, str]]]
+    rtol: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+
+    def reference(self) -> Reference:
+        """Return the figures as a reference, each to its last printed place."""
+        tables = {
+            table: pd.DataFrame(
+                {
+                    row: {column: _number(text) for column, text in cells.items()}
+                    for row, cells in rows.items()
+                }
+            ).T
+            for table, rows in self.figures.items()
+        }
+
+        def tolerance(table: str, column: str) -> Tolerance:
+            rows = self.figures[table]
+            last = {
+                row: _last_place(cells[column]) for row, cells in rows.items() if column in cells
+            }
+            rtol, reason = self.rtol.get(table, (0.0, "rounding to the printed digits"))
+            return Tolerance(rtol, reason, pd.Series(last))
+
+        return Reference("published", tables, tolerance, partial=True)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One statistical problem: data, models, the R script that answers it, tolerances with reasons."""
+
+    name: str
+    title: str
+    script: str
+    function: str
+    seed: int
+    nsim: int
+    parts: tuple[Part, ...]
+    rules: tuple[Rule, ...]
+    libraries: tuple[str, ...] = ("tables.R",)
+    packages: tuple[str, ...] = ("lme4",)
+    published: Printed | None = None
+    claims: tuple[Claim, ...] = ()
+    arguments: Callable[[int], Mapping[str, object]] = lambda nsim: {"nsim": nsim}
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """Return the names of all the tables that R answers with."""
+        return tuple(table for part in self.parts for table in part.tables)
+
+    def tolerance(self, engine: str, table: str, column: str) -> Tolerance:
+        """Return the tolerance of the first rule that matches.
+
+        Raises
+        ------
+        LookupError
+            Where no rule does: no column is compared at a tolerance that nobody chose.
+        """
+        for rule in self.rules:
+            if (
+                fnmatchcase(table, rule.table)
+                and fnmatchcase(column, rule.column)
+                and fnmatchcase(engine, rule.engine)
+            ):
+                return rule.tolerance
+        raise LookupError(f"case {self.name}: no tolerance for {engine}, {table}, {column}")
+
+    def scripts(self) -> dict[str, bytes]:
+        """Return the R files that answer the case, name to content."""
+        return {
+            name: (paths.r_scripts() / name).read_bytes() for name in (*self.libraries, self.script)
+        }
+
+
+def _number(text: str) -> float:
+    """Return the value printed; `<2e-16` means zero up to that bound."""
+    return 0.0 if text.startswith("<") else float(text)
+
+
+def _last_place(text: str) -> float:
+    if text.startswith("<"):
+        return float(text[1:])
+    mantissa, _, exponent = text.lower().partition("e")
+    decimals = len(mantissa.partition(".")[2])
+    return 0.55 * 10.0 ** (int(exponent or 0) - decimals)

@@ -1,0 +1,190 @@
+"""Digits, tolerances and verdicts: how one engine's tables agree with a reference's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+
+Tables = Mapping[str, pd.DataFrame]
+
+MAX_DIGITS = 15.95
+ROUNDING_DIGITS = 12.0
+
+COLUMNS = (
+    "case",
+    "engine",
+    "table",
+    "row",
+    "column",
+    "reference",
+    "reference_value",
+    "value",
+    "digits",
+    "rtol",
+    "atol",
+    "verdict",
+)
+ALL = "*"  # the row or column of a comparison that is about a whole table, row or column
+
+
+class Verdict(StrEnum):
+    """What a comparison of two values ends in; see docs/design.md."""
+
+    IDENTICAL = "identical"
+    ROUNDING = "rounding"
+    WITHIN = "within"
+    KNOWN = "known"
+    UNEXPLAINED = "unexplained"
+    MISSING = "missing"
+    STALE = "stale"
+
+    @property
+    def fails(self) -> bool:
+        """Whether a run with this verdict exits with status 1."""
+        return self in (Verdict.UNEXPLAINED, Verdict.MISSING, Verdict.STALE)
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What a column may differ by: atol + rtol · abs(reference), and why so much.
+
+    `atol` may hold one value a row, for printed references whose last place differs.
+    """
+
+    rtol: float
+    reason: str
+    atol: float | pd.Series[float] = 0.0
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What engines are compared with: its tables, the tolerance of each column, whether all is in it.
+
+    `partial` marks a reference that does not hold everything an engine may answer, as a printed
+    page does: what only the engine has is then not missing.
+    """
+
+    name: str
+    tables: Tables
+    tolerance: Callable[[str, str], Tolerance]
+    partial: bool = False
+
+
+def digits(value: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
+    """Count the significant digits in which `value` agrees with `reference`, elementwise.
+
+    The log relative error of McCullough (1998): −log10(|q − c| / |c|), or −log10(|q|) where c = 0,
+    between 0 and 15.95. Two NaN agree; NaN and a number do not.
+    """
+    q, c = np.broadcast_arrays(
+        np.asarray(value, dtype=np.float64), np.asarray(reference, dtype=np.float64)
+    )
+    with np.errstate(all="ignore"):
+        error = np.where(c == 0.0, np.abs(q), np.abs(q - c) / np.abs(c))
+        out = np.clip(-np.log10(error), 0.0, MAX_DIGITS)
+    same = (q == c) | (np.isnan(q) & np.isnan(c))
+    result: NDArray[np.float64] = np.where(same, MAX_DIGITS, np.where(np.isnan(out), 0.0, out))
+    return result
+
+
+def compare(
+    case: str, engine: str, answer: Tables, reference: Reference, expected: Collection[str]
+) -> pd.DataFrame:
+    """Compare the `expected` tables of an engine's answer with a reference, value by value.
+
+    Returns one row a value with the columns `COLUMNS`. Rows and columns are matched by name; a
+    table, row or column that one side lacks is one row with the verdict `missing`, in which `*`
+    stands for what is missing as a whole.
+    """
+    parts = [
+        _compare_table(table, answer.get(table), reference.tables.get(table), reference)
+        for table in expected
+        if not (reference.partial and table not in reference.tables)
+    ]
+    if not parts:
+        return pd.DataFrame(columns=list(COLUMNS))
+    frame = pd.concat(parts, ignore_index=True)
+    return frame.assign(case=case, engine=engine, reference=reference.name)[list(COLUMNS)]
+
+
+def _compare_table(
+    table: str, mine: pd.DataFrame | None, theirs: pd.DataFrame | None, reference: Reference
+) -> pd.DataFrame:
+    if mine is None or theirs is None:
+        return _missing(table, [(ALL, ALL)])
+    for side in (mine, theirs):
+        if not (side.index.is_unique and side.columns.is_unique):
+            raise ValueError(f"table {table} has a row or column name twice")
+    rows = [row for row in theirs.index if row in mine.index]
+    columns = [column for column in theirs.columns if column in mine.columns]
+    lost = [(row, ALL) for row in theirs.index.difference(mine.index, sort=False)]
+    lost += [(ALL, column) for column in theirs.columns.difference(mine.columns, sort=False)]
+    if not reference.partial:
+        lost += [(row, ALL) for row in mine.index.difference(theirs.index, sort=False)]
+        lost += [(ALL, column) for column in mine.columns.difference(theirs.columns, sort=False)]
+    parts = [
+        _compare_column(table, column, mine.loc[rows, column], theirs.loc[rows, column], reference)
+        for column in columns
+    ]
+    if lost:
+        parts.append(_missing(table, lost))
+    return pd.concat(parts, ignore_index=True)
+
+
+def _compare_column(
+    table: str,
+    column: str,
+    mine: pd.Series[float],
+    theirs: pd.Series[float],
+    reference: Reference,
+) -> pd.DataFrame:
+    tolerance = reference.tolerance(table, column)
+    q, c = mine.to_numpy(dtype=np.float64), theirs.to_numpy(dtype=np.float64)
+    atol = tolerance.atol
+    allowed = (
+        atol.reindex(theirs.index).to_numpy(dtype=np.float64)
+        if isinstance(atol, pd.Series)
+        else np.full(len(c), float(atol))
+    )
+    agreed = digits(q, c)
+    with np.errstate(invalid="ignore"):
+        within = np.abs(q - c) <= allowed + tolerance.rtol * np.abs(c)
+    verdict = np.select(
+        [(q == c) | (np.isnan(q) & np.isnan(c)), agreed >= ROUNDING_DIGITS, within],
+        [Verdict.IDENTICAL.value, Verdict.ROUNDING.value, Verdict.WITHIN.value],
+        Verdict.UNEXPLAINED.value,
+    )
+    return pd.DataFrame(
+        {
+            "table": table,
+            "row": theirs.index.astype(str),
+            "column": column,
+            "reference_value": c,
+            "value": q,
+            "digits": agreed,
+            "rtol": tolerance.rtol,
+            "atol": allowed,
+            "verdict": verdict,
+        }
+    )
+
+
+def _missing(table: str, places: list[tuple[str, str]]) -> pd.DataFrame:
+    return pd.DataFrame(
+        {
+            "table": table,
+            "row": [row for row, _ in places],
+            "column": [column for _, column in places],
+            "reference_value": np.nan,
+            "value": np.nan,
+            "digits": 0.0,
+            "rtol": np.nan,
+            "atol": np.nan,
+            "verdict": Verdict.MISSING.value,
+        }
+    )

@@ -1,0 +1,166 @@
+"""Why two answers differ: the ledger of known discrepancies, each with an experiment that is run."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from harness.cases.base import Data, Lmer
+from harness.compare import ALL, COLUMNS, Verdict
+from harness.rrandom import RRandom
+
+if TYPE_CHECKING:
+    from harness.run import CaseRun
+
+LEDGER = Path(__file__).with_name("ledger.toml")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A known discrepancy; the fields are explained at the head of ledger.toml."""
+
+    id: str
+    case: str
+    engine: str
+    reference: str
+    tables: Sequence[str]
+    rows: Sequence[str]
+    columns: Sequence[str]
+    cause: str
+    bound: float
+    experiment: str
+    why: str
+    references: Sequence[str]
+    reproduce: str
+
+    def about(self, comparisons: pd.DataFrame) -> pd.Series[bool]:
+        """Which comparisons the entry speaks of."""
+        keep = _matches(comparisons["case"], [self.case])
+        for column, patterns in (
+            ("engine", [self.engine]),
+            ("reference", [self.reference]),
+            ("table", self.tables),
+            ("row", self.rows),
+            ("column", self.columns),
+        ):
+            keep &= _matches(comparisons[column], patterns)
+        return keep
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an experiment showed: whether the disagreement goes away, and how, in words."""
+
+    holds: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A ledger entry met in a run: the comparisons it explains and what its experiment showed."""
+
+    entry: Entry
+    comparisons: pd.DataFrame
+    outcome: Outcome
+
+
+@cache
+def ledger() -> tuple[Entry, ...]:
+    """Return the entries of ledger.toml."""
+    with LEDGER.open("rb") as file:
+        return tuple(Entry(**entry) for entry in tomllib.load(file)["discrepancy"])
+
+
+def judge(
+    run: CaseRun, entries: Sequence[Entry] | None = None
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Turn what the ledger explains into `known`, and report entries that no longer occur as `stale`.
+
+    A difference is `known` only where it stays within the entry's bound and the entry's experiment
+    shows the cause again, now.
+    """
+    comparisons = run.comparisons.copy()
+    findings, stale = [], []
+    for entry in ledger() if entries is None else entries:
+        if entry.case != run.case.name:
+            continue
+        mine = entry.about(comparisons)
+        if not mine.any():
+            continue
+        outside = mine & (comparisons["verdict"] == Verdict.UNEXPLAINED)
+        if not outside.any():
+            stale.append(_stale(entry))
+            continue
+        outcome = EXPERIMENTS[entry.experiment](run, comparisons[outside])
+        explained = outside & (comparisons["digits"] >= entry.bound) & outcome.holds
+        comparisons.loc[explained, "verdict"] = Verdict.KNOWN.value
+        findings.append(Finding(entry, comparisons[outside], outcome))
+    if stale:
+        comparisons = pd.concat([comparisons, pd.DataFrame(stale)], ignore_index=True)
+    return comparisons, findings
+
+
+def _stale(entry: Entry) -> dict[str, object]:
+    row: dict[str, object] = dict.fromkeys(COLUMNS, np.nan)
+    return row | {
+        "case": entry.case,
+        "engine": entry.engine,
+        "table": f"ledger: {entry.id}",
+        "row": ALL,
+        "column": ALL,
+        "reference": entry.reference,
+        "digits": 0.0,
+        "verdict": Verdict.STALE.value,
+    }
+
+
+def _matches(values: pd.Series[str], patterns: Sequence[str]) -> pd.Series[bool]:
+    known = {v: any(fnmatchcase(v, pattern) for pattern in patterns) for v in values.unique()}
+    return values.map(known).astype(bool)
+
+
+# -- experiments: change one thing, see whether the disagreement goes away -------------------------
+
+
+def stopped_early(run: CaseRun, rows: pd.DataFrame) -> Outcome:
+    """Ask lme4 with the optimizer of the time, and see how flat the criterion is between the two."""
+    from harness.lmm.fit import lmer
+
+    part = next(p for p in run.case.parts if isinstance(p, Lmer))
+    fit = lmer(part.formula, _data(run), REML=part.reml)
+    there = run.r_tables["lmer_bobyqa.theta"]["value"].to_numpy()
+    rise = fit.deviance_at(there) - fit.criterion
+    cells, holds = [], abs(rise) < 1e-8
+    published = run.case.published
+    figures = published.figures if published else {}
+    for _, row in rows.drop_duplicates(["table", "row", "column"]).iterrows():
+        kind = row["table"].rpartition(".")[2]
+        then = float(run.r_tables[f"lmer_bobyqa.{kind}"].loc[row["row"], row["column"]])
+        text = figures[row["table"]][row["row"]][row["column"]]
+        decimals = len(text.partition(".")[2])
+        # The same stopping place up to one unit of the last printed digit.
+        holds &= abs(then - row["reference_value"]) <= 1.55 * 10.0**-decimals
+        cells.append(f"{then:.{decimals}f} for the printed {text}")
+    return Outcome(
+        holds,
+        f'lme4 today with optimizer="bobyqa" stops at {", ".join(cells)}; the criterion there is '
+        f"{rise:.1e} above its minimum, less than any optimizer's tolerance.",
+    )
+
+
+def _data(run: CaseRun) -> pd.DataFrame:
+    part = next(p for p in run.case.parts if isinstance(p, Data))
+    return part.make(RRandom(run.case.seed))
+
+
+EXPERIMENTS: Mapping[str, Callable[[CaseRun, pd.DataFrame], Outcome]] = {
+    "bobyqa": stopped_early,
+}

@@ -1,0 +1,174 @@
+"""This package's own lmer, bootmer, lm and random streams, as an engine."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.cases.base import Boot, Call, Data, Experiment, Lm, Lmer, Part
+from harness.engines.base import Answer, Question
+from harness.lm import lm
+from harness.lmm.bootstrap import BootstrapResults, RefitDf, bootmer
+from harness.lmm.fit import LmerResults, lmer
+from harness.rrandom import RRandom
+
+QUARTILES = ["0%", "25%", "50%", "75%", "100%"]
+
+
+class Native:
+    """`harness.lmer`, `harness.bootmer`, `harness.lm` and `harness.RRandom`."""
+
+    name = "rparity"
+
+    def expected(self, part: Part) -> tuple[str, ...]:
+        """Answer everything but the experiments on R."""
+        return () if isinstance(part, Experiment) else part.tables
+
+    def answer(self, question: Question) -> Answer:
+        """Answer the parts in order, on one stream, as R's script does."""
+        case, nsim = question.case, question.nsim
+        refit_df, notes = _refit_of(question)
+        rng = RRandom(case.seed)
+        tables: dict[str, pd.DataFrame] = {}
+        fits: dict[str, LmerResults] = {}
+        data = pd.DataFrame()
+        for part in case.parts:
+            match part:
+                case Data():
+                    data = part.make(rng)
+                    tables["data"] = as_floats(data)
+                    continue
+                case Lmer():
+                    fits[part.name] = lmer(part.formula, data, REML=part.reml, na_action="fail")
+                    found = lmer_tables(fits[part.name])
+                    found |= intervals(fits[part.name], part, nsim, refit_df)
+                case Lm():
+                    found = lm_tables(
+                        lm(part.formula, data, contrasts=part.contrasts, na_action="fail")
+                    )
+                case Boot():
+                    fit = fits[part.of]
+                    found = boot_tables(bootmer(fit, nsim, part.use_u, rng=rng, refit_df=refit_df))
+                case Call():
+                    found = dict(part.python(nsim))
+                case Experiment():
+                    continue
+                case _:
+                    raise TypeError(f"no answer to a part of type {type(part).__name__}")
+            tables |= {f"{part.name}.{kind}": found[kind] for kind in part.kinds}
+        return Answer(tables, notes=notes)
+
+
+def _refit_of(question: Question) -> tuple[RefitDf | None, tuple[str, ...]]:
+    """Return the `refit_df` that reproduces the reference's lme4, and the note that says so."""
+    version = question.versions.get("lme4")
+    bootstraps = any(isinstance(part, Boot) for part in question.case.parts)
+    if not bootstraps or version is None or as_numbers(version) >= (1, 1, 33):
+        return None, ()
+    return "lme4<1.1-33", (
+        f"lme4 {version}: its refit(), and so bootMer(), hands 1 instead of p to the REML "
+        'criterion (mended in 1.1-33). The bootstraps here do the same: refit_df="lme4<1.1-33".',
+    )
+
+
+def as_numbers(version: str) -> tuple[int, ...]:
+    """Return a version of an R package as numbers: "1.1-31" as (1, 1, 31)."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
+
+
+def as_floats(data: pd.DataFrame) -> pd.DataFrame:
+    """Return data as a table: rows "1", "2", …, factors whose levels are numbers as numbers."""
+    table = data.astype(dict.fromkeys(data.columns, np.float64))
+    return table.set_axis(pd.RangeIndex(1, len(data) + 1).astype(str), axis=0)
+
+
+def one_row(**values: float) -> pd.DataFrame:
+    """Return a table with the row "1", as `glance` has it."""
+    return pd.DataFrame({name: [float(value)] for name, value in values.items()}, ["1"])
+
+
+def quantiles(x: Any) -> pd.DataFrame:
+    """Return R's default quantiles (type 7) of x."""
+    return pd.DataFrame({"value": np.quantile(x, [0, 0.25, 0.5, 0.75, 1])}, QUARTILES)
+
+
+def lmer_tables(fit: LmerResults) -> dict[str, pd.DataFrame]:
+    """Tables of a mixed model, as `lmer_tables()` of r_scripts/tables.R."""
+    return {
+        "coef": pd.DataFrame(
+            {"estimate": fit.params, "std_error": fit.bse, "statistic": fit.tvalues}
+        ),
+        "vcov": fit.cov_params(),
+        "varcorr": fit.varcorr,
+        "theta": fit.theta.to_frame("value"),
+        "ranef": fit.random_effects,
+        "glance": one_row(
+            sigma=fit.sigma,
+            nobs=fit.nobs,
+            df_residual=fit.df_resid,
+            log_lik=fit.llf,
+            aic=fit.aic,
+            bic=fit.bic,
+            criterion=fit.criterion,
+        ),
+        "residual_quantiles": quantiles(fit.scaled_resid),
+        "confint_wald": fit.conf_int(),
+    }
+
+
+def intervals(
+    fit: LmerResults, part: Lmer, nsim: int, refit_df: RefitDf | None
+) -> dict[str, pd.DataFrame]:
+    """Return the costlier intervals, where the part asks for them."""
+    found = {}
+    if "confint_profile" in part.kinds:
+        found["confint_profile"] = fit.conf_int(method="profile")
+    if "confint_boot" in part.kinds:
+        draws = min(part.confint_nsim, nsim)
+        boot = bootmer(fit, draws, rng=part.confint_seed, refit_df=refit_df)
+        found["confint_boot"] = boot.conf_int()
+    return found
+
+
+def lm_tables(results: Any) -> dict[str, pd.DataFrame]:
+    """Tables of statsmodels' least squares, as `lm_tables()` of r_scripts/tables.R."""
+    # R counts σ among the parameters of AIC and BIC, statsmodels does not.
+    extra = 1.0
+    return {
+        "coef": pd.DataFrame(
+            {
+                "estimate": results.params,
+                "std_error": results.bse,
+                "statistic": results.tvalues,
+                "p_value": results.pvalues,
+            }
+        ),
+        "vcov": results.cov_params(),
+        "glance": one_row(
+            sigma=np.sqrt(results.scale),
+            nobs=results.nobs,
+            df_residual=results.df_resid,
+            log_lik=results.llf,
+            aic=results.aic + 2.0 * extra,
+            bic=results.bic + np.log(results.nobs) * extra,
+            r_squared=results.rsquared,
+            adj_r_squared=results.rsquared_adj,
+            f_statistic=results.fvalue,
+            p_value=results.f_pvalue,
+        ),
+        "residual_quantiles": quantiles(results.resid),
+        "confint_wald": results.conf_int().set_axis(["conf_low", "conf_high"], axis=1),
+    }
+
+
+def boot_tables(boot: BootstrapResults) -> dict[str, pd.DataFrame]:
+    """Tables of a bootstrap, as `boot_tables()` of r_scripts/tables.R."""
+    return {
+        "boot": pd.DataFrame(
+            {"estimate": boot.t0, "bias": boot.bias, "std_error": boot.std_errors}
+        ),
+        "replicates": boot.t,
+    }

@@ -1,0 +1,103 @@
+"""R itself, live or as recorded: the engine that the others are compared with."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import pandas as pd
+
+from harness import paths
+from harness.cases.base import Part
+from harness.engines.base import Answer, Question
+from harness.errors import RError
+from harness.recordings import encode, sha256
+from harness.rsession import RSession
+
+
+class R:
+    """R through rpy2, in a process of its own.
+
+    After `answer`, `provenance` tells what gave it: versions, libraries, settings, seed and hashes.
+    """
+
+    name = "R"
+
+    def __init__(
+        self, *, timeout: float | None = None, on_message: Callable[[str], None] | None = None
+    ) -> None:
+        self._timeout = timeout
+        self._on_message = on_message
+        self.provenance: dict[str, Any] = {}
+
+    def expected(self, part: Part) -> tuple[str, ...]:
+        """Answer everything."""
+        return part.tables
+
+    def answer(self, question: Question) -> Answer:
+        """Run the case's script in a fresh R.
+
+        Raises
+        ------
+        RError, RCrashedError, RNotAvailableError, RTimeoutError
+        """
+        case, nsim = question.case, question.nsim
+        folder = paths.r_scripts()
+        scripts = case.scripts()
+        with RSession(timeout=self._timeout, on_message=self._on_message) as session:
+            result = session.call(
+                folder / case.script,
+                case.function,
+                case.arguments(nsim),
+                libraries=[folder / name for name in case.libraries],
+                seed=case.seed,
+            )
+            made_by = session.call(
+                folder / "provenance.R", "provenance", {"packages": list(case.packages)}
+            ).value
+        if not isinstance(result.value, dict) or "tables" not in result.value:
+            raise RError(
+                f"{case.function}() in {case.script} must return list(tables = …, notes = …)."
+            )
+        tables = {name: _named_rows(table) for name, table in result.value["tables"].items()}
+        self.provenance = {
+            "made_by": _plain(made_by),
+            "notes": _plain(result.value.get("notes") or {}),
+            "seed": case.seed,
+            "nsim": nsim,
+            "scripts": {name: sha256(content) for name, content in scripts.items()},
+            "data": sha256(encode("data", tables["data"])[1]) if "data" in tables else None,
+            "warnings": sorted(set(result.warnings)),
+            "messages": [text.strip() for text in result.messages],
+        }
+        return Answer(tables)
+
+
+def stamp(command: str) -> dict[str, str]:
+    """Return the part of the provenance that differs between two equal runs.
+
+    SOURCE_DATE_EPOCH, if set, is the time, as reproducible builds have it.
+    """
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    time = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
+    return {"command": command, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ")}
+
+
+def _named_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """Name the rows that R only numbers "1", "2", …"""
+    if isinstance(table.index, pd.RangeIndex):
+        table = table.set_axis(pd.RangeIndex(1, len(table) + 1).astype(str), axis=0)
+    return table.astype("float64")
+
+
+def _plain(value: Any) -> Any:
+    """Return R's lists and named vectors as what JSON can hold."""
+    if isinstance(value, pd.Series):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return value

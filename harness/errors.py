@@ -1,0 +1,37 @@
+"""The errors that a user can cause: each message is one or two sentences, what is wrong and the remedy."""
+
+
+class RparityError(Exception):
+    """Base of every error that a user can cause; the command prints it and exits with status 2."""
+
+
+class UsageError(RparityError):
+    """An argument that makes no sense: an unknown case, no replicates, an unknown option."""
+
+
+class DataError(RparityError):
+    """Data that the model cannot be fitted to: NaN, a factor of one level, a collinear column."""
+
+
+class FormulaError(RparityError):
+    """A formula that does not parse, or that names what the data do not have."""
+
+
+class RNotAvailableError(RparityError):
+    """R, lme4 or a matching rpy2 is not there; the message names the command that installs it."""
+
+
+class RError(RparityError):
+    """R raised an error; the message is R's own, with the R function that was called."""
+
+
+class RCrashedError(RparityError):
+    """The R process died or was killed in the middle of a call."""
+
+
+class RTimeoutError(RparityError):
+    """R did not answer within the time limit and was stopped."""
+
+
+class RecordingError(RparityError):
+    """A recording that is missing, stale or corrupt; the message names the file."""

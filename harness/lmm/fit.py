@@ -1,0 +1,350 @@
+"""`lmer`: one mixed model fitted to one response, with the results that statsmodels' users expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+from harness.errors import DataError, UsageError
+from harness.lmm.matrices import build
+from harness.lmm.model import MixedModel, Solution
+from harness.rrandom import RRandom
+
+if TYPE_CHECKING:
+    from harness.lmm.bootstrap import BootstrapResults
+
+Array = NDArray[np.float64]
+
+
+def lmer(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    REML: bool = True,
+    weights: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    contrasts: Mapping[str, str] | None = None,
+    na_action: Literal["omit", "fail"] = "omit",
+) -> LmerResults:
+    """Fit a linear mixed model as R's `lme4::lmer` does, to the exact optimum.
+
+    Parameters
+    ----------
+    formula : str
+        In lme4's notation, for example ``y ~ x + (1 | p)``.
+    data : DataFrame
+        One row an observation; categoricals keep their level order.
+    REML : bool
+        Restricted maximum likelihood (the default, as in R) or maximum likelihood.
+    weights, offset : array of shape (n,), optional
+        Prior weights and a known part of the linear predictor.
+    contrasts : mapping, optional
+        Factor to ``contr.treatment``, ``contr.sum``, ``contr.helmert`` or ``contr.poly``.
+    na_action : {"omit", "fail"}
+        Drop rows with missing values, as R does, or refuse them.
+
+    Raises
+    ------
+    FormulaError, DataError
+        With the input and the remedy named.
+
+    References
+    ----------
+    Bates, Mächler, Bolker and Walker (2015), JSS 67(1), doi:10.18637/jss.v067.i01.
+    """
+    matrices = build(
+        formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action
+    )
+    return LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML)
+
+
+class LmerResults:
+    """A fitted linear mixed model; attributes in statsmodels' names, row names R's own."""
+
+    def __init__(
+        self, model: MixedModel, y: Array, reference: Array, solution: Solution, *, reml: bool
+    ) -> None:
+        self.model = model
+        self.reml = reml
+        self.response = y
+        self._reference = reference
+        self._solution = solution
+
+    @classmethod
+    def fit(cls, model: MixedModel, y: Array, *, reml: bool, start: Array | None = None) -> Self:
+        """Fit `model` to the response y (n,)."""
+        reference = model.ordinary_least_squares(y)
+        deviations = model.deviations(y, reference)
+        total = float(np.linalg.norm(deviations))
+        if total <= 1e-13 * float(np.linalg.norm(model.sqrt_weights * y)):
+            raise DataError(
+                f"The response {model.matrices.response!r} is an exact linear function of the fixed "
+                "effects: there is no residual variance to estimate; fit it with lm()."
+            )
+        solution = model.solve(model.structure.moments(deviations[:, None]), reml=reml, start=start)
+        return cls(model, y, reference, solution, reml=reml)
+
+    # -- fixed effects ---------------------------------------------------------------------------
+
+    @property
+    def term_names(self) -> list[str]:
+        """R's names of the fixed effects."""
+        return list(self.model.matrices.names)
+
+    @cached_property
+    def params(self) -> pd.Series[float]:
+        """Fixed effects β̂, as R's `fixef`."""
+        return pd.Series(self._reference + self._solution.beta[0], self.term_names)
+
+    def cov_params(self) -> pd.DataFrame:
+        """Covariance of β̂ at θ̂, as R's `vcov`: the β block, without the uncertainty of θ."""
+        return pd.DataFrame(
+            self.sigma**2 * self._solution.vcov_unscaled[0], self.term_names, self.term_names
+        )
+
+    @cached_property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors of β̂."""
+        return pd.Series(np.sqrt(np.diag(self.cov_params())), self.term_names)
+
+    @property
+    def tvalues(self) -> pd.Series[float]:
+        """β̂ over its standard errors."""
+        return self.params / self.bse
+
+    # -- variance parameters ---------------------------------------------------------------------
+
+    @cached_property
+    def theta(self) -> pd.Series[float]:
+        """Elements of Λ_θ, named as R's `getME(fit, "theta")` names them."""
+        template = self.model.structure.template
+        names = [
+            f"{term.group}.{name}" for term in self.model.matrices.random for name in term.names
+        ]
+        labels = [
+            names[row] if row == col else f"{names[row]}.{names[col].split('.', 1)[1]}"
+            for row, col in zip(template.rows, template.cols, strict=True)
+        ]
+        # R names an off-diagonal "group.column.row"'s way round: later coefficient first.
+        return pd.Series(self._solution.theta[0], labels)
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation σ̂."""
+        return float(self._solution.sigma[0])
+
+    @cached_property
+    def varcorr(self) -> pd.DataFrame:
+        """Variances and covariances of the random effects, as R's `as.data.frame(VarCorr(fit))`.
+
+        Index `group.var1.var2` (absent names left out); columns `vcov`, and `sdcor`: a standard
+        deviation for a variance, a correlation for a covariance. The residual comes last.
+        """
+        Lam = self.model.structure.template.Lambda(self._solution.theta[0])
+        cov = self.sigma**2 * Lam @ Lam.T
+        rows: dict[str, tuple[float, float]] = {}
+        start = 0
+        for term in self.model.matrices.random:
+            block = slice(start, start + len(term.names))
+            rows |= _varcorr_rows(term.group, term.names, cov[block, block])
+            start = block.stop
+        rows["Residual"] = (self.sigma**2, self.sigma)
+        return pd.DataFrame.from_dict(rows, orient="index", columns=["vcov", "sdcor"])
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether a variance is estimated as zero or a correlation as ±1 (R's `isSingular`)."""
+        theta = self._solution.theta[0]
+        return bool((theta[self.model.structure.template.diagonal] < 1e-4).any())
+
+    # -- the criterion ---------------------------------------------------------------------------
+
+    @property
+    def criterion(self) -> float:
+        """REML criterion or deviance at the optimum (R's `REMLcrit`, `deviance`)."""
+        return float(self._solution.criterion[0])
+
+    @property
+    def converged(self) -> bool:
+        """Whether Newton's last step was below rounding, on a positive definite Hessian."""
+        return bool(self._solution.converged[0])
+
+    def deviance_at(self, theta: ArrayLike) -> float:
+        """Return the criterion at any θ (m,), as R's `lmer(devFunOnly = TRUE)` function does."""
+        deviations = self.model.deviations(self.response, self._reference)
+        moments = self.model.structure.moments(deviations[:, None])
+        at = np.asarray(theta, dtype=np.float64)[None]
+        return float(self.model.deviance(moments, at, reml=self.reml).value[0])
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood, the restricted one under REML."""
+        return -self.criterion / 2.0
+
+    @property
+    def _n_parameters(self) -> int:
+        return self.model.p + len(self._solution.theta[0]) + 1
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion; as in R, θ and σ count as parameters."""
+        return self.criterion + 2.0 * self._n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, with log(n)."""
+        return self.criterion + float(np.log(self.nobs)) * self._n_parameters
+
+    @property
+    def nobs(self) -> int:
+        """Number of observations used."""
+        return self.model.n
+
+    @property
+    def df_resid(self) -> int:
+        """Observations less all the parameters, as R's `df.residual`."""
+        return self.nobs - self._n_parameters
+
+    # -- fitted values ---------------------------------------------------------------------------
+
+    @cached_property
+    def _ranef(self) -> tuple[Array, Array]:
+        residual = self.model.deviations(self.response, self._reference)
+        residual = residual - self.model.sqrt_weights * (
+            self.model.matrices.X @ self._solution.beta[0]
+        )
+        return self.model.structure.conditional(self._solution.theta[0], residual)
+
+    @property
+    def conditional_modes(self) -> Array:
+        """Conditional modes b̂ of the random effects, shape (levels, k)."""
+        return self._ranef[0]
+
+    @property
+    def random_effects(self) -> pd.DataFrame:
+        """Conditional means and standard deviations of the random effects, as R's `ranef`.
+
+        Index `group.level.term`; columns `condval`, `condsd`.
+        """
+        b, cov = self._ranef
+        sd = self.sigma * np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+        index, columns, start = [], [], 0
+        for term in self.model.matrices.random:
+            for j, level in enumerate(term.levels):
+                index += [f"{term.group}.{level}.{name}" for name in term.names]
+                columns += list(
+                    zip(b[j, start : start + len(term.names)], sd[j, start:], strict=False)
+                )
+            start += len(term.names)
+        return pd.DataFrame(columns, index, ["condval", "condsd"])
+
+    @cached_property
+    def fittedvalues(self) -> pd.Series[float]:
+        """Xβ̂ + Zb̂ + offset, shape (n,), on the rows that were used."""
+        matrices = self.model.matrices
+        spread = self.model.structure.spread(self._ranef[0][None])[:, 0] / self.model.sqrt_weights
+        values = matrices.offset + matrices.X @ self.params.to_numpy() + spread
+        return pd.Series(values, matrices.rows)
+
+    @property
+    def resid(self) -> pd.Series[float]:
+        """Response less `fittedvalues`."""
+        return self.response - self.fittedvalues
+
+    @property
+    def scaled_resid(self) -> Array:
+        """Residuals over σ̂/√w, whose quantiles `summary()` prints, shape (n,)."""
+        out: Array = self.model.sqrt_weights * self.resid.to_numpy() / self.sigma
+        return out
+
+    # -- what follows from a fit -----------------------------------------------------------------
+
+    def refit(self, y: ArrayLike) -> LmerResults:
+        """Fit the same model to another response y (n,)."""
+        response = np.asarray(y, dtype=np.float64)
+        if response.shape != (self.nobs,) or not np.isfinite(response).all():
+            raise DataError(
+                f"refit() needs {self.nobs} finite values, one for each row used, and got "
+                f"an array of shape {response.shape}."
+            )
+        return LmerResults.fit(self.model, response, reml=self.reml)
+
+    def simulate(self, nsim: int = 1, *, use_u: bool = False, rng: RRandom | int) -> Array:
+        """Draw responses from the fitted model, shape (n, nsim), R's draws in R's order.
+
+        Source: R's `simulate.merMod`; see `bootmer` for `use_u` and `rng`.
+        """
+        from harness.lmm.bootstrap import simulated_blocks
+
+        blocks = simulated_blocks(self, nsim, use_u=use_u, rng=rng)
+        fitted = self.model.matrices.offset + self.model.matrices.X @ self.params.to_numpy()
+        return np.hstack([fitted[:, None] + block for block in blocks])
+
+    def conf_int(
+        self,
+        alpha: float = 0.05,
+        method: Literal["wald", "profile", "boot"] = "wald",
+        *,
+        nsim: int = 500,
+        rng: RRandom | int | None = None,
+    ) -> pd.DataFrame:
+        """Confidence intervals at level 1 − alpha: columns `conf_low`, `conf_high` (R's `confint`).
+
+        Rows are `.sig01` (a random effect's standard deviation), `.sigma`, then the fixed effects.
+        ``wald`` has none for the variance parameters (NaN, as in R); ``profile`` inverts the
+        likelihood-ratio test under ML, as lme4 does also for a REML fit; ``boot`` takes percentiles
+        of `nsim` replicates drawn from `rng`.
+        """
+        if not 0.0 < alpha < 1.0:
+            raise UsageError(f"alpha must lie between 0 and 1, and is {alpha}.")
+        if method == "profile":
+            from harness.lmm.profile import profile_intervals
+
+            return profile_intervals(self, alpha)
+        if method == "boot":
+            if rng is None:
+                raise UsageError("conf_int(method='boot') needs rng=, an RRandom or a seed.")
+            return self.boot(nsim, rng=rng).conf_int(alpha)
+        if method != "wald":
+            raise UsageError(f"method must be 'wald', 'profile' or 'boot', and is {method!r}.")
+        half = float(norm.ppf(1.0 - alpha / 2.0)) * self.bse
+        table = pd.DataFrame({"conf_low": self.params - half, "conf_high": self.params + half})
+        return table.reindex([*self.sd_names, *self.term_names])
+
+    @property
+    def sd_names(self) -> list[str]:
+        """lme4's short names of the variance parameters in intervals: `.sig01`, …, `.sigma`."""
+        return [f".sig{i + 1:02d}" for i in range(len(self._solution.theta[0]))] + [".sigma"]
+
+    def boot(self, nsim: int, *, use_u: bool = False, rng: RRandom | int) -> BootstrapResults:
+        """`bootmer(self, …)`."""
+        from harness.lmm.bootstrap import bootmer
+
+        return bootmer(self, nsim, use_u=use_u, rng=rng)
+
+    def summary(self) -> str:
+        """Text in the layout of R's `summary(fit)`, so that the two can be laid side by side."""
+        from harness.rprint import lmer_summary
+
+        return lmer_summary(self)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+
+def _varcorr_rows(group: str, names: tuple[str, ...], cov: Array) -> dict[str, tuple[float, float]]:
+    """Variances first, then covariances, as R lists one term."""
+    sd = np.sqrt(np.diag(cov))
+    rows = {f"{group}.{name}": (cov[i, i], sd[i]) for i, name in enumerate(names)}
+    for j in range(len(names)):
+        for i in range(j + 1, len(names)):
+            product = sd[i] * sd[j]
+            correlation = cov[i, j] / product if product > 0 else np.nan
+            rows[f"{group}.{names[j]}.{names[i]}"] = (cov[i, j], correlation)
+    return rows

@@ -1,0 +1,237 @@
+"""R's answers on disk: written whole or not at all, verified on every read.
+
+A recording is the folder `fixtures/CASE`: one CSV a table (`%.17g`, which keeps all the bits), one
+`.npz` for each table of replicates, and `provenance.json` with the sha256 of everything. A new
+recording is staged beside the old one and takes its place by renaming, under a lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.compare import Tables
+from harness.errors import RecordingError
+
+PROVENANCE = "provenance.json"
+REPLICATES = "replicates"  # the kind of table that is kept as .npz
+
+
+@dataclass(frozen=True)
+class Recording:
+    """R's tables for a case, and where, when and by what they were made."""
+
+    case: str
+    folder: Path
+    tables: Tables
+    provenance: Mapping[str, Any]
+
+
+def sha256(content: bytes) -> str:
+    """Hash as hexadecimal text."""
+    return hashlib.sha256(content).hexdigest()
+
+
+def encode(name: str, table: pd.DataFrame) -> tuple[str, bytes]:
+    """File name and bytes of a table; the same table always gives the same bytes."""
+    buffer = io.BytesIO()
+    if name.rpartition(".")[2] == REPLICATES:
+        np.savez_compressed(
+            buffer,
+            values=table.to_numpy(dtype=np.float64),
+            columns=np.array(table.columns, dtype=np.str_),
+        )
+        return f"{name}.npz", buffer.getvalue()
+    table.to_csv(buffer, float_format="%.17g", na_rep="NA", index_label="row", lineterminator="\n")
+    return f"{name}.csv", buffer.getvalue()
+
+
+def decode(file: str, content: bytes) -> tuple[str, pd.DataFrame]:
+    """Table name and table of what `encode` gave."""
+    name, _, kind = file.rpartition(".")
+    if kind == "npz":
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            values, columns = archive["values"], archive["columns"]
+        index = pd.RangeIndex(1, len(values) + 1).astype(str)
+        return name, pd.DataFrame(values, index, [str(column) for column in columns])
+    table = pd.read_csv(
+        io.BytesIO(content),
+        index_col=0,
+        dtype={"row": str},
+        na_values=["NA"],
+        keep_default_na=False,
+        float_precision="round_trip",
+    )
+    table.index.name = None
+    return name, table.astype(np.float64)
+
+
+def write(root: Path, case: str, tables: Tables, provenance: Mapping[str, Any]) -> Recording:
+    """Write a recording in place of the old one; a failure or a kill leaves the old one whole.
+
+    Raises
+    ------
+    RecordingError
+        Where the folder cannot be written or the disk is full.
+    """
+    files = dict(encode(name, table) for name, table in tables.items())
+    hashed = {"case": case, **provenance, "tables": {n: sha256(c) for n, c in files.items()}}
+    files[PROVENANCE] = _sealed(hashed)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with _lock(root, fcntl.LOCK_EX):
+            _recover(root, case)
+            stage = Path(tempfile.mkdtemp(prefix=f".{case}.new.", dir=root))
+            try:
+                stage.chmod(0o755)
+                for name, content in files.items():
+                    _write_synced(stage / name, content)
+                _sync_folder(stage)
+                _swap(root, case, stage)
+            finally:
+                shutil.rmtree(stage, ignore_errors=True)
+    except OSError as error:
+        raise RecordingError(
+            f"Cannot write the recording of {case!r} to {root}: {error.strerror or error}. "
+            "The old recording, if there was one, is untouched."
+        ) from error
+    return Recording(case, root / case, dict(tables), hashed)
+
+
+def read(root: Path, case: str, scripts: Mapping[str, bytes]) -> Recording:
+    """Read a recording, every byte of it checked against its provenance.
+
+    `scripts` are today's R files by name; a recording made by other ones is stale.
+
+    Raises
+    ------
+    RecordingError
+        Where the recording is missing, stale or corrupt; it names the file and the remedy.
+    """
+    folder = root / case
+    remedy = f"run `rparity regenerate {case}`, which needs R"
+    if not root.is_dir():
+        raise RecordingError(f"There is no folder of recordings at {root}: {remedy}.")
+    if not folder.is_dir() and _leftovers(root, case, "old"):
+        with _lock(root, fcntl.LOCK_EX):
+            _recover(root, case)
+    with _lock(root, fcntl.LOCK_SH):
+        if not folder.is_dir():
+            raise RecordingError(f"There is no recording of {case!r} in {root}: {remedy}.")
+        contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+    provenance = _unsealed(folder / PROVENANCE, contents.pop(PROVENANCE, None), remedy)
+    wanted: dict[str, str] = provenance["tables"]
+    for name in sorted(wanted.keys() | contents.keys()):
+        if name not in contents:
+            raise RecordingError(f"{folder / name} is missing from the recording: {remedy}.")
+        if name not in wanted:
+            raise RecordingError(
+                f"{folder / name} is not part of the recording (provenance.json does not list "
+                f"it): remove it, or {remedy}."
+            )
+        if sha256(contents[name]) != wanted[name]:
+            raise RecordingError(
+                f"{folder / name} is corrupt: it was edited or truncated after R wrote it. "
+                f"Restore it from version control, or {remedy}."
+            )
+    for name, recorded in provenance["scripts"].items():
+        if name not in scripts or sha256(scripts[name]) != recorded:
+            raise RecordingError(
+                f"The recording of {case!r} is stale: r_scripts/{name} has changed since R "
+                f"answered; {remedy}."
+            )
+    tables = dict(decode(name, contents[name]) for name in wanted)
+    return Recording(case, folder, tables, provenance)
+
+
+def _sealed(provenance: Mapping[str, Any]) -> bytes:
+    """JSON with a digest of itself, so that an edit of the provenance shows too."""
+    text = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
+    sealed = {**provenance, "digest": sha256(text.encode())}
+    return (json.dumps(sealed, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _unsealed(path: Path, content: bytes | None, remedy: str) -> dict[str, Any]:
+    if content is None:
+        raise RecordingError(f"{path} is missing: {remedy}.")
+    try:
+        provenance: dict[str, Any] = json.loads(content)
+        digest = provenance.pop("digest")
+        text = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
+    except (ValueError, KeyError, AttributeError) as error:
+        raise RecordingError(
+            f"{path} is corrupt: it is not what R's run wrote; {remedy}."
+        ) from error
+    if digest != sha256(text.encode()):
+        raise RecordingError(
+            f"{path} is corrupt: it was edited after R's run wrote it. Restore it from version "
+            f"control, or {remedy}."
+        )
+    return provenance
+
+
+@contextmanager
+def _lock(root: Path, kind: int) -> Iterator[None]:
+    """Hold a lock on the folder itself; it goes with the process, even one that is killed."""
+    descriptor = os.open(root, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, kind)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _leftovers(root: Path, case: str, kind: str) -> list[Path]:
+    return sorted(root.glob(f".{case}.{kind}.*"))
+
+
+def _recover(root: Path, case: str) -> None:
+    """Undo a swap that was killed half-way, and clear what killed runs left; needs the lock."""
+    old = _leftovers(root, case, "old")
+    if old and not (root / case).exists():
+        old.pop().rename(root / case)
+    for path in old + _leftovers(root, case, "new"):
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def _swap(root: Path, case: str, stage: Path) -> None:
+    target = root / case
+    aside = root / stage.name.replace(".new.", ".old.", 1)
+    if target.exists():
+        target.rename(aside)
+    try:
+        stage.rename(target)
+    except OSError:
+        aside.rename(target)
+        raise
+    _sync_folder(root)
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def _write_synced(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,266 @@
+"""Text in R's layout: numbers as R's `format` writes them, summaries as R's `print` lays them out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+if TYPE_CHECKING:
+    from harness.lmm.bootstrap import BootstrapResults
+    from harness.lmm.fit import LmerResults
+
+
+def format_r(values: ArrayLike, digits: int = 7) -> list[str]:
+    """Format numbers together as R's `format(x, digits = …)` does.
+
+    The fewest significant digits, at most `digits`, that show every element to `digits` of them;
+    one number of decimals for all; fixed notation unless scientific is narrower.
+    """
+    x = np.asarray(values, dtype=np.float64).ravel()
+    finite = x[np.isfinite(x)]
+    parts = [_significant(v, digits) for v in finite]
+    decimals = max((max(0, sig - 1 - exponent) for sig, exponent in parts), default=0)
+    left = max((max(1, exponent + 1) for _, exponent in parts), default=1)
+    mantissa = max((sig - 1 for sig, _ in parts), default=0)
+    wide_exponent = any(abs(exponent) >= 100 for _, exponent in parts)
+    fixed_width = left + (decimals + 1 if decimals else 0)
+    scientific_width = 1 + (mantissa + 1 if mantissa else 0) + (5 if wide_exponent else 4)
+    kind = f".{decimals}f" if fixed_width <= scientific_width else f".{mantissa}e"
+    out = []
+    for v in x:
+        if np.isnan(v):
+            out.append("NA")
+        elif np.isinf(v):
+            out.append("Inf" if v > 0 else "-Inf")
+        else:
+            out.append(format(v, kind))
+    return out
+
+
+def _significant(value: float, digits: int) -> tuple[int, int]:
+    """Significant digits that `value` needs, at most `digits`, and its decimal exponent."""
+    if value == 0.0:
+        return 1, 0
+    text, exponent = format(abs(value), f".{digits - 1}e").split("e")
+    return len(text.replace(".", "").rstrip("0")) or 1, int(exponent)
+
+
+def columns(
+    rows: Sequence[str], table: dict[str, Sequence[str]], left: Sequence[str] = ()
+) -> list[str]:
+    """Lay out columns as R prints a matrix: right-aligned, those named in `left` left-aligned."""
+    width = max((len(row) for row in rows), default=0)
+    lines = [" " * width] + [row.ljust(width) for row in rows]
+    for name, cells in table.items():
+        wide = max(len(name), *(len(cell) for cell in cells))
+        justify = str.ljust if name in left else str.rjust
+        lines = [
+            f"{line} {justify(cell, wide)}"
+            for line, cell in zip(lines, [name, *cells], strict=True)
+        ]
+    return lines
+
+
+def named(values: pd.Series[float], digits: int = 7) -> list[str]:
+    """A named numeric vector as R prints it: names over values, both right-aligned."""
+    cells = format_r(values.to_numpy(), digits)
+    widths = [
+        max(len(str(name)), len(cell)) for name, cell in zip(values.index, cells, strict=True)
+    ]
+    width = max(widths)
+    return [
+        "".join(str(name).rjust(width) + " " for name in values.index),
+        "".join(cell.rjust(width) + " " for cell in cells),
+    ]
+
+
+def coefficient_lines(table: pd.DataFrame, digits: int = 4) -> list[str]:
+    """Coefficients as R's `printCoefmat` lays them out; estimates and errors share their decimals."""
+    pair = table[["estimate", "std_error"]].to_numpy()
+    sizes = np.abs(pair[np.isfinite(pair) & (pair != 0.0)])
+    smallest = int(np.floor(np.log10(sizes.min()))) + 1 if sizes.size else 0
+    cells = format_r(np.round(pair, max(1, digits - smallest)), digits)
+    out: dict[str, Sequence[str]] = {
+        "Estimate": cells[0::2],
+        "Std. Error": cells[1::2],
+        "t value": format_r(np.round(table["statistic"].to_numpy(), digits - 1), digits),
+    }
+    if "p_value" not in table:
+        return columns(list(table.index), out)
+    p = table["p_value"].to_numpy()
+    out["Pr(>|t|)"] = format_p(p, digits - 1)
+    out[""] = [_stars(value) for value in p]
+    return columns(list(table.index), out, left=[""])
+
+
+def format_p(p: ArrayLike, digits: int = 3) -> list[str]:
+    """p-values as R's `format.pval` writes them, those below the machine's epsilon as a bound."""
+    values = np.asarray(p, dtype=np.float64)
+    tiny = values < np.finfo(float).eps
+    out = [f"<{np.finfo(float).eps:.0e}"] * len(values)
+    fixed = np.flatnonzero(~tiny & (values >= 1e-4))
+    small = np.flatnonzero(~tiny & (values < 1e-4))
+    for group in (fixed, small):
+        for i, cell in zip(group, format_r(values[group], digits), strict=True):
+            out[i] = cell
+    return out
+
+
+def _stars(p: float) -> str:
+    return next((mark for bound, mark in STARS if p < bound), " ")
+
+
+STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"), (0.1, "."))
+LEGEND = ["---", "Signif. codes:  0 ‘***’ 0.001 ‘**’ 0.01 ‘*’ 0.05 ‘.’ 0.1 ‘ ’ 1"]
+
+
+def lmer_summary(fit: LmerResults) -> str:
+    """Lay a mixed model out as lme4's `print(summary(fit))` does."""
+    matrices = fit.model.matrices
+    how = "REML" if fit.reml else "maximum likelihood "
+    lines = [f"Linear mixed model fit by {how} ['lmerMod']", f"Formula: {matrices.formula}", ""]
+    if fit.reml:
+        lines += [f"REML criterion at convergence: {round(fit.criterion, 1):g}"]
+    else:
+        values = [fit.aic, fit.bic, fit.llf, fit.criterion, fit.df_resid]
+        cells = [f"{value:.1f}" for value in values[:-1]] + [str(values[-1])]
+        names = ["AIC", "BIC", "logLik", "deviance", "df.resid"]
+        lines += ["".join(name.rjust(8) + " " for name in names)]
+        lines += ["".join(cell.rjust(8) + " " for cell in cells)]
+    quantiles = pd.Series(
+        np.quantile(fit.scaled_resid, [0, 0.25, 0.5, 0.75, 1]), ["Min", "1Q", "Median", "3Q", "Max"]
+    )
+    lines += ["", "Scaled residuals: ", *named(quantiles, 4), "", "Random effects:"]
+    lines += _variance_lines(fit)
+    groups = "; ".join(f"{term.group}, {len(term.levels)}" for term in matrices.random)
+    lines += [f"Number of obs: {fit.nobs}, groups:  {groups}", "", "Fixed effects:"]
+    table = pd.DataFrame(
+        {"estimate": fit.params, "std_error": fit.bse, "statistic": fit.tvalues},
+        index=fit.term_names,
+    )
+    lines += coefficient_lines(table)
+    if len(table) > 1:
+        lines += ["", "Correlation of Fixed Effects:", *_correlation_lines(fit)]
+    if matrices.dropped_columns:
+        lines += [
+            "",
+            f"fixed-effect model matrix is rank deficient so dropping "
+            f"{len(matrices.dropped_columns)} column(s): {', '.join(matrices.dropped_columns)}",
+        ]
+    if fit.is_singular:
+        lines += ["", "boundary (singular) fit"]
+    return "\n".join(lines)
+
+
+def _variance_lines(fit: LmerResults) -> list[str]:
+    table = fit.varcorr
+    groups, names, keep, correlations = [], [], [], []
+    for term in fit.model.matrices.random:
+        for i, name in enumerate(term.names):
+            groups.append(term.group if i == 0 else "")
+            names.append(name)
+            keep.append(f"{term.group}.{name}")
+            correlations.append(
+                [table.loc[f"{term.group}.{other}.{name}", "sdcor"] for other in term.names[:i]]
+            )
+    sizes = table.loc[[*keep, "Residual"]]
+    cells: dict[str, Sequence[str]] = {
+        "Name": [*names, ""],
+        "Variance": format_r(sizes["vcov"], 4),
+        "Std.Dev.": format_r(sizes["sdcor"], 4),
+    }
+    for j in range(max(map(len, correlations))):
+        cells["Corr" if j == 0 else " " * j] = [
+            f"{row[j]:.2f}" if j < len(row) else "" for row in correlations
+        ] + [""]
+    body = columns([*groups, "Residual"], cells, left=["Name"])
+    width = max(len(row) for row in [*groups, "Residual"])
+    return [f" {'Groups'.ljust(width)}{body[0][width:]}", *(f" {line}" for line in body[1:])]
+
+
+def _correlation_lines(fit: LmerResults) -> list[str]:
+    cov = fit.cov_params().to_numpy()
+    scale = np.sqrt(np.diag(cov))
+    correlation = cov / np.outer(scale, scale)
+    names = fit.term_names
+    table: dict[str, Sequence[str]] = {
+        abbreviate(names[j], 6): [
+            f"{correlation[i, j]:.3f}" if i > j else "" for i in range(1, len(names))
+        ]
+        for j in range(len(names) - 1)
+    }
+    return columns([abbreviate(name, 11) for name in names[1:]], table, left=list(table))
+
+
+def abbreviate(name: str, length: int) -> str:
+    """Shorten as R's `abbreviate`: lower-case vowels go first, from the end, then other letters."""
+    letters = list(name)
+    for removable in ("aeiou", "bcdfghjklmnpqrstvwxyz"):
+        for i in range(len(letters) - 1, 0, -1):
+            if sum(map(len, letters)) <= length:
+                break
+            if letters[i] in removable and letters[i]:
+                letters[i] = ""
+    return "".join(letters)
+
+
+def lm_summary(results: Any, formula: str) -> str:
+    """Lay a linear model out as R's `print(summary(lm(…)))` does."""
+    quantiles = pd.Series(
+        np.quantile(results.resid, [0, 0.25, 0.5, 0.75, 1]), ["Min", "1Q", "Median", "3Q", "Max"]
+    )
+    table = pd.DataFrame(
+        {
+            "estimate": results.params,
+            "std_error": results.bse,
+            "statistic": results.tvalues,
+            "p_value": results.pvalues,
+        }
+    )
+    df, model_df = int(results.df_resid), int(results.df_model)
+    sigma, r2, adjusted, f = (
+        format_r([value], 4)[0]
+        for value in (
+            np.sqrt(results.scale),
+            results.rsquared,
+            results.rsquared_adj,
+            results.fvalue,
+        )
+    )
+    p = format_p([results.f_pvalue], 4)[0].replace("<2e-16", "< 2.2e-16")
+    return "\n".join(
+        [
+            "",
+            "Call:",
+            f"lm(formula = {formula})",
+            "",
+            "Residuals:",
+            *named(quantiles, 4),
+            "",
+            "Coefficients:",
+            *coefficient_lines(table),
+            *LEGEND,
+            "",
+            f"Residual standard error: {sigma} on {df} degrees of freedom",
+            f"Multiple R-squared:  {r2},\tAdjusted R-squared:  {adjusted} ",
+            f"F-statistic: {f} on {model_df} and {df} DF,  p-value: {p}",
+        ]
+    )
+
+
+def bootstrap_summary(boot: BootstrapResults) -> str:
+    """Lay a bootstrap out as R's `print` of a `boot` object does."""
+    table = pd.DataFrame({"original": boot.t0, "bias": boot.bias, "std. error": boot.std_errors})
+    cells = {name: format_r(table[name], 7) for name in table}
+    how = "random effects kept" if boot.use_u else "random effects drawn anew"
+    return "\n".join(
+        [
+            f"PARAMETRIC BOOTSTRAP, {boot.nsim} replicates, {how}, {boot.n_failed} failed",
+            "",
+            *columns(list(table.index), {str(k): v for k, v in cells.items()}),
+        ]
+    )

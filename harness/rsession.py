@@ -1,0 +1,429 @@
+"""R in a process of its own: call functions of R scripts, with values, warnings and errors.
+
+The only module of the package that touches rpy2, and it does so in a child process (`_rchild.py`):
+R never shares memory with Python here, so that a script that quits, crashes or loops takes nothing
+else down with it. The child is a plain subprocess on a pipe, neither forked nor started through
+`multiprocessing`: it needs no `__main__` guard and works in threads and in daemonic processes.
+"""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from multiprocessing import Pipe
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from harness._rvalues import from_wire, to_wire
+from harness.errors import (
+    RCrashedError,
+    RError,
+    RNotAvailableError,
+    RTimeoutError,
+    UsageError,
+)
+
+CHILD = Path(__file__).with_name("_rchild.py")
+START_SECONDS = 120.0
+INSTALL_R = "apt-get install r-base-core r-cran-lme4"
+INSTALL_RPY2 = 'pip install "rparity[r]"'
+MATCHING_RPY2 = 'pip install "rpy2-rinterface==3.6.5" "rpy2-robjects==3.6.4"'
+
+
+@dataclass(frozen=True)
+class RResult:
+    """What a call gave: its value, what R said and printed meanwhile, and the seconds it took."""
+
+    value: Any
+    warnings: tuple[str, ...]
+    messages: tuple[str, ...]
+    output: str
+    elapsed: float
+
+
+@dataclass(frozen=True)
+class Availability:
+    """What there is of R on this machine; `problem` is None where all of it works."""
+
+    r_version: str | None = None
+    r_home: str | None = None
+    rpy2_version: str | None = None
+    lme4_version: str | None = None
+    problem: str | None = None
+    remedy: str | None = None
+
+
+class _Unavailable(RNotAvailableError):
+    """The error in two parts, for those who show them apart."""
+
+    def __init__(self, problem: str, remedy: str) -> None:
+        super().__init__(f"{problem}: {remedy}")
+        self.problem = problem
+        self.remedy = remedy
+
+
+class RSession:
+    """An R process that starts at the first call, and anew after a crash or a time-out.
+
+    Each call starts from the same options, contrasts, generator kinds, locale and folder; the state
+    of the random stream and what scripts assign are kept between calls. Several threads may share a
+    session: their calls queue up.
+
+    Parameters
+    ----------
+    timeout
+        Seconds that a call may take; None for no limit.
+    on_message
+        Called with each `message()` of R at once, while R computes on.
+    """
+
+    def __init__(
+        self, *, timeout: float | None = None, on_message: Callable[[str], None] | None = None
+    ) -> None:
+        self._timeout = timeout
+        self._on_message = on_message
+        self._child: _Child | None = None
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop R. The next call starts it again."""
+        child, self._child = self._child, None
+        if child is not None:
+            child.finalizer()
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of R, or None where it does not run."""
+        return None if self._child is None else self._child.process.pid
+
+    def versions(self) -> dict[str, str | None]:
+        """Start R if need be; give the versions of `R` and of `lme4` (None: not installed)."""
+        with self._lock:
+            return self._started().versions
+
+    def call(
+        self,
+        script: Path,
+        function: str,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        libraries: Sequence[Path] = (),
+        seed: int | None = None,
+        timeout: float | None = None,
+    ) -> RResult:
+        """Call a function that an R script defines.
+
+        Parameters
+        ----------
+        script
+            R file, sourced into an environment of its own, and again when it has changed.
+        function
+            Name of a function in it.
+        arguments
+            Arguments by name; `_rvalues.to_wire` says which values R can take.
+        libraries
+            R files with helpers, sourced before the script into the same environment.
+        seed
+            For `set.seed()` immediately before the call; None goes on in R's stream.
+        timeout
+            Seconds for this call, instead of the session's.
+
+        Raises
+        ------
+        RError
+            R raised an error, or returned what is no plain value.
+        RNotAvailableError
+            R, rpy2 or an R package is missing or does not fit; the message has the remedy.
+        RCrashedError, RTimeoutError
+            R died, or took too long and was stopped. The session remains usable.
+        UsageError
+            No such script, or an argument that R cannot take.
+        """
+        paths = [os.path.abspath(path) for path in (*libraries, script)]  # noqa: PTH100 - no resolve
+        for path in paths:
+            if not os.access(path, os.R_OK):
+                raise UsageError(f"There is no readable R script {path}.")
+        if seed is not None and not -(2**31) < seed < 2**31:
+            raise UsageError(f"The seed {seed} is no 32-bit integer, as R's set.seed() needs.")
+        values = {
+            name: to_wire(value, f"argument {name} of {function}()")
+            for name, value in (arguments or {}).items()
+        }
+        request = (paths, function, _named_list(values), to_wire(seed))
+        limit = self._timeout if timeout is None else timeout
+        with self._lock:
+            return self._exchange(self._started(), request, function, limit)
+
+    def _started(self) -> "_Child":
+        # A forked process inherits the object, but must leave its parent's R alone.
+        if self._child is None or self._child.owner != os.getpid():
+            self._child = None
+            child = _Child()
+            child.finalizer = weakref.finalize(self, child.kill)
+            self._child = child
+            try:
+                child.start()
+            except BaseException:
+                self.close()
+                raise
+        return self._child
+
+    def _exchange(
+        self, child: "_Child", request: tuple[Any, ...], function: str, limit: float | None
+    ) -> RResult:
+        said: dict[str, list[str]] = {"warning": [], "message": []}
+        doing = f"{function}()"
+        began = time.monotonic()
+        try:
+            child.send(request, doing)
+            while (answer := child.receive(doing, began, limit))[0] in said:
+                said[answer[0]].append(answer[1])
+                if answer[0] == "message" and self._on_message is not None:
+                    self._on_message(answer[1])
+        except BaseException:  # also Ctrl-C, or on_message itself: R is in the middle of something
+            self.close()
+            raise
+        if answer[0] == "error":
+            _, where, text, package = answer
+            if package is not None:
+                raise _missing_package(package)
+            raise RError(f"R error in {where}: {text}" if where else text)
+        _, value, output, elapsed = answer
+        return RResult(
+            from_wire(value), tuple(said["warning"]), tuple(said["message"]), output, elapsed
+        )
+
+
+class _Child:
+    """The R process, its pipe, and the folder that holds its log and R's temporary files."""
+
+    finalizer: "weakref.finalize[..., RSession]"
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.home = r_home()
+        self.folder = Path(tempfile.mkdtemp(prefix="rparity-"))
+        self.versions: dict[str, str | None] = {}
+        self.connection, theirs = Pipe()
+        command = [sys.executable, "-P", "-W", "ignore", str(CHILD)]
+        with theirs, (self.folder / "log").open("wb") as log:
+            self.process = subprocess.Popen(
+                [*command, str(theirs.fileno()), str(self.owner)],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env=_environment(self.home, self.folder),
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # a group of its own: killed as one, deaf to Ctrl-C
+            )
+
+    def start(self) -> None:
+        """Wait until R is up, or say why it is not."""
+        try:
+            answer = self.receive("its start", time.monotonic(), START_SECONDS)
+        except (RCrashedError, RTimeoutError) as error:
+            answer = ("unavailable", "", str(error))
+        if answer[0] == "unavailable":
+            raise _why_unavailable(self.home, *answer[1:])
+        self.versions = from_wire(answer[1])
+
+    def send(self, request: tuple[Any, ...], doing: str) -> None:
+        """Ask R for a call."""
+        try:
+            self.connection.send(request)
+        except OSError:
+            raise self.death(doing) from None
+
+    def receive(self, doing: str, began: float, limit: float | None) -> tuple[Any, ...]:
+        """Next message. What R has started may hold the pipe open, so look after the process too.
+
+        Raises RCrashedError once R is dead, RTimeoutError `limit` seconds after it began.
+        """
+        while True:
+            left = 0.2 if limit is None else min(0.2, began + limit - time.monotonic())
+            try:
+                if self.connection.poll(max(left, 0)):
+                    answer: tuple[Any, ...] = self.connection.recv()
+                    return answer
+                if self.process.poll() is not None and not self.connection.poll(0):
+                    raise EOFError
+            except (EOFError, OSError):
+                raise self.death(doing) from None
+            if limit is not None and left <= 0:
+                raise RTimeoutError(
+                    f"R did not finish {doing} within {limit:g} s and was stopped; "
+                    "give it less work or a longer timeout."
+                )
+
+    def death(self, doing: str) -> RCrashedError:
+        """How R ended, and what to do about it."""
+        try:
+            status = self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            cause, remedy = "it closed its pipe", "a script must leave file descriptors alone"
+        else:
+            last_words = self.log_tail()
+            if status >= 0:
+                cause, remedy = f"it quit with status {status}", "R code must not call quit()"
+            elif -status == signal.SIGKILL:
+                cause, remedy = "killed by signal 9", "if the memory ran out, give it less work"
+            else:
+                cause, remedy = f"killed by signal {-status}", "run the script under Rscript"
+            if last_words:
+                remedy += f". Its last words: {last_words}"
+        return RCrashedError(f"R died during {doing} ({cause}); {remedy}.")
+
+    def log_tail(self) -> str:
+        """Last line that the process wrote past R, straight to its stdout or stderr."""
+        try:
+            lines = (self.folder / "log").read_text(errors="replace").split("\n")
+        except OSError:
+            return ""
+        return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "")
+
+    def kill(self) -> None:
+        """Kill R and what it has started. It has nothing to save."""
+        if self.owner != os.getpid():
+            return
+        try:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            self.process.kill()
+        self.process.wait()
+        self.connection.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def availability() -> Availability:
+    """Find out what there is of R, by starting it. Never raises; takes about a second."""
+    home: str | None = None
+    try:
+        home = r_home()
+        with RSession() as session:
+            found = session.versions()
+        problem = None if found["lme4"] else _missing_package("lme4")
+    except _Unavailable as error:
+        found, problem = {}, error
+    except Exception as error:
+        found, problem = {}, _Unavailable(f"R does not start ({error})", INSTALL_R)
+    return Availability(
+        r_version=found.get("R") or (r_version(home) if home else None),
+        r_home=home,
+        rpy2_version=rpy2_version(),
+        lme4_version=found.get("lme4"),
+        problem=problem.problem if problem else None,
+        remedy=problem.remedy if problem else None,
+    )
+
+
+def r_home() -> str:
+    """Folder of R: `R_HOME` if set, else what the R on the PATH says.
+
+    Raises RNotAvailableError where there is no R.
+    """
+    home = os.environ.get("R_HOME")
+    if home:
+        if not Path(home, "bin", "R").exists():
+            raise _Unavailable(f"R_HOME is {home}, but there is no R in it", "unset R_HOME")
+        return home
+    if shutil.which("R") is None:
+        raise _Unavailable("R is not installed (no R on the PATH)", INSTALL_R)
+    answer = _ask_r("R", "RHOME")
+    if not answer:
+        raise _Unavailable("The R on the PATH does not work (R RHOME fails)", INSTALL_R)
+    return answer.splitlines()[-1].strip()
+
+
+def r_version(home: str) -> str | None:
+    """Version of the R in that folder, such as `4.2.2`, without starting it."""
+    found = re.search(r"R version (\d+\.\d+\.\d+)", _ask_r(f"{home}/bin/R", "--version"))
+    return found and found[1]
+
+
+def rpy2_version() -> str | None:
+    """Version of the installed rpy2-rinterface, or of an rpy2 from before it was split up."""
+    for name in ("rpy2-rinterface", "rpy2"):
+        try:
+            return metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return None
+
+
+def _ask_r(program: str, option: str) -> str:
+    try:
+        answer = subprocess.run(
+            [program, option], capture_output=True, text=True, timeout=30, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return answer.stdout
+
+
+def _environment(home: str, folder: Path) -> dict[str, str]:
+    """Environment of the child: nobody's profile, one thread, English, UTC, its own TMPDIR."""
+    env = {k: v for k, v in os.environ.items() if not k.startswith("LC_")}
+    for name in ("R_DEFAULT_PACKAGES", "R_SESSION_TMPDIR"):
+        env.pop(name, None)
+    # Empty means none. rpy2 runs Rscript while it starts, which would read them despite --vanilla.
+    env |= dict.fromkeys(("R_PROFILE", "R_PROFILE_USER", "R_ENVIRON", "R_ENVIRON_USER"), "")
+    env |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    env |= {"LC_ALL": "C.UTF-8", "LANGUAGE": "en", "TZ": "UTC", "PYTHONIOENCODING": "utf-8"}
+    env |= {"R_HOME": home, "TMPDIR": str(folder)}
+    env.setdefault("RPY2_CFFI_MODE", "ABI")
+    paths = [f"{home}/lib", *filter(None, [env.get("LD_LIBRARY_PATH")])]
+    env["LD_LIBRARY_PATH"] = os.pathsep.join(paths)
+    return env
+
+
+def _named_list(values: Mapping[str, Any]) -> Any:
+    return "list", list(values.values()), {"names": ("character", list(values), {})}
+
+
+def _missing_package(package: str) -> _Unavailable:
+    in_r = f'install.packages("{package}") in R'
+    remedy = f"apt-get install r-cran-lme4 (or {in_r})" if package == "lme4" else in_r
+    return _Unavailable(f"The R package {package} is not installed", remedy)
+
+
+def _why_unavailable(home: str, kind: str, text: str) -> _Unavailable:
+    """Tell the known reasons why R did not come up apart."""
+    installed, version = rpy2_version(), r_version(home)
+    if kind == "ModuleNotFoundError" and installed is None:
+        return _Unavailable("rpy2 is not installed", INSTALL_RPY2)
+    if installed and version and _numbers(installed) >= (3, 6, 6) and _numbers(version) < (4, 5):
+        return _Unavailable(
+            f"rpy2-rinterface {installed} needs R 4.5 or newer and this is R {version}",
+            MATCHING_RPY2,
+        )
+    if kind == "OSError" and "libR" in text:
+        return _Unavailable(
+            f"There is an R in {home}, but rpy2 cannot load its shared library ({text})",
+            f"{INSTALL_R}, or build R with --enable-R-shlib",
+        )
+    return _Unavailable(f"R does not start through rpy2 ({kind} {text})", MATCHING_RPY2)
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

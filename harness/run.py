@@ -1,0 +1,156 @@
+"""One run of a case: engines answer, answers are compared with R's and with the published figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from harness import diagnose, recordings
+from harness.cases.base import Boot, Case, Lmer
+from harness.compare import COLUMNS, Reference, Tables, Verdict, compare
+from harness.engines.base import PYTHON_ENGINES, Answer, Question, engine
+from harness.errors import UsageError
+
+
+@dataclass(frozen=True)
+class CaseRun:
+    """What a run found: every comparison, each known discrepancy's cause, and what was left out."""
+
+    case: Case
+    nsim: int
+    live: bool
+    r_tables: Tables
+    provenance: Mapping[str, Any]
+    answers: Mapping[str, Answer]
+    comparisons: pd.DataFrame
+    findings: Sequence[diagnose.Finding] = ()
+    notes: Sequence[str] = field(default_factory=tuple)
+
+    @property
+    def failed(self) -> bool:
+        """Whether a comparison ended in what nothing explains."""
+        return any(Verdict(v).fails for v in self.comparisons["verdict"].unique())
+
+
+def run_case(
+    case: Case,
+    *,
+    fixtures: Path,
+    live: bool = False,
+    nsim: int | None = None,
+    engines: Sequence[str] = tuple(PYTHON_ENGINES),
+    on_progress: Callable[[str], None] | None = None,
+) -> CaseRun:
+    """Run a case against R's recording, or against R itself.
+
+    Raises
+    ------
+    RparityError
+        What a user can mend: a missing or stale recording, no R for a live run, nsim below 1.
+    """
+    if nsim is not None and nsim < 2:
+        raise UsageError(f"--nsim must be at least 2 to have a standard deviation, and is {nsim}.")
+    tell = on_progress or (lambda _text: None)
+    replicates = nsim or case.nsim
+    if live:
+        from harness.engines.r import R
+
+        r = R(on_message=lambda text: tell(f"R: {text.strip()}"))
+        tell("R: starting")
+        r_tables: Tables = r.answer(Question(case, replicates)).tables
+        provenance: Mapping[str, Any] = r.provenance
+    else:
+        recording = recordings.read(fixtures, case.name, case.scripts())
+        r_tables, provenance = recording.tables, recording.provenance
+
+    question = Question(case, replicates, provenance["made_by"]["packages"])
+    answers: dict[str, Answer] = {}
+    for name in engines:
+        tell(f"Python: {name}")
+        answers[name] = engine(name).answer(question)
+    tell("comparing")
+    unmatched = _drawn_otherwise(case, replicates, int(provenance["nsim"]))
+    frames = [
+        frame
+        for name, answer in answers.items()
+        for frame in _comparisons(case, name, answer, r_tables, unmatched, replicates)
+    ]
+    frames += _against_published(case, "R", r_tables, replicates, int(provenance["nsim"]))
+    frames += _claims(case, "R", r_tables, int(provenance["nsim"]))
+    comparisons = pd.concat([f for f in frames if len(f)], ignore_index=True)
+    run = CaseRun(case, replicates, live, r_tables, provenance, answers, comparisons)
+    notes = [note for answer in answers.values() for note in answer.notes]
+    if unmatched:
+        notes.append(
+            f"R's recording has {provenance['nsim']} replicates, this run {replicates}: other "
+            "draws. Bootstrap tables are not compared with it; add --live to ask R itself."
+        )
+    judged, findings = diagnose.judge(run)
+    return CaseRun(
+        case, replicates, live, r_tables, provenance, answers, judged, findings, tuple(notes)
+    )
+
+
+def _drawn_otherwise(case: Case, nsim: int, recorded: int) -> frozenset[str]:
+    """Tables that depend on the number of replicates, where R's and ours differ in it."""
+    if nsim == recorded:
+        return frozenset()
+    tables = [table for part in case.parts if isinstance(part, Boot) for table in part.tables]
+    for part in case.parts:
+        if isinstance(part, Lmer) and min(nsim, part.confint_nsim) != min(
+            recorded, part.confint_nsim
+        ):
+            tables.append(f"{part.name}.confint_boot")
+    return frozenset(tables)
+
+
+def _comparisons(
+    case: Case,
+    name: str,
+    answer: Answer,
+    r_tables: Tables,
+    unmatched: frozenset[str],
+    nsim: int,
+) -> list[pd.DataFrame]:
+    undertaken = engine(name)
+    expected = [
+        table
+        for part in case.parts
+        for table in undertaken.expected(part)
+        if table not in unmatched
+    ]
+    reference = Reference("R", r_tables, lambda table, column: case.tolerance(name, table, column))
+    frames = [compare(case.name, name, answer.tables, reference, expected)]
+    if name == "rparity":
+        frames += _against_published(case, name, answer.tables, nsim, case.nsim)
+        frames += _claims(case, name, answer.tables, nsim)
+    return frames
+
+
+def _against_published(
+    case: Case, name: str, tables: Tables, nsim: int, published_nsim: int
+) -> list[pd.DataFrame]:
+    if case.published is None:
+        return []
+    skip = _drawn_otherwise(case, nsim, published_nsim)
+    expected = [table for table in case.published.figures if table not in skip]
+    return [compare(case.name, name, tables, case.published.reference(), expected)]
+
+
+def _claims(case: Case, name: str, tables: Tables, nsim: int) -> list[pd.DataFrame]:
+    frames = []
+    for claim in case.claims:
+        told = claim.reference(tables, tables[claim.table].index, nsim)
+        frames.append(compare(case.name, name, tables, told, [claim.table]))
+    return frames
+
+
+def as_json(runs: Sequence[CaseRun]) -> str:
+    """One list of objects with the keys `COLUMNS`; not-a-number becomes null."""
+    frame = pd.concat([run.comparisons for run in runs], ignore_index=True)[list(COLUMNS)]
+    text: str = frame.to_json(orient="records", double_precision=15, indent=1)
+    return text
