@@ -101,7 +101,14 @@ PUBLISHED = Printed(
             "x": {"std_error": "0.009868006"},
         },
     },
-    rtol=dict.fromkeys(("boot_simulate_u.boot", "boot_fix_u.boot"), (2e-06, "printed to 7 to 10 digits, of which the optimizer of the time left 6: each of the " "10,000 refits stopped early")),
+    rtol=dict.fromkeys(
+        ("boot_simulate_u.boot", "boot_fix_u.boot"),
+        (
+            2e-06,
+            "printed to 7 to 10 digits, of which the optimizer of the time left 6: each of the "
+            "10,000 refits stopped early",
+        ),
+    ),
 )
 
 

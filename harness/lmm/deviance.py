@@ -6,8 +6,8 @@ eq. 34 and 41)
     d(θ) = log|V| + log|A| + f (1 + log(2π s / f)),    f = n − p     (REML)
     d(θ) = log|V|          + f (1 + log(2π s / f)),    f = n         (ML)
 
-Everything that depends on θ is a contraction of C(θ) with moments of the data (see `structure`), so
-one call evaluates R responses, each at a θ of its own.
+The structure of the random effects gives log|V| and M = [X y]'V⁻¹[X y] with their derivatives in θ;
+all else is here, once, for whatever structure and for R responses, each at a θ of its own.
 """
 
 from __future__ import annotations
@@ -17,18 +17,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.lmm.structure import Moments, OneFactor
+from harness.lmm.structure import Moments, Smooth, Structure
 
 Array = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Smooth:
-    """A function of θ with its derivatives, for R responses: (R,), (R, m), (R, m, m)."""
-
-    value: Array
-    gradient: Array
-    hessian: Array
 
 
 @dataclass(frozen=True)
@@ -56,39 +47,30 @@ class Evaluation:
         )
 
 
-def evaluate(structure: OneFactor, moments: Moments, theta: Array, *, reml: bool) -> Evaluation:
+def evaluate(structure: Structure, moments: Moments, theta: Array, *, reml: bool) -> Evaluation:
     """Evaluate both parts for R responses, each at its own row of θ (R, m)."""
-    R, m = theta.shape
-    p = structure.within_XX.shape[0]
-    V = structure.covariance(theta)
-    XX = structure.XX.reshape(-1, p * p)
-
-    A = structure.within_XX + (V.C @ XX).reshape(R, p, p)
+    logdet, M = structure.evaluate(theta, moments)
+    p = M.value.shape[-1] - 1
+    A = M.value[:, :p, :p]
     A_inv = np.linalg.inv(A)
-    Xy = moments.within_Xy + np.einsum("rk,rkp->rp", V.C, moments.Xy)
-    delta = (A_inv @ Xy[..., None])[..., 0]
+    delta = (A_inv @ M.value[:, :p, p:])[..., 0]
 
-    # v'Hv with v = (−δ, 1): the residual's share of each moment that C weighs.
-    resid_X = moments.Xy - np.einsum("kpq,rq->rkp", structure.XX, delta)
-    resid_yy = moments.yy - np.einsum("rkp,rp->rk", moments.Xy + resid_X, delta)
-    outside = moments.within_yy - np.einsum(
-        "rp,rp->r", 2.0 * moments.within_Xy - delta @ structure.within_XX, delta
-    )
-    w = np.einsum("rik,rkp->rip", V.C_d, resid_X)
+    # s = v'Mv with v = (−δ, 1), and δ moves with θ: its share of the second derivative is below.
+    v = np.concatenate([-delta, np.ones((len(delta), 1))], axis=1)
+    M_d_v = np.einsum("ripq,rq->rip", M.gradient, v)
+    w = M_d_v[..., :p]
     s = Smooth(
-        outside + np.einsum("rk,rk->r", V.C, resid_yy),
-        np.einsum("rik,rk->ri", V.C_d, resid_yy),
-        np.einsum("rijk,rk->rij", V.C_dd, resid_yy) - 2.0 * w @ A_inv @ np.swapaxes(w, 1, 2),
+        np.einsum("rp,rpq,rq->r", v, M.value, v),
+        np.einsum("rip,rp->ri", M_d_v, v),
+        np.einsum("rijpq,rp,rq->rij", M.hessian, v, v) - 2.0 * w @ A_inv @ np.swapaxes(w, 1, 2),
     )
-    logdet = Smooth(V.logdet, V.logdet_d, V.logdet_dd)
     if reml:
-        trace = A_inv.reshape(R, p * p) @ XX.T
-        A_d = A_inv[:, None] @ (V.C_d @ XX).reshape(R, m, p, p)
+        A_d = A_inv[:, None] @ M.gradient[:, :, :p, :p]
         logdet = Smooth(
             logdet.value + np.linalg.slogdet(A).logabsdet,
-            logdet.gradient + np.einsum("rik,rk->ri", V.C_d, trace),
+            logdet.gradient + np.trace(A_d, axis1=-2, axis2=-1),
             logdet.hessian
-            + np.einsum("rijk,rk->rij", V.C_dd, trace)
+            + np.einsum("rpq,rijqp->rij", A_inv, M.hessian[..., :p, :p])
             - np.einsum("ripq,rjqp->rij", A_d, A_d),
         )
     return Evaluation(logdet, s, delta, A_inv)

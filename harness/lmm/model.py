@@ -9,10 +9,10 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from harness.errors import FormulaError
-from harness.lmm.deviance import Smooth, evaluate
+from harness.lmm.deviance import evaluate
 from harness.lmm.matrices import ModelMatrices
 from harness.lmm.newton import minimise
-from harness.lmm.structure import Moments, OneFactor
+from harness.lmm.structure import Moments, OneFactor, Smooth, Structure
 
 Array = NDArray[np.float64]
 
@@ -60,7 +60,7 @@ class MixedModel:
         self.matrices = matrices
         self.sqrt_weights = np.sqrt(matrices.weights)
         self._Q, self._R = np.linalg.qr(matrices.X * self.sqrt_weights[:, None])
-        self.structure = OneFactor(matrices.random, self._Q, self.sqrt_weights)
+        self.structure: Structure = OneFactor(matrices.random, self._Q, self.sqrt_weights)
 
     @property
     def n(self) -> int:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.lmm.deviance import Smooth
+from harness.lmm.structure import Smooth
 
 Array = NDArray[np.float64]
 Objective = Callable[[Array, NDArray[np.intp]], Smooth]

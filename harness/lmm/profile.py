@@ -12,11 +12,11 @@ from scipy.optimize import elementwise
 from scipy.stats import chi2
 
 from harness.errors import UsageError
-from harness.lmm.deviance import Evaluation, Smooth, evaluate
+from harness.lmm.deviance import Evaluation, evaluate
 from harness.lmm.fit import LmerResults
 from harness.lmm.model import MixedModel
 from harness.lmm.newton import minimise
-from harness.lmm.structure import Moments
+from harness.lmm.structure import Moments, Smooth
 
 Array = NDArray[np.float64]
 

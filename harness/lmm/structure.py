@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import scipy.sparse as sp
@@ -71,24 +72,66 @@ class Template:
 
 
 @dataclass(frozen=True)
-class Moments:
-    """What the criterion needs of a batch of R responses; all the sums over rows are in here.
+class Smooth:
+    """A function of θ for R responses with its derivatives: (R, …), (R, m, …), (R, m, m, …)."""
 
-    `within_Xy` (R, p) and `within_yy` (R,): products outside the span of the groups' Q.
-    `Xy` (R, K, p) and `yy` (R, K): products inside it, K = classes · k², to be contracted with C.
+    value: Array
+    gradient: Array
+    hessian: Array
+
+
+@dataclass(frozen=True)
+class Moments:
+    """What a structure needs of a batch of R responses; all the sums over rows are in here.
+
+    `outside_Xy` (R, p) and `outside_yy` (R,): products outside the span of Z. `Xy` (R, K, p) and
+    `yy` (R, K): products inside it, to be weighed by what depends on θ.
     """
 
-    within_Xy: Array
-    within_yy: Array
+    outside_Xy: Array
+    outside_yy: Array
     Xy: Array
     yy: Array
 
     def __len__(self) -> int:
-        return len(self.within_yy)
+        return len(self.outside_yy)
 
     def take(self, index: NDArray[np.intp]) -> Moments:
         """Keep the responses `index`."""
-        return Moments(self.within_Xy[index], self.within_yy[index], self.Xy[index], self.yy[index])
+        return Moments(
+            self.outside_Xy[index], self.outside_yy[index], self.Xy[index], self.yy[index]
+        )
+
+
+class Structure(Protocol):
+    """The random effects of a model, for a fixed-effects design X (n, p) in the working basis."""
+
+    template: Template
+
+    @property
+    def q(self) -> int:
+        """Number of random effects."""
+        ...
+
+    def moments(self, Y: Array) -> Moments:
+        """Reduce responses Y (n, R); everything afterwards is free of n."""
+        ...
+
+    def evaluate(self, theta: Array, moments: Moments) -> tuple[Smooth, Smooth]:
+        """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives."""
+        ...
+
+    def conditional(self, theta: Array, residual: Array) -> tuple[Array, Array]:
+        """Conditional means b̂ of the random effects given y − Xβ (n,), and covariances over σ²."""
+        ...
+
+    def arrange(self, u: Array) -> Array:
+        """Draws (R, q) in lme4's order, in the shape that `spread` takes."""
+        ...
+
+    def spread(self, b: Array) -> Array:
+        """Zb (n, R) for random effects of R responses."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -122,7 +165,7 @@ class OneFactor:
 
         self.inside_X = (self._Qt @ X).reshape(self.n_levels, k, -1)
         self.outside_X = X - self._Q @ self.inside_X.reshape(self.n_levels * k, -1)
-        self.within_XX = self.outside_X.T @ self.outside_X
+        self.outside_XX = self.outside_X.T @ self.outside_X
 
         # Classes of levels that share T'T, hence C.
         products = (self.Z[:, :, None] * self.Z[:, None, :]).reshape(len(self.Z), -1)
@@ -140,7 +183,7 @@ class OneFactor:
         )
         pairs = np.einsum("jap,jbq->jabpq", self.inside_X, self.inside_X)
         self.XX = (self._member @ pairs.reshape(self.n_levels, -1)).reshape(
-            len(first) * k * k, *self.within_XX.shape
+            len(first) * k * k, *self.outside_XX.shape
         )
 
     @property
@@ -158,8 +201,8 @@ class OneFactor:
         yy = np.einsum("jar,jbr->jabr", inside, inside).reshape(self.n_levels, -1)
         K, p = self.XX.shape[:2]
         return Moments(
-            within_Xy=outside.T @ self.outside_X,
-            within_yy=np.einsum("ir,ir->r", outside, outside),
+            outside_Xy=outside.T @ self.outside_X,
+            outside_yy=np.einsum("ir,ir->r", outside, outside),
             Xy=np.moveaxis((self._member @ Xy).reshape(K, p, R), 2, 0).copy(),
             yy=(self._member @ yy).reshape(K, R).T.copy(),
         )
@@ -207,6 +250,26 @@ class OneFactor:
             np.moveaxis(C_d, 0, 1).reshape(R, m, K),
             C_dd.reshape(R, m, m, K),
         )
+
+    def evaluate(self, theta: Array, moments: Moments) -> tuple[Smooth, Smooth]:
+        """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives."""
+        V = self.covariance(theta)
+        M = Smooth(*(self._weigh(C, moments) for C in (V.C, V.C_d, V.C_dd)))
+        M.value[:, :-1, :-1] += self.outside_XX
+        M.value[:, :-1, -1] += moments.outside_Xy
+        M.value[:, -1, :-1] += moments.outside_Xy
+        M.value[:, -1, -1] += moments.outside_yy
+        return Smooth(V.logdet, V.logdet_d, V.logdet_dd), M
+
+    def _weigh(self, C: Array, moments: Moments) -> Array:
+        """Contract weights (R, …, K) with the products inside the span of Z: (R, …, p + 1, p + 1)."""
+        p = self.XX.shape[-1]
+        M = np.empty((*C.shape[:-1], p + 1, p + 1))
+        M[..., :p, :p] = (C @ self.XX.reshape(-1, p * p)).reshape(*C.shape[:-1], p, p)
+        M[..., :p, p] = np.einsum("r...k,rkp->r...p", C, moments.Xy)
+        M[..., p, :p] = M[..., :p, p]
+        M[..., p, p] = np.einsum("r...k,rk->r...", C, moments.yy)
+        return M
 
     def conditional(self, theta: Array, residual: Array) -> tuple[Array, Array]:
         """Conditional means b̂ (levels, k) of the random effects and their covariances over σ².
