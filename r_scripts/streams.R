@@ -1,8 +1,8 @@
 # R's random streams, reduced to a few exact numbers a seed.
 #
-# streams(seeds, n) returns, as list(tables = ...), one data frame for each of runif, rnorm, rexp, sample (n out of 1e6 with
-# replacement) and permutation (sample.int(n)); a row is a seed, and every kind starts from its own
-# set.seed(seed). The checksums go over the bits of all draws, taken as doubles, each of them two
+# streams(seeds, n) returns list(tables = ...): one data frame for each of runif, rnorm, rexp, sample
+# (n out of 1e6 with replacement) and permutation (sample.int(n)); a row is a seed, and every kind
+# starts from its own set.seed(seed). The checksums go over the bits of all draws, taken as doubles, each of them two
 # unsigned 32-bit words w[1], w[2], ... in little-endian order, and are exact: every partial sum
 # is below 2^53.
 #

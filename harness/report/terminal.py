@@ -1,0 +1,279 @@
+"""A run as text: the published figures, R's and Python's side by side, the claims, the causes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from harness.cases.base import Case, monte_carlo_error
+from harness.compare import ALL, Verdict
+from harness.doctor import Check
+from harness.regenerate import Drift
+from harness.run import CaseRun
+
+STYLES = {
+    Verdict.IDENTICAL: "green",
+    Verdict.ROUNDING: "green",
+    Verdict.WITHIN: "green",
+    Verdict.KNOWN: "yellow",
+    Verdict.UNEXPLAINED: "bold red",
+    Verdict.MISSING: "bold red",
+    Verdict.STALE: "bold red",
+}
+FAILURES_SHOWN = 20
+WIDTH = 140
+
+
+def console(*, stderr: bool = False) -> Console:
+    """Return a console that cuts no table short, however narrow the terminal."""
+    return Console(stderr=stderr, highlight=False, width=max(WIDTH, Console().width))
+
+
+def show_run(run: CaseRun, out: Console) -> None:
+    """Print one case's run."""
+    out.print(f"[bold]{run.case.name}[/bold]  {run.case.title}")
+    out.print(_provenance_line(run), style="dim")
+    if run.case.published is not None:
+        _show_published(run, out)
+    for claim in run.case.claims:
+        _show_claim(run, claim.table, claim.equals, out)
+    _show_parts(run, out)
+    for finding in run.findings:
+        out.print(f"\n[yellow]known[/yellow]  {finding.entry.id}: {finding.entry.cause}")
+        out.print(f"  {' '.join(finding.entry.why.split())}")
+        out.print(f"  Experiment: {finding.outcome.text}")
+    for note in run.notes:
+        out.print(f"\n[dim]note[/dim]   {note}")
+    _show_failures(run.comparisons, out)
+    out.print()
+    _show_verdicts(run, out)
+
+
+def show_cases(cases: Iterable[tuple[Case, str]], out: Console) -> None:
+    """Print what there is to run, each case with the state of its recording."""
+    for case, state in cases:
+        out.print(f"[bold]{case.name}[/bold]  {case.title}")
+        out.print(f"  {state}", style="dim")
+
+
+def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for column in columns:
+        table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
+    return table
+
+
+def _provenance_line(run: CaseRun) -> str:
+    versions = run.provenance["made_by"]["packages"]
+    named = ", ".join(f"{package} {versions[package]}" for package in run.case.packages)
+    who = f"R {versions['R']}" + (f", {named}" if named else "")
+    if run.live:
+        return f"Against {who}, run now."
+    when = str(run.provenance["time"])[:10]
+    return f"Against the recording of {who} made on {when}; R was not run (--live runs it)."
+
+
+def _show_published(run: CaseRun, out: Console) -> None:
+    published = run.case.published
+    assert published is not None
+    cells = {
+        (engine, reference): part.set_index(["table", "row", "column"])
+        for (engine, reference), part in run.comparisons.groupby(["engine", "reference"])
+    }
+    mine, theirs = cells[("rparity", "R")], cells[("R", "published")]
+    out.print(f"\nAs published: {published.source}")
+    table = _table(
+        "",
+        "",
+        "published",
+        "R",
+        "Python",
+        "digits",
+        "verdict",
+        "as printed",
+        right=["published", "R", "Python", "digits"],
+    )
+    for name, rows in published.figures.items():
+        section = name
+        for row, columns in rows.items():
+            for column, text in columns.items():
+                key = (name, row, column)
+                if key not in theirs.index or key not in mine.index:
+                    continue
+                here = mine.loc[key]
+                table.add_row(
+                    section,
+                    f"{row} {column}" if row != "1" else column,
+                    text,
+                    number(here["reference_value"]),
+                    number(here["value"]),
+                    f"{here['digits']:.1f}",
+                    _styled(here["verdict"]),
+                    _printed_alike(theirs.loc[key, "verdict"]),
+                )
+                section = ""
+    out.print(table)
+
+
+def _printed_alike(verdict: str) -> str:
+    return "yes" if not Verdict(verdict).fails and verdict != Verdict.KNOWN else _styled(verdict)
+
+
+def _show_claim(run: CaseRun, table: str, equals: str, out: Console) -> None:
+    rows = run.comparisons.query("table == @table and reference == @equals")
+    error = monte_carlo_error(run.nsim)
+    out.print(f"\nClaim: the standard errors of {table} are those of {equals}")
+    shown = _table(
+        "",
+        "",
+        "bootstrap",
+        equals,
+        "ratio",
+        "Monte Carlo",
+        "",
+        right=["bootstrap", equals, "ratio", "Monte Carlo"],
+    )
+    for _, row in rows.iterrows():
+        ratio = row["value"] / row["reference_value"]
+        verdict = "holds" if row["verdict"] == Verdict.WITHIN else _styled(row["verdict"])
+        shown.add_row(
+            row["engine"],
+            row["row"],
+            number(row["value"]),
+            number(row["reference_value"]),
+            f"{ratio:.4f}",
+            f"± {ratio * error:.4f}",
+            verdict,
+        )
+    out.print(shown)
+
+
+def _show_parts(run: CaseRun, out: Console) -> None:
+    """One line for each part that an engine answered: how much of it, and where it is furthest off."""
+    out.print("\nEverything that was compared with R")
+    table = _table(
+        "engine",
+        "part",
+        "tables",
+        "values",
+        "fewest digits",
+        "at",
+        "verdicts",
+        right=["tables", "values", "fewest digits"],
+    )
+    against_r = run.comparisons[run.comparisons["reference"] == "R"]
+    part = against_r["table"].str.partition(".")[0]
+    for (engine, name), rows in against_r.groupby([against_r["engine"], part], sort=False):
+        worst = rows.loc[rows["digits"].idxmin()]
+        counts = rows["verdict"].value_counts()
+        place = f"{worst['table'].partition('.')[2]} {worst['row']} {worst['column']}".strip()
+        table.add_row(
+            str(engine),
+            str(name),
+            str(rows["table"].nunique()),
+            str(len(rows)),
+            f"{worst['digits']:.1f}",
+            place,
+            ", ".join(f"{counts[v]} {_styled(v)}" for v in Verdict if v in counts),
+        )
+    out.print(table)
+    for engine, answer in run.answers.items():
+        if answer.gaps:
+            reasons: dict[str, list[str]] = {}
+            for name, reason in answer.gaps.items():
+                reasons.setdefault(reason, []).append(name)
+            for reason, names in reasons.items():
+                out.print(
+                    f"[dim]gap[/dim]    {engine} does not answer {', '.join(names)}: {reason}"
+                )
+
+
+def _show_failures(comparisons: pd.DataFrame, out: Console) -> None:
+    failing = comparisons[[Verdict(v).fails for v in comparisons["verdict"]]]
+    if failing.empty:
+        return
+    out.print("\n[bold red]What nothing explains[/bold red]")
+    table = _table(
+        "engine",
+        "against",
+        "table",
+        "row",
+        "column",
+        "reference",
+        "value",
+        "digits",
+        "allowed",
+        "verdict",
+        right=["reference", "value", "digits", "allowed"],
+    )
+    for _, row in failing.sort_values("digits").head(FAILURES_SHOWN).iterrows():
+        allowed = row["atol"] + row["rtol"] * abs(row["reference_value"])
+        table.add_row(
+            row["engine"],
+            row["reference"],
+            row["table"],
+            "all rows" if row["row"] == ALL else row["row"],
+            "all columns" if row["column"] == ALL else row["column"],
+            number(row["reference_value"]),
+            number(row["value"]),
+            f"{row['digits']:.1f}",
+            f"± {allowed:.2g}",
+            _styled(row["verdict"]),
+        )
+    out.print(table)
+    if len(failing) > FAILURES_SHOWN:
+        out.print(f"and {len(failing) - FAILURES_SHOWN} more; --format json has them all.")
+
+
+def _show_verdicts(run: CaseRun, out: Console) -> None:
+    counts = run.comparisons["verdict"].value_counts()
+    tally = ", ".join(f"{counts.get(v, 0)} {_styled(v)}" for v in Verdict)
+    out.print(f"{len(run.comparisons)} comparisons: {tally}")
+
+
+def _styled(verdict: str) -> str:
+    return f"[{STYLES[Verdict(verdict)]}]{Verdict(verdict).value}[/]"
+
+
+def number(value: float) -> str:
+    """Ten significant digits; the column beside it says in how many the two sides agree."""
+    return "NA" if np.isnan(value) else f"{value:.10g}"
+
+
+def show_drift(report: Drift, out: Console) -> None:
+    """Print how today's R differs from a recording, table by table."""
+    packages = sorted(report.recorded.keys() | report.today.keys())
+    changed = [
+        f"{name} {report.recorded.get(name, 'absent')} → {report.today.get(name, 'absent')}"
+        for name in packages
+        if report.recorded.get(name) != report.today.get(name)
+    ]
+    versions = ", ".join(f"{name} {v}" for name, v in report.today.items())
+    out.print(f"[bold]{report.case.name}[/bold]  today's R against the recording")
+    out.print(f"both sides: {versions}" if not changed else f"changed: {'; '.join(changed)}")
+    table = _table(
+        "table", "values", "fewest digits", "verdicts", right=["values", "fewest digits"]
+    )
+    for name, rows in report.comparisons.groupby("table", sort=False):
+        counts = rows["verdict"].value_counts()
+        table.add_row(
+            str(name),
+            str(len(rows)),
+            f"{rows['digits'].min():.1f}",
+            ", ".join(f"{counts[v]} {_styled(v)}" for v in Verdict if v in counts),
+        )
+    out.print(table)
+    _show_failures(report.comparisons, out)
+
+
+def show_doctor(checks: Sequence[Check], out: Console) -> None:
+    """Print what was found, and what mends what is missing."""
+    for check in checks:
+        mark = "[red]✗[/]" if not check.ok else "[yellow]–[/]" if check.optional else "[green]✓[/]"
+        out.print(f"{mark} {check.what}: {check.found}")
+        if check.remedy:
+            out.print(f"    {check.remedy}", style="bold")
