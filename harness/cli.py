@@ -73,6 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         "doctor", help="tell what is there, what is missing, what mends it"
     )
     doctor.set_defaults(action=_doctor)
+    doctor.add_argument(
+        "--require-r", action="store_true", help="fail where R cannot be run, instead of telling"
+    )
     for command in (run, regenerate, listing, doctor):
         command.add_argument(
             "--fixtures",
@@ -88,12 +91,13 @@ def _run(options: argparse.Namespace) -> int:
     from harness.report import terminal
     from harness.run import as_json, run_case
 
+    chosen = _cases(options.cases)
     if options.plot is not None:
         from harness.report import figure
 
-        figure.require_matplotlib()
+        figure.require(options.plot, [case.name for case in chosen])
     runs = []
-    for case in _cases(options.cases):
+    for case in chosen:
         with _progress(case.name) as tell:
             runs.append(
                 run_case(
@@ -158,7 +162,7 @@ def _doctor(options: argparse.Namespace) -> int:
     from harness.doctor import examine
     from harness.report import terminal
 
-    report = examine(options.fixtures)
+    report = examine(options.fixtures, require_r=options.require_r)
     terminal.show_doctor(report, terminal.console())
     return UNUSABLE if any(not check.ok for check in report) else AGREE
 

@@ -28,11 +28,11 @@ class Check:
     remedy: str = ""
 
 
-def examine(fixtures: Path) -> list[Check]:
+def examine(fixtures: Path, *, require_r: bool = False) -> list[Check]:
     """Look at Python and its packages, R, rpy2 and lme4, matplotlib, and every recording."""
     checks = [Check("Python", platform.python_version())]
     checks += [Check(name, _installed(name) or "missing") for name in PYTHON_PACKAGES]
-    checks.append(_r())
+    checks.append(_r(require_r))
     plots = _installed("matplotlib")
     checks.append(
         Check("matplotlib", plots)
@@ -64,7 +64,7 @@ def examine(fixtures: Path) -> list[Check]:
     return checks
 
 
-def _r() -> Check:
+def _r(required: bool) -> Check:
     from harness.rsession import availability
 
     there = availability()
@@ -74,6 +74,7 @@ def _r() -> Check:
     return Check(
         "R",
         f"{there.problem}; only --live and regenerate need it",
+        ok=not required,
         optional=True,
         remedy=there.remedy or "",
     )
