@@ -53,6 +53,8 @@ class Verdict(StrEnum):
 class Tolerance:
     """What a column may differ by: atol + rtol · abs(reference), and why so much.
 
+    Both zero ask for the same bits: not even rounding passes.
+
     `atol` may hold one value a row, for printed references whose last place differs.
     """
 
@@ -154,8 +156,13 @@ def _compare_column(
     agreed = digits(q, c)
     with np.errstate(invalid="ignore"):
         within = np.abs(q - c) <= allowed + tolerance.rtol * np.abs(c)
+    same_bits_asked = (allowed == 0.0) & (tolerance.rtol == 0.0)
     verdict = np.select(
-        [(q == c) | (np.isnan(q) & np.isnan(c)), agreed >= ROUNDING_DIGITS, within],
+        [
+            (q == c) | (np.isnan(q) & np.isnan(c)),
+            (agreed >= ROUNDING_DIGITS) & ~same_bits_asked,
+            within,
+        ],
         [Verdict.IDENTICAL.value, Verdict.ROUNDING.value, Verdict.WITHIN.value],
         Verdict.UNEXPLAINED.value,
     )

@@ -125,13 +125,19 @@ def read(root: Path, case: str, scripts: Mapping[str, bytes]) -> Recording:
     remedy = f"run `rparity regenerate {case}`, which needs R"
     if not root.is_dir():
         raise RecordingError(f"There is no folder of recordings at {root}: {remedy}.")
-    if not folder.is_dir() and _leftovers(root, case, "old"):
-        with _lock(root, fcntl.LOCK_EX):
-            _recover(root, case)
-    with _lock(root, fcntl.LOCK_SH):
-        if not folder.is_dir():
-            raise RecordingError(f"There is no recording of {case!r} in {root}: {remedy}.")
-        contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    try:
+        if not folder.is_dir() and _leftovers(root, case, "old"):
+            with _lock(root, fcntl.LOCK_EX):
+                _recover(root, case)
+        with _lock(root, fcntl.LOCK_SH):
+            if not folder.is_dir():
+                raise RecordingError(f"There is no recording of {case!r} in {root}: {remedy}.")
+            contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    except OSError as error:
+        raise RecordingError(
+            f"Cannot read {error.filename or folder}: {error.strerror or error}. "
+            "Make it readable, or name another folder with --fixtures."
+        ) from error
 
     provenance = _unsealed(folder / PROVENANCE, contents.pop(PROVENANCE, None), remedy)
     wanted: dict[str, str] = provenance["tables"]
@@ -171,12 +177,12 @@ def _unsealed(path: Path, content: bytes | None, remedy: str) -> dict[str, Any]:
     try:
         provenance: dict[str, Any] = json.loads(content)
         digest = provenance.pop("digest")
-        text = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
-    except (ValueError, KeyError, AttributeError) as error:
+        actual = sha256(json.dumps(provenance, sort_keys=True, ensure_ascii=False).encode())
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RecordingError(
             f"{path} is corrupt: it is not what R's run wrote; {remedy}."
         ) from error
-    if digest != sha256(text.encode()):
+    if digest != actual:
         raise RecordingError(
             f"{path} is corrupt: it was edited after R's run wrote it. Restore it from version "
             f"control, or {remedy}."
@@ -215,10 +221,13 @@ def _swap(root: Path, case: str, stage: Path) -> None:
         target.rename(aside)
     try:
         stage.rename(target)
+        _sync_folder(root)
     except OSError:
-        aside.rename(target)
+        if not stage.exists():
+            target.rename(stage)
+        if aside.exists():
+            aside.rename(target)
         raise
-    _sync_folder(root)
     shutil.rmtree(aside, ignore_errors=True)
 
 

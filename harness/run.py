@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harness import diagnose, recordings
@@ -55,7 +57,8 @@ def run_case(
     if nsim is not None and nsim < 2:
         raise UsageError(f"--nsim must be at least 2 to have a standard deviation, and is {nsim}.")
     tell = on_progress or (lambda _text: None)
-    replicates = nsim or case.nsim
+    bootstraps = any(isinstance(part, Boot) for part in case.parts)
+    replicates = nsim if nsim is not None and bootstraps else case.nsim
     if live:
         from harness.engines.r import R
 
@@ -144,13 +147,24 @@ def _against_published(
 def _claims(case: Case, name: str, tables: Tables, nsim: int) -> list[pd.DataFrame]:
     frames = []
     for claim in case.claims:
-        told = claim.reference(tables, tables[claim.table].index, nsim)
+        answered = tables.get(claim.table, pd.DataFrame())
+        told = claim.reference(tables, answered.index, nsim)
         frames.append(compare(case.name, name, tables, told, [claim.table]))
     return frames
 
 
 def as_json(runs: Sequence[CaseRun]) -> str:
-    """One list of objects with the keys `COLUMNS`; not-a-number becomes null."""
-    frame = pd.concat([run.comparisons for run in runs], ignore_index=True)[list(COLUMNS)]
-    text: str = frame.to_json(orient="records", double_precision=15, indent=1)
-    return text
+    """One list of objects with the keys `COLUMNS`, one a line; what is not finite becomes null."""
+    frame = pd.concat([run.comparisons for run in runs], ignore_index=True)
+    columns = [_plain(frame[name]) for name in COLUMNS]
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    rows = (encode(dict(zip(COLUMNS, row, strict=True))) for row in zip(*columns, strict=True))
+    return "[\n" + ",\n".join(rows) + "\n]"
+
+
+def _plain(values: pd.Series[Any]) -> list[Any]:
+    """Return what JSON can hold, floats with all their bits; JSON knows only finite numbers."""
+    if not pd.api.types.is_float_dtype(values.dtype):
+        return values.tolist()
+    finite = np.isfinite(values.to_numpy())
+    return [v if ok else None for v, ok in zip(values.tolist(), finite.tolist(), strict=True)]

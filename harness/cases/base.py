@@ -109,7 +109,7 @@ class Claim:
 
     def reference(self, tables: Tables, rows: pd.Index[str], nsim: int) -> Reference:
         """Return what the claim says the table's column is, for an engine's own tables."""
-        told = tables[self.equals].loc[rows, [self.column]]
+        told = tables.get(self.equals, pd.DataFrame()).reindex(index=rows, columns=[self.column])
         tolerance = Tolerance(3.0 * monte_carlo_error(nsim), "three Monte Carlo errors")
         return Reference(
             self.equals, {self.table: told}, lambda _table, _column: tolerance, partial=True
