@@ -21,8 +21,8 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-from harness import bootmer, document_data, lmer, paths  # noqa: E402
-from harness.rsession import RSession  # noqa: E402
+from harness import bootmer, document_data, lmer, paths
+from harness.rsession import RSession
 
 
 def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:

@@ -1,4 +1,4 @@
-"""R-parity validation: does Python give what R gives, to how many digits, and if not, why not?"""
+"""R-parity validation: whether Python gives what R gives, to how many digits, and if not, why."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any

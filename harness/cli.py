@@ -21,11 +21,12 @@ AGREE, DISCREPANCY, UNUSABLE = 0, 1, 2
 class Tell(Protocol):
     """Shows what a long piece of work is doing."""
 
-    def __call__(self, text: str) -> None: ...
+    def __call__(self, text: str) -> None:
+        """Show `text`."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command; returns 0 where all agrees, 1 for a discrepancy, 2 for what a user can mend."""
+    """Run the command: 0 where all agrees, 1 for a discrepancy, 2 for what a user can mend."""
     options = _parser().parse_args(arguments)
     try:
         status: int = options.action(options)

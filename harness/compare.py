@@ -65,7 +65,7 @@ class Tolerance:
 
 @dataclass(frozen=True)
 class Reference:
-    """What engines are compared with: its tables, the tolerance of each column, whether all is in it.
+    """What engines are compared with: its tables, and the tolerance of each column.
 
     `partial` marks a reference that does not hold everything an engine may answer, as a printed
     page does: what only the engine has is then not missing.

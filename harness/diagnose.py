@@ -1,7 +1,8 @@
-"""Why two answers differ: the ledger of known discrepancies, each with an experiment that is run."""
+"""Why two answers differ: the ledger of known discrepancies, whose experiments are run."""
 
 from __future__ import annotations
 
+import dataclasses
 import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ import pandas as pd
 
 from harness.cases.base import Data, Lmer
 from harness.compare import ALL, COLUMNS, Verdict
+from harness.errors import UsageError
 from harness.rrandom import RRandom
 
 if TYPE_CHECKING:
@@ -73,16 +75,36 @@ class Finding:
 
 
 @cache
-def ledger() -> tuple[Entry, ...]:
-    """Return the entries of ledger.toml."""
-    with LEDGER.open("rb") as file:
-        return tuple(Entry(**entry) for entry in tomllib.load(file)["discrepancy"])
+def ledger(path: Path = LEDGER) -> tuple[Entry, ...]:
+    """Return the entries of a ledger, by default of ledger.toml.
+
+    Raises
+    ------
+    UsageError
+        For an entry that lacks a field or has an unknown one, or names an unknown experiment.
+    """
+    fields = {field.name for field in dataclasses.fields(Entry)}
+    entries = []
+    for found in tomllib.loads(path.read_text())["discrepancy"]:
+        wrong = sorted(fields ^ found.keys())
+        if wrong:
+            raise UsageError(
+                f"The entry {found.get('id', '?')!r} of {path.name} lacks, or has without need: "
+                f"{', '.join(wrong)}."
+            )
+        if found["experiment"] not in EXPERIMENTS:
+            raise UsageError(
+                f"The entry {found['id']!r} of {path.name} names the experiment "
+                f"{found['experiment']!r}: there are {', '.join(EXPERIMENTS)}."
+            )
+        entries.append(Entry(**found))
+    return tuple(entries)
 
 
 def judge(
     run: CaseRun, entries: Sequence[Entry] | None = None
 ) -> tuple[pd.DataFrame, list[Finding]]:
-    """Turn what the ledger explains into `known`, and report entries that no longer occur as `stale`.
+    """Turn what the ledger explains into `known`; entries that no longer occur are `stale`.
 
     A difference is `known` only where it stays within the entry's bound and the entry's experiment
     shows the cause again, now.
@@ -131,7 +153,7 @@ def _matches(values: pd.Series[str], patterns: Sequence[str]) -> pd.Series[bool]
 
 
 def stopped_early(run: CaseRun, rows: pd.DataFrame) -> Outcome:
-    """Ask lme4 with the optimizer of the time, and see how flat the criterion is between the two."""
+    """Ask lme4 with the optimizer of the time, and see how flat the criterion is there."""
     from harness.lmm.fit import lmer
 
     part = next(p for p in run.case.parts if isinstance(p, Lmer))

@@ -1,4 +1,4 @@
-"""The errors that a user can cause: each message is one or two sentences, what is wrong and the remedy."""
+"""The errors that a user can cause; their messages say what is wrong and the remedy."""
 
 
 class RparityError(Exception):

@@ -1,4 +1,4 @@
-"""Where the R scripts and the recordings lie: in the source tree, or inside an installed package."""
+"""Where the R scripts and the recordings lie: in the source tree or in the installed package."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""One run of a case: engines answer, answers are compared with R's and with the published figures."""
+"""One run of a case: engines answer, and are compared with R and with what was published."""
 
 from __future__ import annotations
 

@@ -42,7 +42,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Data(Part):
-    """The data that the parts after it are about, drawn from the case's stream; one table, `data`."""
+    """The data of the parts after it, drawn from the case's stream; its one table is `data`."""
 
     make: Callable[[RRandom], pd.DataFrame] = field(kw_only=True)
     name: str = "data"
@@ -97,7 +97,7 @@ class Experiment(Part):
 
 @dataclass(frozen=True)
 class Claim:
-    """A conclusion to check: in `table`, `column` equals that of the table `equals`, up to Monte Carlo.
+    """A conclusion to check: `column` of `table` is that of the table `equals`, up to Monte Carlo.
 
     Its tolerance is three Monte Carlo errors of a standard deviation of nsim replicates, each
     1/√(2(nsim − 1)) of it.
@@ -170,7 +170,7 @@ class Printed:
 
 @dataclass(frozen=True)
 class Case:
-    """One statistical problem: data, models, the R script that answers it, tolerances with reasons."""
+    """One statistical problem: models, the R script that answers it, tolerances with reasons."""
 
     name: str
     title: str

@@ -15,7 +15,7 @@ from harness.errors import UsageError
 
 @dataclass(frozen=True)
 class Answer:
-    """An engine's tables for a case, for the parts it left out the reason, and what to know of them."""
+    """An engine's tables for a case, why it left out parts, and what to know of its answer."""
 
     tables: Mapping[str, pd.DataFrame]
     gaps: Mapping[str, str] = field(default_factory=dict)

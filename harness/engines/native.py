@@ -1,4 +1,4 @@
-"""This package's own lmer, bootmer, lm and random streams, as an engine."""
+"""The package's own lmer, bootmer, lm and random streams, as an engine."""
 
 from __future__ import annotations
 

@@ -86,7 +86,7 @@ def stamp(command: str) -> dict[str, str]:
 
 
 def _named_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Name the rows that R only numbers "1", "2", …"""
+    """Name rows "1", "2", … where R only numbers them."""
     if isinstance(table.index, pd.RangeIndex):
         table = table.set_axis(pd.RangeIndex(1, len(table) + 1).astype(str), axis=0)
     return table.astype("float64")

@@ -18,7 +18,7 @@ KINDS = ("coef", "vcov", "varcorr")
 
 
 class Statsmodels:
-    """Mixed models with one grouping factor; `lm` is not asked, `rparity` answers with it already."""
+    """Mixed models with one grouping factor; `rparity` answers `lm` with statsmodels already."""
 
     name = "statsmodels"
 

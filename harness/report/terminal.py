@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -25,6 +26,8 @@ STYLES = {
     Verdict.STALE: "bold red",
 }
 FAILURES_SHOWN = 20
+PLACE = ("table", "row", "column")
+MEASURED = ("reference_value", "value", "digits", "verdict")
 WIDTH = 140
 
 
@@ -80,11 +83,8 @@ def _provenance_line(run: CaseRun) -> str:
 def _show_published(run: CaseRun, out: Console) -> None:
     published = run.case.published
     assert published is not None
-    cells = {
-        (engine, reference): part.set_index(["table", "row", "column"])
-        for (engine, reference), part in run.comparisons.groupby(["engine", "reference"])
-    }
-    mine, theirs = cells[("rparity", "R")], cells[("R", "published")]
+    small = run.comparisons[run.comparisons["table"].isin(list(published.figures))]
+    mine, theirs = _cells(small, "rparity", "R"), _cells(small, "R", "published")
     out.print(f"\nAs published: {published.source}")
     table = _table(
         "",
@@ -101,10 +101,9 @@ def _show_published(run: CaseRun, out: Console) -> None:
         section = name
         for row, columns in rows.items():
             for column, text in columns.items():
-                key = (name, row, column)
-                if key not in theirs.index or key not in mine.index:
+                here, printed = mine.get((name, row, column)), theirs.get((name, row, column))
+                if here is None or printed is None:
                     continue
-                here = mine.loc[key]
                 table.add_row(
                     section,
                     f"{row} {column}" if row != "1" else column,
@@ -113,10 +112,25 @@ def _show_published(run: CaseRun, out: Console) -> None:
                     number(here["value"]),
                     f"{here['digits']:.1f}",
                     _styled(here["verdict"]),
-                    _printed_alike(theirs.loc[key, "verdict"]),
+                    _printed_alike(printed["verdict"]),
                 )
                 section = ""
     out.print(table)
+
+
+def _cells(
+    comparisons: pd.DataFrame, engine: str, reference: str
+) -> dict[tuple[str, str, str], dict[str, Any]]:
+    """Comparisons of one engine with one reference by table, row and column."""
+    chosen = comparisons[
+        (comparisons["engine"] == engine) & (comparisons["reference"] == reference)
+    ]
+    return {
+        (table, row, column): {"reference_value": c, "value": q, "digits": d, "verdict": verdict}
+        for table, row, column, c, q, d, verdict in zip(
+            *(chosen[name] for name in (*PLACE, *MEASURED)), strict=True
+        )
+    }
 
 
 def _printed_alike(verdict: str) -> str:
@@ -153,7 +167,7 @@ def _show_claim(run: CaseRun, table: str, equals: str, out: Console) -> None:
 
 
 def _show_parts(run: CaseRun, out: Console) -> None:
-    """One line for each part that an engine answered: how much of it, and where it is furthest off."""
+    """One line for each part that an engine answered: how much, and where it is furthest off."""
     out.print("\nEverything that was compared with R")
     table = _table(
         "engine",
@@ -168,7 +182,7 @@ def _show_parts(run: CaseRun, out: Console) -> None:
     against_r = run.comparisons[run.comparisons["reference"] == "R"]
     part = against_r["table"].str.partition(".")[0]
     for (engine, name), rows in against_r.groupby([against_r["engine"], part], sort=False):
-        worst = rows.loc[rows["digits"].idxmin()]
+        worst = rows.iloc[int(rows["digits"].argmin())]
         counts = rows["verdict"].value_counts()
         place = f"{worst['table'].partition('.')[2]} {worst['row']} {worst['column']}".strip()
         table.add_row(
