@@ -7,6 +7,7 @@ recording is staged beside the old one and takes its place by renaming, under a 
 
 from __future__ import annotations
 
+import csv
 import fcntl
 import hashlib
 import io
@@ -67,16 +68,9 @@ def decode(file: str, content: bytes) -> tuple[str, pd.DataFrame]:
             values, columns = archive["values"], archive["columns"]
         index = pd.RangeIndex(1, len(values) + 1).astype(str)
         return name, pd.DataFrame(values, index, [str(column) for column in columns])
-    table = pd.read_csv(
-        io.BytesIO(content),
-        index_col=0,
-        dtype={"row": str},
-        na_values=["NA"],
-        keep_default_na=False,
-        float_precision="round_trip",
-    )
-    table.index.name = None
-    return name, table.astype(np.float64)
+    header, *rows = csv.reader(io.StringIO(content.decode(), newline=""))
+    values = [[np.nan if cell == "NA" else float(cell) for cell in row[1:]] for row in rows]
+    return name, pd.DataFrame(values, [row[0] for row in rows], header[1:], dtype=np.float64)
 
 
 def write(root: Path, case: str, tables: Tables, provenance: Mapping[str, Any]) -> Recording:
