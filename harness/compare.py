@@ -155,14 +155,12 @@ def _compare_column(
     )
     agreed = digits(q, c)
     with np.errstate(invalid="ignore"):
-        within = np.abs(q - c) <= allowed + tolerance.rtol * np.abs(c)
-    same_bits_asked = (allowed == 0.0) & (tolerance.rtol == 0.0)
+        room = allowed + tolerance.rtol * np.abs(c)
+        within = np.isfinite(c) & (np.abs(q - c) <= room)
+    # A relative tolerance leaves no room beside zero: there, 12 decimals are rounding.
+    rounding = (agreed >= ROUNDING_DIGITS) & (within | ((room == 0.0) & (tolerance.rtol > 0.0)))
     verdict = np.select(
-        [
-            (q == c) | (np.isnan(q) & np.isnan(c)),
-            (agreed >= ROUNDING_DIGITS) & ~same_bits_asked,
-            within,
-        ],
+        [(q == c) | (np.isnan(q) & np.isnan(c)), rounding, within],
         [Verdict.IDENTICAL.value, Verdict.ROUNDING.value, Verdict.WITHIN.value],
         Verdict.UNEXPLAINED.value,
     )
