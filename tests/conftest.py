@@ -1,0 +1,54 @@
+"""Fixtures that several test modules share; whatever is costly is computed once a session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from parity import REFUSAL, Parity, regenerates
+
+from harness import paths, recordings
+from harness.cases import case, cases
+from harness.recordings import Recording
+from harness.run import CaseRun, run_case
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Refuse what would put Python's numbers in the place of R's."""
+    if regenerates(config):
+        raise pytest.UsageError(REFUSAL)
+
+
+@pytest.fixture(scope="session")
+def recorded() -> dict[str, Recording]:
+    """R's recording of each case, read and verified."""
+    return {
+        name: recordings.read(paths.fixtures(), name, known.scripts())
+        for name, known in cases().items()
+    }
+
+
+@pytest.fixture(scope="session")
+def run_of() -> Callable[[str], CaseRun]:
+    """The run of a case against its recording, engines' answers included."""
+    runs: dict[str, CaseRun] = {}
+
+    def get(name: str) -> CaseRun:
+        if name not in runs:
+            runs[name] = run_case(case(name), fixtures=paths.fixtures())
+        return runs[name]
+
+    return get
+
+
+@pytest.fixture
+def parity(
+    dataframe_regression: object,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    recorded: dict[str, Recording],
+) -> Iterator[Parity]:
+    """Compare a table with R's recording of it: `parity.check(case, engine, table, frame)`."""
+    tables = {name: recording.tables for name, recording in recorded.items()}
+    return Parity(dataframe_regression, tmp_path / "truth", request.config, tables)

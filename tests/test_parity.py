@@ -1,0 +1,434 @@
+"""Python against R's recordings, table by table; and the wrapper that compares them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from parity import REFUSAL, Parity
+
+from harness import paths
+from harness.cases import case, cases
+from harness.cases.base import Rule
+from harness.cases.document import DOCUMENT
+from harness.compare import ALL, Reference, Tables, Tolerance, Verdict, compare, digits
+from harness.engines.base import PYTHON_ENGINES, engine
+from harness.recordings import Recording
+from harness.run import CaseRun
+
+RunOf = Callable[[str], CaseRun]
+
+QUESTIONS = [
+    pytest.param(name, who, table, id=f"{name}-{who}-{table}")
+    for name, known in cases().items()
+    for who in PYTHON_ENGINES
+    for part in known.parts
+    for table in engine(who).expected(part)
+]
+
+# Python against R -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "who", "table"), QUESTIONS)
+def test_python_gives_what_r_gives(
+    parity: Parity, run_of: RunOf, name: str, who: str, table: str
+) -> None:
+    parity.check(case(name), who, table, run_of(name).answers[who].tables[table])
+
+
+@pytest.mark.parametrize("name", cases())
+def test_every_table_of_a_case_is_recorded_and_nothing_else(
+    recorded: dict[str, Recording], name: str
+) -> None:
+    assert set(recorded[name].tables) == set(case(name).tables)
+
+
+@pytest.mark.parametrize("name", cases())
+def test_a_run_ends_without_a_failing_verdict(run_of: RunOf, name: str) -> None:
+    run = run_of(name)
+    assert not run.failed
+    # Every value of every table that an engine undertakes, once.
+    against_r = run.comparisons.query("reference == 'R'")
+    expected = sum(
+        run.r_tables[table].size
+        for who in run.answers
+        for part in run.case.parts
+        for table in engine(who).expected(part)
+    )
+    assert len(against_r) == expected
+
+
+@pytest.mark.parametrize("who", ["R", "rparity"])
+def test_the_published_figures_are_reproduced_to_the_printed_digits(
+    run_of: RunOf, who: str
+) -> None:
+    run = run_of("document")
+    mine = run.comparisons.query("engine == @who and reference == 'published'")
+    figures = [
+        (table, row, column)
+        for table, rows in DOCUMENT.published.figures.items()
+        for row, columns in rows.items()
+        for column in columns
+    ]
+    assert set(mine[["table", "row", "column"]].itertuples(index=False, name=None)) == set(figures)
+    known = mine.query("verdict == 'known'")
+    assert set(known[["table", "row", "column"]].itertuples(index=False, name=None)) == {
+        ("lmer.coef", "(Intercept)", "std_error"),
+        ("lmer.varcorr", "p.(Intercept)", "vcov"),
+        ("lmer.varcorr", "p.(Intercept)", "sdcor"),
+    }
+    others = mine.drop(known.index)
+    assert not any(Verdict(verdict).fails for verdict in others["verdict"])
+    if who == "R":  # Rounded as printed; R itself rounds twice, hence 151.79 for 151.79543.
+        text = {k: DOCUMENT.published.figures[k[0]][k[1]][k[2]] for k in figures}
+        for _, found in others.iterrows():
+            printed = text[found["table"], found["row"], found["column"]]
+            if not printed.startswith("<") and not found["table"].startswith("boot"):
+                assert abs(found["value"] - float(printed)) <= 0.55 * 10.0 ** -_decimals(printed)
+
+
+def _decimals(printed: str) -> int:
+    mantissa, _, exponent = printed.partition("e")
+    return len(mantissa.partition(".")[2]) - int(exponent or 0)
+
+
+def test_the_four_published_standard_deviations_hold_to_five_digits(run_of: RunOf) -> None:
+    rows = run_of("document").comparisons.query(
+        "reference == 'published' and table.str.endswith('.boot')"
+    )
+    assert len(rows) == 8  # four of R's and four of Python's
+    assert (rows["digits"] >= 5).all()
+
+
+@pytest.mark.parametrize("claim", DOCUMENT.claims, ids=lambda claim: claim.table)
+def test_the_answers_conclusion_holds(run_of: RunOf, claim) -> None:
+    run = run_of("document")
+    rows = run.comparisons.query("reference == @claim.equals and table == @claim.table")
+    assert set(zip(rows["engine"], rows["row"], strict=True)) == {
+        (who, term) for who in ("R", "rparity") for term in ("(Intercept)", "x")
+    }
+    assert set(rows["verdict"]) <= {"within", "rounding", "identical"}
+    assert (rows["rtol"] < 0.0213).all()
+
+
+def test_the_two_bootstraps_claims_are_not_interchangeable(run_of: RunOf) -> None:
+    tables = run_of("document").r_tables
+    drawn, kept = (tables[f"boot_{how}_u.boot"]["std_error"] for how in ("simulate", "fix"))
+    assert drawn["(Intercept)"] > 30 * kept["(Intercept)"]
+
+
+def test_replicates_agree_one_by_one_and_their_standard_deviations_to_six_digits(
+    run_of: RunOf,
+) -> None:
+    run = run_of("document")
+    for part in ("boot_simulate_u", "boot_fix_u"):
+        mine = run.answers["rparity"].tables[f"{part}.replicates"]
+        theirs = run.r_tables[f"{part}.replicates"]
+        assert mine.shape == theirs.shape == (10_000, 2)
+        assert ((mine - theirs).abs().max() <= 1e-3 * theirs.std()).all()
+        assert (digits(mine.std(), theirs.std()) >= 6).all()
+
+
+def test_the_digits_that_the_project_promises(run_of: RunOf) -> None:
+    rows = run_of("document").comparisons.query("engine == 'rparity' and reference == 'R'")
+
+    def fewest(table: str, *columns: str) -> float:
+        found = rows[(rows["table"] == table) & rows["column"].isin(columns)]
+        assert len(found)
+        return found["digits"].min()
+
+    assert fewest("lm.coef", "estimate", "std_error") >= 12
+    assert fewest("lm_treatment.coef", "estimate", "std_error") >= 12
+    assert fewest("lmer.coef", "estimate") >= 9
+    assert fewest("lmer.coef", "std_error") >= 7
+    assert fewest("lmer.varcorr", "vcov", "sdcor") >= 7
+
+
+# Tolerances -------------------------------------------------------------------------------------
+
+COMPARED = [
+    pytest.param(name, who, id=f"{name}-{who}") for name in cases() for who in PYTHON_ENGINES
+]
+
+
+def failing(
+    name: str, who: str, table: str, answer: pd.DataFrame, truth: pd.DataFrame
+) -> np.ndarray:
+    """Which values fail, in the shape of the truth."""
+    known = case(name)
+    reference = Reference("R", {table: truth}, lambda t, column: known.tolerance(who, t, column))
+    found = compare(name, who, {table: answer}, reference, [table])
+    bad = np.array([Verdict(verdict).fails for verdict in found["verdict"]])
+    return bad.reshape(truth.shape[::-1]).T  # compared column by column
+
+
+@pytest.mark.parametrize(("name", "who"), COMPARED)
+def test_no_tolerance_is_vacuous(recorded: dict[str, Recording], name: str, who: str) -> None:
+    for table in (t for part in case(name).parts for t in engine(who).expected(part)):
+        truth = recorded[name].tables[table]
+        assert not failing(name, who, table, truth, truth).any()
+
+        # A zero in the place of any value; zero itself is no wrong value of zero.
+        zeroed = failing(name, who, table, truth * 0.0, truth) | (truth == 0.0).to_numpy()
+        missing = truth.isna().to_numpy()
+        zeroed |= missing
+        assert zeroed.all(), f"{table}: zero passes for {truth.to_numpy()[~zeroed]}"
+        zero_for_missing = failing(name, who, table, truth.fillna(0.0), truth)
+        assert (zero_for_missing == missing).all()
+
+        # Ten tolerances off, to either side; where the same bits are asked for, one ulp.
+        for sign in (1.0, -1.0):
+            off = truth.copy()
+            for column in truth:
+                tolerance = case(name).tolerance(who, table, column)
+                assert tolerance.atol == 0.0
+                away = truth[column] * (1.0 + sign * 10.0 * tolerance.rtol)
+                if tolerance.rtol == 0.0:
+                    away = np.nextafter(truth[column], sign * np.inf)
+                off[column] = away
+            caught = failing(name, who, table, off, truth)
+            if not (truth == 0.0).to_numpy().any():
+                assert (caught | missing).all(), f"{table}: ten tolerances off passes"
+
+
+@pytest.mark.parametrize("factor", [1 + 1e-15, 1 - 1e-15, 1 + 3e-15, 1 + 1e-13])
+def test_where_the_same_bits_are_asked_for_rounding_fails(
+    recorded: dict[str, Recording], factor: float
+) -> None:
+    for name, table in [("document", "data"), ("streams", "draws.rnorm")]:
+        truth = recorded[name].tables[table]
+        assert failing(name, "rparity", table, truth * factor, truth).all()
+
+
+def test_no_published_figures_tolerance_is_vacuous(recorded: dict[str, Recording]) -> None:
+    published = DOCUMENT.published.reference()
+    for table, truth in published.tables.items():
+        for column in truth:
+            cells = truth[[column]].dropna()
+            tolerance = published.tolerance(table, column)
+            room = tolerance.atol.reindex(cells.index) + tolerance.rtol * cells[column].abs()
+            bound = [
+                DOCUMENT.published.figures[table][row][column].startswith("<")
+                for row in cells.index
+            ]
+            told = Reference("published", {table: cells}, published.tolerance, partial=True)
+
+            def caught(values: pd.Series, table=table, column=column, told=told) -> np.ndarray:
+                answer = {table: values.to_frame(column)}
+                found = compare("document", "x", answer, told, [table])
+                return np.array([Verdict(verdict).fails for verdict in found["verdict"]])
+
+            # `<2e-16` is printed for anything below, zero among it.
+            assert (caught(cells[column] * 0.0) | bound).all()
+            assert caught(cells[column] + 10 * room).all()
+            assert caught(cells[column] - 10 * room).all()
+
+
+def compared_columns(recorded: dict[str, Recording]) -> list[tuple[str, str, str, str]]:
+    engines = {who: engine(who).expected for who in PYTHON_ENGINES} | {"R": lambda p: p.tables}
+    return [
+        (name, who, table, column)
+        for name, known in cases().items()
+        for who, expected in engines.items()
+        for part in known.parts
+        for table in expected(part)
+        for column in recorded[name].tables[table].columns
+    ]
+
+
+def test_every_column_has_a_tolerance_with_a_reason(recorded: dict[str, Recording]) -> None:
+    for name, who, table, column in compared_columns(recorded):
+        assert case(name).tolerance(who, table, column).reason.strip()
+
+
+def test_no_tolerance_rule_is_unused(recorded: dict[str, Recording]) -> None:
+    used = {
+        id(case(name).tolerance(who, table, column))
+        for name, who, table, column in compared_columns(recorded)
+    }
+    unused = [
+        (name, rule.table, rule.column, rule.engine)
+        for name, known in cases().items()
+        for rule in known.rules
+        if id(rule.tolerance) not in used
+    ]
+    assert unused == []
+
+
+def test_a_column_without_a_rule_is_an_error_not_a_pass() -> None:
+    with pytest.raises(LookupError, match="no tolerance for rparity, anova, p_value"):
+        DOCUMENT.tolerance("rparity", "anova", "p_value")
+
+
+# The wrapper: each pitfall of pytest-regressions, planted -----------------------------------------
+
+TRUTH = pd.DataFrame(
+    {"estimate": [1.5, -2.5e-9, 3.0], "df": [8.0, 9.0, 10.0]}, ["(Intercept)", "x", "z"]
+)
+
+
+def toy(**rtol: float) -> tuple[str, tuple[Rule, ...]]:
+    rules = tuple(Rule("t", name, Tolerance(value, "planted")) for name, value in rtol.items())
+    return replace(DOCUMENT, name="toy", rules=rules)
+
+
+@pytest.fixture
+def plain(
+    dataframe_regression: object, tmp_path: Path, request: pytest.FixtureRequest
+) -> Callable[[Tables], Parity]:
+    """A wrapper around a truth of one's own."""
+
+    def make(truth: pd.DataFrame = TRUTH) -> Parity:
+        return Parity(
+            dataframe_regression, tmp_path / "truth", request.config, {"toy": {"t": truth}}
+        )
+
+    return make
+
+
+def test_the_truth_itself_passes(plain) -> None:
+    plain().check(toy(estimate=0.0, df=0.0), "rparity", "t", TRUTH)
+
+
+def test_the_order_of_rows_and_columns_does_not_matter(plain) -> None:
+    plain().check(toy(estimate=0.0, df=0.0), "rparity", "t", TRUTH.iloc[::-1, ::-1])
+
+
+PLANTED = {
+    "a missing column": TRUTH[["estimate"]],
+    "a misspelt column": TRUTH.rename(columns={"df": "dF"}),
+    "a column too many": TRUTH.assign(more=1.0),
+    "a missing row": TRUTH.iloc[:2],
+    "a row too many": pd.concat([TRUTH, TRUTH.iloc[:1].set_axis(["w"])]),
+    "two rows swapped": TRUTH.iloc[[1, 0, 2]].set_axis(TRUTH.index),
+    "two columns swapped": TRUTH.iloc[:, ::-1].set_axis(TRUTH.columns, axis=1),
+    "a value zeroed": TRUTH.replace(1.5, 0.0),
+    "a small value zeroed, within numpy's atol of 1e-8": TRUTH.replace(-2.5e-9, 0.0),
+    "a value missing": TRUTH.replace(1.5, np.nan),
+    "no rows": TRUTH.iloc[:0],
+    "no columns": TRUTH.iloc[:, :0],
+}
+
+
+@pytest.mark.parametrize("wrong", PLANTED.values(), ids=PLANTED)
+def test_a_planted_error_is_caught(plain, wrong: pd.DataFrame) -> None:
+    with pytest.raises(pytest.fail.Exception, match="differs from R in toy, t"):
+        plain().check(toy(estimate=1e-6, df=1e-6), "rparity", "t", wrong)
+
+
+# What pytest-regressions compares must be right by itself, not only thanks to harness.compare.
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        TRUTH.replace(1.5, 1.5 * (1 + 1e-5)),
+        TRUTH.replace(-2.5e-9, -2.5e-9 * (1 + 1e-5)),
+        TRUTH.replace(-2.5e-9, 0.0),
+        TRUTH.replace(9.0, 9.0 * (1 + 1e-5)),
+        TRUTH.replace(9.0, 10.0),
+        TRUTH.replace(1.5, np.nan),
+        TRUTH.drop(columns="df"),
+        TRUTH.drop(index="z"),
+    ],
+    ids=["large", "small", "zeroed", "whole to not", "whole", "nan", "column", "row"],
+)
+def test_pytest_regressions_too_gets_each_columns_own_tolerance(plain, wrong) -> None:
+    with pytest.raises(AssertionError):
+        plain().check_numbers(toy(estimate=1e-6, df=1e-6), "rparity", "t", wrong)
+
+
+def test_one_columns_tolerance_does_not_spill_over_to_another(plain) -> None:
+    loose_elsewhere = toy(estimate=1e-2, df=1e-9)
+    parity = plain()
+    parity.check_numbers(loose_elsewhere, "rparity", "t", TRUTH.replace(1.5, 1.501))
+    with pytest.raises(AssertionError):
+        parity.check_numbers(loose_elsewhere, "rparity", "t", TRUTH.replace(9.0, 9.00001))
+
+
+def test_whole_floats_are_compared_as_floats(plain) -> None:
+    nearly = TRUTH.replace(9.0, 9.0 * (1 + 1e-13))
+    plain().check(toy(estimate=1e-12, df=1e-12), "rparity", "t", nearly)
+    nearly = TRUTH.assign(df=TRUTH["df"] * (1 + 1e-13))
+    plain(nearly).check(toy(estimate=1e-12, df=1e-12), "rparity", "t", TRUTH)
+
+
+def test_missing_values_agree_with_missing_values(plain) -> None:
+    with_gap = TRUTH.replace(1.5, np.nan)
+    plain(with_gap).check(toy(estimate=0.0, df=0.0), "rparity", "t", with_gap)
+    with pytest.raises(pytest.fail.Exception):
+        plain(with_gap).check(toy(estimate=0.0, df=0.0), "rparity", "t", TRUTH)
+
+
+def test_a_column_that_nobody_has_a_tolerance_for_is_an_error(plain) -> None:
+    with pytest.raises(LookupError):
+        plain().check(toy(estimate=1e-6), "rparity", "t", TRUTH)
+
+
+# Only R writes R's truth ------------------------------------------------------------------------
+
+
+def everything_in(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {
+        str(path): (path.read_bytes(), path.stat().st_mtime_ns)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+@pytest.mark.parametrize("option", ["--force-regen", "--regen-all"])
+def test_with_an_option_that_would_write_the_suite_refuses_to_run(option: str) -> None:
+    before = everything_in(paths.fixtures())
+    assert before
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", option, __file__],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == pytest.ExitCode.USAGE_ERROR
+    assert REFUSAL in done.stderr
+    assert "rparity regenerate" in REFUSAL
+    assert "passed" not in done.stdout
+    assert everything_in(paths.fixtures()) == before
+
+
+class Asked:
+    """pytest's configuration under one of the options."""
+
+    def __init__(self, option: str) -> None:
+        self.option = option
+
+    def getoption(self, name: str, _default: object = None) -> bool:
+        return name == self.option
+
+
+@pytest.mark.parametrize("option", ["force_regen", "regen_all"])
+def test_the_wrapper_refuses_even_where_no_conftest_does(tmp_path: Path, option: str) -> None:
+    with pytest.raises(pytest.UsageError, match="rparity regenerate"):
+        Parity(object(), tmp_path, Asked(option), {})
+
+
+def test_what_pytest_regressions_writes_stays_in_the_tests_own_folder(
+    parity: Parity, run_of: RunOf, dataframe_regression, tmp_path: Path
+) -> None:
+    before = everything_in(paths.fixtures()), everything_in(Path(__file__).parent)
+    wrong = run_of("document").answers["rparity"].tables["lmer.coef"] * 2.0
+    dataframe_regression._force_regen = True  # as a test might do itself
+    with pytest.raises(pytest.fail.Exception, match="regenerating file at"):
+        parity.check_numbers(DOCUMENT, "rparity", "lmer.coef", wrong)
+    assert list(tmp_path.rglob("document.rparity.lmer.coef.csv"))
+    assert (everything_in(paths.fixtures()), everything_in(Path(__file__).parent)) == before
+
+
+def test_a_star_is_nobodys_row_or_column(recorded: dict[str, Recording]) -> None:
+    for recording in recorded.values():
+        for table in recording.tables.values():
+            assert ALL not in table.index
+            assert ALL not in table.columns
