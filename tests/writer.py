@@ -1,0 +1,133 @@
+"""A process that writes recordings in children of its own, so that a test can kill them.
+
+Reads commands from stdin and answers each with a line:
+
+    start ROOT NAME     fork a child that writes the recording NAME over and over; answers its pid
+    once ROOT NAME K    fork a child that writes it once and dies, as if killed, before its K-th
+                        system call of note; answers its exit status, 0 once it has got through
+    wait PID            wait for a killed child
+
+Forked rather than started anew, because twenty starts of pandas would take as long as the rest of
+the tests.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness import recordings
+
+CASE = "planted"
+SCRIPTS = {"planted.R": b"planted <- function() 1\n"}
+PROVENANCE = {
+    "scripts": {name: recordings.sha256(content) for name, content in SCRIPTS.items()},
+    "nsim": 2000,
+}
+KILLED = 9
+
+
+def tables(name: str) -> dict[str, pd.DataFrame]:
+    """Tables of which every value tells whose recording it belongs to."""
+    value = float(len(name)) + ord(name[0]) / 7.0
+    frame = pd.DataFrame(value, [f"r{i}" for i in range(50)], ["a", "b"])
+    replicates = pd.DataFrame(
+        np.full((2000, 2), value), pd.RangeIndex(1, 2001).astype(str), ["a", "b"]
+    )
+    more = {f"only_{name}.coef": frame}  # the two recordings do not even have the same files
+    return {"m.coef": frame, "m.vcov": frame, "b.replicates": replicates} | more
+
+
+def write(root: Path, name: str) -> None:
+    """Write the recording `name` of the case."""
+    recordings.write(root, CASE, tables(name), PROVENANCE | {"written_by": name})
+
+
+def whose(root: Path) -> str:
+    """Read the recording; return its name if it is whole, and raise if it is a mixture."""
+    found = recordings.read(root, CASE, SCRIPTS)
+    name = found.provenance["written_by"]
+    expected = tables(name)
+    assert found.tables.keys() == expected.keys()
+    for table, frame in expected.items():
+        pd.testing.assert_frame_equal(found.tables[table], frame, check_exact=True)
+    return name
+
+
+def die_at(k: int) -> None:
+    """Make this process die before its k-th call of note."""
+    count = 0
+
+    def counted(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal count
+            count += 1
+            if count == k:
+                os._exit(KILLED)
+            return function(*arguments, **options)
+
+        return call
+
+    for owner, name in STEPS:
+        setattr(owner, name, counted(getattr(owner, name)))
+
+
+STEPS = [
+    (os, "fsync"),
+    (os, "open"),
+    (os, "rename"),
+    (tempfile, "mkdtemp"),
+    (shutil, "rmtree"),
+    (Path, "open"),
+    (Path, "rename"),
+    (Path, "chmod"),
+]
+
+
+def fork(work: Callable[[], None]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            work()
+            status = 0
+        finally:
+            os._exit(status)
+    return pid
+
+
+def forever(root: Path, name: str) -> None:
+    while True:
+        write(root, name)
+
+
+def serve() -> None:
+    """Do what stdin says until it ends."""
+    for line in sys.stdin:
+        match line.split():
+            case ["start", root, name]:
+                answer = fork(lambda root=root, name=name: forever(Path(root), name))
+            case ["once", root, name, k]:
+
+                def dying(root: str = root, name: str = name, k: str = k) -> None:
+                    die_at(int(k))
+                    write(Path(root), name)
+
+                _, status = os.waitpid(fork(dying), 0)
+                answer = os.waitstatus_to_exitcode(status)
+            case ["wait", pid]:
+                os.waitpid(int(pid), 0)
+                answer = 0
+        print(answer, flush=True)
+
+
+if __name__ == "__main__":
+    serve()
