@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from harness.cases.base import Data, Lmer
+from harness.cases.base import Lmer
 from harness.compare import ALL, COLUMNS, Verdict
 from harness.errors import UsageError
-from harness.rrandom import RRandom
+from harness.tables import decode_factors
 
 if TYPE_CHECKING:
     from harness.run import CaseRun
@@ -179,8 +179,7 @@ def stopped_early(run: CaseRun, rows: pd.DataFrame) -> Outcome:
 
 
 def _data(run: CaseRun) -> pd.DataFrame:
-    part = next(p for p in run.case.parts if isinstance(p, Data))
-    return part.make(RRandom(run.case.seed))
+    return decode_factors(run.r_tables["data"], run.provenance.get("levels", {}))
 
 
 EXPERIMENTS: Mapping[str, Callable[[CaseRun, pd.DataFrame], Outcome]] = {

@@ -14,8 +14,9 @@ import pandas as pd
 from harness import diagnose, recordings
 from harness.cases.base import Boot, Case, Lmer
 from harness.compare import COLUMNS, Reference, Tables, Verdict, compare
-from harness.engines.base import PYTHON_ENGINES, Answer, Question, engine
+from harness.engines.base import Answer, Question, engine
 from harness.errors import UsageError
+from harness.tables import decode_factors
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ def run_case(
     fixtures: Path,
     live: bool = False,
     nsim: int | None = None,
-    engines: Sequence[str] = tuple(PYTHON_ENGINES),
+    engines: Sequence[str] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> CaseRun:
     """Run a case against R's recording, or against R itself.
@@ -70,9 +71,15 @@ def run_case(
         recording = recordings.read(fixtures, case.name, case.scripts())
         r_tables, provenance = recording.tables, recording.provenance
 
-    question = Question(case, replicates, provenance["made_by"]["packages"])
+    data = r_tables.get("data")
+    question = Question(
+        case,
+        replicates,
+        provenance["made_by"]["packages"],
+        None if data is None else decode_factors(data, provenance.get("levels", {})),
+    )
     answers: dict[str, Answer] = {}
-    for name in engines:
+    for name in case.engines if engines is None else engines:
         tell(f"Python: {name}")
         answers[name] = engine(name).answer(question)
     tell("comparing")

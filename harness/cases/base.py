@@ -42,9 +42,12 @@ class Part:
 
 @dataclass(frozen=True)
 class Data(Part):
-    """The data of the parts after it, drawn from the case's stream; its one table is `data`."""
+    """The data of the parts after it; its one table is `data`.
 
-    make: Callable[[RRandom], pd.DataFrame] = field(kw_only=True)
+    Python draws them from the case's stream with `make`; without it they are R's, as R gave them.
+    """
+
+    make: Callable[[RRandom], pd.DataFrame] | None = None
     name: str = "data"
     kinds: tuple[str, ...] = ()
 
@@ -60,6 +63,7 @@ class Lmer(Part):
 
     formula: str = field(kw_only=True)
     reml: bool = True
+    weights: str | None = None
     kinds: tuple[str, ...] = LMER_TABLES
     confint_nsim: int = 500
     confint_seed: int = 1
@@ -76,10 +80,16 @@ class Lm(Part):
 
 @dataclass(frozen=True)
 class Boot(Part):
-    """A parametric bootstrap of the part `of`, drawn where the parts before it left the stream."""
+    """A parametric bootstrap of the part `of`.
+
+    It draws from a `seed` of its own, or goes on where the parts before it left the case's stream.
+    With `everything` it keeps θ and σ of each replicate beside the fixed effects.
+    """
 
     of: str = field(kw_only=True)
     use_u: bool = field(kw_only=True)
+    seed: int | None = None
+    everything: bool = False
     kinds: tuple[str, ...] = BOOT_TABLES
 
 
@@ -184,6 +194,7 @@ class Case:
     packages: tuple[str, ...] = ("lme4",)
     published: Printed | None = None
     claims: tuple[Claim, ...] = ()
+    engines: tuple[str, ...] = ("rparity", "statsmodels")
     arguments: Callable[[int], Mapping[str, object]] = lambda nsim: {"nsim": nsim}
 
     @property

@@ -9,8 +9,9 @@ from typing import Protocol
 
 import pandas as pd
 
-from harness.cases.base import Case, Part
+from harness.cases.base import Case, Data, Part
 from harness.errors import UsageError
+from harness.rrandom import RRandom
 
 
 @dataclass(frozen=True)
@@ -27,12 +28,24 @@ class Question:
     """What an engine is asked: a case, the number of replicates, and whom its answer is to equal.
 
     `versions` are R's package versions as the reference's provenance has them: an engine may
-    reproduce what is peculiar to one of them, and says so in its notes.
+    reproduce what is peculiar to one of them, and says so in its notes. `data` are R's, for a case
+    whose data Python does not draw itself.
     """
 
     case: Case
     nsim: int
     versions: Mapping[str, str] = field(default_factory=dict)
+    data: pd.DataFrame | None = None
+
+    def draw(self, part: Data, rng: RRandom) -> pd.DataFrame:
+        """Return the data of a part: drawn from `rng`, or R's."""
+        if part.make is not None:
+            return part.make(rng)
+        if self.data is None:
+            raise UsageError(
+                f"The data of the case {self.case.name!r} come from R, which gave none."
+            )
+        return self.data
 
 
 class Engine(Protocol):

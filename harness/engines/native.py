@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from harness.lm import lm
 from harness.lmm.bootstrap import BootstrapResults, RefitDf, bootmer
 from harness.lmm.fit import LmerResults, lmer
 from harness.rrandom import RRandom
+from harness.tables import encode_factors
 
 QUARTILES = ["0%", "25%", "50%", "75%", "100%"]
 
@@ -24,8 +26,9 @@ class Native:
     name = "rparity"
 
     def expected(self, part: Part) -> tuple[str, ...]:
-        """Answer everything but the experiments on R."""
-        return () if isinstance(part, Experiment) else part.tables
+        """Answer everything but the experiments on R and data that are R's own."""
+        theirs = isinstance(part, Experiment) or (isinstance(part, Data) and part.make is None)
+        return () if theirs else part.tables
 
     def answer(self, question: Question) -> Answer:
         """Answer the parts in order, on one stream, as R's script does."""
@@ -34,24 +37,28 @@ class Native:
         rng = RRandom(case.seed)
         tables: dict[str, pd.DataFrame] = {}
         fits: dict[str, LmerResults] = {}
+        known: dict[tuple[str, str | None, bool], LmerResults] = {}
         data = pd.DataFrame()
         for part in case.parts:
             match part:
                 case Data():
-                    data = part.make(rng)
-                    tables["data"] = as_floats(data)
+                    data = question.draw(part, rng)
+                    tables["data"] = encode_factors(data)[0]
                     continue
                 case Lmer():
-                    fits[part.name] = lmer(part.formula, data, REML=part.reml, na_action="fail")
-                    found = lmer_tables(fits[part.name])
-                    found |= intervals(fits[part.name], part, nsim, refit_df)
+                    key = (part.formula, part.weights, part.reml)
+                    # R's fits differ in their optimizers; here there is one optimum.
+                    fit = known.get(key) or known.setdefault(key, _fit(part, data))
+                    fits[part.name] = fit
+                    found = lmer_tables(fit, part.kinds) | intervals(fit, part, nsim, refit_df)
                 case Lm():
                     found = lm_tables(
                         lm(part.formula, data, contrasts=part.contrasts, na_action="fail")
                     )
                 case Boot():
-                    fit = fits[part.of]
-                    found = boot_tables(bootmer(fit, nsim, part.use_u, rng=rng, refit_df=refit_df))
+                    stream = rng if part.seed is None else RRandom(part.seed)
+                    boot = bootmer(fits[part.of], nsim, part.use_u, rng=stream, refit_df=refit_df)
+                    found = boot_tables(boot, everything=part.everything)
                 case Call():
                     found = dict(part.python(nsim))
                 case Experiment():
@@ -79,10 +86,9 @@ def as_numbers(version: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
-def as_floats(data: pd.DataFrame) -> pd.DataFrame:
-    """Return data as a table: rows "1", "2", …, factors whose levels are numbers as numbers."""
-    table = data.astype(dict.fromkeys(data.columns, np.float64))
-    return table.set_axis(pd.RangeIndex(1, len(data) + 1).astype(str), axis=0)
+def _fit(part: Lmer, data: pd.DataFrame) -> LmerResults:
+    weights = None if part.weights is None else data[part.weights]
+    return lmer(part.formula, data, REML=part.reml, weights=weights, na_action="fail")
 
 
 def one_row(**values: float) -> pd.DataFrame:
@@ -95,17 +101,17 @@ def quantiles(x: Any) -> pd.DataFrame:
     return pd.DataFrame({"value": np.quantile(x, [0, 0.25, 0.5, 0.75, 1])}, QUARTILES)
 
 
-def lmer_tables(fit: LmerResults) -> dict[str, pd.DataFrame]:
-    """Tables of a mixed model, as `lmer_tables()` of r_scripts/tables.R."""
-    return {
-        "coef": pd.DataFrame(
+def lmer_tables(fit: LmerResults, kinds: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Those `kinds` of a mixed model's tables that `lmer_tables()` of r_scripts/tables.R gives."""
+    tables: dict[str, Callable[[], pd.DataFrame]] = {
+        "coef": lambda: pd.DataFrame(
             {"estimate": fit.params, "std_error": fit.bse, "statistic": fit.tvalues}
         ),
-        "vcov": fit.cov_params(),
-        "varcorr": fit.varcorr,
-        "theta": fit.theta.to_frame("value"),
-        "ranef": fit.random_effects,
-        "glance": one_row(
+        "vcov": fit.cov_params,
+        "varcorr": lambda: fit.varcorr,
+        "theta": lambda: fit.theta.to_frame("value"),
+        "ranef": lambda: fit.random_effects,
+        "glance": lambda: one_row(
             sigma=fit.sigma,
             nobs=fit.nobs,
             df_residual=fit.df_resid,
@@ -114,9 +120,10 @@ def lmer_tables(fit: LmerResults) -> dict[str, pd.DataFrame]:
             bic=fit.bic,
             criterion=fit.criterion,
         ),
-        "residual_quantiles": quantiles(fit.scaled_resid),
-        "confint_wald": fit.conf_int(),
+        "residual_quantiles": lambda: quantiles(fit.scaled_resid),
+        "confint_wald": fit.conf_int,
     }
+    return {kind: tables[kind]() for kind in kinds if kind in tables}
 
 
 def intervals(
@@ -164,11 +171,14 @@ def lm_tables(results: Any) -> dict[str, pd.DataFrame]:
     }
 
 
-def boot_tables(boot: BootstrapResults) -> dict[str, pd.DataFrame]:
+def boot_tables(boot: BootstrapResults, *, everything: bool = False) -> dict[str, pd.DataFrame]:
     """Tables of a bootstrap, as `boot_tables()` of r_scripts/tables.R."""
+    t, t0 = boot.t, boot.t0
+    if everything:
+        fit = boot.fit
+        t = pd.concat([t, boot.theta], axis=1).assign(sigma=boot.sigma)
+        t0 = pd.concat([t0, fit.theta, pd.Series({"sigma": fit.sigma})])
     return {
-        "boot": pd.DataFrame(
-            {"estimate": boot.t0, "bias": boot.bias, "std_error": boot.std_errors}
-        ),
-        "replicates": boot.t,
+        "boot": pd.DataFrame({"estimate": t0, "bias": t.mean() - t0, "std_error": t.std(ddof=1)}),
+        "replicates": t,
     }

@@ -15,6 +15,7 @@ from harness.engines.base import Answer, Question
 from harness.errors import RError
 from harness.recordings import encode, sha256
 from harness.rsession import RSession
+from harness.tables import encode_factors
 
 
 class R:
@@ -61,13 +62,15 @@ class R:
             raise RError(
                 f"{case.function}() in {case.script} must return list(tables = …, notes = …)."
             )
-        tables = {name: _named_rows(table) for name, table in result.value["tables"].items()}
+        encoded = {name: encode_factors(table) for name, table in result.value["tables"].items()}
+        tables = {name: table for name, (table, _levels) in encoded.items()}
         self.provenance = {
             "made_by": _plain(made_by),
             "notes": _plain(result.value.get("notes") or {}),
             "seed": case.seed,
             "nsim": nsim,
             "scripts": {name: sha256(content) for name, content in scripts.items()},
+            "levels": encoded["data"][1] if "data" in encoded else {},
             "data": sha256(encode("data", tables["data"])[1]) if "data" in tables else None,
             "warnings": sorted(set(result.warnings)),
             "messages": [text.strip() for text in result.messages],
@@ -83,13 +86,6 @@ def stamp(command: str) -> dict[str, str]:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     time = datetime.fromtimestamp(int(epoch), UTC) if epoch else datetime.now(UTC)
     return {"command": command, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ")}
-
-
-def _named_rows(table: pd.DataFrame) -> pd.DataFrame:
-    """Name rows "1", "2", … where R only numbers them."""
-    if isinstance(table.index, pd.RangeIndex):
-        table = table.set_axis(pd.RangeIndex(1, len(table) + 1).astype(str), axis=0)
-    return table.astype("float64")
 
 
 def _plain(value: Any) -> Any:

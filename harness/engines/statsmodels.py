@@ -36,7 +36,7 @@ class Statsmodels:
         gaps: dict[str, str] = {}
         for part in case.parts:
             if isinstance(part, Data):
-                data = part.make(rng)
+                data = question.draw(part, rng)
             elif isinstance(part, Lmer):
                 found = _tables(part, data)
                 tables |= {name: found[name.rpartition(".")[2]] for name in self.expected(part)}

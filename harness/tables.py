@@ -1,0 +1,44 @@
+"""Data frames as tables of floats and back: factors become codes, with their levels beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+Levels = Mapping[str, Mapping[str, Any]]
+
+
+def encode_factors(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
+    """Return a table of floats and the levels of its factors.
+
+    A factor becomes R's codes 1, 2, …, a missing value NaN. Rows that are only numbered are named
+    "1", "2", … as R names them.
+    """
+    columns: dict[str, Any] = {}
+    levels: dict[str, dict[str, Any]] = {}
+    for name, column in frame.items():
+        if isinstance(column.dtype, pd.CategoricalDtype):
+            codes = column.cat.codes.to_numpy(dtype=np.float64) + 1.0
+            columns[str(name)] = np.where(codes == 0.0, np.nan, codes)
+            known = [str(level) for level in column.cat.categories]
+            levels[str(name)] = {"levels": known, "ordered": bool(column.cat.ordered)}
+        else:
+            columns[str(name)] = column.to_numpy(dtype=np.float64)
+    index = frame.index
+    if isinstance(index, pd.RangeIndex):
+        index = pd.RangeIndex(1, len(frame) + 1).astype(str)
+    return pd.DataFrame(columns, index), levels
+
+
+def decode_factors(table: pd.DataFrame, levels: Levels) -> pd.DataFrame:
+    """Return the frame that `encode_factors` made the table of."""
+    frame = table.copy()
+    for name, known in levels.items():
+        codes = table[name].fillna(0.0).to_numpy().astype(int) - 1
+        frame[name] = pd.Categorical.from_codes(
+            codes, known["levels"], ordered=bool(known["ordered"])
+        )
+    return frame
