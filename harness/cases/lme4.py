@@ -1,4 +1,4 @@
-"""Mixed models of the data sets that lme4's users know, and of two designs drawn for the purpose."""
+"""Mixed models of the data sets that lme4's users know, and of two designs drawn here."""
 
 from __future__ import annotations
 
@@ -76,30 +76,114 @@ EARLY = "R's optimizer stops early: nloptr's xtol_rel of 1e-4, which lme4 does n
 ROUNDING = "R's optimizer sees no gradient: it stops where rounding hides the criterion's slope"
 RULES: tuple[Rule, ...] = (_rule("*", "*", 1e-4, EARLY),)
 
+JULIA = "the test suite of MixedModels.jl (test/pls.jl), fitted by maximum likelihood"
+JSS = "Bates et al. (2015), JSS 67(1), section 1.2"
+
+
+def _julia(
+    criterion: str,
+    theta: Mapping[str, str],
+    coef: Mapping[str, tuple[str, str]],
+    varcorr: Mapping[str, str] | None = None,
+) -> dict[str, dict[str, dict[str, str]]]:
+    """Arrange figures of MixedModels.jl, whose optimizer, like R's, stops early."""
+    return {
+        "lmer_ml_tight.glance": {"1": {"criterion": criterion}},
+        "lmer_ml_tight.theta": {row: {"value": text} for row, text in theta.items()},
+        "lmer_ml_tight.coef": {
+            row: {"estimate": estimate, "std_error": error}
+            for row, (estimate, error) in coef.items()
+        },
+        "lmer_ml_tight.varcorr": {row: {"sdcor": text} for row, text in (varcorr or {}).items()},
+    }
+
+
+STOPPED = "printed to 16 digits, of which the optimizer's tolerance and the test's vouch for these"
+AS_TESTED = {
+    "lmer_ml_tight.glance": (1e-9, STOPPED),
+    "lmer_ml_tight.theta": (1e-4, STOPPED),
+    "lmer_ml_tight.coef": (1e-4, STOPPED),
+    "lmer_ml_tight.varcorr": (1e-4, STOPPED),
+}
+
 CASES = (
     _case(
         "dyestuff",
         "Batches of dyestuff: one random intercept, six levels",
         "Dyestuff",
         "Yield ~ 1 + (1 | Batch)",
+        published=Printed(
+            JULIA,
+            _julia(
+                "327.32705988112673",
+                {"Batch.(Intercept)": "0.7525806540074477"},
+                {"(Intercept)": ("1527.5", "17.694552929494222")},
+                {"Batch.(Intercept)": "37.260343703061764", "Residual": "49.51010035223816"},
+            ),
+            AS_TESTED,
+        ),
     ),
     _case(
         "dyestuff2",
         "Batches without a difference: the variance is estimated as zero",
         "Dyestuff2",
         "Yield ~ 1 + (1 | Batch)",
+        published=Printed(
+            JULIA,
+            _julia(
+                "162.87303665382575",
+                {"Batch.(Intercept)": "0"},
+                {"(Intercept)": ("5.6656", "0.6669857396443264")},
+                {"Residual": "3.6532313513746537"},
+            ),
+            AS_TESTED,
+        ),
     ),
     _case(
         "penicillin",
         "Plates and samples of penicillin: two crossed factors",
         "Penicillin",
         "diameter ~ 1 + (1 | plate) + (1 | sample)",
+        published=Printed(
+            JULIA,
+            _julia(
+                "332.1883486700085",
+                {
+                    "plate.(Intercept)": "1.5375939045981573",
+                    "sample.(Intercept)": "3.219792193110907",
+                },
+                {"(Intercept)": ("22.97222222222222", "0.7446037806555799")},
+                {
+                    "plate.(Intercept)": "0.845571948075415",
+                    "sample.(Intercept)": "1.770666460750787",
+                    "Residual": "0.549931906953287",
+                },
+            ),
+            AS_TESTED,
+        ),
     ),
     _case(
         "pastes",
         "Casks within batches of paste: two nested factors",
         "Pastes",
         "strength ~ 1 + (1 | batch/cask)",
+        published=Printed(
+            JULIA,
+            _julia(
+                "247.9944658624955",
+                {
+                    "cask:batch.(Intercept)": "3.5269029347766856",
+                    "batch.(Intercept)": "1.3299137410046242",
+                },
+                {"(Intercept)": ("60.0533333333333", "0.6421355774401101")},
+                {
+                    "cask:batch.(Intercept)": "2.90407793598792",
+                    "batch.(Intercept)": "1.0950608007768226",
+                    "Residual": "0.8234073887751603",
+                },
+            ),
+            AS_TESTED,
+        ),
     ),
     _case(
         "cake",
@@ -112,6 +196,50 @@ CASES = (
         "Reaction times under sleep deprivation: correlated intercept and slope",
         "sleepstudy",
         "Reaction ~ Days + (Days | Subject)",
+        published=Printed(
+            f"{JSS}, and {JULIA}",
+            {
+                "lmer.coef": {
+                    "(Intercept)": {
+                        "estimate": "251.405",
+                        "std_error": "6.825",
+                        "statistic": "36.84",
+                    },
+                    "Days": {"estimate": "10.467", "std_error": "1.546", "statistic": "6.77"},
+                },
+                "lmer.varcorr": {
+                    "Subject.(Intercept)": {"vcov": "612.09", "sdcor": "24.740"},
+                    "Subject.Days": {"vcov": "35.07", "sdcor": "5.922"},
+                    "Subject.(Intercept).Days": {"sdcor": "0.07"},
+                    "Residual": {"vcov": "654.94", "sdcor": "25.592"},
+                },
+                "lmer.glance": {"1": {"criterion": "1743.6", "nobs": "180"}},
+                "lmer.residual_quantiles": {
+                    "0%": {"value": "-3.9536"},
+                    "25%": {"value": "-0.4634"},
+                    "50%": {"value": "0.0231"},
+                    "75%": {"value": "0.4634"},
+                    "100%": {"value": "5.1793"},
+                },
+            }
+            | _julia(
+                "1751.9393444636682",
+                {
+                    "Subject.(Intercept)": "0.9292297167514472",
+                    "Subject.Days.(Intercept)": "0.01816466496782548",
+                    "Subject.Days": "0.22264601131030412",
+                },
+                {
+                    "(Intercept)": ("251.40510484848454", "6.632295312722272"),
+                    "Days": ("10.467285959596126", "1.5022387911441102"),
+                },
+                {
+                    "Subject.(Intercept)": "23.78066438213187",
+                    "Subject.Days": "5.7168446983832775",
+                },
+            ),
+            AS_TESTED,
+        ),
     ),
     _case(
         "sleepstudy_intercept",
@@ -156,5 +284,8 @@ CASES = (
         "InstEval",
         "y ~ 1 + service + (1 | s) + (1 | d) + (1 | dept)",
         large=True,
+        published=Printed(
+            JULIA, {"lmer_ml_tight.glance": {"1": {"criterion": "237721.76877450474"}}}, AS_TESTED
+        ),
     ),
 )
