@@ -35,15 +35,16 @@ def simulated_blocks(
     """
     if nsim < 1:
         raise UsageError(f"nsim must be at least 1, and is {nsim}.")
-    model, structure = fit.model, fit.model.structure
-    n, q = model.n, structure.q
+    model = fit.model
+    n, q = model.n, model.q
     noise = rng if isinstance(rng, RRandom) else RRandom(int(rng))
     effects = noise.copy()
     if use_u:
-        fixed = structure.spread(fit.conditional_modes[None])
+        fixed = model.spread([b[None] for b in fit.conditional.means])
     else:
         noise.skip_normals(q * nsim)
-        scale = fit.sigma * structure.template.Lambda(fit.theta.to_numpy())
+        Lambda = model.template.Lambda(fit.sigma * fit.theta.to_numpy())
+        scales = model.template.blocks(Lambda)
     block = max(1, BLOCK // n)
     for first in range(0, nsim, block):
         R = min(block, nsim - first)
@@ -51,9 +52,9 @@ def simulated_blocks(
         if use_u:
             Zb = fixed
         else:
-            u = structure.arrange(effects.rnorm(q * R).reshape(R, q))
-            Zb = structure.spread(u @ scale.T)
-        yield Zb / model.sqrt_weights[:, None] + fit.sigma * e
+            u = model.arrange(effects.rnorm(q * R).reshape(R, q))
+            Zb = model.spread([part @ scale.T for part, scale in zip(u, scales, strict=True)])
+        yield Zb + fit.sigma * e
 
 
 def bootmer(
@@ -164,12 +165,12 @@ class BootstrapResults:
     @cached_property
     def variation(self) -> pd.DataFrame:
         """Standard deviations and correlations of the random effects, then σ, one row a replicate."""
-        Lam = self.fit.model.structure.template.Lambda(self._theta)
+        Lam = self.fit.model.template.Lambda(self._theta)
         cov = Lam @ np.swapaxes(Lam, 1, 2)
         sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
         rows, cols = (
-            self.fit.model.structure.template.rows,
-            self.fit.model.structure.template.cols,
+            self.fit.model.template.rows,
+            self.fit.model.template.cols,
         )
         with np.errstate(invalid="ignore"):
             values = np.where(

@@ -46,31 +46,54 @@ class Evaluation:
             * (self.s.hessian / self.s.value[:, None, None] - ratio[:, :, None] * ratio[:, None]),
         )
 
+    def given_sigma(self, tau: Array, n: float) -> Smooth:
+        """Return the ML deviance at σ = exp(τ), τ (R,), with derivatives in (θ, τ): (R, m + 1, …)."""
+        precision = np.exp(-2.0 * tau)
+        s, g = self.s.value * precision, self.s.gradient * precision[:, None]
+        R, m = g.shape
+        gradient = np.empty((R, m + 1))
+        gradient[:, :m] = self.logdet.gradient + g
+        gradient[:, m] = 2.0 * n - 2.0 * s
+        hessian = np.empty((R, m + 1, m + 1))
+        hessian[:, :m, :m] = self.logdet.hessian + self.s.hessian * precision[:, None, None]
+        hessian[:, :m, m] = hessian[:, m, :m] = -2.0 * g
+        hessian[:, m, m] = 4.0 * s
+        value = self.logdet.value + n * (2.0 * tau + np.log(2.0 * np.pi)) + s
+        return Smooth(value, gradient, hessian)
+
 
 def evaluate(structure: Structure, moments: Moments, theta: Array, *, reml: bool) -> Evaluation:
     """Evaluate both parts for R responses, each at its own row of θ (R, m)."""
-    logdet, M = structure.evaluate(theta, moments)
+    V, M = structure.evaluate(theta, moments)
+    square = structure.template.square
+    i, j = structure.template.pairs
     p = M.value.shape[-1] - 1
     A = M.value[:, :p, :p]
-    A_inv = np.linalg.inv(A)
+    A_inv: Array = np.linalg.inv(A)
     delta = (A_inv @ M.value[:, :p, p:])[..., 0]
 
     # s = v'Mv with v = (−δ, 1), and δ moves with θ: its share of the second derivative is below.
-    v = np.concatenate([-delta, np.ones((len(delta), 1))], axis=1)
-    M_d_v = np.einsum("ripq,rq->rip", M.gradient, v)
+    v = np.concatenate([-delta, np.ones((len(delta), 1))], axis=1)[..., None]
+    Mv = (M.value @ v)[..., 0]
+    M_d_v = (M.gradient @ v[:, None])[..., 0]
     w = M_d_v[..., :p]
+    moved = w @ A_inv @ np.swapaxes(w, 1, 2)
     s = Smooth(
-        np.einsum("rp,rpq,rq->r", v, M.value, v),
-        np.einsum("rip,rp->ri", M_d_v, v),
-        np.einsum("rijpq,rp,rq->rij", M.hessian, v, v) - 2.0 * w @ A_inv @ np.swapaxes(w, 1, 2),
+        Mv[:, p] - (Mv[:, :p] * delta).sum(axis=1),
+        (M_d_v @ v)[..., 0],
+        square(((M.hessian @ v[:, None])[..., 0] @ v)[..., 0]) - 2.0 * moved,
     )
+    logdet = Smooth(V.value, V.gradient, square(V.hessian))
     if reml:
         A_d = A_inv[:, None] @ M.gradient[:, :, :p, :p]
+        flat = A_d.reshape(*A_d.shape[:2], p * p)
+        turned = np.swapaxes(A_d, 2, 3).reshape(flat.shape)
+        packed = M.hessian[..., :p, :p].reshape(len(A), len(i), p * p)
         logdet = Smooth(
-            logdet.value + np.linalg.slogdet(A).logabsdet,
-            logdet.gradient + np.trace(A_d, axis1=-2, axis2=-1),
+            V.value + np.linalg.slogdet(A)[1],
+            V.gradient + np.trace(A_d, axis1=-2, axis2=-1),
             logdet.hessian
-            + np.einsum("rpq,rijqp->rij", A_inv, M.hessian[..., :p, :p])
-            - np.einsum("ripq,rjqp->rij", A_d, A_d),
+            + square((packed @ A_inv.reshape(-1, p * p, 1))[..., 0])
+            - flat @ np.swapaxes(turned, 1, 2),
         )
     return Evaluation(logdet, s, delta, A_inv)

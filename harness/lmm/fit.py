@@ -14,6 +14,7 @@ from scipy.stats import norm
 from harness.errors import DataError, UsageError
 from harness.lmm.matrices import build
 from harness.lmm.model import MixedModel, Solution
+from harness.lmm.structure import Conditional
 from harness.rrandom import RRandom
 
 if TYPE_CHECKING:
@@ -87,7 +88,8 @@ class LmerResults:
                 f"The response {model.matrices.response!r} is an exact linear function of the fixed "
                 "effects: there is no residual variance to estimate; fit it with lm()."
             )
-        solution = model.solve(model.structure.moments(deviations[:, None]), reml=reml, start=start)
+        begin = model.moment_start(deviations) if start is None else start
+        solution = model.solve(model.structure.moments(deviations[:, None]), reml=reml, start=begin)
         return cls(model, y, reference, solution, reml=reml)
 
     # -- fixed effects ---------------------------------------------------------------------------
@@ -123,7 +125,7 @@ class LmerResults:
     @cached_property
     def theta(self) -> pd.Series[float]:
         """Elements of Λ_θ, named as R's `getME(fit, "theta")` names them."""
-        template = self.model.structure.template
+        template = self.model.template
         names = [
             f"{term.group}.{name}" for term in self.model.matrices.random for name in term.names
         ]
@@ -146,22 +148,29 @@ class LmerResults:
         Index `group.var1.var2` (absent names left out); columns `vcov`, and `sdcor`: a standard
         deviation for a variance, a correlation for a covariance. The residual comes last.
         """
-        Lam = self.model.structure.template.Lambda(self._solution.theta[0])
+        Lam = self.model.template.Lambda(self._solution.theta[0])
         cov = self.sigma**2 * Lam @ Lam.T
         rows: dict[str, tuple[float, float]] = {}
         start = 0
-        for term in self.model.matrices.random:
+        for term, label in zip(self.model.matrices.random, self.term_labels, strict=True):
             block = slice(start, start + len(term.names))
-            rows |= _varcorr_rows(term.group, term.names, cov[block, block])
+            rows |= _varcorr_rows(label, term.names, cov[block, block])
             start = block.stop
         rows["Residual"] = (self.sigma**2, self.sigma)
         return pd.DataFrame.from_dict(rows, orient="index", columns=["vcov", "sdcor"])
 
     @property
+    def term_labels(self) -> list[str]:
+        """Groups of the random terms as `VarCorr` names them: a second one of g is `g.1`."""
+        groups = [term.group for term in self.model.matrices.random]
+        repeats = [groups[:i].count(group) for i, group in enumerate(groups)]
+        return [f"{g}.{again}" if again else g for g, again in zip(groups, repeats, strict=True)]
+
+    @property
     def is_singular(self) -> bool:
         """Whether a variance is estimated as zero or a correlation as ±1 (R's `isSingular`)."""
         theta = self._solution.theta[0]
-        return bool((theta[self.model.structure.template.diagonal] < 1e-4).any())
+        return bool((theta[self.model.template.diagonal] < 1e-4).any())
 
     # -- the criterion ---------------------------------------------------------------------------
 
@@ -180,7 +189,7 @@ class LmerResults:
         deviations = self.model.deviations(self.response, self._reference)
         moments = self.model.structure.moments(deviations[:, None])
         at = np.asarray(theta, dtype=np.float64)[None]
-        return float(self.model.deviance(moments, at, reml=self.reml).value[0])
+        return float(self.model.deviance(moments, at, reml=self.reml)[0])
 
     @property
     def llf(self) -> float:
@@ -214,41 +223,37 @@ class LmerResults:
     # -- fitted values ---------------------------------------------------------------------------
 
     @cached_property
-    def _ranef(self) -> tuple[Array, Array]:
-        residual = self.model.deviations(self.response, self._reference)
-        residual = residual - self.model.sqrt_weights * (
-            self.model.matrices.X @ self._solution.beta[0]
-        )
-        return self.model.structure.conditional(self._solution.theta[0], residual)
-
-    @property
-    def conditional_modes(self) -> Array:
-        """Conditional modes b̂ of the random effects, shape (levels, k)."""
-        return self._ranef[0]
+    def conditional(self) -> Conditional:
+        """Random effects b̂ given the response, per term, and their covariances over σ²."""
+        beta = self._reference + self._solution.beta[0]
+        residual = self.model.deviations(self.response, beta)
+        return self.model.conditional(self._solution.theta[0], residual)
 
     @property
     def random_effects(self) -> pd.DataFrame:
         """Conditional means and standard deviations of the random effects, as R's `ranef`.
 
-        Index `group.level.term`; columns `condval`, `condsd`.
+        Index `group.level.term`, a factor's coefficients one after the other; columns `condval`,
+        `condsd`.
         """
-        b, cov = self._ranef
-        sd = self.sigma * np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
-        index, columns, start = [], [], 0
-        for term in self.model.matrices.random:
-            for j, level in enumerate(term.levels):
-                index += [f"{term.group}.{level}.{name}" for name in term.names]
-                columns += list(
-                    zip(b[j, start : start + len(term.names)], sd[j, start:], strict=False)
-                )
-            start += len(term.names)
-        return pd.DataFrame(columns, index, ["condval", "condsd"])
+        found, terms = self.conditional, self.model.matrices.random
+        index: list[str] = []
+        values: list[Array] = []
+        for group in dict.fromkeys(term.group for term in terms):
+            for term, b, cov in zip(terms, found.means, found.covariances, strict=True):
+                if term.group == group:
+                    index += [
+                        f"{group}.{level}.{name}" for name in term.names for level in term.levels
+                    ]
+                    sd = self.sigma * np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+                    values.append(np.stack([b.T.ravel(), sd.T.ravel()], axis=1))
+        return pd.DataFrame(np.concatenate(values), index, ["condval", "condsd"])
 
     @cached_property
     def fittedvalues(self) -> pd.Series[float]:
         """Xβ̂ + Zb̂ + offset, shape (n,), on the rows that were used."""
         matrices = self.model.matrices
-        spread = self.model.structure.spread(self._ranef[0][None])[:, 0] / self.model.sqrt_weights
+        spread = self.model.spread([b[None] for b in self.conditional.means])[:, 0]
         values = matrices.offset + matrices.X @ self.params.to_numpy() + spread
         return pd.Series(values, matrices.rows)
 

@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from harness.errors import FormulaError
-from harness.lmm.deviance import evaluate
+from harness.errors import DataError, FormulaError
+from harness.lmm.blocks import OneFactor
+from harness.lmm.crossed import Dense, Span, Strata, common_eigenvectors
+from harness.lmm.deviance import Evaluation, evaluate
 from harness.lmm.matrices import ModelMatrices
 from harness.lmm.newton import minimise
-from harness.lmm.structure import Moments, OneFactor, Smooth, Structure
+from harness.lmm.schur import Schur
+from harness.lmm.structure import Conditional, Moments, Smooth, Structure
+from harness.lmm.template import Working
 
 Array = NDArray[np.float64]
 
-# A standard deviation this small beside σ, where the criterion curves upwards, is exactly zero:
-# the criterion is even in it, so Newton's method closes in on zero without ever landing there.
-ZERO = 1e-8
+# Up to so many random effects, and so many doubles in the whole of Z, V is treated as one block.
+DENSE_EFFECTS = 400
+DENSE_SIZE = 2**24
+# Random effects beside the largest factor's: a square matrix of them must fit in memory.
+SCHUR_EFFECTS = 6000
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Optima of R responses, as deviations of β from the reference that the responses are given from.
+    """Optima of R responses, as deviations of β from the reference the responses are given from.
 
     `theta` (R, m), `beta` (R, p), `sigma` (R,), `criterion` (R,), `vcov_unscaled` (R, p, p), the
     covariance of β over σ², and `converged` (R,).
@@ -46,35 +53,64 @@ class MixedModel:
     """
 
     def __init__(self, matrices: ModelMatrices) -> None:
-        factors = {term.group for term in matrices.random}
-        if not factors:
+        if not matrices.random:
             raise FormulaError(
                 f"No random effects in {matrices.formula!r}: add a term such as (1 | g), "
                 "or fit it with lm()."
             )
-        if len(factors) > 1:
-            raise FormulaError(
-                f"{matrices.formula!r} has {len(factors)} grouping factors "
-                f"({', '.join(sorted(factors))}): only models with one are supported so far."
-            )
+        if not (matrices.weights > 0.0).all():
+            raise DataError("The weights have zeros: drop those rows, which count for nothing.")
         self.matrices = matrices
         self.sqrt_weights = np.sqrt(matrices.weights)
         self._Q, self._R = np.linalg.qr(matrices.X * self.sqrt_weights[:, None])
-        self.structure: Structure = OneFactor(matrices.random, self._Q, self.sqrt_weights)
+        self.working = Working(matrices.random, self.sqrt_weights)
+        self.template = self.working.template
+        self.structure = self._structure()
+
+    def _structure(self) -> Structure:
+        """Choose the algebra that suits the grouping factors."""
+        template, Z = self.template, self.working.Z
+        codes = [term.codes for term in self.matrices.random]
+        levels = [len(term.levels) for term in self.matrices.random]
+        shared = 1
+        while shared < len(codes) and np.array_equal(codes[shared], codes[0]):
+            shared += 1
+        if shared == len(codes):
+            return OneFactor(template, Z, codes[0], levels[0], self._Q)
+        q = sum(L * part.shape[1] for L, part in zip(levels, Z, strict=True))
+        if q <= DENSE_EFFECTS and self.n * q <= DENSE_SIZE:
+            span = Span.of(Z, codes, levels)
+            if (common := common_eigenvectors(span)) is not None:
+                return Strata(template, span, *common, self._Q)
+            return Dense(template, span, self._Q)
+        rest = q - sum(levels[0] * part.shape[1] for part in Z[:shared])
+        if rest > SCHUR_EFFECTS:
+            raise DataError(
+                f"Beside {self.matrices.random[0].group!r} there are {rest} random effects, and at "
+                f"most {SCHUR_EFFECTS} are supported: leave out the next largest grouping factor."
+            )
+        return Schur(template, Z, codes, levels, shared, self._Q)
 
     @property
     def n(self) -> int:
         """Number of observations."""
-        return self.matrices.X.shape[0]
+        return len(self.matrices.X)
 
     @property
     def p(self) -> int:
         """Number of fixed effects."""
-        return self.matrices.X.shape[1]
+        return int(self.matrices.X.shape[1])
+
+    @property
+    def q(self) -> int:
+        """Number of random effects."""
+        return sum(len(term.levels) * len(term.names) for term in self.matrices.random)
 
     def divisor(self, *, reml: bool) -> float:
         """Return what the profiled σ² divides s by: n − p under REML, n under ML."""
         return float(self.n - self.p if reml else self.n)
+
+    # -- responses ---------------------------------------------------------------------------------
 
     def ordinary_least_squares(self, y: Array) -> Array:
         """β₀ for a response: least squares that ignore the random effects, shape (p,)."""
@@ -84,24 +120,74 @@ class MixedModel:
         """√w (y − offset − Xβ) for y (n,) or (n, R) and β (p,): what `moments` and `solve` take."""
         fitted = self.matrices.X @ beta + self.matrices.offset
         if y.ndim == 1:
-            return self.sqrt_weights * (y - fitted)
-        return self.sqrt_weights[:, None] * (y - fitted[:, None])
+            return np.asarray(self.sqrt_weights * (y - fitted))
+        return np.asarray(self.sqrt_weights[:, None] * (y - fitted[:, None]))
 
     def from_working(self, delta: Array) -> Array:
         """Coefficients of X for coefficients of its orthonormal basis, shape (..., p)."""
-        out: Array = scipy.linalg.solve_triangular(self._R, delta.T, check_finite=False).T
-        return out
+        solved = scipy.linalg.solve_triangular(self._R, delta.T, check_finite=False)
+        return np.asarray(solved.T)
 
-    def deviance(
-        self, moments: Moments, theta: Array, *, reml: bool, f: float | None = None
-    ) -> Smooth:
+    # -- random effects ----------------------------------------------------------------------------
+
+    def arrange(self, u: Array) -> list[Array]:
+        """Draws (R, q) in lme4's order, term by term and level by level, as (R, L, k) a term."""
+        parts, start = [], 0
+        for term in self.matrices.random:
+            shape = len(term.levels), len(term.names)
+            stop = start + shape[0] * shape[1]
+            parts.append(u[:, start:stop].reshape(len(u), *shape))
+            start = stop
+        return parts
+
+    def spread(self, effects: Sequence[Array]) -> Array:
+        """Zb (n, R) for random effects b (R, L, k) of each term."""
+        out = 0.0
+        for term, b in zip(self.matrices.random, effects, strict=True):
+            for a in range(b.shape[2]):
+                out = out + term.Z[:, a, None] * b[:, :, a].T[term.codes]
+        return np.asarray(out)
+
+    def conditional(self, theta: Array, residual: Array) -> Conditional:
+        """Random effects at θ (m,) given the weighted residual √w (y − offset − Xβ), (n,)."""
+        found = self.structure.conditional(self.working.W @ theta, residual)
+        inverses = [np.linalg.inv(L) for L in self.working.L]
+        return Conditional(
+            [b @ inv.T for b, inv in zip(found.means, inverses, strict=True)],
+            [inv @ cov @ inv.T for cov, inv in zip(found.covariances, inverses, strict=True)],
+        )
+
+    # -- the criterion -----------------------------------------------------------------------------
+
+    def evaluate(self, moments: Moments, theta: Array, *, reml: bool) -> Evaluation:
+        """Evaluate the deviance's parts at θ (R, m), derivatives in working coordinates."""
+        return evaluate(self.structure, moments, theta @ self.working.W.T, reml=reml)
+
+    def deviance(self, moments: Moments, theta: Array, *, reml: bool) -> Array:
         """Return the profiled deviance at θ (R, m), as R's `devFunOnly = TRUE` function gives it."""
-        profiled = evaluate(self.structure, moments, theta, reml=reml).profiled(
-            f or self.divisor(reml=reml)
-        )
-        return Smooth(
-            profiled.value + self._constant(reml=reml), profiled.gradient, profiled.hessian
-        )
+        profiled = self.evaluate(moments, theta, reml=reml).profiled(self.divisor(reml=reml))
+        return np.asarray(profiled.value + self.constant(reml=reml))
+
+    def moment_start(self, deviations: Array) -> Array:
+        """θ (m,) from each term's sums of squares between and within levels, for (n,) deviations."""
+        total = float(deviations @ deviations)
+        found = []
+        for term, Z in zip(self.matrices.random, self.working.Z, strict=True):
+            L = len(term.levels)
+            for z in Z.T:
+                size = np.bincount(term.codes, z * z, L)
+                sums = np.bincount(term.codes, z * deviations, L)
+                mean_square = float((sums**2 / np.maximum(size, 1e-300)).sum()) / L
+                found.append((mean_square, self.n / L, L))
+        explained = sum(mean_square * L for mean_square, _, L in found)
+        rest = max(self.n - sum(L for *_, L in found), 0.1 * self.n)
+        noise = max(total - explained, 0.02 * total) / rest
+        theta = np.zeros(self.template.m)
+        theta[self.template.diagonal] = [
+            np.sqrt(max((mean_square / noise - 1.0) / replicates, 0.01))
+            for mean_square, replicates, _ in found
+        ]
+        return np.asarray(self.working.W_inverse @ theta)
 
     def solve(
         self,
@@ -111,33 +197,32 @@ class MixedModel:
         start: Array | None = None,
         f: float | None = None,
     ) -> Solution:
-        """Find every response's optimum, from θ = `start` (m,); `f` replaces the criterion's divisor."""
-        template = self.structure.template
+        """Find every response's optimum from θ = `start` (m,); `f` replaces the divisor n − p or n."""
+        template, structure = self.template, self.structure
         f = f or self.divisor(reml=reml)
-        begin = template.start() if start is None else start
-        begin = np.where(template.diagonal & (begin == 0.0), 1.0, begin)
+        on = template.diagonal
+        begin = on.astype(np.float64) if start is None else self.working.W @ start
+        # A start at zero would stay there: the slope is nothing, whatever the curvature.
+        begin = np.where(on & (np.abs(begin) < 1e-3), 0.3, begin)
 
         def objective(theta: Array, index: NDArray[np.intp]) -> Smooth:
             part = moments if len(index) == len(moments) else moments.take(index)
-            return evaluate(self.structure, part, theta, reml=reml).profiled(f)
+            return evaluate(structure, part, theta, reml=reml).profiled(f)
 
         found = minimise(objective, np.tile(begin, (len(moments), 1)))
         theta = template.canonical(found.x)
-        theta[:, template.diagonal] = np.where(
-            theta[:, template.diagonal] < ZERO, 0.0, theta[:, template.diagonal]
-        )
-        at = evaluate(self.structure, moments, theta, reml=reml)
+        at = evaluate(structure, moments, theta, reml=reml)
         R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ
         return Solution(
-            theta=theta,
+            theta=theta @ self.working.W_inverse.T,
             beta=self.from_working(at.delta),
             sigma=np.sqrt(at.s.value / self.divisor(reml=reml)),
-            criterion=at.profiled(f).value + self._constant(reml=reml),
+            criterion=at.profiled(f).value + self.constant(reml=reml),
             vcov_unscaled=R_inv.T @ at.A_inv @ R_inv,
             converged=found.converged,
         )
 
-    def _constant(self, *, reml: bool) -> float:
+    def constant(self, *, reml: bool) -> float:
         """Return the criterion's terms free of θ: the working basis' determinant and the weights."""
         constant = -2.0 * float(np.log(self.sqrt_weights).sum())
         if reml:

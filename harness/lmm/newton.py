@@ -11,13 +11,20 @@ from numpy.typing import NDArray
 from harness.lmm.structure import Smooth
 
 Array = NDArray[np.float64]
+Flags = NDArray[np.bool_]
 Objective = Callable[[Array, NDArray[np.intp]], Smooth]
 
 MAX_ITERATIONS = 100
-# A Newton step of this relative size leaves an error of its square, which is below rounding.
-LAST_STEP = 1e-8
+# The rise of a deviance over its minimum, as the quadratic model has it, before the last step:
+# 1e-6 standard errors away, and that squared after the step.
+LAST_RISE = 1e-13
 # Far from the optimum the quadratic model is not trusted beyond this factor of the present size.
 GROWTH = 2.0
+# Curvature and slope, per unit of relative change, of a direction in which nothing happens.
+FLAT_CURVATURE = 1e-7
+FLAT_SLOPE = 1e-9
+# How far, relative to its size, a problem is pushed off a saddle.
+PUSH = 0.3
 
 
 @dataclass(frozen=True)
@@ -25,68 +32,72 @@ class Minimum:
     """Where R problems ended: `x` (R, m), `converged` (R,), `iterations` spent on the slowest."""
 
     x: Array
-    converged: NDArray[np.bool_]
+    converged: Flags
     iterations: int
 
 
 def minimise(objective: Objective, start: Array) -> Minimum:
-    """Minimise R independent functions of m variables from `start` (R, m).
+    """Minimise R independent deviances of m variables, of order one, from `start` (R, m).
 
     `objective(x, index)` evaluates the problems `index` at x (len(index), m). Where the Hessian is
     not positive definite its eigenvalues are replaced by their absolute values (a descent
     direction that leaves saddles); steps are halved until the function does not grow. A problem is
-    converged once a full Newton step on a positive definite Hessian is below `LAST_STEP`.
+    converged where the Hessian is positive, but for flat directions, and a full Newton step
+    promises no more than `LAST_RISE`; that step is still taken.
     """
     x = start.copy()
     converged = np.zeros(len(x), dtype=bool)
     active = np.arange(len(x))
     current = objective(x, active)
-    for iteration in range(MAX_ITERATIONS):
-        step, positive = _step(current)
-        scale = np.maximum(np.abs(x[active]), 1e-3)
-        reach = np.max(np.abs(step) / (1.0 + np.abs(x[active])), axis=1)
-        step *= np.minimum(1.0, GROWTH / np.maximum(reach, 1e-300))[:, None]
-        last = positive & np.all(np.abs(step) <= LAST_STEP * scale, axis=1)
-        x[active[last]] += step[last]
-        converged[active[last]] = True
-
-        going = ~last
-        if not going.any():
-            return Minimum(x, converged, iteration + 1)
-        active, step = active[going], step[going]
-        before = current.value[going]
-        factor = np.ones(len(active))
+    for iteration in range(1, MAX_ITERATIONS + 1):
+        step, rise, positive = _step(current, 1.0 + np.abs(x[active]))
+        last = positive & (rise <= LAST_RISE)
+        if last.any():
+            x[active[last]] += step[last]
+            converged[active[last]] = True
+            if last.all():
+                return Minimum(x, converged, iteration)
+            active, step = active[~last], step[~last]
+        before = current.value if len(active) == len(current.value) else current.value[~last]
         trial = x[active] + step
         current = objective(trial, active)
-        for _ in range(30):
+        for halving in range(1, 31):
             # Rounding of the criterion itself must not stop a step that is still needed.
             worse = ~(current.value <= before + 1e-12 * (1.0 + np.abs(before)))
             if not worse.any():
                 break
-            factor[worse] *= 0.5
-            trial[worse] = x[active[worse]] + factor[worse, None] * step[worse]
+            trial[worse] = x[active[worse]] + 0.5**halving * step[worse]
             current = _replace(current, worse, objective(trial[worse], active[worse]))
         x[active] = trial
     return Minimum(x, converged, MAX_ITERATIONS)
 
 
-def _step(f: Smooth) -> tuple[Array, NDArray[np.bool_]]:
-    """Newton's step −|H|⁻¹g, and whether H is positive definite."""
-    if f.gradient.shape[1] == 1:
-        values, rotated = f.hessian[:, :, 0], f.gradient
-        vectors = None
+def _step(f: Smooth, size: Array) -> tuple[Array, Array, Flags]:
+    """Newton's step −|H|⁻¹g (R, m), the rise it undoes (R,), and whether H is positive.
+
+    Directions are judged in units of relative change, `size` (R, m).
+    """
+    g = f.gradient * size
+    if g.shape[1] == 1:
+        values, rotated, vectors = f.hessian[:, :, 0] * size**2, g, None
     else:
-        values, vectors = np.linalg.eigh(f.hessian)
-        rotated = np.einsum("rji,rj->ri", vectors, f.gradient)
-    size = np.abs(values)
-    floor = np.finfo(float).eps * np.maximum(size.max(axis=1, keepdims=True), 1e-300)
-    step = -rotated / np.maximum(size, floor)
+        values, vectors = np.linalg.eigh(f.hessian * size[:, :, None] * size[:, None])
+        rotated = np.einsum("rji,rj->ri", vectors, g)
+    flat = (np.abs(values) <= FLAT_CURVATURE) & (np.abs(rotated) <= FLAT_SLOPE)
+    step = np.where(flat, 0.0, -rotated / np.maximum(np.abs(values), FLAT_CURVATURE))
+    rise = np.abs(step * rotated).sum(axis=1) / 2.0
+    positive = np.all(flat | (values > 0), axis=1)
+    if not positive.all():
+        saddle = ~positive & (rise <= LAST_RISE)
+        step[saddle, 0] = PUSH  # eigenvalues ascend: the first is the most negative
+    reach = np.abs(step).max(axis=1)
+    step *= np.minimum(1.0, GROWTH / np.maximum(reach, GROWTH))[:, None]
     if vectors is not None:
         step = np.einsum("rij,rj->ri", vectors, step)
-    return step, np.all(values > 0, axis=1)
+    return step * size, rise, positive
 
 
-def _replace(f: Smooth, where: NDArray[np.bool_], new: Smooth) -> Smooth:
+def _replace(f: Smooth, where: Flags, new: Smooth) -> Smooth:
     value, gradient, hessian = f.value.copy(), f.gradient.copy(), f.hessian.copy()
     value[where], gradient[where], hessian[where] = new.value, new.gradient, new.hessian
     return Smooth(value, gradient, hessian)
