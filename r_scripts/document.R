@@ -47,10 +47,7 @@ document <- function(nsim = 10000, nsim_confint = 500) {
   )
   list(
     tables = c(
-      list(data = named_table(
-        as.character(seq_len(nrow(data))),
-        x = data$x, y = data$y, p = as.numeric(as.character(data$p))
-      )),
+      list(data = data),
       flatten_tables(c(
         list(
           lmer = c(
