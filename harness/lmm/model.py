@@ -10,7 +10,7 @@ import scipy.linalg
 from numpy.typing import NDArray
 
 from harness.errors import DataError, FormulaError
-from harness.lmm.blocks import OneFactor
+from harness.lmm.blocks import Blocks, OneFactor
 from harness.lmm.crossed import Dense, Span, Strata, common_eigenvectors
 from harness.lmm.deviance import Evaluation, evaluate
 from harness.lmm.matrices import ModelMatrices
@@ -26,6 +26,8 @@ DENSE_EFFECTS = 400
 DENSE_SIZE = 2**24
 # Random effects beside the largest factor's: a square matrix of them must fit in memory.
 SCHUR_EFFECTS = 6000
+# Multiples of the standard deviations that sums of squares suggest, to choose a start from.
+SCAN = 2.0 ** np.arange(-2.0, 13.0, 1.5)
 
 
 @dataclass(frozen=True)
@@ -168,25 +170,33 @@ class MixedModel:
         profiled = self.evaluate(moments, theta, reml=reml).profiled(self.divisor(reml=reml))
         return np.asarray(profiled.value + self.constant(reml=reml))
 
-    def moment_start(self, deviations: Array) -> Array:
-        """θ (m,) from each term's sums of squares between and within levels, for (n,) deviations."""
+    def start(self, deviations: Array, *, reml: bool) -> Array:
+        """θ (m,) to start from for one response (n,): where the solver needs the fewest steps.
+
+        Each term's sum of squares between its levels gives the sizes of the standard deviations,
+        and the criterion at some multiples of them, where a batch costs no more than one, the rest.
+        """
         total = float(deviations @ deviations)
-        found = []
+        between = []
         for term, Z in zip(self.matrices.random, self.working.Z, strict=True):
             L = len(term.levels)
             for z in Z.T:
                 size = np.bincount(term.codes, z * z, L)
                 sums = np.bincount(term.codes, z * deviations, L)
                 mean_square = float((sums**2 / np.maximum(size, 1e-300)).sum()) / L
-                found.append((mean_square, self.n / L, L))
-        explained = sum(mean_square * L for mean_square, _, L in found)
-        rest = max(self.n - sum(L for *_, L in found), 0.1 * self.n)
+                between.append((mean_square, L))
+        explained = sum(mean_square * L for mean_square, L in between)
+        rest = max(self.n - sum(L for _, L in between), 0.1 * self.n)
         noise = max(total - explained, 0.02 * total) / rest
         theta = np.zeros(self.template.m)
         theta[self.template.diagonal] = [
-            np.sqrt(max((mean_square / noise - 1.0) / replicates, 0.01))
-            for mean_square, replicates, _ in found
+            np.sqrt(max((mean_square / noise - 1.0) * L / self.n, 0.01))
+            for mean_square, L in between
         ]
+        if isinstance(self.structure, Blocks):
+            moments = self.structure.moments(deviations[:, None]).take(np.zeros(len(SCAN), int))
+            found = evaluate(self.structure, moments, SCAN[:, None] * theta, reml=reml)
+            theta *= SCAN[np.argmin(found.profiled(self.divisor(reml=reml)).value)]
         return np.asarray(self.working.W_inverse @ theta)
 
     def solve(
@@ -204,12 +214,12 @@ class MixedModel:
         begin = on.astype(np.float64) if start is None else self.working.W @ start
         # A start at zero would stay there: the slope is nothing, whatever the curvature.
         begin = np.where(on & (np.abs(begin) < 1e-3), 0.3, begin)
-
+        begin = np.tile(begin, (len(moments), 1))
         def objective(theta: Array, index: NDArray[np.intp]) -> Smooth:
             part = moments if len(index) == len(moments) else moments.take(index)
             return evaluate(structure, part, theta, reml=reml).profiled(f)
 
-        found = minimise(objective, np.tile(begin, (len(moments), 1)))
+        found = minimise(objective, begin)
         theta = template.canonical(found.x)
         at = evaluate(structure, moments, theta, reml=reml)
         R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ

@@ -10,7 +10,7 @@ S = I + Λ₂'OΛ₂. Derivatives are exact and need only products of q₂ × q�
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import pairwise, product
 
@@ -24,6 +24,9 @@ from harness.lmm.structure import Conditional, Moments, Smooth
 from harness.lmm.template import Template
 
 Array = NDArray[np.float64]
+
+# A standard deviation over σ below which (Λ₂Λ₂')⁻¹ would cost digits.
+SMALL = 0.03
 
 
 class Schur:
@@ -114,19 +117,9 @@ class _At:
         self._C, self._logdet1 = inverse(self._B)
         self.C = _block_diagonal(self._C)
         self.lost = _block_diagonal(self._C @ self._B @ np.swapaxes(self._B, 1, 2))  # I − C
-        self.Lambda2 = sp.csr_array(
-            sp.block_diag(
-                [
-                    sp.kron(sp.eye_array(L), part)
-                    for (L, _), part in zip(
-                        s.shapes[s.leading :], self.triangles[s.leading :], strict=True
-                    )
-                ],
-                format="csr",
-            )
-        )
-        self.O = s.gram - (s.inside.T @ (self.lost @ s.inside)).toarray()
-        S = self._inner(self.O, self.Lambda2.T)
+        self.Lambda2 = _repeated(self.triangles[s.leading :], s.shapes[s.leading :])
+        self.outer = s.gram - (s.inside.T @ (self.lost @ s.inside)).toarray()
+        S = self._inner(self.outer, self.Lambda2.T)
         S[np.diag_indices_from(S)] += 1.0
         self._factor = scipy.linalg.cholesky(S, lower=True, overwrite_a=True, check_finite=False)
 
@@ -206,9 +199,8 @@ class _At:
         k1 = s.T.shape[2]
         A, F = np.zeros((k, k)), np.zeros((k, k, k, k))
         phi = np.swapaxes(s.T, 1, 2) @ self._C @ s.T
-        O, Psi, G = self.O, self._Psi, self._G
-        Gamma = -(Psi @ O)
-        Gamma[np.diag_indices_from(Gamma)] += 1.0
+        Psi, G = self._Psi, self._G
+        Gamma, Phi, times_Gamma = self._later()
         A[:k1, :k1] = phi.sum(axis=0) - G.sum(axis=0)
 
         columns = {}  # of Z₂, for each coefficient of the later terms
@@ -225,7 +217,6 @@ class _At:
         def slices(X: Array, a: int, b: int) -> Array:
             return X[columns[a], columns[b]]
 
-        Phi = O @ Gamma
         for a, b in same_term:
             A[a, b] = np.trace(slices(Phi, a, b))
             for c, d in same_term:
@@ -248,11 +239,26 @@ class _At:
                     - phi[:, a, d] * G[:, b, c]
                     - phi[:, b, c] * G[:, a, d]
                 )
-            NG = NN[a, b] @ Gamma
+            NG = times_Gamma(NN[a, b], PN[b, a].T)
             for c, d in same_term:
                 F[a, b, c, d] = np.vdot(Gamma[:, columns[d]], NG[:, columns[c]])
                 F[c, d, a, b] = F[a, b, c, d]
         return A, F
+
+    def _later(self) -> tuple[Array, Array, Callable[[Array, Array], Array]]:
+        """Γ, Φ₂₂ = OΓ, and how a matrix X, of which XΨ is at hand, is multiplied by Γ.
+
+        Where no standard deviation is near zero, Γ = Ψ(Λ₂Λ₂')⁻¹ spares three products.
+        """
+        s = self.structure
+        parts = self.triangles[s.leading :]
+        if min(np.linalg.norm(Lam, -2) for Lam in parts) < SMALL:
+            Gamma = -(self._Psi @ self.outer)
+            Gamma[np.diag_indices_from(Gamma)] += 1.0
+            return Gamma, self.outer @ Gamma, lambda X, _: X @ Gamma
+        precision = _repeated([np.linalg.inv(Lam @ Lam.T) for Lam in parts], s.shapes[s.leading :])
+        Gamma = (precision @ self._Psi).T
+        return Gamma, precision.toarray() - precision @ Gamma, lambda _, XPsi: XPsi @ precision
 
     def products(self, W: Array) -> tuple[Array, Array, Array]:
         """W'V⁻¹W (c, c) with its derivatives (m, c, c) and (pairs, c, c)."""
@@ -284,6 +290,12 @@ class _At:
             -(first + np.swapaxes(first, 1, 2)),
             second + np.swapaxes(second, 1, 2),
         )
+
+
+def _repeated(blocks: Sequence[Array], shapes: Sequence[tuple[int, int]]) -> sp.csr_array:
+    """Each term's block, repeated for its levels, along the diagonal."""
+    parts = [sp.kron(sp.eye_array(L), block) for (L, _), block in zip(shapes, blocks, strict=True)]
+    return sp.csr_array(sp.block_diag(parts, format="csr"))
 
 
 def _block_diagonal(blocks: Array) -> sp.csr_array:
