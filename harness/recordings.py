@@ -75,6 +75,19 @@ def decode(file: str, content: bytes) -> tuple[str, pd.DataFrame]:
     return name, pd.DataFrame(values, [row[0] for row in rows], header[1:], dtype=np.float64)
 
 
+def require_writable(root: Path, case: str) -> None:
+    """Find out whether a recording could be written, before R works for minutes.
+
+    Raises
+    ------
+    RecordingError
+        As `write` would.
+    """
+    with _sentence(root, case):
+        root.mkdir(parents=True, exist_ok=True)
+        Path(tempfile.mkdtemp(prefix=f".{case}.new.", dir=root)).rmdir()
+
+
 def write(root: Path, case: str, tables: Tables, provenance: Mapping[str, Any]) -> Recording:
     """Write a recording in place of the old one; a failure or a kill leaves the old one whole.
 
@@ -86,7 +99,7 @@ def write(root: Path, case: str, tables: Tables, provenance: Mapping[str, Any]) 
     files = dict(encode(name, table) for name, table in tables.items())
     hashed = {"case": case, **provenance, "tables": {n: sha256(c) for n, c in files.items()}}
     files[PROVENANCE] = _sealed(hashed)
-    try:
+    with _sentence(root, case):
         root.mkdir(parents=True, exist_ok=True)
         with _lock(root, fcntl.LOCK_EX):
             _recover(root, case)
@@ -99,11 +112,6 @@ def write(root: Path, case: str, tables: Tables, provenance: Mapping[str, Any]) 
                 _swap(root, case, stage)
             finally:
                 shutil.rmtree(stage, ignore_errors=True)
-    except OSError as error:
-        raise RecordingError(
-            f"Cannot write the recording of {case!r} to {root}: {error.strerror or error}. "
-            "The old recording, if there was one, is untouched."
-        ) from error
     return Recording(case, root / case, dict(tables), hashed)
 
 
@@ -184,6 +192,18 @@ def _unsealed(path: Path, content: bytes | None, remedy: str) -> dict[str, Any]:
             f"control, or {remedy}."
         )
     return provenance
+
+
+@contextmanager
+def _sentence(root: Path, case: str) -> Iterator[None]:
+    """Turn what the system says into one for the user."""
+    try:
+        yield
+    except OSError as error:
+        raise RecordingError(
+            f"Cannot write the recording of {case!r} to {root}: {error.strerror or error}. "
+            "The old recording, if there was one, is untouched."
+        ) from error
 
 
 @contextmanager

@@ -41,6 +41,7 @@ def regenerate(case: Case, fixtures: Path, tell: Tell) -> recordings.Recording:
     RparityError
         Whatever keeps R from answering or the recording from being written; the old one stays.
     """
+    recordings.require_writable(fixtures, case.name)
     r = _r(tell)
     tables = r.answer(Question(case, case.nsim)).tables
     command = shlex.join(["rparity", "regenerate", case.name])
