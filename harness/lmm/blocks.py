@@ -45,12 +45,13 @@ class Blocks:
         self._inside_X, self.outside_X = self._split(X)
         self.outside_XX = self.outside_X.T @ self.outside_X
         x = self._inside_X
-        self.XX = self._by_class(x[:, :, :, None], x[:, :, None, :]).reshape(-1, X.shape[1] ** 2)
+        XX = self._by_class(x[:, :, :, None], x[:, :, None, :])
+        self.XX = XX.reshape(len(XX), X.shape[1] ** 2)
 
     def _split(self, Y: Array) -> tuple[Array, Array]:
         """Coordinates of Y (n, R) inside the span of Z, (N, b, R), and the rest, (n, R)."""
         g = self._Qt @ Y
-        return g.reshape(len(self.members), self.T.shape[1], -1), Y - self._Q @ g
+        return g.reshape(len(self.members), self.T.shape[1], Y.shape[1]), Y - self._Q @ g
 
     def _by_class(self, x: Array, y: Array) -> Array:
         """Sum x_a y_b + x_b y_a (once where a = b) over the blocks of each class: (U · pairs, …)."""
@@ -63,7 +64,7 @@ class Blocks:
             total = product.sum(axis=0)
         else:
             pick = sp.csr_array((np.ones(N), (self.members, np.arange(N))), shape=(U, N))
-            total = pick @ product.reshape(N, -1)
+            total = pick @ product.reshape(N, product[0].size)
         return np.asarray(total.reshape(U * len(a), *product.shape[2:]))
 
     def moments(self, Y: Array) -> Moments:

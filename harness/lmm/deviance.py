@@ -93,7 +93,7 @@ def evaluate(structure: Structure, moments: Moments, theta: Array, *, reml: bool
             V.value + np.linalg.slogdet(A)[1],
             V.gradient + np.trace(A_d, axis1=-2, axis2=-1),
             logdet.hessian
-            + square((packed @ A_inv.reshape(-1, p * p, 1))[..., 0])
+            + square((packed @ A_inv.reshape(len(A), p * p, 1))[..., 0])
             - flat @ np.swapaxes(turned, 1, 2),
         )
     return Evaluation(logdet, s, delta, A_inv)

@@ -26,6 +26,8 @@ DENSE_EFFECTS = 400
 DENSE_SIZE = 2**24
 # Random effects beside the largest factor's: a square matrix of them must fit in memory.
 SCHUR_EFFECTS = 6000
+# Standard deviations over σ to start from again where the first start led nowhere.
+RESTARTS = (1.0, 0.1, 10.0)
 # Multiples of the standard deviations that sums of squares suggest, to choose a start from.
 SCAN = 2.0 ** np.arange(-2.0, 13.0, 1.5)
 
@@ -220,6 +222,17 @@ class MixedModel:
             return evaluate(structure, part, theta, reml=reml).profiled(f)
 
         found = minimise(objective, begin)
+        for size in RESTARTS:
+            lost = np.flatnonzero(~found.converged)
+            if not len(lost):
+                break
+            again = minimise(
+                lambda theta, index, lost=lost: objective(theta, lost[index]),
+                np.tile(size * on, (len(lost), 1)),
+            )
+            better = again.converged & (again.value <= found.value[lost] + 1e-9)
+            found.x[lost[better]] = again.x[better]
+            found.converged[lost[better]] = True
         theta = template.canonical(found.x)
         at = evaluate(structure, moments, theta, reml=reml)
         R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ

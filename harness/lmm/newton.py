@@ -14,7 +14,7 @@ Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Objective = Callable[[Array, NDArray[np.intp]], Smooth]
 
-MAX_ITERATIONS = 100
+MAX_ITERATIONS = 150
 # The rise of a deviance over its minimum, as the quadratic model has it, before the last step:
 # 1e-6 standard errors away, and that squared after the step.
 LAST_RISE = 1e-13
@@ -29,9 +29,13 @@ PUSH = 0.3
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where R problems ended: `x` (R, m), `converged` (R,), `iterations` spent on the slowest."""
+    """Where R problems ended: `x` (R, m), `converged` (R,), `iterations` spent on the slowest.
+
+    `value` (R,) is that before the last step, which no longer lowers it by more than rounding.
+    """
 
     x: Array
+    value: Array
     converged: Flags
     iterations: int
 
@@ -49,6 +53,7 @@ def minimise(objective: Objective, start: Array) -> Minimum:
     converged = np.zeros(len(x), dtype=bool)
     active = np.arange(len(x))
     current = objective(x, active)
+    value = current.value.copy()
     for iteration in range(1, MAX_ITERATIONS + 1):
         step, rise, positive = _step(current, 1.0 + np.abs(x[active]))
         last = positive & (rise <= LAST_RISE)
@@ -56,7 +61,7 @@ def minimise(objective: Objective, start: Array) -> Minimum:
             x[active[last]] += step[last]
             converged[active[last]] = True
             if last.all():
-                return Minimum(x, converged, iteration)
+                return Minimum(x, value, converged, iteration)
             active, step = active[~last], step[~last]
         before = current.value if len(active) == len(current.value) else current.value[~last]
         trial = x[active] + step
@@ -69,7 +74,8 @@ def minimise(objective: Objective, start: Array) -> Minimum:
             trial[worse] = x[active[worse]] + 0.5**halving * step[worse]
             current = _replace(current, worse, objective(trial[worse], active[worse]))
         x[active] = trial
-    return Minimum(x, converged, MAX_ITERATIONS)
+        value[active] = current.value
+    return Minimum(x, value, converged, MAX_ITERATIONS)
 
 
 def _step(f: Smooth, size: Array) -> tuple[Array, Array, Flags]:

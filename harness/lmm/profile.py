@@ -1,8 +1,14 @@
-"""Profile likelihood intervals: where the deviance, all else optimised, rises by the χ² quantile."""
+"""Profile likelihood intervals: where the deviance, all else optimised, rises by the χ² quantile.
+
+A parameter is held at a value c by writing θ and σ = exp(τ) in terms of the rest. Each standard
+deviation, and each correlation, is made the leading one by reordering its term's coefficients:
+
+    sd:   θ₁₁ = c / σ;        cor:   (θ₂₁, θ₂₂) = (c, √(1 − c²)) s,  θ₁₁ and s positive.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -19,144 +25,241 @@ from harness.lmm.newton import minimise
 from harness.lmm.structure import Moments, Smooth
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+Deviance = Callable[[Array], Array]
+
+# Where a positive parameter's logarithm begins if its estimate is zero.
+NEAR_ZERO = 1e-3
 
 
 def profile_intervals(fit: LmerResults, alpha: float) -> pd.DataFrame:
-    """Likelihood-ratio intervals of standard deviations, σ and the fixed effects.
+    """Likelihood-ratio intervals of standard deviations, correlations, σ and the fixed effects.
 
-    Rows `.sig01`, `.sigma`, then the terms; columns `conf_low`, `conf_high`. As lme4's
-    `confint(method = "profile")` does, a REML fit is profiled under ML. lme4 reads the interval off
-    a spline through its profile; here each end is the root itself. A standard deviation's interval
-    starts at zero where the deviance there stays below the quantile.
+    Rows `.sig01`, … in the order of θ, `.sigma`, then the terms; columns `conf_low`, `conf_high`.
+    As lme4's `confint(method = "profile")` does, a REML fit is profiled under ML. lme4 reads the
+    interval off a spline through its profile; here each end is the root itself. Where the deviance
+    stays below the quantile, a standard deviation's interval begins at 0, and a correlation's at −1
+    or ends at 1.
+
+    Raises
+    ------
+    UsageError
+        Where no root is found.
     """
-    if len(fit.theta) != 1:
-        raise UsageError(
-            "Profile intervals are available for models with one variance parameter besides the "
-            "residual; use method='wald' or method='boot'."
-        )
     profile = _Profile(fit, float(chi2.ppf(1.0 - alpha, 1)))
-    rows = {
-        ".sig01": profile.positive(profile.at_sd, profile.sd),
-        ".sigma": profile.positive(profile.at_sigma, profile.sigma),
-    }
+    template = fit.model.template
+    names = iter(fit.sd_names)
+    rows = {}
+    for row, col in zip(template.rows, template.cols, strict=True):
+        find = profile.standard_deviation if row == col else profile.correlation
+        rows[next(names)] = find(int(row), int(col))
+    rows[next(names)] = profile.residual()
     for j, name in enumerate(fit.term_names):
         rows[name] = profile.coefficient(j)
     return pd.DataFrame.from_dict(rows, orient="index", columns=["conf_low", "conf_high"])
+
+
+class _Problem:
+    """A model with one response, whose ML deviance is minimised with one parameter held."""
+
+    def __init__(self, model: MixedModel, deviations: Array, Lam: Array, sigma: float) -> None:
+        self.model = model
+        self.moments: Moments = model.structure.moments(deviations[:, None])
+        template = model.template
+        self.theta = model.working.W @ Lam[template.rows, template.cols]
+        self.tau = float(np.log(sigma))
+        self._constant = model.constant(reml=False)
+
+    def at(self, theta: Array) -> Evaluation:
+        """Evaluate the deviance's parts at working coordinates θ̃ (R, m)."""
+        moments = self.moments.take(np.zeros(len(theta), dtype=np.intp))
+        return evaluate(self.model.structure, moments, theta, reml=False)
+
+    def minimum(self, objective: Callable[[Array, Index], Smooth], start: Array, R: int) -> Array:
+        """Deviance (R,) minimised from `start`."""
+        found = minimise(objective, np.tile(start, (R, 1)))
+        return np.asarray(objective(found.x, np.arange(R)).value + self._constant)
 
 
 class _Profile:
     """The ML optimum of a fit, and the deviance along each parameter, vectorised over its values."""
 
     def __init__(self, fit: LmerResults, rise: float) -> None:
+        self.fit = fit
         self.model = fit.model
-        self.response = fit.response
-        self.reference = fit.params.to_numpy()
-        self.moments = self._moments(self.model, self.response[:, None])
-        best = self.model.solve(self.moments, reml=False)
-        self.theta = best.theta[0]
+        beta = fit.params.to_numpy()
+        self.deviations = self.model.deviations(fit.response, beta)
+        moments = self.model.structure.moments(self.deviations[:, None])
+        best = self.model.solve(moments, reml=False, start=fit.theta.to_numpy())
+        self.Lam = self.model.template.Lambda(best.theta[0])
         self.sigma = float(best.sigma[0])
-        self.sd = float(self.theta[0]) * self.sigma
-        self.beta = self.reference + best.beta[0]
+        self.beta = beta + best.beta[0]
         self.bse = self.sigma * np.sqrt(np.diag(best.vcov_unscaled[0]))
         self.level = float(best.criterion[0]) + rise
-        self._free = float(best.criterion[0]) - float(
-            self._full(self._evaluate(self.theta[None]), np.array([np.log(self.sigma)])).value[0]
+
+    def _leading(self, *coefficients: int) -> tuple[_Problem, int, int]:
+        """Rebuild the model with `coefficients` first in their term: the problem, and where they are.
+
+        Returns the position of the leading element in θ and in Λ.
+        """
+        template, matrices = self.model.template, self.model.matrices
+        t = int(np.searchsorted(template.starts, coefficients[0], side="right")) - 1
+        start, stop = template.starts[t], template.starts[t + 1]
+        rest = [a for a in range(start, stop) if a not in coefficients]
+        order = np.array([*coefficients, *rest]) - start
+        term = matrices.random[t]
+        moved = replace(
+            term, names=tuple(term.names[i] for i in order), Z=np.ascontiguousarray(term.Z[:, order])
+        )
+        model = self.model
+        if (order != np.arange(len(order))).any():
+            random = (*matrices.random[:t], moved, *matrices.random[t + 1 :])
+            model = MixedModel(replace(matrices, random=random))
+        Lam = self.Lam.copy()
+        R = np.linalg.qr(Lam[start:stop, start:stop][order].T, mode="r")
+        Lam[start:stop, start:stop] = (R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]).T
+        first = int(np.flatnonzero((template.rows == start) & (template.cols == start))[0])
+        return _Problem(model, self.deviations, Lam, self.sigma), first, t
+
+    def standard_deviation(self, row: int, _: int) -> tuple[float, float]:
+        """Interval of the standard deviation of a coefficient."""
+        problem, lead, t = self._leading(row)
+        scale = float(problem.model.working.L[t][0, 0])
+        m = problem.model.template.m
+        others = np.delete(np.arange(m), lead)
+        n = float(self.model.n)
+
+        def deviance(sd: Array) -> Array:
+            def objective(x: Array, index: Index) -> Smooth:
+                theta = np.empty((len(x), m))
+                theta[:, others] = x[:, :-1]
+                theta[:, lead] = held = scale * sd[index] * np.exp(-x[:, -1])
+                full = problem.at(theta).given_sigma(x[:, -1], n)
+                # θ̃₁₁ moves with τ: (θ̃, τ) = (others, held(τ), τ).
+                J = np.zeros((len(x), m + 1, m))
+                J[:, others, np.arange(m - 1)] = 1.0
+                J[:, lead, -1] = -held
+                J[:, m, -1] = 1.0
+                return _chain(full, J, [(m - 1, full.gradient[:, lead] * held)])
+
+            start = np.append(problem.theta[others], problem.tau)
+            return problem.minimum(objective, start, len(sd)) - self.level
+
+        sd = self.sigma * float(np.linalg.norm(self.Lam[row]))
+        small = 0.1 * self.sigma / scale
+        if sd < NEAR_ZERO * small or deviance(np.zeros(1))[0] < 0:
+            low = 0.0
+        else:
+            low = _root(deviance, 0.0, sd)
+        return low, _root(deviance, sd, _beyond(deviance, sd, max(sd, small)))
+
+    def correlation(self, row: int, col: int) -> tuple[float, float]:
+        """Interval of the correlation of two coefficients."""
+        problem, lead, t = self._leading(col, row)
+        template, L = problem.model.template, problem.model.working.L[t]
+        start = template.starts[t]
+        m = template.m
+        second, own = (
+            int(np.flatnonzero((template.rows == start + 1) & (template.cols == start + c))[0])
+            for c in range(2)
+        )
+        others = np.delete(np.arange(m), [lead, second, own])
+        n = float(self.model.n)
+
+        def deviance(c: Array) -> Array:
+            def objective(x: Array, index: Index) -> Smooth:
+                size = np.exp(x[:, -2:])
+                J = np.zeros((len(x), m, m - 1))
+                J[:, others, np.arange(m - 3)] = 1.0
+                J[:, lead, -2] = L[0, 0] * size[:, 0]
+                J[:, second, -2] = L[1, 0] * size[:, 0]
+                J[:, second, -1] = L[1, 1] * size[:, 1] * c[index]
+                J[:, own, -1] = L[1, 1] * size[:, 1] * np.sqrt(1.0 - c[index] ** 2)
+                theta = J[:, :, -2] + J[:, :, -1]
+                theta[:, others] = x[:, :-2]
+                full = problem.at(theta).profiled(n)
+                curved = [
+                    (at, np.einsum("ri,ri->r", full.gradient, J[:, :, at])) for at in (m - 3, m - 2)
+                ]
+                return _chain(full, J, curved)
+
+            sizes = [problem.theta[lead] / L[0, 0], np.hypot(*held) / L[1, 1]]
+            begin = np.append(problem.theta[others], np.log(np.maximum(sizes, NEAR_ZERO / L[1, 1])))
+            return problem.minimum(objective, begin, len(c)) - self.level
+
+        held = problem.theta[own], problem.theta[second] - L[1, 0] / L[0, 0] * problem.theta[lead]
+        size = float(np.hypot(*held))
+        estimate = float(np.clip(held[1] / size, -1.0, 1.0)) if size > 0 else 0.0
+        ends = deviance(np.array([-1.0, 1.0]))
+        return (
+            -1.0 if ends[0] < 0 else _root(deviance, -1.0, estimate),
+            1.0 if ends[1] < 0 else _root(deviance, estimate, 1.0),
         )
 
-    def _moments(self, model: MixedModel, y: Array) -> Moments:
-        reference = self.reference[[name in model.matrices.names for name in self._names]]
-        return model.structure.moments(model.deviations(y, reference))
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        return self.model.matrices.names
-
-    def _evaluate(self, theta: Array) -> Evaluation:
-        index = np.zeros(len(theta), dtype=np.intp)
-        return evaluate(self.model.structure, self.moments.take(index), theta, reml=False)
-
-    def _full(self, at: Evaluation, tau: Array) -> Smooth:
-        """Return the deviance at θ and σ = exp(τ), with derivatives in θ."""
-        precision = np.exp(-2.0 * tau)
-        return Smooth(
-            at.logdet.value + 2.0 * self.model.n * tau + at.s.value * precision,
-            at.logdet.gradient + at.s.gradient * precision[:, None],
-            at.logdet.hessian + at.s.hessian * precision[:, None, None],
+    def residual(self) -> tuple[float, float]:
+        """Interval of σ."""
+        problem = _Problem(self.model, self.deviations, self.Lam, self.sigma)
+        m, n = self.model.template.m, float(self.model.n)
+        start = np.where(
+            self.model.template.diagonal, np.maximum(problem.theta, 0.1), problem.theta
         )
 
-    def at_sigma(self, sigma: Array) -> Array:
-        """Deviance with σ fixed, minimised over θ."""
-        tau = np.log(sigma)
+        def deviance(tau: Array) -> Array:
+            def objective(theta: Array, index: Index) -> Smooth:
+                full = problem.at(theta).given_sigma(tau[index], n)
+                return Smooth(full.value, full.gradient[:, :m], full.hessian[:, :m, :m])
 
-        def objective(theta: Array, index: NDArray[np.intp]) -> Smooth:
-            return self._full(self._evaluate(theta), tau[index])
+            return problem.minimum(objective, start, len(tau)) - self.level
 
-        found = minimise(objective, np.tile(np.maximum(self.theta, 0.1), (len(sigma), 1)))
-        return self._full(self._evaluate(found.x), tau).value + self._free
-
-    def at_sd(self, sd: Array) -> Array:
-        """Deviance with the random effect's standard deviation σθ fixed, minimised over σ."""
-
-        def objective(x: Array, index: NDArray[np.intp]) -> Smooth:
-            tau = x[:, 0]
-            theta = sd[index] * np.exp(-tau)
-            at = self._evaluate(theta[:, None])
-            full = self._full(at, tau)
-            # Chain rule along θ = sd · exp(−τ), on top of σ's own terms in τ.
-            d, dd = full.gradient[:, 0], full.hessian[:, 0, 0]
-            precision = np.exp(-2.0 * tau)
-            s, s_d = at.s.value, at.s.gradient[:, 0]
-            first = -theta * d + 2.0 * self.model.n - 2.0 * s * precision
-            second = theta**2 * dd + theta * d + 4.0 * precision * (s + theta * s_d)
-            return Smooth(full.value, first[:, None], second[:, None, None])
-
-        start = np.full((len(sd), 1), np.log(self.sigma))
-        found = minimise(objective, start)
-        return objective(found.x, np.arange(len(sd))).value + self._free
-
-    def positive(self, deviance: Callable[[Array], Array], centre: float) -> tuple[float, float]:
-        """Interval of a standard deviation, sought on the log scale."""
-        floor = 1e-8 * self.sigma
-        begins_at_zero = centre <= floor or deviance(np.array([floor]))[0] < self.level
-        ends = _roots(
-            lambda x: deviance(np.exp(x)) - self.level,
-            np.log(max(centre, floor)),
-            0.1 if centre > floor else np.log(self.sigma / floor),
-            upwards_only=begins_at_zero,
-        )
-        low, high = np.exp(ends)
-        return (0.0 if begins_at_zero else float(low)), float(high)
+        step = 2.0 / np.sqrt(n)
+        low = _root(deviance, _beyond(deviance, problem.tau, -step), problem.tau)
+        high = _root(deviance, problem.tau, _beyond(deviance, problem.tau, step))
+        return float(np.exp(low)), float(np.exp(high))
 
     def coefficient(self, j: int) -> tuple[float, float]:
         """Interval of β_j: the model without column j, fitted to y − x_j b for many b at once."""
-        keep = [i for i in range(self.model.p) if i != j]
         matrices = self.model.matrices
-        names = tuple(self._names[i] for i in keep)
+        keep = [i for i in range(self.model.p) if i != j]
+        names = tuple(matrices.names[i] for i in keep)
         reduced = MixedModel(replace(matrices, X=matrices.X[:, keep], names=names))
-        x = matrices.X[:, j]
+        x = self.model.sqrt_weights * matrices.X[:, j]
+        theta = self.Lam[self.model.template.rows, self.model.template.cols]
+        centre = self.beta[j] - float(self.fit.params.iloc[j])  # the deviations' own zero
 
-        def excess(b: Array) -> Array:
-            moments = self._moments(reduced, self.response[:, None] - np.outer(x, b))
-            return reduced.solve(moments, reml=False, start=self.theta).criterion - self.level
+        def deviance(b: Array) -> Array:
+            moments = reduced.structure.moments(self.deviations[:, None] - np.outer(x, b))
+            return reduced.solve(moments, reml=False, start=theta).criterion - self.level
 
-        low, high = _roots(excess, self.beta[j], float(self.bse[j]))
-        return float(low), float(high)
+        step = float(self.bse[j])
+        low = _root(deviance, _beyond(deviance, centre, -2.0 * step), centre)
+        high = _root(deviance, centre, _beyond(deviance, centre, 2.0 * step))
+        origin = float(self.fit.params.iloc[j])
+        return origin + low, origin + high
 
 
-def _roots(
-    excess: Callable[[Array], Array], centre: float, step: float, *, upwards_only: bool = False
-) -> Array:
-    """Find where `excess` crosses zero on either side of `centre`, shape (2,)."""
-    sides = np.array([1.0, 1.0] if upwards_only else [-1.0, 1.0])
+def _chain(f: Smooth, J: Array, curved: Sequence[tuple[int, Array]]) -> Smooth:
+    """Derivatives in x of f(z(x)) with dz/dx = J (R, z, x); `curved` adds f'·z'' on the diagonal."""
+    gradient = (f.gradient[:, None] @ J)[:, 0]
+    hessian = np.swapaxes(J, 1, 2) @ f.hessian @ J
+    for at, extra in curved:
+        hessian[:, at, at] += extra
+    return Smooth(f.value, gradient, hessian)
 
-    def outwards(distance: Array, side: Array) -> Array:
-        return excess(centre + side * distance)
 
-    bracket = elementwise.bracket_root(
-        outwards, np.full(2, step), np.full(2, 2.0 * step), xmin=np.zeros(2), args=(sides,)
-    )
-    root = elementwise.find_root(outwards, bracket.bracket, args=(sides,))
-    if not root.success.all():
+def _beyond(excess: Deviance, centre: float, step: float) -> float:
+    """Find a point on the side of `step` where `excess` is positive."""
+    distances = step * 2.0 ** np.arange(4)
+    for _ in range(12):
+        above = np.flatnonzero(excess(centre + distances) > 0)
+        if len(above):
+            return float(centre + distances[above[0]])
+        distances = distances * 16.0
+    raise UsageError("A profile did not reach its confidence limit; use method='boot'.")
+
+
+def _root(excess: Deviance, low: float, high: float) -> float:
+    """Find where `excess` changes sign between `low` and `high`."""
+    found = elementwise.find_root(excess, (np.array([low]), np.array([high])))
+    if not found.success.all():
         raise UsageError("A profile did not reach its confidence limit; use method='boot'.")
-    ends: Array = centre + sides * root.x
-    return ends
+    return float(found.x[0])
