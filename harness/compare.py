@@ -51,8 +51,9 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True)
 class Tolerance:
-    """What a column may differ by: atol + rtol · abs(reference), and why so much.
+    """What a column may differ by: atol + spread · sd(reference) + rtol · abs(reference), and why.
 
+    `spread` is for bootstrap replicates, whose size says nothing about how well they are determined.
     Both zero ask for the same bits: not even rounding passes.
 
     `atol` may hold one value a row, for printed references whose last place differs.
@@ -61,6 +62,14 @@ class Tolerance:
     rtol: float
     reason: str
     atol: float | pd.Series[float] = 0.0
+    spread: float = 0.0
+
+    def absolute(self, reference: pd.Series[float]) -> NDArray[np.float64]:
+        """Return what each value of a reference column may differ by, whatever its size."""
+        atol = self.atol.reindex(reference.index) if isinstance(self.atol, pd.Series) else self.atol
+        spread = self.spread * float(reference.std(ddof=1)) if self.spread else 0.0
+        out: NDArray[np.float64] = np.zeros(len(reference)) + np.asarray(atol) + spread
+        return out
 
 
 @dataclass(frozen=True)
@@ -147,12 +156,7 @@ def _compare_column(
 ) -> pd.DataFrame:
     tolerance = reference.tolerance(table, column)
     q, c = mine.to_numpy(dtype=np.float64), theirs.to_numpy(dtype=np.float64)
-    atol = tolerance.atol
-    allowed = (
-        atol.reindex(theirs.index).to_numpy(dtype=np.float64)
-        if isinstance(atol, pd.Series)
-        else np.full(len(c), float(atol))
-    )
+    allowed = tolerance.absolute(theirs)
     agreed = digits(q, c)
     with np.errstate(invalid="ignore"):
         room = allowed + tolerance.rtol * np.abs(c)
