@@ -217,6 +217,7 @@ class MixedModel:
         # A start at zero would stay there: the slope is nothing, whatever the curvature.
         begin = np.where(on & (np.abs(begin) < 1e-3), 0.3, begin)
         begin = np.tile(begin, (len(moments), 1))
+
         def objective(theta: Array, index: NDArray[np.intp]) -> Smooth:
             part = moments if len(index) == len(moments) else moments.take(index)
             return evaluate(structure, part, theta, reml=reml).profiled(f)

@@ -109,7 +109,9 @@ class _Profile:
         order = np.array([*coefficients, *rest]) - start
         term = matrices.random[t]
         moved = replace(
-            term, names=tuple(term.names[i] for i in order), Z=np.ascontiguousarray(term.Z[:, order])
+            term,
+            names=tuple(term.names[i] for i in order),
+            Z=np.ascontiguousarray(term.Z[:, order]),
         )
         model = self.model
         if (order != np.arange(len(order))).any():

@@ -124,7 +124,7 @@ class _At:
         self._factor = scipy.linalg.cholesky(S, lower=True, overwrite_a=True, check_finite=False)
 
     def _inner(self, A: Array, left: sp.csr_array) -> Array:
-        """left A left' for a symmetric A."""
+        """Left A left' for a symmetric A."""
         return np.asarray(left @ (left @ A).T)
 
     def S_solve(self, Y: Array) -> Array:
