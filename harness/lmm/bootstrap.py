@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal
+from itertools import pairwise
+from typing import Literal, TypeAlias
 
 import numpy as np
 import pandas as pd
@@ -12,12 +14,15 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from harness.errors import UsageError
-from harness.lmm.fit import LmerResults
+from harness.lmm.fit import LmerResults, sd_names
+from harness.lmm.model import MixedModel, Solution
 from harness.rrandom import RRandom
 
 Array = NDArray[np.float64]
 
 RefitDf = Literal["lme4<1.1-33"]
+BootType = Literal["percentile", "basic", "normal"]
+Statistic: TypeAlias = "Callable[[Replicates], pd.DataFrame | pd.Series[float] | Array]"
 
 # Doubles in one block of simulated responses: a few such arrays stay within the processor's cache
 # and memory stays flat however many replicates there are.
@@ -43,7 +48,7 @@ def simulated_blocks(
         fixed = model.spread([b[None] for b in fit.conditional.means])
     else:
         noise.skip_normals(q * nsim)
-        Lambda = model.template.Lambda(fit.sigma * fit.theta.to_numpy())
+        Lambda = fit.sigma * model.template.Lambda(fit.theta.to_numpy(dtype=np.float64))
         scales = model.template.blocks(Lambda)
     block = max(1, BLOCK // n)
     for first in range(0, nsim, block):
@@ -63,6 +68,7 @@ def bootmer(
     use_u: bool = False,
     *,
     rng: RRandom | int,
+    statistic: Statistic | None = None,
     refit_df: RefitDf | None = None,
 ) -> BootstrapResults:
     """Bootstrap a fitted mixed model as R's `lme4::bootMer` does: the same draws, each refitted.
@@ -77,6 +83,9 @@ def bootmer(
         Keep the random effects at their conditional modes (True), or draw them anew (False).
     rng : RRandom or int
         R's stream, which is moved on as R's would be, or a seed for `set.seed`.
+    statistic : callable, optional
+        What to bootstrap, from all the replicates at once: takes `Replicates` and returns a frame
+        or series with a row for each. The fixed effects, if it is left out.
     refit_df : "lme4<1.1-33", optional
         Reproduce lme4's `refit` before 1.1-33, which hands 1 instead of p to the REML criterion:
         θ moves, the fixed effects hardly.
@@ -84,26 +93,98 @@ def bootmer(
     Raises
     ------
     UsageError
-        For fewer than one replicate.
+        For fewer than one replicate, and for a statistic of another length.
     """
-    f = fit.model.n - 1.0 if refit_df is not None and fit.reml else None
+    model = fit.model
+    f = model.n - 1.0 if refit_df is not None and fit.reml else None
+    start = fit.theta.to_numpy(dtype=np.float64)
     parts = [
-        fit.model.solve(
-            fit.model.structure.moments(fit.model.sqrt_weights[:, None] * block),
+        model.solve(
+            model.structure.moments(model.sqrt_weights[:, None] * block),
             reml=fit.reml,
-            start=fit.theta.to_numpy(),
+            start=start,
             f=f,
         )
         for block in simulated_blocks(fit, nsim, use_u=use_u, rng=rng)
     ]
-    return BootstrapResults(
-        fit,
-        use_u,
-        beta=np.concatenate([part.beta for part in parts]) + fit.params.to_numpy(),
-        theta=np.concatenate([part.theta for part in parts]),
-        sigma=np.concatenate([part.sigma for part in parts]),
-        converged=np.concatenate([part.converged for part in parts]),
-    )
+    return BootstrapResults(fit, Replicates.of(fit, parts), use_u, statistic)
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """The fits of all the replicates, one row each ("1", "2", …), one column a parameter.
+
+    `params` and `bse` have a column for each fixed effect, `theta` for each element of θ, `varcorr`
+    for each standard deviation and correlation (the column `sdcor` of `LmerResults.varcorr`);
+    `sigma`, `criterion` and `converged` are series.
+    """
+
+    params: pd.DataFrame
+    bse: pd.DataFrame
+    theta: pd.DataFrame
+    sigma: pd.Series[float]
+    criterion: pd.Series[float]
+    converged: pd.Series[bool]
+    _model: MixedModel = field(repr=False)
+    _labels: list[str] = field(repr=False)
+
+    @classmethod
+    def of(cls, fit: LmerResults, solutions: Sequence[Solution]) -> Replicates:
+        """Line up the solutions of some blocks of responses, given as deviations from `fit`."""
+        sigma = np.concatenate([part.sigma for part in solutions])
+        variances = [np.diagonal(part.vcov_unscaled, axis1=1, axis2=2) for part in solutions]
+        index = pd.RangeIndex(1, len(sigma) + 1).astype(str)
+
+        def frame(values: Array, names: Sequence[str]) -> pd.DataFrame:
+            return pd.DataFrame(values, index, names)
+
+        names = fit.term_names
+        return cls(
+            frame(np.concatenate([part.beta for part in solutions]) + fit.beta, names),
+            frame(sigma[:, None] * np.sqrt(np.concatenate(variances)), names),
+            frame(np.concatenate([part.theta for part in solutions]), list(fit.theta.index)),
+            pd.Series(sigma, index),
+            pd.Series(np.concatenate([part.criterion for part in solutions]), index),
+            pd.Series(np.concatenate([part.converged for part in solutions]), index),
+            fit.model,
+            list(fit.varcorr.index),
+        )
+
+    @cached_property
+    def _sdcor(self) -> Array:
+        """Standard deviations on and correlations below the diagonal, (R, k, k)."""
+        Lam = self._model.template.Lambda(self.theta.to_numpy())
+        cov = Lam @ np.swapaxes(Lam, 1, 2)
+        sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+        product = sd[:, :, None] * sd[:, None]
+        # As in R, a standard deviation of zero has no correlations.
+        out = np.divide(cov, product, out=np.full_like(cov, np.nan), where=product > 0.0)
+        at = np.arange(sd.shape[1])
+        out[:, at, at] = self.sigma.to_numpy()[:, None] * sd
+        return out
+
+    @cached_property
+    def varcorr(self) -> pd.DataFrame:
+        """Standard deviations and correlations, in the order of `LmerResults.varcorr`."""
+        rows: list[int] = []
+        cols: list[int] = []
+        for start, stop in pairwise(self._model.template.starts):
+            i, j = np.tril_indices(stop - start, -1)
+            order = np.lexsort((i, j))
+            rows += [*range(start, stop), *(i[order] + start)]
+            cols += [*range(start, stop), *(j[order] + start)]
+        values = np.column_stack([self._sdcor[:, rows, cols], self.sigma])
+        return pd.DataFrame(values, self.params.index, self._labels)
+
+    @cached_property
+    def everything(self) -> pd.DataFrame:
+        """What `confint` has intervals of: `.sig01`, … in the order of θ, `.sigma`, fixed effects."""
+        template = self._model.template
+        values = np.column_stack(
+            [self._sdcor[:, template.rows, template.cols], self.sigma, self.params]
+        )
+        names = [*sd_names(template.m), *self.params.columns]
+        return pd.DataFrame(values, self.params.index, names)
 
 
 class BootstrapResults:
@@ -112,45 +193,59 @@ class BootstrapResults:
     def __init__(
         self,
         fit: LmerResults,
+        replicates: Replicates,
         use_u: bool,
-        *,
-        beta: Array,
-        theta: Array,
-        sigma: Array,
-        converged: NDArray[np.bool_],
+        statistic: Statistic | None,
     ) -> None:
         self.fit = fit
+        self.replicates = replicates
         self.use_u = use_u
-        self.sigma = sigma
-        self._beta = beta
-        self._theta = theta
-        self._converged = converged
+        self._statistic = statistic
+        self.t = self._evaluated(replicates)
+
+    def _evaluated(self, replicates: Replicates) -> pd.DataFrame:
+        if self._statistic is None:
+            return replicates.params
+        found = self._statistic(replicates)
+        frame = found.to_frame() if isinstance(found, pd.Series) else pd.DataFrame(found)
+        if len(frame) != len(replicates.params):
+            raise UsageError(
+                f"The statistic gave {len(frame)} rows for {len(replicates.params)} replicates: "
+                "it takes all the replicates at once and returns one row for each."
+            )
+        return frame.set_axis(replicates.params.index).set_axis(
+            [str(name) for name in frame.columns], axis=1
+        )
+
+    @cached_property
+    def _original(self) -> Replicates:
+        """The original fit as a bootstrap of one."""
+        return Replicates.of(self.fit, [self.fit.solution_from_itself])
 
     @property
     def nsim(self) -> int:
         """Number of replicates."""
-        return len(self._beta)
+        return len(self.t)
+
+    @cached_property
+    def t0(self) -> pd.Series[float]:
+        """The statistic of the original fit."""
+        return self._evaluated(self._original).iloc[0]
 
     @property
-    def t0(self) -> pd.Series[float]:
-        """Estimates of the original fit."""
-        return self.fit.params
-
-    @cached_property
-    def t(self) -> pd.DataFrame:
-        """Fixed effects, one row a replicate ("1", "2", …), one column a term."""
-        index = pd.RangeIndex(1, self.nsim + 1).astype(str)
-        return pd.DataFrame(self._beta, index, self.fit.term_names)
-
-    @cached_property
     def theta(self) -> pd.DataFrame:
         """θ of each replicate."""
-        return pd.DataFrame(self._theta, self.t.index, self.fit.theta.index)
+        return self.replicates.theta
+
+    @property
+    def sigma(self) -> Array:
+        """σ of each replicate."""
+        return self.replicates.sigma.to_numpy()
 
     @property
     def n_failed(self) -> int:
         """Replicates whose optimum was not reached."""
-        return int((~self._converged).sum())
+        return int((~self.replicates.converged).sum())
 
     @property
     def bias(self) -> pd.Series[float]:
@@ -162,32 +257,21 @@ class BootstrapResults:
         """Standard deviation of the replicates."""
         return self.t.std(ddof=1)
 
-    @cached_property
-    def variation(self) -> pd.DataFrame:
-        """Standard deviations and correlations of the random effects, then σ, one row a replicate."""
-        Lam = self.fit.model.template.Lambda(self._theta)
-        cov = Lam @ np.swapaxes(Lam, 1, 2)
-        sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
-        rows, cols = (
-            self.fit.model.template.rows,
-            self.fit.model.template.cols,
-        )
-        with np.errstate(invalid="ignore"):
-            values = np.where(
-                rows == cols,
-                self.sigma[:, None] * sd[:, rows],
-                cov[:, rows, cols] / (sd[:, rows] * sd[:, cols]),
-            )
-        return pd.DataFrame(np.column_stack([values, self.sigma]), self.t.index, self.fit.sd_names)
+    def conf_int(self, alpha: float = 0.05, method: BootType = "percentile") -> pd.DataFrame:
+        """Intervals at level 1 − alpha, as R's `confint(fit, method = "boot", boot.type = method)`.
 
-    def conf_int(self, alpha: float = 0.05) -> pd.DataFrame:
-        """Percentile intervals of all the parameters, as R's `confint(fit, method = "boot")`."""
-        everything = pd.concat([self.variation, self.t], axis=1)
-        bounds = [
-            percentile(column.to_numpy(), np.array([alpha / 2, 1 - alpha / 2]))
-            for _, column in everything.items()
-        ]
-        return pd.DataFrame(bounds, everything.columns, ["conf_low", "conf_high"])
+        Of all the parameters or, with a custom statistic, of that. Sources: Davison and Hinkley
+        (1997), section 5.2 and eq. 5.8; R's `boot::boot.ci`.
+        """
+        if self._statistic is None:
+            t, t0 = self.replicates.everything, self._original.everything.iloc[0]
+        else:
+            t, t0 = self.t, self.t0
+        if method not in INTERVALS:
+            raise UsageError(f"method is one of {', '.join(INTERVALS)}, and is {method!r}.")
+        interval = INTERVALS[method]
+        bounds = [interval(t[name].to_numpy(), float(t0[name]), alpha) for name in t.columns]
+        return pd.DataFrame(bounds, t.columns, ["conf_low", "conf_high"])
 
     def summary(self) -> str:
         """Text in the layout of R's `print` of a bootstrap."""
@@ -207,11 +291,34 @@ def percentile(t: Array, probabilities: Array) -> Array:
     """
     ordered = np.sort(t[np.isfinite(t)])
     R = len(ordered)
+    if not R:
+        return np.full(len(probabilities), np.nan)
     position = (R + 1) * probabilities
     k = np.clip(np.floor(position + 1e-10).astype(int), 1, R)
     upper = np.clip(k + 1, 1, R)
-    at, low, high = norm.ppf([probabilities, k / (R + 1), np.minimum(k + 1, R) / (R + 1)])
+    at = norm.ppf(probabilities)
+    low, high = norm.ppf(k / (R + 1)), norm.ppf(np.minimum(k + 1, R) / (R + 1))
     inside = (upper > k) & (position > k) & (position >= 1)
     share = np.where(inside, (at - low) / np.where(high > low, high - low, 1.0), 0.0)
-    out: Array = ordered[k - 1] + share * (ordered[upper - 1] - ordered[k - 1])
-    return out
+    return np.asarray(ordered[k - 1] + share * (ordered[upper - 1] - ordered[k - 1]))
+
+
+def _percentile(t: Array, _: float, alpha: float) -> Array:
+    return percentile(t, np.array([alpha / 2.0, 1.0 - alpha / 2.0]))
+
+
+def _basic(t: Array, t0: float, alpha: float) -> Array:
+    return 2.0 * t0 - _percentile(t, t0, alpha)[::-1]
+
+
+def _normal(t: Array, t0: float, alpha: float) -> Array:
+    finite = t[np.isfinite(t)]
+    half = float(norm.ppf(1.0 - alpha / 2.0)) * finite.std(ddof=1)
+    return 2.0 * t0 - finite.mean() + np.array([-half, half])
+
+
+INTERVALS: dict[str, Callable[[Array, float, float], Array]] = {
+    "percentile": _percentile,
+    "basic": _basic,
+    "normal": _normal,
+}

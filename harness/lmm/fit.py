@@ -1,8 +1,9 @@
-"""`lmer`: one mixed model fitted to one response, with the results that statsmodels' users expect."""
+"""`lmer`: one mixed model fitted to one response, with results as statsmodels' users expect them."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Self
 
@@ -18,7 +19,7 @@ from harness.lmm.structure import Conditional
 from harness.rrandom import RRandom
 
 if TYPE_CHECKING:
-    from harness.lmm.bootstrap import BootstrapResults
+    from harness.lmm.bootstrap import BootstrapResults, BootType, Statistic
 
 Array = NDArray[np.float64]
 
@@ -85,12 +86,17 @@ class LmerResults:
         total = float(np.linalg.norm(deviations))
         if total <= 1e-13 * float(np.linalg.norm(model.sqrt_weights * y)):
             raise DataError(
-                f"The response {model.matrices.response!r} is an exact linear function of the fixed "
-                "effects: there is no residual variance to estimate; fit it with lm()."
+                f"The response {model.matrices.response!r} is an exact linear function of the "
+                "fixed effects: there is no residual variance to estimate; fit it with lm()."
             )
         begin = model.start(deviations, reml=reml) if start is None else start
         solution = model.solve(model.structure.moments(deviations[:, None]), reml=reml, start=begin)
         return cls(model, y, reference, solution, reml=reml)
+
+    @property
+    def solution_from_itself(self) -> Solution:
+        """The optimum with β as deviations from β̂, as the replicates of a bootstrap have it."""
+        return replace(self._solution, beta=np.zeros((1, self.model.p)))
 
     # -- fixed effects ---------------------------------------------------------------------------
 
@@ -100,15 +106,26 @@ class LmerResults:
         return list(self.model.matrices.names)
 
     @cached_property
+    def beta(self) -> Array:
+        """β̂ as an array, shape (p,)."""
+        return np.asarray(self._reference + self._solution.beta[0])
+
+    @cached_property
     def params(self) -> pd.Series[float]:
         """Fixed effects β̂, as R's `fixef`."""
-        return pd.Series(self._reference + self._solution.beta[0], self.term_names)
+        return pd.Series(self.beta, self.term_names)
 
     def cov_params(self) -> pd.DataFrame:
         """Covariance of β̂ at θ̂, as R's `vcov`: the β block, without the uncertainty of θ."""
         return pd.DataFrame(
             self.sigma**2 * self._solution.vcov_unscaled[0], self.term_names, self.term_names
         )
+
+    @property
+    def correlation(self) -> pd.DataFrame:
+        """Correlation of the fixed effects' estimates, as R's `summary()` prints it."""
+        scale = self.bse.to_numpy()
+        return self.cov_params() / np.outer(scale, scale)
 
     @cached_property
     def bse(self) -> pd.Series[float]:
@@ -148,14 +165,13 @@ class LmerResults:
         Index `group.var1.var2` (absent names left out); columns `vcov`, and `sdcor`: a standard
         deviation for a variance, a correlation for a covariance. The residual comes last.
         """
-        Lam = self.model.template.Lambda(self._solution.theta[0])
-        cov = self.sigma**2 * Lam @ Lam.T
+        template = self.model.template
+        Lam = self.sigma * template.Lambda(self._solution.theta[0])
         rows: dict[str, tuple[float, float]] = {}
-        start = 0
-        for term, label in zip(self.model.matrices.random, self.term_labels, strict=True):
-            block = slice(start, start + len(term.names))
-            rows |= _varcorr_rows(label, term.names, cov[block, block])
-            start = block.stop
+        for term, label, block in zip(
+            self.model.matrices.random, self.term_labels, template.blocks(Lam), strict=True
+        ):
+            rows |= _varcorr_rows(label, term.names, block @ block.T)
         rows["Residual"] = (self.sigma**2, self.sigma)
         return pd.DataFrame.from_dict(rows, orient="index", columns=["vcov", "sdcor"])
 
@@ -197,18 +213,19 @@ class LmerResults:
         return -self.criterion / 2.0
 
     @property
-    def _n_parameters(self) -> int:
+    def n_parameters(self) -> int:
+        """Fixed effects, elements of θ, and σ."""
         return self.model.p + len(self._solution.theta[0]) + 1
 
     @property
     def aic(self) -> float:
         """Akaike's criterion; as in R, θ and σ count as parameters."""
-        return self.criterion + 2.0 * self._n_parameters
+        return self.criterion + 2.0 * self.n_parameters
 
     @property
     def bic(self) -> float:
         """Schwarz's criterion, with log(n)."""
-        return self.criterion + float(np.log(self.nobs)) * self._n_parameters
+        return self.criterion + float(np.log(self.nobs)) * self.n_parameters
 
     @property
     def nobs(self) -> int:
@@ -218,15 +235,14 @@ class LmerResults:
     @property
     def df_resid(self) -> int:
         """Observations less all the parameters, as R's `df.residual`."""
-        return self.nobs - self._n_parameters
+        return self.nobs - self.n_parameters
 
     # -- fitted values ---------------------------------------------------------------------------
 
     @cached_property
     def conditional(self) -> Conditional:
         """Random effects b̂ given the response, per term, and their covariances over σ²."""
-        beta = self._reference + self._solution.beta[0]
-        residual = self.model.deviations(self.response, beta)
+        residual = self.model.deviations(self.response, self.beta)
         return self.model.conditional(self._solution.theta[0], residual)
 
     @property
@@ -252,33 +268,68 @@ class LmerResults:
     @cached_property
     def fittedvalues(self) -> pd.Series[float]:
         """Xβ̂ + Zb̂ + offset, shape (n,), on the rows that were used."""
-        matrices = self.model.matrices
-        spread = self.model.spread([b[None] for b in self.conditional.means])[:, 0]
-        values = matrices.offset + matrices.X @ self.params.to_numpy() + spread
-        return pd.Series(values, matrices.rows)
+        return pd.Series(self.predict().to_numpy(), self.model.matrices.rows)
 
     @property
     def resid(self) -> pd.Series[float]:
         """Response less `fittedvalues`."""
-        return self.response - self.fittedvalues
+        return pd.Series(self.response - self.fittedvalues.to_numpy(), self.model.matrices.rows)
 
     @property
     def scaled_resid(self) -> Array:
         """Residuals over σ̂/√w, whose quantiles `summary()` prints, shape (n,)."""
-        out: Array = self.model.sqrt_weights * self.resid.to_numpy() / self.sigma
-        return out
+        return np.asarray(self.model.sqrt_weights * self.resid.to_numpy() / self.sigma)
 
     # -- what follows from a fit -----------------------------------------------------------------
 
-    def refit(self, y: ArrayLike) -> LmerResults:
-        """Fit the same model to another response y (n,)."""
-        response = np.asarray(y, dtype=np.float64)
+    def predict(
+        self,
+        newdata: pd.DataFrame | None = None,
+        *,
+        include_random: bool = True,
+        allow_new_levels: bool = False,
+        offset: ArrayLike | None = None,
+    ) -> pd.Series[float]:
+        """Xβ̂ + Zb̂ + offset for the data of the fit or new ones, as R's `predict`.
+
+        Without `include_random` the random effects are left out (R's `re.form = NA`). A level that
+        the fit has not seen is an error, or with `allow_new_levels` has random effects of zero.
+
+        Raises
+        ------
+        DataError
+            For missing values and unknown levels in `newdata`.
+        """
+        matrices, means = self.model.matrices, self.conditional.means
+        if newdata is None:
+            values = matrices.offset + matrices.X @ self.beta
+            if include_random:
+                values = values + self.model.spread([b[None] for b in means])[:, 0]
+            return pd.Series(values, matrices.rows)
+        values = matrices.known(newdata, offset) + matrices.fixed(newdata) @ self.beta
+        if include_random:
+            for term, b, (codes, Z) in zip(
+                matrices.random, means, matrices.groups(newdata), strict=True
+            ):
+                new = codes < 0
+                if new.any() and not allow_new_levels:
+                    raise DataError(
+                        f"newdata has levels of {term.group!r} that the fit has not seen, first in "
+                        f"row {newdata.index[new][0]!r}: set allow_new_levels=True for random "
+                        "effects of zero there."
+                    )
+                values += np.where(new, 0.0, np.einsum("nk,nk->n", Z, b[codes]))
+        return pd.Series(values, newdata.index)
+
+    def refit(self, y: ArrayLike | None = None, *, REML: bool | None = None) -> LmerResults:
+        """Fit the same model to another response y (n,), or by the other criterion."""
+        response = self.response if y is None else np.asarray(y, dtype=np.float64)
         if response.shape != (self.nobs,) or not np.isfinite(response).all():
             raise DataError(
                 f"refit() needs {self.nobs} finite values, one for each row used, and got "
                 f"an array of shape {response.shape}."
             )
-        return LmerResults.fit(self.model, response, reml=self.reml)
+        return LmerResults.fit(self.model, response, reml=self.reml if REML is None else REML)
 
     def simulate(self, nsim: int = 1, *, use_u: bool = False, rng: RRandom | int) -> Array:
         """Draw responses from the fitted model, shape (n, nsim), R's draws in R's order.
@@ -288,7 +339,7 @@ class LmerResults:
         from harness.lmm.bootstrap import simulated_blocks
 
         blocks = simulated_blocks(self, nsim, use_u=use_u, rng=rng)
-        fitted = self.model.matrices.offset + self.model.matrices.X @ self.params.to_numpy()
+        fitted = self.predict(include_random=False).to_numpy()
         return np.hstack([fitted[:, None] + block for block in blocks])
 
     def conf_int(
@@ -298,13 +349,14 @@ class LmerResults:
         *,
         nsim: int = 500,
         rng: RRandom | int | None = None,
+        boot_type: BootType = "percentile",
     ) -> pd.DataFrame:
         """Confidence intervals at level 1 − alpha: columns `conf_low`, `conf_high` (R's `confint`).
 
-        Rows are `.sig01` (a random effect's standard deviation), `.sigma`, then the fixed effects.
-        ``wald`` has none for the variance parameters (NaN, as in R); ``profile`` inverts the
-        likelihood-ratio test under ML, as lme4 does also for a REML fit; ``boot`` takes percentiles
-        of `nsim` replicates drawn from `rng`.
+        Rows are `.sig01`, … (standard deviations and correlations of the random effects, in the
+        order of θ), `.sigma`, then the fixed effects. ``wald`` has none for the variance parameters
+        (NaN, as in R); ``profile`` inverts the likelihood-ratio test under ML, as lme4 does also for
+        a REML fit; ``boot`` draws `nsim` replicates from `rng`.
         """
         if not 0.0 < alpha < 1.0:
             raise UsageError(f"alpha must lie between 0 and 1, and is {alpha}.")
@@ -315,23 +367,25 @@ class LmerResults:
         if method == "boot":
             if rng is None:
                 raise UsageError("conf_int(method='boot') needs rng=, an RRandom or a seed.")
-            return self.boot(nsim, rng=rng).conf_int(alpha)
+            return self.boot(nsim, rng=rng).conf_int(alpha, boot_type)
         if method != "wald":
             raise UsageError(f"method must be 'wald', 'profile' or 'boot', and is {method!r}.")
         half = float(norm.ppf(1.0 - alpha / 2.0)) * self.bse
         table = pd.DataFrame({"conf_low": self.params - half, "conf_high": self.params + half})
-        return table.reindex([*self.sd_names, *self.term_names])
+        return table.reindex([*sd_names(self.model.template.m), *self.term_names])
 
-    @property
-    def sd_names(self) -> list[str]:
-        """lme4's short names of the variance parameters in intervals: `.sig01`, …, `.sigma`."""
-        return [f".sig{i + 1:02d}" for i in range(len(self._solution.theta[0]))] + [".sigma"]
-
-    def boot(self, nsim: int, *, use_u: bool = False, rng: RRandom | int) -> BootstrapResults:
+    def boot(
+        self,
+        nsim: int,
+        *,
+        use_u: bool = False,
+        rng: RRandom | int,
+        statistic: Statistic | None = None,
+    ) -> BootstrapResults:
         """`bootmer(self, …)`."""
         from harness.lmm.bootstrap import bootmer
 
-        return bootmer(self, nsim, use_u=use_u, rng=rng)
+        return bootmer(self, nsim, use_u=use_u, rng=rng, statistic=statistic)
 
     def summary(self) -> str:
         """Text in the layout of R's `summary(fit)`, so that the two can be laid side by side."""
@@ -343,10 +397,17 @@ class LmerResults:
         return self.summary()
 
 
+def sd_names(m: int) -> list[str]:
+    """lme4's short names of the m variance parameters and σ in intervals: `.sig01`, …, `.sigma`."""
+    return [f".sig{i + 1:02d}" for i in range(m)] + [".sigma"]
+
+
 def _varcorr_rows(group: str, names: tuple[str, ...], cov: Array) -> dict[str, tuple[float, float]]:
     """Variances first, then covariances, as R lists one term."""
     sd = np.sqrt(np.diag(cov))
-    rows = {f"{group}.{name}": (cov[i, i], sd[i]) for i, name in enumerate(names)}
+    rows: dict[str, tuple[float, float]] = {
+        f"{group}.{name}": (cov[i, i], sd[i]) for i, name in enumerate(names)
+    }
     for j in range(len(names)):
         for i in range(j + 1, len(names)):
             product = sd[i] * sd[j]

@@ -19,7 +19,7 @@ from scipy.stats import chi2
 
 from harness.errors import UsageError
 from harness.lmm.deviance import Evaluation, evaluate
-from harness.lmm.fit import LmerResults
+from harness.lmm.fit import LmerResults, sd_names
 from harness.lmm.model import MixedModel
 from harness.lmm.newton import minimise
 from harness.lmm.structure import Moments, Smooth
@@ -48,7 +48,7 @@ def profile_intervals(fit: LmerResults, alpha: float) -> pd.DataFrame:
     """
     profile = _Profile(fit, float(chi2.ppf(1.0 - alpha, 1)))
     template = fit.model.template
-    names = iter(fit.sd_names)
+    names = iter(sd_names(template.m))
     rows = {}
     for row, col in zip(template.rows, template.cols, strict=True):
         find = profile.standard_deviation if row == col else profile.correlation
@@ -87,10 +87,10 @@ class _Profile:
     def __init__(self, fit: LmerResults, rise: float) -> None:
         self.fit = fit
         self.model = fit.model
-        beta = fit.params.to_numpy()
+        beta = fit.beta
         self.deviations = self.model.deviations(fit.response, beta)
         moments = self.model.structure.moments(self.deviations[:, None])
-        best = self.model.solve(moments, reml=False, start=fit.theta.to_numpy())
+        best = self.model.solve(moments, reml=False, start=fit.theta.to_numpy(dtype=np.float64))
         self.Lam = self.model.template.Lambda(best.theta[0])
         self.sigma = float(best.sigma[0])
         self.beta = beta + best.beta[0]
