@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from harness import diagnose, recordings
-from harness.cases.base import Boot, Case, Lmer
+from harness.cases.base import Boot, Case
 from harness.compare import COLUMNS, Reference, Tables, Verdict, compare
 from harness.engines.base import Answer, Question, engine
 from harness.errors import UsageError
@@ -89,7 +89,7 @@ def run_case(
         for name, answer in answers.items()
         for frame in _comparisons(case, name, answer, r_tables, unmatched, replicates)
     ]
-    frames += _against_published(case, "R", r_tables, replicates, int(provenance["nsim"]))
+    frames += _against_published(case, "R", r_tables, int(provenance["nsim"]), case.nsim)
     frames += _claims(case, "R", r_tables, int(provenance["nsim"]))
     comparisons = pd.concat([f for f in frames if len(f)], ignore_index=True)
     run = CaseRun(case, replicates, live, r_tables, provenance, answers, comparisons)
@@ -109,13 +109,8 @@ def _drawn_otherwise(case: Case, nsim: int, recorded: int) -> frozenset[str]:
     """Tables that depend on the number of replicates, where R's and ours differ in it."""
     if nsim == recorded:
         return frozenset()
-    tables = [table for part in case.parts if isinstance(part, Boot) for table in part.tables]
-    for part in case.parts:
-        if isinstance(part, Lmer) and min(nsim, part.confint_nsim) != min(
-            recorded, part.confint_nsim
-        ):
-            tables.append(f"{part.name}.confint_boot")
-    return frozenset(tables)
+    boots = [part for part in case.parts if isinstance(part, Boot)]
+    return frozenset(table for part in boots for table in part.tables)
 
 
 def _comparisons(

@@ -107,7 +107,6 @@ def test_fewer_replicates_leave_all_else_compared(capsys: Capture, run_of: RunOf
         "boot_simulate_u.replicates",
         "boot_fix_u.boot",
         "boot_fix_u.replicates",
-        "lmer.confint_boot",
     }
 
 

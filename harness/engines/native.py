@@ -50,7 +50,7 @@ class Native:
                     # R's fits differ in their optimizers; here there is one optimum.
                     fit = known.get(key) or known.setdefault(key, _fit(part, data))
                     fits[part.name] = fit
-                    found = lmer_tables(fit, part.kinds) | intervals(fit, part, nsim, refit_df)
+                    found = lmer_tables(fit, part.kinds) | intervals(fit, part, refit_df)
                 case Lm():
                     found = lm_tables(
                         lm(part.formula, data, contrasts=part.contrasts, na_action="fail")
@@ -126,16 +126,13 @@ def lmer_tables(fit: LmerResults, kinds: Sequence[str]) -> dict[str, pd.DataFram
     return {kind: tables[kind]() for kind in kinds if kind in tables}
 
 
-def intervals(
-    fit: LmerResults, part: Lmer, nsim: int, refit_df: RefitDf | None
-) -> dict[str, pd.DataFrame]:
+def intervals(fit: LmerResults, part: Lmer, refit_df: RefitDf | None) -> dict[str, pd.DataFrame]:
     """Return the costlier intervals, where the part asks for them."""
     found = {}
     if "confint_profile" in part.kinds:
         found["confint_profile"] = fit.conf_int(method="profile")
     if "confint_boot" in part.kinds:
-        draws = min(part.confint_nsim, nsim)
-        boot = bootmer(fit, draws, rng=part.confint_seed, refit_df=refit_df)
+        boot = bootmer(fit, part.confint_nsim, rng=part.confint_seed, refit_df=refit_df)
         found["confint_boot"] = boot.conf_int()
     return found
 
