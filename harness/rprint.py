@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+
+FloatArray = NDArray[np.float64]
+
+# Of R's options: `width`, and lme4's `lme4.summary.cor.max`, beyond which correlations are left out.
+WIDTH = 80
+MOST_CORRELATED = 12
 
 if TYPE_CHECKING:
     from harness.lmm.bootstrap import BootstrapResults
@@ -122,7 +128,8 @@ def lmer_summary(fit: LmerResults) -> str:
     """Lay a mixed model out as lme4's `print(summary(fit))` does."""
     matrices = fit.model.matrices
     how = "REML" if fit.reml else "maximum likelihood "
-    lines = [f"Linear mixed model fit by {how} ['lmerMod']", f"Formula: {matrices.formula}", ""]
+    lines = [f"Linear mixed model fit by {how} ['lmerMod']", f"Formula: {matrices.formula}"]
+    lines += [f"   Data: {fit.data_name}", ""] if fit.data_name else [""]
     if fit.reml:
         lines += [f"REML criterion at convergence: {round(fit.criterion, 1):g}"]
     else:
@@ -132,18 +139,22 @@ def lmer_summary(fit: LmerResults) -> str:
         lines += ["".join(name.rjust(8) + " " for name in names)]
         lines += ["".join(cell.rjust(8) + " " for cell in cells)]
     quantiles = pd.Series(
-        np.quantile(fit.scaled_resid, [0, 0.25, 0.5, 0.75, 1]), ["Min", "1Q", "Median", "3Q", "Max"]
+        _zapsmall(np.quantile(fit.scaled_resid, [0, 0.25, 0.5, 0.75, 1]), 5),
+        ["Min", "1Q", "Median", "3Q", "Max"],
     )
     lines += ["", "Scaled residuals: ", *named(quantiles, 4), "", "Random effects:"]
     lines += _variance_lines(fit)
-    groups = "; ".join(f"{term.group}, {len(term.levels)}" for term in matrices.random)
-    lines += [f"Number of obs: {fit.nobs}, groups:  {groups}", "", "Fixed effects:"]
+    sizes = {term.group: len(term.levels) for term in matrices.random}
+    groups = "; ".join(f"{group}, {size}" for group, size in sizes.items())
+    head, line = f"Number of obs: {fit.nobs}, groups: ", f" {groups}"
+    lines += [head, line[1:]] if len(head) + len(line) > WIDTH else [head + line]
+    lines += ["", "Fixed effects:"]
     table = pd.DataFrame(
         {"estimate": fit.params, "std_error": fit.bse, "statistic": fit.tvalues},
         index=fit.term_names,
     )
     lines += coefficient_lines(table)
-    if len(table) > 1:
+    if 1 < len(table) <= MOST_CORRELATED:
         lines += ["", "Correlation of Fixed Effects:", *_correlation_lines(fit)]
     if matrices.dropped_columns:
         lines += [
@@ -152,59 +163,103 @@ def lmer_summary(fit: LmerResults) -> str:
             f"{len(matrices.dropped_columns)} column(s): {', '.join(matrices.dropped_columns)}",
         ]
     if fit.is_singular:
-        lines += ["", "boundary (singular) fit"]
+        lines += ["boundary (singular) fit: see help('isSingular')"]
     return "\n".join(lines)
 
 
+def _zapsmall(x: FloatArray, digits: int) -> FloatArray:
+    """R's `zapsmall`: as many decimals as leave the largest element `digits` digits."""
+    largest = float(np.abs(x).max())
+    decimals = digits - np.log10(largest) if largest > 0 else digits
+    return np.round(x, max(0, int(np.floor(decimals + 0.5))))
+
+
 def _variance_lines(fit: LmerResults) -> list[str]:
+    """Lay out the random effects as lme4's `formatVC` does: cells of one width, left-aligned."""
     table = fit.varcorr
-    groups, names, keep, correlations = [], [], [], []
-    for term in fit.model.matrices.random:
+    groups, names, keep = [], [], []
+    correlations: list[list[str]] = []
+    widest = max(len(term.names) for term in fit.model.matrices.random)
+    for term, label in zip(fit.model.matrices.random, fit.term_labels, strict=True):
+        k = len(term.names)
+        R = np.eye(k)
+        for i, j in zip(*np.tril_indices(k, -1), strict=True):
+            R[i, j] = table["sdcor"][f"{label}.{term.names[j]}.{term.names[i]}"]
+        cells = _fixed(R[np.tril_indices(k)], 2)
+        at = dict(zip(zip(*np.tril_indices(k), strict=True), cells, strict=True))
         for i, name in enumerate(term.names):
-            groups.append(term.group if i == 0 else "")
+            groups.append(label if i == 0 else "")
             names.append(name)
-            keep.append(f"{term.group}.{name}")
-            correlations.append(
-                [table.loc[f"{term.group}.{other}.{name}", "sdcor"] for other in term.names[:i]]
-            )
+            keep.append(f"{label}.{name}")
+            correlations.append([at[i, j] for j in range(i)] + [""] * (widest - 1 - i))
     sizes = table.loc[[*keep, "Residual"]]
-    cells: dict[str, Sequence[str]] = {
-        "Name": [*names, ""],
-        "Variance": format_r(sizes["vcov"], 4),
-        "Std.Dev.": format_r(sizes["sdcor"], 4),
-    }
-    for j in range(max(map(len, correlations))):
-        cells["Corr" if j == 0 else " " * j] = [
-            f"{row[j]:.2f}" if j < len(row) else "" for row in correlations
-        ] + [""]
-    body = columns([*groups, "Residual"], cells, left=["Name"])
-    width = max(len(row) for row in [*groups, "Residual"])
-    return [f" {'Groups'.ljust(width)}{body[0][width:]}", *(f" {line}" for line in body[1:])]
+    columns_ = [
+        ["Groups", *groups, "Residual"],
+        ["Name", *names, ""],
+        ["Variance", *format_r(sizes["vcov"], 4)],
+        ["Std.Dev.", *format_r(sizes["sdcor"], 4)],
+    ]
+    for j in range(widest - 1):
+        columns_.append(["Corr" if j == 0 else "", *(row[j] for row in correlations), ""])
+    for column in columns_[2:4]:
+        width = max(map(len, column[1:]))
+        column[1:] = [cell.rjust(width) for cell in column[1:]]
+    return _left_aligned(columns_)
+
+
+def _left_aligned(table: Sequence[Sequence[str]]) -> list[str]:
+    """Lay out columns of text under their heads as R prints a character matrix without row names."""
+    widths = [max(map(len, column)) for column in table]
+    return [
+        "".join(f" {cell.ljust(width)}" for cell, width in zip(row, widths, strict=True))
+        for row in zip(*table, strict=True)
+    ]
+
+
+def _fixed(values: ArrayLike, decimals: int) -> list[str]:
+    """Numbers with the same decimals and width: R's `format(round(x, d), nsmall = d)`."""
+    cells = [f"{value + 0.0:.{decimals}f}" for value in np.ravel(np.round(values, decimals))]
+    cells = ["NaN" if cell == "nan" else cell for cell in cells]
+    width = max(map(len, cells))
+    return [cell.rjust(width) for cell in cells]
 
 
 def _correlation_lines(fit: LmerResults) -> list[str]:
-    cov = fit.cov_params().to_numpy()
-    scale = np.sqrt(np.diag(cov))
-    correlation = cov / np.outer(scale, scale)
-    names = fit.term_names
-    table: dict[str, Sequence[str]] = {
-        abbreviate(names[j], 6): [
-            f"{correlation[i, j]:.3f}" if i > j else "" for i in range(1, len(names))
+    correlation = fit.correlation.to_numpy()
+    p = len(correlation)
+    cells = np.array(_fixed(correlation, 3)).reshape(p, p)
+    rows = ["", *abbreviate(fit.term_names, 11)[1:]]
+    heads = abbreviate(fit.term_names, 6)
+    table = [
+        [heads[j], *(cells[i, j] if i > j else "" for i in range(1, p))] for j in range(p - 1)
+    ]
+    body = _left_aligned(table)
+    width = max(map(len, rows))
+    return [row.ljust(width) + line for row, line in zip(rows, body, strict=True)]
+
+
+def abbreviate(names: Sequence[str], length: int) -> list[str]:
+    """Shorten names as R's `abbreviate`, longer where two would be the same."""
+    out = [_shortened(name, length) for name in names]
+    while len(set(out)) < len(set(names)):
+        length += 1
+        twice = [out.count(short) > 1 for short in out]
+        out = [
+            _shortened(name, length) if again else short
+            for name, short, again in zip(names, out, twice, strict=True)
         ]
-        for j in range(len(names) - 1)
-    }
-    return columns([abbreviate(name, 11) for name in names[1:]], table, left=list(table))
+    return out
 
 
-def abbreviate(name: str, length: int) -> str:
-    """Shorten as R's `abbreviate`: lower-case vowels go first, from the end, then other letters."""
+def _shortened(name: str, length: int) -> str:
+    """Take letters away from the end: lower-case vowels first, then lower case, then any."""
     letters = list(name)
-    for removable in ("aeiou", "bcdfghjklmnpqrstvwxyz"):
+    for goes in ("aeiou".__contains__, str.islower, bool):
         for i in range(len(letters) - 1, 0, -1):
-            if sum(map(len, letters)) <= length:
-                break
-            if letters[i] in removable and letters[i]:
-                letters[i] = ""
+            if len(letters) <= length:
+                return "".join(letters)
+            if goes(letters[i]):
+                del letters[i]
     return "".join(letters)
 
 

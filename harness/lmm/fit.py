@@ -63,11 +63,18 @@ def lmer(
     matrices = build(
         formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action
     )
-    return LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML)
+    fit = LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML)
+    fit.data_name = data.attrs.get("name")
+    return fit
 
 
 class LmerResults:
-    """A fitted linear mixed model; attributes in statsmodels' names, row names R's own."""
+    """A fitted linear mixed model; attributes in statsmodels' names, row names R's own.
+
+    `data_name`, from `data.attrs["name"]`, is what `summary()` calls the data.
+    """
+
+    data_name: str | None = None
 
     def __init__(
         self, model: MixedModel, y: Array, reference: Array, solution: Solution, *, reml: bool
