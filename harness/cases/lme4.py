@@ -29,6 +29,9 @@ def _case(
     *,
     weights: str | None = None,
     large: bool = False,
+    profile: float = 1 / 32,
+    early: float,
+    tight: float,
     published: Printed | None = None,
 ) -> Case:
     kinds = LARGE_TABLES if large else LMER_TABLES
@@ -50,7 +53,7 @@ def _case(
         "formula": formula,
         "weights": weights,
         "kinds": list(kinds) if large else None,
-        "profile": not large,
+        "profile": None if large else profile,
         "boot": not large,
     }
     return Case(
@@ -61,20 +64,69 @@ def _case(
         seed=1,
         nsim=200,
         parts=tuple(parts),
-        rules=RULES,
+        rules=_rules(early, tight, large=large),
         published=published,
         engines=("rparity",),
         arguments=lambda nsim: {**options, "nsim": nsim},
     )
 
 
-def _rule(table: str, column: str, rtol: float, reason: str, atol: float = 0.0) -> Rule:
-    return Rule(table, column, Tolerance(rtol, reason, atol))
-
-
 EARLY = "R's optimizer stops early: nloptr's xtol_rel of 1e-4, which lme4 does not set"
-ROUNDING = "R's optimizer sees no gradient: it stops where rounding hides the criterion's slope"
-RULES: tuple[Rule, ...] = (_rule("*", "*", 1e-4, EARLY),)
+BLIND = "R's optimizer sees no gradient: it stops where rounding hides the criterion's slope"
+SPLINE = "lme4 reads the interval off a spline through its profile"
+REPLICATES = f"{BLIND}, in each of the refits"
+# Covariances that the design makes zero are rounding on both sides.
+ZERO = 1e-13
+
+
+def _rules(early: float, tight: float, *, large: bool) -> tuple[Rule, ...]:
+    """State what R's θ may be off by at its default (`early`) and at `tight` controls.
+
+    Measured as the worst relative error of an element of θ and rounded up; everything else follows
+    from it: what is of first order in θ, and the criterion, which is of second order.
+    """
+    rules = []
+    for fits, off, reason in (("lmer*_tight", tight, BLIND), ("lmer*", early, EARLY)):
+
+        def rule(
+            kind: str,
+            column: str,
+            rtol: float,
+            *,
+            atol: float = 0.0,
+            spread: float = 0.0,
+            fits: str = fits,
+            reason: str = reason,
+        ) -> Rule:
+            return Rule(f"{fits}.{kind}", column, Tolerance(rtol, reason, atol, spread))
+
+        rules += [
+            rule("coef", "estimate", max(off / 20, 1e-10)),
+            rule("coef", "*", off),
+            rule("vcov", "*", 2 * off, atol=ZERO),
+            rule("varcorr", "*", 5 * off),
+            rule("theta", "*", off),
+            rule("glance", "sigma", off),
+            rule("glance", "*", max(off**2, 1e-12)),
+            rule("confint_wald", "*", off, spread=off),
+        ]
+        if not large:
+            rules += [
+                rule("ranef", "condval", 0.0, atol=1e-12, spread=off),
+                rule("ranef", "condsd", off, atol=1e-12),
+                rule("residual_quantiles", "*", 0.0, spread=off),
+            ]
+    if large:
+        return tuple(rules)
+    return (
+        Rule("lmer_tight.confint_profile", "*", Tolerance(2e-5, SPLINE)),
+        *rules,
+        Rule("boot_*.boot", "bias", Tolerance(2e-4, f"{REPLICATES}; bias is a small difference")),
+        Rule("boot_*.boot", "estimate", Tolerance(5 * tight, BLIND)),
+        Rule("boot_*.boot", "std_error", Tolerance(max(tight, 1e-6), REPLICATES)),
+        Rule("boot_*.replicates", "*", Tolerance(0.0, REPLICATES, spread=2e-5)),
+    )
+
 
 JULIA = "the test suite of MixedModels.jl (test/pls.jl), fitted by maximum likelihood"
 JSS = "Bates et al. (2015), JSS 67(1), section 1.2"
@@ -112,6 +164,8 @@ CASES = (
         "Batches of dyestuff: one random intercept, six levels",
         "Dyestuff",
         "Yield ~ 1 + (1 | Batch)",
+        early=1e-08,
+        tight=1e-07,
         published=Printed(
             JULIA,
             _julia(
@@ -128,6 +182,8 @@ CASES = (
         "Batches without a difference: the variance is estimated as zero",
         "Dyestuff2",
         "Yield ~ 1 + (1 | Batch)",
+        early=1e-08,
+        tight=1e-08,
         published=Printed(
             JULIA,
             _julia(
@@ -144,6 +200,8 @@ CASES = (
         "Plates and samples of penicillin: two crossed factors",
         "Penicillin",
         "diameter ~ 1 + (1 | plate) + (1 | sample)",
+        early=5e-05,
+        tight=1e-07,
         published=Printed(
             JULIA,
             _julia(
@@ -167,6 +225,8 @@ CASES = (
         "Casks within batches of paste: two nested factors",
         "Pastes",
         "strength ~ 1 + (1 | batch/cask)",
+        early=1e-05,
+        tight=2e-07,
         published=Printed(
             JULIA,
             _julia(
@@ -190,12 +250,16 @@ CASES = (
         "Breaking angle of cakes: a split-plot design, polynomial contrasts",
         "cake",
         "angle ~ recipe * temperature + (1 | recipe:replicate)",
+        early=5e-09,
+        tight=2e-08,
     ),
     _case(
         "sleepstudy",
         "Reaction times under sleep deprivation: correlated intercept and slope",
         "sleepstudy",
         "Reaction ~ Days + (Days | Subject)",
+        early=5e-05,
+        tight=1e-06,
         published=Printed(
             f"{JSS}, and {JULIA}",
             {
@@ -246,30 +310,40 @@ CASES = (
         "Reaction times: a random intercept only",
         "sleepstudy",
         "Reaction ~ Days + (1 | Subject)",
+        early=5e-09,
+        tight=2e-08,
     ),
     _case(
         "sleepstudy_slope",
         "Reaction times: a random slope only",
         "sleepstudy",
         "Reaction ~ Days + (0 + Days | Subject)",
+        early=1e-06,
+        tight=5e-08,
     ),
     _case(
         "sleepstudy_uncorrelated",
         "Reaction times: intercept and slope without correlation",
         "sleepstudy",
         "Reaction ~ Days + (Days || Subject)",
+        early=2e-05,
+        tight=2e-08,
     ),
     _case(
         "sleepstudy_quadratic",
         "Reaction times: a polynomial in the fixed part",
         "sleepstudy",
         "Reaction ~ poly(Days, 2) + (Days | Subject)",
+        early=0.0001,
+        tight=2e-06,
     ),
     _case(
         "weighted",
         "Groups of 1 to 50 rows, prior weights, an offset, a random slope",
         "weighted",
         "y ~ x + offset(o) + (x | g)",
+        early=5e-05,
+        tight=2e-07,
         weights="w",
     ),
     _case(
@@ -277,12 +351,17 @@ CASES = (
         "A factor of three levels whose effects vary and are correlated",
         "factor_slopes",
         "y ~ f + (f | g)",
+        early=0.001,
+        tight=2e-06,
+        profile=1 / 8,
     ),
     _case(
         "insteval",
         "73,421 ratings of lecturers by students in departments: three crossed factors",
         "InstEval",
         "y ~ 1 + service + (1 | s) + (1 | d) + (1 | dept)",
+        early=0.0005,
+        tight=2e-05,
         large=True,
         published=Printed(
             JULIA, {"lmer_ml_tight.glance": {"1": {"criterion": "237721.76877450474"}}}, AS_TESTED
