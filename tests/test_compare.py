@@ -333,3 +333,22 @@ def test_each_column_is_compared_at_its_own_tolerance() -> None:
         "estimate": ["within"],
         "std_error": ["unexplained"],
     }
+
+
+def test_a_tolerance_in_units_of_a_columns_spread() -> None:
+    truth = pd.DataFrame({"x": [99.0, 100.0, 101.0]}, ["1", "2", "3"])  # standard deviation 1
+    stated = Tolerance(0.0, "replicates", spread=1e-3)
+    told = Reference("R", {"t": truth}, lambda _table, _column: stated)
+    for off, expected in ((0.9e-3, "within"), (-0.9e-3, "within"), (1.1e-3, "unexplained")):
+        found = compare("case", "engine", {"t": truth + off}, told, ["t"])
+        assert set(found["verdict"]) == {expected}
+        assert found["atol"].tolist() == pytest.approx([1e-3] * 3)
+
+
+def test_a_spread_of_one_row_or_of_missing_values_makes_no_room() -> None:
+    stated = Tolerance(0.0, "replicates", spread=1e-3)
+    for values in ([100.0], [NAN, 100.0]):
+        truth = pd.DataFrame({"x": values})
+        told = Reference("R", {"t": truth}, lambda _table, _column: stated)
+        found = compare("case", "engine", {"t": truth + 1e-9}, told, ["t"])
+        assert found["verdict"].tolist()[-1] == "unexplained"

@@ -124,7 +124,7 @@ def test_r_stops_on_the_way_there(run_of, both) -> None:
     off = agreement(recorded, best.theta)
     assert 7.0 <= off < AT_LEAST
     rise = fit.deviance_at([recorded]) - fit.criterion
-    assert 0.0 <= rise < 1e-9
+    assert -1e-11 < rise < 1e-9  # nothing but rounding below
     ours = agreement(fit.theta.iloc[0], best.theta)
     assert ours > off + 4.0
 

@@ -42,7 +42,7 @@ COSTLY = ("confint_profile", "confint_boot")
 def failures(run: CaseRun) -> pd.DataFrame:
     """The failing comparisons of a run."""
     rows = run.comparisons
-    return rows[[Verdict(verdict).fails for verdict in rows["verdict"]]]
+    return rows[rows["verdict"].isin([verdict for verdict in Verdict if verdict.fails])]
 
 
 def quick_run() -> CaseRun:
@@ -252,10 +252,10 @@ def test_a_normal_quantile_of_two_in_the_place_of_the_exact_one(
 
 def test_a_stream_that_starts_elsewhere(recorded: Mapping[str, recordings.Recording]) -> None:
     truth = recorded["streams"].tables
-    for seed, right in ((1, True), (2, False)):
-        for kind, table in stream_tables(seeds=[seed]).items():
-            same = truth[f"draws.{kind}"].loc["1"].equals(table.iloc[0].rename("1"))
-            assert same == right, kind
+    for kind, table in stream_tables(seeds=[2]).items():
+        first = truth[f"draws.{kind}"].loc["1"]
+        assert list(first.index) == list(table.columns)
+        assert (first != table.iloc[0]).all(), kind
 
 
 # The tables -------------------------------------------------------------------------------------
@@ -368,11 +368,9 @@ def test_one_of_ten_thousand_replicates_wrong(answer, monkeypatch: pytest.Monkey
     [
         ("lmer.coef", None),
         ("boot_fix_u.boot", None),
-        ("lm.coef", lambda f: f.iloc[:, :-1]),
         ("lm.coef", lambda f: f.drop(columns="std_error")),
         ("boot_simulate_u.boot", lambda f: f.iloc[:-1]),
         ("lmer.varcorr", lambda f: f * 0.0),
-        ("data", lambda f: f * 2.0),
     ],
 )
 def test_the_command_exits_with_1_and_names_the_table(
