@@ -1,4 +1,4 @@
-"""Text in R's layout: numbers as R's `format` writes them, summaries as R's `print` lays them out."""
+"""Text in R's layout: numbers as R's `format` writes them, summaries as R's `print` lays them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
 
-# Of R's options: `width`, and lme4's `lme4.summary.cor.max`, beyond which correlations are left out.
+# R's options `width` and `lme4.summary.cor.max`; beyond that, correlations are left out.
 WIDTH = 80
 MOST_CORRELATED = 12
 
@@ -85,7 +85,7 @@ def named(values: pd.Series[float], digits: int = 7) -> list[str]:
 
 
 def coefficient_lines(table: pd.DataFrame, digits: int = 4) -> list[str]:
-    """Coefficients as R's `printCoefmat` lays them out; estimates and errors share their decimals."""
+    """Coefficients as R's `printCoefmat` lays them out: estimates and errors share decimals."""
     pair = table[["estimate", "std_error"]].to_numpy()
     sizes = np.abs(pair[np.isfinite(pair) & (pair != 0.0)])
     smallest = int(np.floor(np.log10(sizes.min()))) + 1 if sizes.size else 0
@@ -177,21 +177,23 @@ def _zapsmall(x: FloatArray, digits: int) -> FloatArray:
 def _variance_lines(fit: LmerResults) -> list[str]:
     """Lay out the random effects as lme4's `formatVC` does: cells of one width, left-aligned."""
     table = fit.varcorr
+    sdcor = table["sdcor"]
     groups, names, keep = [], [], []
     correlations: list[list[str]] = []
     widest = max(len(term.names) for term in fit.model.matrices.random)
     for term, label in zip(fit.model.matrices.random, fit.term_labels, strict=True):
         k = len(term.names)
         R = np.eye(k)
-        for i, j in zip(*np.tril_indices(k, -1), strict=True):
-            R[i, j] = table["sdcor"][f"{label}.{term.names[j]}.{term.names[i]}"]
-        cells = _fixed(R[np.tril_indices(k)], 2)
-        at = dict(zip(zip(*np.tril_indices(k), strict=True), cells, strict=True))
+        for i in range(k):
+            for j in range(i):
+                R[i, j] = sdcor[f"{label}.{term.names[j]}.{term.names[i]}"]
+        cells = iter(_fixed(R[np.tril_indices(k)], 2))
+        lower = [[next(cells) for _ in range(i + 1)] for i in range(k)]
         for i, name in enumerate(term.names):
             groups.append(label if i == 0 else "")
             names.append(name)
             keep.append(f"{label}.{name}")
-            correlations.append([at[i, j] for j in range(i)] + [""] * (widest - 1 - i))
+            correlations.append(lower[i][:i] + [""] * (widest - 1 - i))
     sizes = table.loc[[*keep, "Residual"]]
     columns_ = [
         ["Groups", *groups, "Residual"],
@@ -208,7 +210,7 @@ def _variance_lines(fit: LmerResults) -> list[str]:
 
 
 def _left_aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Lay out columns of text under their heads as R prints a character matrix without row names."""
+    """Lay out columns of text under their heads, as R prints a character matrix."""
     widths = [max(map(len, column)) for column in table]
     return [
         "".join(f" {cell.ljust(width)}" for cell, width in zip(row, widths, strict=True))
@@ -218,7 +220,8 @@ def _left_aligned(table: Sequence[Sequence[str]]) -> list[str]:
 
 def _fixed(values: ArrayLike, decimals: int) -> list[str]:
     """Numbers with the same decimals and width: R's `format(round(x, d), nsmall = d)`."""
-    cells = [f"{value + 0.0:.{decimals}f}" for value in np.ravel(np.round(values, decimals))]
+    x = np.round(np.asarray(values, dtype=np.float64), decimals)
+    cells = [f"{value + 0.0:.{decimals}f}" for value in x.ravel()]
     cells = ["NaN" if cell == "nan" else cell for cell in cells]
     width = max(map(len, cells))
     return [cell.rjust(width) for cell in cells]
@@ -230,9 +233,7 @@ def _correlation_lines(fit: LmerResults) -> list[str]:
     cells = np.array(_fixed(correlation, 3)).reshape(p, p)
     rows = ["", *abbreviate(fit.term_names, 11)[1:]]
     heads = abbreviate(fit.term_names, 6)
-    table = [
-        [heads[j], *(cells[i, j] if i > j else "" for i in range(1, p))] for j in range(p - 1)
-    ]
+    table = [[heads[j], *(cells[i, j] if i > j else "" for i in range(1, p))] for j in range(p - 1)]
     body = _left_aligned(table)
     width = max(map(len, rows))
     return [row.ljust(width) + line for row, line in zip(rows, body, strict=True)]

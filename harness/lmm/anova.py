@@ -13,9 +13,9 @@ from harness.lmm.fit import LmerResults
 def anova(*fits: LmerResults) -> pd.DataFrame:
     """Compare fits by likelihood ratios, as R's `anova(fit1, fit2, …)` does.
 
-    REML fits are fitted again by ML first. One row a fit, named by its formula, by increasing number
-    of parameters; columns `npar, AIC, BIC, logLik, deviance, Chisq, Df, p`, the last three against
-    the row above (NaN in the first one; p is NaN where no parameter is added).
+    REML fits are fitted again by ML first. One row a fit, named by its formula, by increasing
+    number of parameters; columns `npar, AIC, BIC, logLik, deviance, Chisq, Df, p`, the last
+    three against the row above (NaN in the first one; p is NaN where no parameter is added).
 
     Raises
     ------

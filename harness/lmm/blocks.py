@@ -18,6 +18,7 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
+from harness.lmm.linalg import group_qr, inverse
 from harness.lmm.structure import Conditional, Moments, Smooth, bordered
 from harness.lmm.template import Template
 
@@ -26,7 +27,7 @@ Index = NDArray[np.intp]
 
 
 class Blocks:
-    """V in N blocks of b × b, in classes: `T` (U, b, k) and `members` (N,), the class of each block.
+    """V in N blocks of b × b, in classes: `T` (U, b, k), and `members` (N,), the class of each.
 
     `Q` (n, N b), dense or sparse, holds the blocks' orthonormal columns side by side.
     """
@@ -54,7 +55,7 @@ class Blocks:
         return g.reshape(len(self.members), self.T.shape[1], Y.shape[1]), Y - self._Q @ g
 
     def _by_class(self, x: Array, y: Array) -> Array:
-        """Sum x_a y_b + x_b y_a (once where a = b) over the blocks of each class: (U · pairs, …)."""
+        """Sum x_a y_b + x_b y_a (once where a = b) over the blocks of a class: (U · pairs, …)."""
         a, b = self._a, self._b
         product = x[:, a] * y[:, b]
         if len(off := np.flatnonzero(a != b)):
@@ -84,8 +85,8 @@ class Blocks:
     def evaluate(self, theta: Array, moments: Moments) -> tuple[Smooth, Smooth]:
         """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives.
 
-        The derivative of P = I + BB', B = TΛ, in θ_i is t g' + g t' with t the column of T and g the
-        column of B that θ_i ties together; all below are products of such columns with C = P⁻¹.
+        The derivative of P = I + BB', B = TΛ, in θ_i is t g' + g t' with t the column of T and g
+        the column of B that θ_i ties together; all below are products of such columns with C = P⁻¹.
         """
         template, R = self.template, len(theta)
         i, j = template.pairs
@@ -137,31 +138,8 @@ class Blocks:
         raise NotImplementedError
 
 
-def inverse(B: Array) -> tuple[Array, Array]:
-    """(I + BB')⁻¹ and log|I + BB'| for B (..., b, k), without forming I + BB' if that loses digits."""
-    b = B.shape[-2]
-    if b == 1:
-        P = 1.0 + np.einsum("...k,...k->...", B, B)
-        return (1.0 / P)[..., None], np.log(P)[..., 0]
-    if B.shape[-2:] == (2, 2):
-        C = np.empty_like(B)
-        det = B[..., 0, 0] * B[..., 1, 1] - B[..., 0, 1] * B[..., 1, 0]
-        size = np.einsum("...ak,...ak->...a", B, B)
-        P = 1.0 + size[..., 0] + size[..., 1] + det**2
-        C[..., 0, 0] = (1.0 + size[..., 1]) / P
-        C[..., 1, 1] = (1.0 + size[..., 0]) / P
-        C[..., 0, 1] = -np.einsum("...k,...k->...", B[..., 0, :], B[..., 1, :]) / P
-        C[..., 1, 0] = C[..., 0, 1]
-        return C, np.log(P)
-    eye = np.broadcast_to(np.eye(b), (*B.shape[:-2], b, b))
-    R = np.linalg.qr(np.concatenate([np.swapaxes(B, -1, -2), eye], axis=-2), mode="r")
-    R_inverse = np.linalg.inv(R)
-    logdet = 2.0 * np.log(np.abs(np.diagonal(R, axis1=-2, axis2=-1))).sum(axis=-1)
-    return R_inverse @ np.swapaxes(R_inverse, -1, -2), logdet
-
-
 class OneFactor(Blocks):
-    """One grouping factor: a block for each of its levels; `Z` (n, k) are the terms side by side."""
+    """One grouping factor: a block for each of its levels, `Z` (n, k_t) for each of its terms."""
 
     def __init__(
         self, template: Template, Z: Sequence[Array], codes: Index, n_levels: int, X: Array
@@ -186,40 +164,6 @@ class OneFactor(Blocks):
         ]
         cov = Lam @ inner @ Lam.T
         return Conditional([means[:, s] for s in spans], [cov[:, s, s] for s in spans])
-
-
-def group_qr(Z: Array, codes: Index, n_levels: int) -> tuple[Array, sp.csr_array]:
-    """Thin QR of each level's rows: T (levels, k, k) and the orthonormal columns (n, levels · k)."""
-    n, k = Z.shape
-    if k == 1:
-        size = np.sqrt(np.bincount(codes, Z[:, 0] ** 2, n_levels))
-        Q = Z / np.where(size > 0.0, size, 1.0)[codes, None]
-        return size[:, None, None], sparse_columns(Q, codes, n_levels)
-    order = np.argsort(codes, kind="stable")
-    sizes = np.bincount(codes, minlength=n_levels)
-    starts = np.concatenate([[0], np.cumsum(sizes)])
-    T = np.zeros((n_levels, k, k))
-    Q = np.zeros((n, k))
-    for size in np.unique(sizes):
-        levels = np.flatnonzero(sizes == size)
-        rows = order[starts[levels][:, None] + np.arange(size)]
-        # Zero rows below make every level at least k rows high; they add nothing to Q or T.
-        stack = np.zeros((len(levels), max(size, k), k))
-        stack[:, :size] = Z[rows]
-        q, t = np.linalg.qr(stack)
-        sign = np.where(np.diagonal(t, axis1=1, axis2=2) < 0, -1.0, 1.0)
-        T[levels] = t * sign[:, :, None]
-        Q[rows] = (q * sign[:, None, :])[:, :size]
-    return T, sparse_columns(Q, codes, n_levels)
-
-
-def sparse_columns(Z: Array, codes: Index, n_levels: int) -> sp.csr_array:
-    """Z (n, k) spread out to one column for each level and coefficient: (n, levels · k)."""
-    n, k = Z.shape
-    columns = codes[:, None] * k + np.arange(k)
-    return sp.csr_array(
-        (Z.ravel(), columns.ravel(), np.arange(0, n * k + 1, k)), shape=(n, n_levels * k)
-    )
 
 
 def classes(rows: Array) -> tuple[Index, Index]:

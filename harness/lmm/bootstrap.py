@@ -48,7 +48,7 @@ def simulated_blocks(
         fixed = model.spread([b[None] for b in fit.conditional.means])
     else:
         noise.skip_normals(q * nsim)
-        Lambda = fit.sigma * model.template.Lambda(fit.theta.to_numpy(dtype=np.float64))
+        Lambda = fit.sigma * model.template.Lambda(fit.theta_hat)
         scales = model.template.blocks(Lambda)
     block = max(1, BLOCK // n)
     for first in range(0, nsim, block):
@@ -97,12 +97,11 @@ def bootmer(
     """
     model = fit.model
     f = model.n - 1.0 if refit_df is not None and fit.reml else None
-    start = fit.theta.to_numpy(dtype=np.float64)
     parts = [
         model.solve(
             model.structure.moments(model.sqrt_weights[:, None] * block),
             reml=fit.reml,
-            start=start,
+            start=fit.theta_hat,
             f=f,
         )
         for block in simulated_blocks(fit, nsim, use_u=use_u, rng=rng)
@@ -136,7 +135,7 @@ class Replicates:
         index = pd.RangeIndex(1, len(sigma) + 1).astype(str)
 
         def frame(values: Array, names: Sequence[str]) -> pd.DataFrame:
-            return pd.DataFrame(values, index, names)
+            return pd.DataFrame(dict(zip(names, values.T, strict=True)), index)
 
         names = fit.term_names
         return cls(
@@ -153,7 +152,7 @@ class Replicates:
     @cached_property
     def _sdcor(self) -> Array:
         """Standard deviations on and correlations below the diagonal, (R, k, k)."""
-        Lam = self._model.template.Lambda(self.theta.to_numpy())
+        Lam = self._model.template.Lambda(self.theta.to_numpy(dtype=np.float64))
         cov = Lam @ np.swapaxes(Lam, 1, 2)
         sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
         product = sd[:, :, None] * sd[:, None]
@@ -161,7 +160,7 @@ class Replicates:
         out = np.divide(cov, product, out=np.full_like(cov, np.nan), where=product > 0.0)
         at = np.arange(sd.shape[1])
         out[:, at, at] = self.sigma.to_numpy()[:, None] * sd
-        return out
+        return np.asarray(out)
 
     @cached_property
     def varcorr(self) -> pd.DataFrame:
@@ -178,7 +177,7 @@ class Replicates:
 
     @cached_property
     def everything(self) -> pd.DataFrame:
-        """What `confint` has intervals of: `.sig01`, … in the order of θ, `.sigma`, fixed effects."""
+        """What `confint` has intervals of: `.sig01`, … in θ's order, `.sigma`, fixed effects."""
         template = self._model.template
         values = np.column_stack(
             [self._sdcor[:, template.rows, template.cols], self.sigma, self.params]
@@ -240,7 +239,7 @@ class BootstrapResults:
     @property
     def sigma(self) -> Array:
         """σ of each replicate."""
-        return self.replicates.sigma.to_numpy()
+        return np.asarray(self.replicates.sigma, dtype=np.float64)
 
     @property
     def n_failed(self) -> int:
@@ -314,7 +313,7 @@ def _basic(t: Array, t0: float, alpha: float) -> Array:
 def _normal(t: Array, t0: float, alpha: float) -> Array:
     finite = t[np.isfinite(t)]
     half = float(norm.ppf(1.0 - alpha / 2.0)) * finite.std(ddof=1)
-    return 2.0 * t0 - finite.mean() + np.array([-half, half])
+    return np.asarray(2.0 * t0 - finite.mean() + np.array([-half, half]))
 
 
 INTERVALS: dict[str, Callable[[Array, float, float], Array]] = {

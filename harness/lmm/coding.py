@@ -65,6 +65,7 @@ class Design:
         return cls(parts, codings, frame.state)
 
     def keeping(self, kept: NDArray[np.bool_]) -> "Design":
+        """Return the design without the columns that depend on others."""
         return Design(self.terms, self.codings, self.state, kept)
 
     def matrix(self, values: Mapping[str, Values], n: int) -> tuple[Floats, tuple[str, ...]]:

@@ -14,7 +14,8 @@ import numpy as np
 import scipy.linalg
 from numpy.typing import NDArray
 
-from harness.lmm.blocks import Blocks, classes, inverse
+from harness.lmm.blocks import Blocks, classes
+from harness.lmm.linalg import inverse
 from harness.lmm.structure import Conditional, Moments, Smooth, bordered
 from harness.lmm.template import Template
 
@@ -47,9 +48,10 @@ class Span:
         size = np.abs(np.diagonal(R))
         Q = Q[:, size > 1e-12 * size[0]]
         T = [
-            (Q.T @ part).reshape(Q.shape[1], L, -1) for part, L in zip(spread, levels, strict=True)
+            np.asarray(Q.T @ part).reshape(Q.shape[1], L, -1)
+            for part, L in zip(spread, levels, strict=True)
         ]
-        return cls(Q, T)
+        return cls(np.asarray(Q, dtype=np.float64), T)
 
     def conditional(self, template: Template, theta: Array, residual: Array) -> Conditional:
         """See `Structure`: b̂ = ΛB'C Q'(y − Xβ) and covariance Λ(I + B'B)⁻¹Λ' with B = TΛ."""
@@ -86,7 +88,7 @@ class Strata(Blocks):
 
 
 def common_eigenvectors(span: Span) -> tuple[Array, Array] | None:
-    """Vectors (r, r) that make every T_tT_t' diagonal, and the diagonals (r, terms), if there are any."""
+    """Vectors (r, r) that make every T_tT_t' diagonal, with the diagonals (r, terms), if any do."""
     if any(T.shape[2] > 1 for T in span.T):
         return None
     G = np.stack([T[:, :, 0] @ T[:, :, 0].T for T in span.T])

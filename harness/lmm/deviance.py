@@ -1,4 +1,4 @@
-"""The profiled deviance of a linear mixed model, with exact gradient and Hessian, for many responses.
+"""The profiled deviance of a mixed model, its exact gradient and Hessian, for many responses.
 
 With A = X'V⁻¹X, δ = A⁻¹X'V⁻¹y and s = (y − Xδ)'V⁻¹(y − Xδ), the criterion is (Bates et al. 2015,
 eq. 34 and 41)
@@ -47,7 +47,7 @@ class Evaluation:
         )
 
     def given_sigma(self, tau: Array, n: float) -> Smooth:
-        """Return the ML deviance at σ = exp(τ), τ (R,), with derivatives in (θ, τ): (R, m + 1, …)."""
+        """Return the ML deviance at σ = exp(τ), τ (R,), with derivatives in (θ, τ)."""
         precision = np.exp(-2.0 * tau)
         s, g = self.s.value * precision, self.s.gradient * precision[:, None]
         R, m = g.shape
@@ -66,10 +66,9 @@ def evaluate(structure: Structure, moments: Moments, theta: Array, *, reml: bool
     """Evaluate both parts for R responses, each at its own row of θ (R, m)."""
     V, M = structure.evaluate(theta, moments)
     square = structure.template.square
-    i, j = structure.template.pairs
     p = M.value.shape[-1] - 1
     A = M.value[:, :p, :p]
-    A_inv: Array = np.linalg.inv(A)
+    A_inv = np.asarray(np.linalg.inv(A), dtype=np.float64)
     delta = (A_inv @ M.value[:, :p, p:])[..., 0]
 
     # s = v'Mv with v = (−δ, 1), and δ moves with θ: its share of the second derivative is below.
@@ -88,7 +87,7 @@ def evaluate(structure: Structure, moments: Moments, theta: Array, *, reml: bool
         A_d = A_inv[:, None] @ M.gradient[:, :, :p, :p]
         flat = A_d.reshape(*A_d.shape[:2], p * p)
         turned = np.swapaxes(A_d, 2, 3).reshape(flat.shape)
-        packed = M.hessian[..., :p, :p].reshape(len(A), len(i), p * p)
+        packed = M.hessian[..., :p, :p].reshape(len(A), V.hessian.shape[1], p * p)
         logdet = Smooth(
             V.value + np.linalg.slogdet(A)[1],
             V.gradient + np.trace(A_d, axis1=-2, axis2=-1),

@@ -1,4 +1,4 @@
-"""`lmer`: one mixed model fitted to one response, with results as statsmodels' users expect them."""
+"""`lmer`: one mixed model fitted to one response, with the results that Python users expect."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ class LmerResults:
     def correlation(self) -> pd.DataFrame:
         """Correlation of the fixed effects' estimates, as R's `summary()` prints it."""
         scale = self.bse.to_numpy()
-        return self.cov_params() / np.outer(scale, scale)
+        return self.cov_params().div(scale, axis=0).div(scale, axis=1)
 
     @cached_property
     def bse(self) -> pd.Series[float]:
@@ -159,6 +159,11 @@ class LmerResults:
         ]
         # R names an off-diagonal "group.column.row"'s way round: later coefficient first.
         return pd.Series(self._solution.theta[0], labels)
+
+    @property
+    def theta_hat(self) -> Array:
+        """θ̂ as an array, shape (m,)."""
+        return np.asarray(self._solution.theta[0])
 
     @property
     def sigma(self) -> float:
@@ -362,8 +367,8 @@ class LmerResults:
 
         Rows are `.sig01`, … (standard deviations and correlations of the random effects, in the
         order of θ), `.sigma`, then the fixed effects. ``wald`` has none for the variance parameters
-        (NaN, as in R); ``profile`` inverts the likelihood-ratio test under ML, as lme4 does also for
-        a REML fit; ``boot`` draws `nsim` replicates from `rng`.
+        (NaN, as in R); ``profile`` inverts the likelihood-ratio test under ML, as lme4 does also
+        for a REML fit; ``boot`` draws `nsim` replicates from `rng`.
         """
         if not 0.0 < alpha < 1.0:
             raise UsageError(f"alpha must lie between 0 and 1, and is {alpha}.")

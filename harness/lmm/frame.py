@@ -27,6 +27,7 @@ class Frame:
         self._columns: dict[str, Values] = {}
 
     def series(self, name: str, label: str) -> "pd.Series[Any]":
+        """Return one column of the data; FormulaError if there is none."""
         if name in self.data.columns:
             found = self.data[name]
             if isinstance(found, pd.Series):
@@ -38,6 +39,7 @@ class Frame:
         raise FormulaError(f"The data have no column `{name}`{where}: {hint}")
 
     def column(self, name: str, label: str) -> Values:
+        """Return one column as R has it."""
         if name not in self._columns:
             self._columns[name] = _from_pandas(self.series(name, label))
         return self._columns[name]
@@ -71,6 +73,7 @@ class Frame:
         return array if array.dtype == bool else array.astype(np.float64)
 
     def numeric(self, label: str, role: str) -> Floats:
+        """Return a variable that must be one number a row."""
         found = self.value(label)
         if isinstance(found, pd.Categorical) or found.dtype == bool or found.ndim > 1:
             raise DataError(f"The {role} `{label}` is not numeric: turn it into one number a row.")
@@ -88,6 +91,7 @@ class Frame:
 
 
 def make_factor(codes: NDArray[np.intp], levels: list[str], ordered: bool = False) -> Factor:
+    """Make a factor of codes, −1 for a missing value, and levels."""
     made: Factor = pd.Categorical.from_codes(codes, pd.Index(levels), ordered=ordered)
     return made
 
@@ -132,17 +136,20 @@ def used_levels(value: Values) -> Values:
 
 
 def is_missing(value: Values) -> NDArray[np.bool_]:
+    """Which rows have a missing value, (n,)."""
     if isinstance(value, pd.Categorical):
         return value.codes < 0
     return np.asarray(np.isnan(value).reshape(len(value), -1).any(axis=1))
 
 
 def count_missing(gaps: NDArray[np.bool_]) -> str:
+    """Say how many values are missing."""
     count = int(gaps.sum())
     return f"{count} missing value{'s' if count > 1 else ''}"
 
 
 def check_finite(label: str, value: Values) -> None:
+    """Refuse infinite values."""
     if isinstance(value, pd.Categorical) or value.dtype == bool or np.isfinite(value).all():
         return
     raise DataError(f"`{label}` has infinite values: drop those rows or mend the expression.")

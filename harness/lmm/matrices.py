@@ -15,7 +15,6 @@ from harness.lmm.coding import Design, independent
 from harness.lmm.formula import Bar, Formula, parse, terms
 from harness.lmm.frame import (
     Factor,
-    Floats,
     Frame,
     Values,
     check_finite,
@@ -23,6 +22,8 @@ from harness.lmm.frame import (
     is_missing,
     used_levels,
 )
+
+Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

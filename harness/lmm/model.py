@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import scipy.linalg
@@ -20,6 +21,7 @@ from harness.lmm.structure import Conditional, Moments, Smooth, Structure
 from harness.lmm.template import Working
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 # Up to so many random effects, and so many doubles in the whole of Z, V is treated as one block.
 DENSE_EFFECTS = 400
@@ -146,7 +148,7 @@ class MixedModel:
 
     def spread(self, effects: Sequence[Array]) -> Array:
         """Zb (n, R) for random effects b (R, L, k) of each term."""
-        out = 0.0
+        out: Array | float = 0.0
         for term, b in zip(self.matrices.random, effects, strict=True):
             for a in range(b.shape[2]):
                 out = out + term.Z[:, a, None] * b[:, :, a].T[term.codes]
@@ -168,7 +170,7 @@ class MixedModel:
         return evaluate(self.structure, moments, theta @ self.working.W.T, reml=reml)
 
     def deviance(self, moments: Moments, theta: Array, *, reml: bool) -> Array:
-        """Return the profiled deviance at θ (R, m), as R's `devFunOnly = TRUE` function gives it."""
+        """Return the profiled deviance at θ (R, m), as R's `devFunOnly = TRUE` function does."""
         profiled = self.evaluate(moments, theta, reml=reml).profiled(self.divisor(reml=reml))
         return np.asarray(profiled.value + self.constant(reml=reml))
 
@@ -209,7 +211,7 @@ class MixedModel:
         start: Array | None = None,
         f: float | None = None,
     ) -> Solution:
-        """Find every response's optimum from θ = `start` (m,); `f` replaces the divisor n − p or n."""
+        """Find every response's optimum from θ = `start` (m,), with `f` for n − p or n."""
         template, structure = self.template, self.structure
         f = f or self.divisor(reml=reml)
         on = template.diagonal
@@ -218,7 +220,8 @@ class MixedModel:
         begin = np.where(on & (np.abs(begin) < 1e-3), 0.3, begin)
         begin = np.tile(begin, (len(moments), 1))
 
-        def objective(theta: Array, index: NDArray[np.intp]) -> Smooth:
+        def objective(theta: Array, index: Index, among: Index | None = None) -> Smooth:
+            index = index if among is None else among[index]
             part = moments if len(index) == len(moments) else moments.take(index)
             return evaluate(structure, part, theta, reml=reml).profiled(f)
 
@@ -227,10 +230,7 @@ class MixedModel:
             lost = np.flatnonzero(~found.converged)
             if not len(lost):
                 break
-            again = minimise(
-                lambda theta, index, lost=lost: objective(theta, lost[index]),
-                np.tile(size * on, (len(lost), 1)),
-            )
+            again = minimise(partial(objective, among=lost), np.tile(size * on, (len(lost), 1)))
             better = again.converged & (again.value <= found.value[lost] + 1e-9)
             found.x[lost[better]] = again.x[better]
             found.converged[lost[better]] = True
@@ -247,7 +247,7 @@ class MixedModel:
         )
 
     def constant(self, *, reml: bool) -> float:
-        """Return the criterion's terms free of θ: the working basis' determinant and the weights."""
+        """Return what in the criterion is free of θ: the determinant of X's basis, the weights."""
         constant = -2.0 * float(np.log(self.sqrt_weights).sum())
         if reml:
             constant += 2.0 * float(np.log(np.abs(np.diagonal(self._R))).sum())

@@ -20,6 +20,7 @@ from scipy.stats import chi2
 from harness.errors import UsageError
 from harness.lmm.deviance import Evaluation, evaluate
 from harness.lmm.fit import LmerResults, sd_names
+from harness.lmm.linalg import triangle
 from harness.lmm.model import MixedModel
 from harness.lmm.newton import minimise
 from harness.lmm.structure import Moments, Smooth
@@ -82,7 +83,7 @@ class _Problem:
 
 
 class _Profile:
-    """The ML optimum of a fit, and the deviance along each parameter, vectorised over its values."""
+    """The ML optimum of a fit, and the deviance along each parameter, for many values at once."""
 
     def __init__(self, fit: LmerResults, rise: float) -> None:
         self.fit = fit
@@ -90,7 +91,7 @@ class _Profile:
         beta = fit.beta
         self.deviations = self.model.deviations(fit.response, beta)
         moments = self.model.structure.moments(self.deviations[:, None])
-        best = self.model.solve(moments, reml=False, start=fit.theta.to_numpy(dtype=np.float64))
+        best = self.model.solve(moments, reml=False, start=fit.theta_hat)
         self.Lam = self.model.template.Lambda(best.theta[0])
         self.sigma = float(best.sigma[0])
         self.beta = beta + best.beta[0]
@@ -98,9 +99,9 @@ class _Profile:
         self.level = float(best.criterion[0]) + rise
 
     def _leading(self, *coefficients: int) -> tuple[_Problem, int, int]:
-        """Rebuild the model with `coefficients` first in their term: the problem, and where they are.
+        """Rebuild the model with `coefficients` first in their term.
 
-        Returns the position of the leading element in θ and in Λ.
+        Returns the problem, the position of the leading element in θ, and the term's number.
         """
         template, matrices = self.model.template, self.model.matrices
         t = int(np.searchsorted(template.starts, coefficients[0], side="right")) - 1
@@ -118,7 +119,7 @@ class _Profile:
             random = (*matrices.random[:t], moved, *matrices.random[t + 1 :])
             model = MixedModel(replace(matrices, random=random))
         Lam = self.Lam.copy()
-        R = np.linalg.qr(Lam[start:stop, start:stop][order].T, mode="r")
+        R = triangle(Lam[start:stop, start:stop][order].T)
         Lam[start:stop, start:stop] = (R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]).T
         first = int(np.flatnonzero((template.rows == start) & (template.cols == start))[0])
         return _Problem(model, self.deviations, Lam, self.sigma), first, t
@@ -240,7 +241,7 @@ class _Profile:
 
 
 def _chain(f: Smooth, J: Array, curved: Sequence[tuple[int, Array]]) -> Smooth:
-    """Derivatives in x of f(z(x)) with dz/dx = J (R, z, x); `curved` adds f'·z'' on the diagonal."""
+    """Differentiate f(z(x)) in x, dz/dx = J (R, z, x); `curved` adds f'z'' on the diagonal."""
     gradient = (f.gradient[:, None] @ J)[:, 0]
     hessian = np.swapaxes(J, 1, 2) @ f.hessian @ J
     for at, extra in curved:
@@ -250,7 +251,7 @@ def _chain(f: Smooth, J: Array, curved: Sequence[tuple[int, Array]]) -> Smooth:
 
 def _beyond(excess: Deviance, centre: float, step: float) -> float:
     """Find a point on the side of `step` where `excess` is positive."""
-    distances = step * 2.0 ** np.arange(4)
+    distances = np.asarray(step * 2.0 ** np.arange(4), dtype=np.float64)
     for _ in range(12):
         above = np.flatnonzero(excess(centre + distances) > 0)
         if len(above):

@@ -1,8 +1,8 @@
 """Several grouping factors with thousands of levels: the largest eliminated, the rest dense.
 
 The first factor's terms (Z₁) leave V₁ = I + Z₁Λ₁Λ₁'Z₁' block-diagonal, with an inverse as in
-`blocks`. With Z₂ all the other terms' columns, V = V₁ + Z₂Λ₂Λ₂'Z₂' is had through the q₂ × q₂ matrix
-S = I + Λ₂'OΛ₂. Derivatives are exact and need only products of q₂ × q₂ matrices:
+`blocks`. With Z₂ all the other terms' columns, V = V₁ + Z₂Λ₂Λ₂'Z₂' is had through the q₂ × q₂
+matrix S = I + Λ₂'OΛ₂. Derivatives are exact and need only products of q₂ × q₂ matrices:
 
     O = Z₂'V₁⁻¹Z₂,   N = Z₂'V₁⁻¹Z₁,   Ψ = Λ₂S⁻¹Λ₂',   Γ = I − ΨO,
     Φ = Z'V⁻¹Z:   Φ₁₁ = Z₁'V₁⁻¹Z₁ − N'ΨN,   Φ₁₂ = N'Γ,   Φ₂₂ = OΓ.
@@ -19,7 +19,7 @@ import scipy.linalg
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from harness.lmm.blocks import group_qr, inverse, sparse_columns
+from harness.lmm.linalg import group_qr, inverse, sparse_columns
 from harness.lmm.structure import Conditional, Moments, Smooth
 from harness.lmm.template import Template
 
@@ -30,7 +30,7 @@ SMALL = 0.03
 
 
 class Schur:
-    """Terms of which the first `leading` share the factor that is eliminated; a response at a time."""
+    """Terms of which the first `leading` share the factor eliminated; one response at a time."""
 
     def __init__(
         self,
@@ -119,7 +119,7 @@ class _At:
         self.lost = _block_diagonal(self._C @ self._B @ np.swapaxes(self._B, 1, 2))  # I − C
         self.Lambda2 = _repeated(self.triangles[s.leading :], s.shapes[s.leading :])
         self.outer = s.gram - (s.inside.T @ (self.lost @ s.inside)).toarray()
-        S = self._inner(self.outer, self.Lambda2.T)
+        S = self._inner(self.outer, self.Lambda2.T.tocsr())
         S[np.diag_indices_from(S)] += 1.0
         self._factor = scipy.linalg.cholesky(S, lower=True, overwrite_a=True, check_finite=False)
 
@@ -256,7 +256,10 @@ class _At:
             Gamma = -(self._Psi @ self.outer)
             Gamma[np.diag_indices_from(Gamma)] += 1.0
             return Gamma, self.outer @ Gamma, lambda X, _: X @ Gamma
-        precision = _repeated([np.linalg.inv(Lam @ Lam.T) for Lam in parts], s.shapes[s.leading :])
+        precision = _repeated(
+            [np.asarray(np.linalg.inv(Lam @ Lam.T), dtype=np.float64) for Lam in parts],
+            s.shapes[s.leading :],
+        )
         Gamma = (precision @ self._Psi).T
         return Gamma, precision.toarray() - precision @ Gamma, lambda _, XPsi: XPsi @ precision
 

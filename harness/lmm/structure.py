@@ -46,7 +46,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Conditional:
-    """Random effects given the response, per term: means (L, k), and covariances (L, k, k) over σ²."""
+    """Random effects given the response: means (L, k) and covariances (L, k, k)/σ² of each term."""
 
     means: list[Array]
     covariances: list[Array]

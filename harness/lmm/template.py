@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.lmm.linalg import triangle
 from harness.lmm.matrices import RandomTerm
 
 Array = NDArray[np.float64]
@@ -117,11 +118,11 @@ def _triangular(Lam: Array) -> Array:
     rest, out = Lam.copy(), np.zeros_like(Lam)
     for j in range(len(Lam)):
         if np.linalg.norm(rest[0]) >= ZERO:
-            R = np.linalg.qr(rest.T, mode="r")
+            R = triangle(rest.T)
             out[j:, j] = R[0] * np.sign(R[0, 0])
             rest = R[1:, 1:].T
         else:
-            rest = np.linalg.qr(rest[1:].T, mode="r").T if len(rest) > 1 else rest
+            rest = triangle(rest[1:].T).T if len(rest) > 1 else rest
     return out
 
 
@@ -139,7 +140,8 @@ class Working:
         for term in terms:
             Z = term.Z * sqrt_weights[:, None]
             L = _lower_factor(Z)
-            self.Z.append(np.linalg.solve(L.T, Z.T).T if len(L) > 1 else Z / L)
+            unit = np.linalg.solve(L.T, Z.T).T if len(L) > 1 else Z / L
+            self.Z.append(np.asarray(unit, dtype=np.float64))
             self.L.append(L)
 
     @cached_property
@@ -158,7 +160,7 @@ class Working:
         W = self.W
         if not (W - np.diag(np.diagonal(W))).any():
             return np.diag(1.0 / np.diagonal(W))
-        return np.linalg.inv(W)
+        return np.asarray(np.linalg.inv(W), dtype=np.float64)
 
 
 def _lower_factor(Z: Array) -> Array:
@@ -167,7 +169,7 @@ def _lower_factor(Z: Array) -> Array:
     size[size == 0.0] = 1.0
     if len(size) > 1:
         unit = (Z / size)[:, ::-1]
-        R = np.linalg.qr(unit, mode="r")
+        R = triangle(unit)
         R *= np.sign(np.diagonal(R))[:, None] / np.sqrt(len(Z))
         if np.abs(np.diagonal(R)).min() > COLLINEAR:
             return np.asarray(R[::-1, ::-1] * size)

@@ -1,0 +1,340 @@
+"""Fits against lme4's, and against 50-digit arithmetic."""
+
+import mpmath as mp
+import numpy as np
+import pandas as pd
+import pytest
+from lmm_recorded import EXTRAS, MODELS, array, fitted, frame, having, label
+
+import harness.lmm.model
+from harness.errors import DataError, FormulaError, UsageError
+from harness.lmm.anova import anova
+from harness.lmm.crossed import Dense, Strata
+from harness.lmm.fit import lmer
+from harness.lmm.schur import Schur
+
+every_model = pytest.mark.parametrize("model", MODELS, ids=[label(m) for m in MODELS])
+
+
+@every_model
+def test_criterion_at_given_theta_is_that_of_r(model):
+    fit = fitted(model)
+    for at in (model["objective"], model["elsewhere"]):
+        assert fit.deviance_at(array(at["theta"])) == pytest.approx(at["value"], rel=1e-13)
+
+
+@every_model
+def test_optimum_is_that_of_r(model):
+    """R stops where its criterion is flat to rounding: half of the digits of θ, at best."""
+    fit, tables = fitted(model), model["tables"]
+    coef, glance = tables["coef"], tables["glance"]
+    assert fit.converged
+    assert fit.is_singular == model["singular"]
+    assert fit.criterion <= glance["criterion"] + 1e-12 * abs(glance["criterion"])
+    np.testing.assert_allclose(fit.criterion, glance["criterion"], rtol=1e-13)
+    np.testing.assert_allclose(fit.params, array(coef["estimate"]), rtol=1e-8)
+    np.testing.assert_allclose(fit.bse, array(coef["std_error"]), rtol=2e-7)
+    np.testing.assert_allclose(fit.sigma, glance["sigma"], rtol=1e-7)
+    np.testing.assert_allclose(fit.theta, array(tables["theta"]["value"]), rtol=1e-6, atol=1e-9)
+    for name in ("aic", "bic", "log_lik", "nobs", "df_residual"):
+        mine = {"log_lik": fit.llf, "df_residual": fit.df_resid}.get(name, getattr(fit, name, None))
+        assert mine == pytest.approx(glance[name], rel=1e-13)
+
+
+@every_model
+def test_names_and_orders_are_those_of_r(model):
+    fit, tables = fitted(model), model["tables"]
+    assert list(fit.params.index) == tables["coef"]["rows"]
+    assert list(fit.theta.index) == tables["theta"]["rows"]
+    assert list(fit.varcorr.index) == tables["varcorr"]["rows"]
+    assert list(fit.random_effects.index) == tables["ranef"]["rows"]
+    assert list(fit.cov_params().columns) == tables["vcov"]["rows"]
+
+
+@every_model
+def test_what_follows_from_the_optimum_is_that_of_r(model):
+    fit, tables = fitted(model), model["tables"]
+    varcorr, ranef = tables["varcorr"], tables["ranef"]
+    np.testing.assert_allclose(fit.varcorr["vcov"], array(varcorr["vcov"]), rtol=2e-6, atol=1e-9)
+    np.testing.assert_allclose(fit.varcorr["sdcor"], array(varcorr["sdcor"]), rtol=1e-6, atol=1e-9)
+    scale = np.abs(array(ranef["condval"])).max() + 1e-12
+    np.testing.assert_allclose(
+        fit.random_effects["condval"], array(ranef["condval"]), rtol=0, atol=1e-6 * scale
+    )
+    np.testing.assert_allclose(
+        fit.random_effects["condsd"], array(ranef["condsd"]), rtol=1e-6, atol=1e-9
+    )
+    np.testing.assert_allclose(fit.fittedvalues, array(model["fitted"]), rtol=1e-6)
+    vcov = tables["vcov"]
+    for name in vcov["rows"]:
+        theirs = array(vcov[name])
+        np.testing.assert_allclose(
+            fit.cov_params()[name], theirs, rtol=1e-6, atol=1e-7 * np.abs(theirs).max()
+        )
+
+
+def exact_criterion(model: dict, theta):
+    """The criterion in 50 digits, V inverted level by level of the only grouping factor."""
+    fit = fitted(model)
+    matrices = fit.model.matrices
+    (term,) = matrices.random
+    k = len(term.names)
+    Lam = mp.zeros(k)
+    for value, row, col in zip(
+        theta, fit.model.template.rows, fit.model.template.cols, strict=True
+    ):
+        Lam[int(row), int(col)] = value
+    columns = np.column_stack([matrices.X, matrices.y - matrices.offset])
+    p = fit.model.p
+    M, logdet = mp.zeros(p + 1), mp.mpf(0)
+    for level in range(len(term.levels)):
+        rows = term.codes == level
+        B = mp.matrix(term.Z[rows].tolist()) * Lam
+        V = B * B.T + mp.diag([1 / mp.mpf(w) for w in matrices.weights[rows]])
+        W = mp.matrix(columns[rows].tolist())
+        M += W.T * mp.inverse(V) * W
+        logdet += mp.log(mp.det(V))
+    A = M[:p, :p]
+    s = M[p, p] - (M[p, :p] * mp.inverse(A) * M[:p, p])[0, 0]
+    f = mp.mpf(fit.nobs - (p if fit.reml else 0))
+    return logdet + (mp.log(mp.det(A)) if fit.reml else 0) + f * (1 + mp.log(2 * mp.pi * s / f))
+
+
+ONE_FACTOR = [
+    next(m for m in MODELS if m["data"] == data and part in m["formula"] and m["REML"] == reml)
+    for data, part, reml in [
+        ("sleepstudy", "(Days | Subject)", True),
+        ("holes", "(Days | Subject)", False),
+        ("Dyestuff", "(1 | Batch)", True),
+    ]
+]
+
+
+@pytest.mark.parametrize("model", ONE_FACTOR, ids=[label(m) for m in ONE_FACTOR])
+def test_theta_is_the_exact_optimum_to_ten_digits(model):
+    """One Newton step in 50 digits from our θ moves it by less than its tenth digit."""
+    theta = fitted(model).theta_hat
+    m = len(theta)
+    with mp.workdps(50):
+        h = mp.mpf(10) ** -12
+        at = [mp.mpf(float(value)) for value in theta]
+
+        def value(*moves):
+            x = list(at)
+            for i, sign in moves:
+                x[i] += sign * h
+            return exact_criterion(model, x)
+
+        here = value()
+        assert fitted(model).criterion == pytest.approx(float(here), rel=1e-14)
+        up = [value((i, 1)) for i in range(m)]
+        down = [value((i, -1)) for i in range(m)]
+        gradient = mp.matrix([(up[i] - down[i]) / (2 * h) for i in range(m)])
+        hessian = mp.zeros(m)
+        for i in range(m):
+            for j in range(i + 1):
+                both = value((i, 1), (j, 1)) - up[i] - up[j] + here
+                hessian[i, j] = hessian[j, i] = both / h**2
+        step = mp.lu_solve(hessian, gradient)
+        assert max(abs(step[i]) for i in range(m)) < 1e-10 * max(abs(theta))
+
+
+@pytest.mark.parametrize(
+    "model",
+    [m for m in MODELS if isinstance(fitted(m).model.structure, Strata | Dense)],
+    ids=label,
+)
+def test_the_schur_complement_is_that_of_r(model, monkeypatch):
+    monkeypatch.setattr(harness.lmm.model, "DENSE_EFFECTS", 0)
+    fit = lmer(model["formula"], frame(model["data"]), REML=model["REML"])
+    assert isinstance(fit.model.structure, Schur)
+    at = model["elsewhere"]
+    assert fit.deviance_at(array(at["theta"])) == pytest.approx(at["value"], rel=1e-13)
+    tables = model["tables"]
+    np.testing.assert_allclose(fit.theta, array(tables["theta"]["value"]), rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(
+        fit.random_effects["condsd"], array(tables["ranef"]["condsd"]), rtol=1e-6, atol=1e-9
+    )
+
+
+@every_model
+def test_derivatives_are_those_of_the_value(model):
+    """Central differences of the value and of the gradient, in the coordinates of the solver."""
+    fit = fitted(model)
+    structure, m = fit.model.structure, fit.model.template.m
+    y = fit.model.deviations(fit.response, fit.beta)
+    theta = 0.4 + 0.1 * np.arange(m)
+    h = 1e-5
+    moved = np.concatenate([theta[None], theta + h * np.eye(m), theta - h * np.eye(m)])
+    moments = structure.moments(y[:, None]).take(np.zeros(len(moved), dtype=int))
+    i, j = fit.model.template.pairs
+    for part in structure.evaluate(moved, moments):
+        for low, high in ((part.value, part.gradient), (part.gradient, part.hessian)):
+            slope = (low[1 : 1 + m] - low[1 + m :]) / (2 * h)  # (m, …)
+            if high is part.hessian:
+                slope = slope[i, j]
+            scale = np.abs(high[0]).max() + np.abs(part.value[0]).max()
+            np.testing.assert_allclose(high[0], slope, rtol=0, atol=2e-8 * scale)
+
+
+# -- robustness ------------------------------------------------------------------------------------
+
+FORMULAS = (
+    "y ~ x + (1 | g)",
+    "y ~ x + (x | g)",
+    "y ~ x + (x || g)",
+    "y ~ x + (f | g)",
+    "y ~ x + (1 | g) + (1 | h)",
+    "y ~ x + (x | g) + (1 | h)",
+)
+
+
+def design(seed: int) -> tuple[str, pd.DataFrame]:
+    """Variance ratios from 0 to a million, covariates over twelve orders of magnitude."""
+    r = np.random.default_rng(seed)
+    n, L = int(r.integers(30, 120)), int(r.integers(4, 9))
+    g, h = r.integers(0, L, n), r.integers(0, L - 1, n)
+    z = r.normal(size=n)
+
+    def effect() -> np.ndarray:
+        return r.choice([0.0, 10.0 ** r.uniform(-2, 3)]) * r.normal(size=L)
+
+    y = 1 + z + effect()[g] + effect()[g] * z + effect()[h] + r.normal(size=n)
+    data = pd.DataFrame(
+        {
+            "y": 10.0 ** r.uniform(-6, 6) * y,
+            "x": 10.0 ** r.uniform(-6, 6) * (z + r.choice([0.0, 30.0])),
+            "f": pd.Categorical(np.array(list("abc"))[r.integers(0, 3, n)]),
+            "g": pd.Categorical(g.astype(str)),
+            "h": pd.Categorical(h.astype(str)),
+        }
+    )
+    return FORMULAS[seed % len(FORMULAS)], data
+
+
+@pytest.mark.parametrize("seed", range(60))
+def test_hard_designs_converge_to_a_minimum(seed):
+    formula, data = design(seed)
+    fit = lmer(formula, data)
+    assert fit.converged
+    working = fit.model.working
+    theta = working.W @ fit.theta_hat
+    on = fit.model.template.diagonal
+    assert ((theta[on] == 0.0) | (theta[on] >= 1e-6)).all()
+    r = np.random.default_rng(seed)
+    for size in (1e-4, 1e-2):  # nowhere around is the criterion lower
+        for _ in range(5):
+            near = theta + size * (1.0 + np.abs(theta)) * r.normal(size=len(theta))
+            assert fit.deviance_at(working.W_inverse @ near) >= fit.criterion - 1e-9
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_units_and_origin_of_a_covariate_do_not_matter(scale):
+    data = frame("sleepstudy")
+    plain = lmer("Reaction ~ Days + (Days | Subject)", data)
+    moved = lmer("Reaction ~ d + (d | Subject)", data.assign(d=scale * (data["Days"] + 20)))
+    assert moved.criterion - 2 * np.log(scale) == pytest.approx(plain.criterion, rel=1e-12)
+    assert moved.params["d"] * scale == pytest.approx(plain.params["Days"], rel=1e-11)
+    assert moved.sigma == pytest.approx(plain.sigma, rel=1e-9)
+
+
+def test_a_large_variance_ratio_costs_no_digits():
+    data = frame("Dyestuff")
+    rough = lmer(
+        "y ~ 1 + (1 | Batch)", data.assign(y=data["Yield"] + 1e6 * data["Batch"].cat.codes)
+    )
+    shifted = rough.deviance_at(rough.theta_hat)
+    assert rough.converged
+    # Balanced data: the exact optimum is that of the analysis of variance.
+    y = rough.response.reshape(6, 5)
+    within = ((y - y.mean(axis=1, keepdims=True)) ** 2).sum() / 24
+    between = 5 * ((y.mean(axis=1) - y.mean()) ** 2).sum() / 5
+    assert rough.sigma**2 == pytest.approx(within, rel=1e-9)
+    assert rough.theta_hat[0] ** 2 == pytest.approx((between / within - 1) / 5, rel=1e-9)
+    assert shifted == pytest.approx(rough.criterion, rel=1e-14)
+
+
+# -- results ---------------------------------------------------------------------------------------
+
+
+def test_predictions_are_those_of_r():
+    recorded = EXTRAS["predict"]
+    new = pd.DataFrame({k: v if isinstance(v, list) else [v] for k, v in recorded["new"].items()})
+    fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
+    found = fit.predict(new, allow_new_levels=True)
+    np.testing.assert_allclose(found, recorded["all"], rtol=1e-6)
+    np.testing.assert_allclose(fit.predict(new, include_random=False), recorded["fixed"], rtol=1e-9)
+    with pytest.raises(DataError, match="levels of 'Subject' that the fit has not seen"):
+        fit.predict(new)
+    casks = pd.DataFrame(recorded["casks"])
+    nested = lmer("strength ~ 1 + (1 | batch/cask)", frame("Pastes"))
+    np.testing.assert_allclose(
+        nested.predict(casks, allow_new_levels=True), recorded["nested"], rtol=1e-7
+    )
+
+
+def test_prediction_for_the_fitted_rows_is_the_fit():
+    data = frame("holes")
+    fit = lmer("Reaction ~ Days + offset(known) + (Days | Subject)", data, weights=data["w"])
+    np.testing.assert_allclose(fit.predict(data), fit.fittedvalues, rtol=1e-12)
+    held = lmer("Reaction ~ Days + (1 | Subject)", data, offset=data["known"])
+    np.testing.assert_allclose(
+        held.predict(data, offset=data["known"]), held.fittedvalues, rtol=1e-12
+    )
+    with pytest.raises(DataError, match="offset="):
+        held.predict(data)
+
+
+def test_likelihood_ratios_are_those_of_r():
+    data = frame("sleepstudy")
+    fits = [lmer(f"Reaction ~ Days + {r}", data) for r in
+            ("(Days | Subject)", "(1 | Subject)", "(Days || Subject)")]  # fmt: skip
+    table = anova(*fits)
+    for name, recorded in EXTRAS["anova"].items():
+        np.testing.assert_allclose(table[name], array(recorded), rtol=1e-7, err_msg=name)
+    with pytest.raises(UsageError, match="at least two"):
+        anova(fits[0])
+    with pytest.raises(UsageError, match="same response"):
+        anova(fits[0], lmer("Reaction ~ Days + (1 | Subject)", data[5:]))
+
+
+def test_refit_of_the_same_response_is_the_fit():
+    fit = lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("Penicillin"))
+    again = fit.refit(fit.response)
+    np.testing.assert_allclose(again.theta, fit.theta, rtol=1e-13)
+    assert not fit.refit(REML=False).reml
+    with pytest.raises(DataError, match="144 finite values"):
+        fit.refit(fit.response[1:])
+
+
+@pytest.mark.parametrize(
+    ("formula", "error", "message"),
+    [
+        ("Reaction ~ Days", FormulaError, "No random effects"),
+        ("Reaction ~ Days + (1 | Nobody)", FormulaError, "no column"),
+        ("Days ~ Days2 + (1 | Subject)", FormulaError, "no column `Days2`"),
+        ("known ~ Days + (1 | Subject)", DataError, "exact linear function"),
+        ("Reaction ~ (Days | row)", DataError, "fewer levels than rows"),
+    ],
+)
+def test_bad_models_are_refused_in_one_sentence(formula, error, message):
+    data = frame("sleepstudy")
+    data["known"] = 3.0 + 2.0 * data["Days"]
+    data["row"] = np.arange(len(data)).astype(str)
+    with pytest.raises(error, match=message):
+        lmer(formula, data)
+
+
+def test_zero_weights_are_refused():
+    data = frame("holes")
+    with pytest.raises(DataError, match="zeros"):
+        lmer("Reaction ~ Days + (1 | Subject)", data, weights=data["w"].where(data.index > 2, 0.0))
+
+
+@pytest.mark.parametrize(**having("text"))
+def test_summary_is_that_of_r_to_the_letter(model):
+    # Which optimizer lme4 used, and with what code it ended, is lme4's own.
+    theirs = [line for line in model["text"] if not line.startswith("optimizer (")]
+    while not theirs[-1]:
+        theirs.pop()
+    assert fitted(model).summary().split("\n") == theirs
