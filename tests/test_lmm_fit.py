@@ -146,6 +146,7 @@ def test_theta_is_the_exact_optimum_to_ten_digits(model):
 )
 def test_the_schur_complement_is_that_of_r(model, monkeypatch):
     monkeypatch.setattr(harness.lmm.model, "DENSE_EFFECTS", 0)
+    monkeypatch.setattr(harness.lmm.model, "STRATA_EFFECTS", 0)
     fit = lmer(model["formula"], frame(model["data"]), REML=model["REML"])
     assert isinstance(fit.model.structure, Schur)
     at = model["elsewhere"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import scipy.linalg
@@ -87,10 +88,26 @@ class Strata(Blocks):
         return self._span.conditional(self.template, theta, residual)
 
 
+def commute(Z: Sequence[Array], codes: Sequence[NDArray[np.intp]]) -> bool:
+    """Whether all terms are scalar and their Z_tZ_t' commute, as far as one vector can tell."""
+    if any(part.shape[1] > 1 for part in Z):
+        return False
+
+    def times(t: int, v: Array) -> Array:
+        z = Z[t][:, 0]
+        return np.asarray(z * np.bincount(codes[t], z * v)[codes[t]])
+
+    v = np.sin(np.arange(1.0, len(Z[0]) + 1.0))
+    once = [times(t, v) for t in range(len(Z))]
+    for s, t in combinations(range(len(Z)), 2):
+        one, other = times(s, once[t]), times(t, once[s])
+        if np.abs(one - other).max() > 1e-9 * np.abs(one).max():
+            return False
+    return True
+
+
 def common_eigenvectors(span: Span) -> tuple[Array, Array] | None:
     """Vectors (r, r) that make every T_tT_t' diagonal, with the diagonals (r, terms), if any do."""
-    if any(T.shape[2] > 1 for T in span.T):
-        return None
     G = np.stack([T[:, :, 0] @ T[:, :, 0].T for T in span.T])
     scale = np.abs(G).max(axis=(1, 2), keepdims=True)
     G = G / scale

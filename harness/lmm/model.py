@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from harness.errors import DataError, FormulaError
 from harness.lmm.blocks import Blocks, OneFactor
-from harness.lmm.crossed import Dense, Span, Strata, common_eigenvectors
+from harness.lmm.crossed import Dense, Span, Strata, common_eigenvectors, commute
 from harness.lmm.deviance import Evaluation, evaluate
 from harness.lmm.matrices import ModelMatrices
 from harness.lmm.newton import minimise
@@ -23,9 +23,11 @@ from harness.lmm.template import Working
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-# Up to so many random effects, and so many doubles in the whole of Z, V is treated as one block.
-DENSE_EFFECTS = 400
-DENSE_SIZE = 2**24
+# Up to so many random effects balanced designs are made diagonal, and others one dense block; of the
+# whole of Z there may be so many doubles.
+STRATA_EFFECTS = 400
+DENSE_EFFECTS = 120
+SPAN_SIZE = 2**24
 # Random effects beside the largest factor's: a square matrix of them must fit in memory.
 SCHUR_EFFECTS = 6000
 # Standard deviations over σ to start from again where the first start led nowhere.
@@ -84,11 +86,12 @@ class MixedModel:
         if shared == len(codes):
             return OneFactor(template, Z, codes[0], levels[0], self._Q)
         q = sum(L * part.shape[1] for L, part in zip(levels, Z, strict=True))
-        if q <= DENSE_EFFECTS and self.n * q <= DENSE_SIZE:
+        if q <= STRATA_EFFECTS and self.n * q <= SPAN_SIZE and commute(Z, codes):
             span = Span.of(Z, codes, levels)
             if (common := common_eigenvectors(span)) is not None:
                 return Strata(template, span, *common, self._Q)
-            return Dense(template, span, self._Q)
+        if q <= DENSE_EFFECTS and self.n * q <= SPAN_SIZE:
+            return Dense(template, Span.of(Z, codes, levels), self._Q)
         rest = q - sum(levels[0] * part.shape[1] for part in Z[:shared])
         if rest > SCHUR_EFFECTS:
             raise DataError(
