@@ -350,6 +350,14 @@ def test_pytest_regressions_too_gets_each_columns_own_tolerance(plain, wrong) ->
         plain().check_numbers(toy(estimate=1e-6, df=1e-6), "rparity", "t", wrong)
 
 
+def test_both_comparisons_are_made(plain, monkeypatch: pytest.MonkeyPatch) -> None:
+    for blinded in ("check_names_and_verdicts", "check_numbers"):
+        with monkeypatch.context() as patch:
+            patch.setattr(Parity, blinded, lambda *_arguments: None)
+            with pytest.raises((AssertionError, pytest.fail.Exception)):
+                plain().check(toy(estimate=1e-6, df=1e-6), "rparity", "t", TRUTH * 2.0)
+
+
 def test_one_columns_tolerance_does_not_spill_over_to_another(plain) -> None:
     loose_elsewhere = toy(estimate=1e-2, df=1e-9)
     parity = plain()
@@ -392,8 +400,9 @@ def everything_in(folder: Path) -> dict[str, tuple[bytes, int]]:
 def test_with_an_option_that_would_write_the_suite_refuses_to_run(option: str) -> None:
     before = everything_in(paths.fixtures())
     assert before
+    only = f"{__file__}::test_the_truth_itself_passes"
     done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", option, __file__],
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", option, only],
         capture_output=True,
         text=True,
         check=False,

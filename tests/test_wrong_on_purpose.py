@@ -255,7 +255,10 @@ def test_a_stream_that_starts_elsewhere(recorded: Mapping[str, recordings.Record
     for kind, table in stream_tables(seeds=[2]).items():
         first = truth[f"draws.{kind}"].loc["1"]
         assert list(first.index) == list(table.columns)
-        assert (first != table.iloc[0]).all(), kind
+        told = ["first", "last", "position_checksum", "state_checksum"]
+        if kind != "permutation":  # of the same numbers, whose sum is the same
+            told.append("checksum")
+        assert (first != table.iloc[0])[told].all(), kind
 
 
 # The tables -------------------------------------------------------------------------------------
