@@ -53,3 +53,40 @@ def having(what: str) -> dict:
 def array(values) -> np.ndarray:
     """R's NA as NaN; a vector of one came as a number."""
     return np.array(values if isinstance(values, list) else [values], dtype=float)
+
+
+def check_optimum(fit: LmerResults, model: dict) -> None:
+    """R stops where its criterion is flat to rounding: half of the digits of θ, at best."""
+    tables = model["tables"]
+    coef, glance = tables["coef"], tables["glance"]
+    np.testing.assert_allclose(fit.criterion, glance["criterion"], rtol=1e-13)
+    np.testing.assert_allclose(fit.params, array(coef["estimate"]), rtol=1e-8)
+    np.testing.assert_allclose(fit.bse, array(coef["std_error"]), rtol=2e-7)
+    np.testing.assert_allclose(fit.sigma, glance["sigma"], rtol=1e-7)
+    np.testing.assert_allclose(fit.theta, array(tables["theta"]["value"]), rtol=1e-6, atol=1e-9)
+    mine = [fit.aic, fit.bic, fit.llf, fit.nobs, fit.df_resid]
+    theirs = [glance[name] for name in ("aic", "bic", "log_lik", "nobs", "df_residual")]
+    np.testing.assert_allclose(mine, theirs, rtol=1e-13)
+
+
+def check_effects(fit: LmerResults, model: dict) -> None:
+    """Variance components, random effects, fitted values and the covariance of the estimates."""
+    tables = model["tables"]
+    varcorr, ranef, vcov = tables["varcorr"], tables["ranef"], tables["vcov"]
+    np.testing.assert_allclose(fit.varcorr["vcov"], array(varcorr["vcov"]), rtol=2e-6, atol=1e-9)
+    np.testing.assert_allclose(fit.varcorr["sdcor"], array(varcorr["sdcor"]), rtol=1e-6, atol=1e-9)
+    found, b, sd = fit.random_effects, array(ranef["condval"]), array(ranef["condsd"])
+    np.testing.assert_allclose(found["condval"], b, rtol=0, atol=1e-6 * np.abs(b).max() + 1e-12)
+    np.testing.assert_allclose(found["condsd"], sd, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(fit.fittedvalues, array(model["fitted"]), rtol=1e-6)
+    for name in vcov["rows"]:
+        column = array(vcov[name])
+        np.testing.assert_allclose(
+            fit.cov_params()[name], column, rtol=1e-6, atol=1e-7 * np.abs(column).max()
+        )
+
+
+def recorded(data: str, formula: str, *, reml: bool = True) -> dict:
+    """Find one recorded model."""
+    (model,) = (m for m in MODELS if (m["data"], m["formula"], m["REML"]) == (data, formula, reml))
+    return model

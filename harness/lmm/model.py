@@ -23,8 +23,8 @@ from harness.lmm.template import Working
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-# Up to so many random effects balanced designs are made diagonal, and others one dense block; of the
-# whole of Z there may be so many doubles.
+# Up to so many random effects balanced designs are made diagonal, and others one dense block, if
+# the whole of Z has no more than so many doubles.
 STRATA_EFFECTS = 400
 DENSE_EFFECTS = 120
 SPAN_SIZE = 2**24

@@ -18,6 +18,10 @@ MAX_ITERATIONS = 150
 # The rise of a deviance over its minimum, as the quadratic model has it, before the last step:
 # 1e-6 standard errors away, and that squared after the step.
 LAST_RISE = 1e-13
+# Where variance ratios of a million leave the gradient fewer digits, a promise as small as this is
+# rounding once so many steps have not lowered the value.
+NOISE = 1e-8
+PATIENCE = 8
 # Far from the optimum the quadratic model is not trusted beyond this factor of the present size.
 GROWTH = 2.0
 # Curvature and slope, per unit of relative change, of a direction in which nothing happens.
@@ -31,7 +35,7 @@ PUSH = 0.3
 class Minimum:
     """Where R problems ended: `x` (R, m), `converged` (R,), `iterations` spent on the slowest.
 
-    `value` (R,) is that before the last step, which no longer lowers it by more than rounding.
+    `value` (R,) is the least one met, which the last step lowers by no more than rounding.
     """
 
     x: Array
@@ -47,16 +51,18 @@ def minimise(objective: Objective, start: Array) -> Minimum:
     not positive definite its eigenvalues are replaced by their absolute values (a descent
     direction that leaves saddles); steps are halved until the function does not grow. A problem is
     converged where the Hessian is positive, but for flat directions, and a full Newton step
-    promises no more than `LAST_RISE`; that step is still taken.
+    promises no more than `LAST_RISE`, or than what rounding has been denying for some steps; that
+    step is still taken.
     """
     x = start.copy()
     converged = np.zeros(len(x), dtype=bool)
     active = np.arange(len(x))
     current = objective(x, active)
     value = current.value.copy()
+    stale = np.zeros(len(x), dtype=np.intp)  # steps since the value last fell
     for iteration in range(1, MAX_ITERATIONS + 1):
         step, rise, positive = _step(current, 1.0 + np.abs(x[active]))
-        last = positive & (rise <= LAST_RISE)
+        last = positive & ((rise <= LAST_RISE) | (rise <= NOISE) & (stale[active] >= PATIENCE))
         if last.any():
             x[active[last]] += step[last]
             converged[active[last]] = True
@@ -74,7 +80,9 @@ def minimise(objective: Objective, start: Array) -> Minimum:
             trial[worse] = x[active[worse]] + 0.5**halving * step[worse]
             current = _replace(current, worse, objective(trial[worse], active[worse]))
         x[active] = trial
-        value[active] = current.value
+        fell = current.value < value[active]
+        stale[active] = np.where(fell, 0, stale[active] + 1)
+        value[active] = np.where(fell, current.value, value[active])
     return Minimum(x, value, converged, MAX_ITERATIONS)
 
 
