@@ -53,7 +53,7 @@ class Verdict(StrEnum):
 class Tolerance:
     """What a column may differ by: atol + spread · sd(reference) + rtol · abs(reference), and why.
 
-    `spread` is for bootstrap replicates, whose size says nothing about how well they are determined.
+    `spread` is for what may be near zero, such as bootstrap replicates and random effects.
     Both zero ask for the same bits: not even rounding passes.
 
     `atol` may hold one value a row, for printed references whose last place differs.
@@ -67,8 +67,8 @@ class Tolerance:
     def absolute(self, reference: pd.Series[float]) -> NDArray[np.float64]:
         """Return what each value of a reference column may differ by, whatever its size."""
         atol = self.atol.reindex(reference.index) if isinstance(self.atol, pd.Series) else self.atol
-        spread = self.spread * float(reference.std(ddof=1)) if self.spread else 0.0
-        out: NDArray[np.float64] = np.zeros(len(reference)) + np.asarray(atol) + spread
+        sd = float(reference.std(ddof=1)) if self.spread and reference.count() > 1 else 0.0
+        out: NDArray[np.float64] = np.zeros(len(reference)) + np.asarray(atol) + self.spread * sd
         return out
 
 
@@ -154,6 +154,9 @@ def _compare_column(
     theirs: pd.Series[float],
     reference: Reference,
 ) -> pd.DataFrame:
+    if reference.partial:  # what the source does not print in this column
+        theirs = theirs.dropna()
+        mine = mine.loc[theirs.index]
     tolerance = reference.tolerance(table, column)
     q, c = mine.to_numpy(dtype=np.float64), theirs.to_numpy(dtype=np.float64)
     allowed = tolerance.absolute(theirs)

@@ -178,10 +178,34 @@ def stopped_early(run: CaseRun, rows: pd.DataFrame) -> Outcome:
     )
 
 
+def tight_controls(run: CaseRun, rows: pd.DataFrame) -> Outcome:
+    """Ask lme4 with tight controls, and see whether it prints what was published."""
+    published = run.case.published
+    figures = published.figures if published else {}
+    cells, holds = [], True
+    for _, row in rows.drop_duplicates(["table", "row", "column"]).iterrows():
+        part, _, kind = row["table"].partition(".")
+        tight = float(run.r_tables[f"{part}_tight.{kind}"].loc[row["row"], row["column"]])
+        text = figures[row["table"]][row["row"]][row["column"]]
+        decimals = len(text.partition(".")[2])
+        holds &= f"{tight:.{decimals}f}" == text
+        cells.append(f"{tight:.{decimals}f} for the printed {text}")
+    return Outcome(holds, f"lme4 with xtol_rel=1e-10 gives {', '.join(cells)}.")
+
+
+def r_warned(run: CaseRun, rows: pd.DataFrame) -> Outcome:
+    """See whether R itself warned that these of its intervals are not to be trusted."""
+    warnings = [text for text in run.provenance["warnings"] if "spline" in text]
+    holds = all(any(f" {row}:" in text for text in warnings) for row in rows["row"].unique())
+    return Outcome(holds, f"R's own warnings: {'; '.join(warnings)}.")
+
+
 def _data(run: CaseRun) -> pd.DataFrame:
     return decode_factors(run.r_tables["data"], run.provenance.get("levels", {}))
 
 
 EXPERIMENTS: Mapping[str, Callable[[CaseRun, pd.DataFrame], Outcome]] = {
     "bobyqa": stopped_early,
+    "r_warned": r_warned,
+    "tight_controls": tight_controls,
 }

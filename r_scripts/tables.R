@@ -68,7 +68,7 @@ lmer_tables <- function(fit) {
       log_lik = as.numeric(logLik(fit)), aic = AIC(fit), bic = BIC(fit),
       criterion = if (isREML(fit)) REMLcrit(fit) else deviance(fit)
     ),
-    residual_quantiles = quantile_table(residuals(fit, scaled = TRUE)),
+    residual_quantiles = quantile_table(residuals(fit, type = "pearson", scaled = TRUE)),
     confint_wald = confint_table(confint(fit, method = "Wald"))
   )
 }

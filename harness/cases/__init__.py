@@ -11,9 +11,10 @@ from harness.errors import UsageError
 def cases() -> dict[str, Case]:
     """Return the built-in cases in the order they are listed."""
     from harness.cases.document import DOCUMENT
+    from harness.cases.lme4 import CASES
     from harness.cases.streams import STREAMS
 
-    return {case.name: case for case in (DOCUMENT, STREAMS)}
+    return {case.name: case for case in (DOCUMENT, STREAMS, *CASES)}
 
 
 def case(name: str) -> Case:

@@ -28,7 +28,7 @@ STYLES = {
 FAILURES_SHOWN = 20
 PLACE = ("table", "row", "column")
 MEASURED = ("reference_value", "value", "digits", "verdict")
-WIDTH = 140
+WIDTH = 160
 
 
 def console(*, stderr: bool = False) -> Console:
