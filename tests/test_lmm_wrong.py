@@ -1,4 +1,4 @@
-"""Wrong on purpose: mistakes that a port of lme4 could make, each caught by the checks used here."""
+"""Wrong on purpose: mistakes that a port of lme4 could make, and the checks that catch them."""
 
 from dataclasses import replace
 
