@@ -176,12 +176,15 @@ def _zapsmall(x: FloatArray, digits: int) -> FloatArray:
 
 def _variance_lines(fit: LmerResults) -> list[str]:
     """Lay out the random effects as lme4's `formatVC` does: cells of one width, left-aligned."""
+    from harness.lmm.varcorr import groups as groups_of
+
     table = fit.varcorr
     sdcor = table["sdcor"]
+    terms = fit.model.matrices.random
     groups, names, keep = [], [], []
     correlations: list[list[str]] = []
-    widest = max(len(term.names) for term in fit.model.matrices.random)
-    for term, label in zip(fit.model.matrices.random, fit.term_labels, strict=True):
+    widest = max(len(term.names) for term in terms)
+    for term, label in zip(terms, groups_of(terms), strict=True):
         k = len(term.names)
         R = np.eye(k)
         for i in range(k):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import numpy as np
@@ -14,8 +13,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from harness.errors import UsageError
-from harness.lmm.fit import LmerResults, sd_names
+from harness.lmm.fit import LmerResults
 from harness.lmm.model import MixedModel, Solution
+from harness.lmm.varcorr import labels, order, sd_and_correlation, sd_names
 from harness.rrandom import RRandom
 
 Array = NDArray[np.float64]
@@ -125,7 +125,6 @@ class Replicates:
     criterion: pd.Series[float]
     converged: pd.Series[bool]
     _model: MixedModel = field(repr=False)
-    _labels: list[str] = field(repr=False)
 
     @classmethod
     def of(cls, fit: LmerResults, solutions: Sequence[Solution]) -> Replicates:
@@ -146,34 +145,23 @@ class Replicates:
             pd.Series(np.concatenate([part.criterion for part in solutions]), index),
             pd.Series(np.concatenate([part.converged for part in solutions]), index),
             fit.model,
-            list(fit.varcorr.index),
         )
 
     @cached_property
     def _sdcor(self) -> Array:
-        """Standard deviations on and correlations below the diagonal, (R, k, k)."""
-        Lam = self._model.template.Lambda(self.theta.to_numpy(dtype=np.float64))
-        cov = Lam @ np.swapaxes(Lam, 1, 2)
-        sd = np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
-        product = sd[:, :, None] * sd[:, None]
-        # As in R, a standard deviation of zero has no correlations.
-        out = np.divide(cov, product, out=np.full_like(cov, np.nan), where=product > 0.0)
-        at = np.arange(sd.shape[1])
-        out[:, at, at] = self.sigma.to_numpy()[:, None] * sd
-        return np.asarray(out)
+        """Standard deviations on and correlations off the diagonal, (R, k, k)."""
+        out = sd_and_correlation(self._model.template, self.theta.to_numpy(dtype=np.float64))
+        at = np.arange(out.shape[1])
+        out[:, at, at] *= self.sigma.to_numpy()[:, None]
+        return out
 
     @cached_property
     def varcorr(self) -> pd.DataFrame:
         """Standard deviations and correlations, in the order of `LmerResults.varcorr`."""
-        rows: list[int] = []
-        cols: list[int] = []
-        for start, stop in pairwise(self._model.template.starts):
-            i, j = np.tril_indices(stop - start, -1)
-            order = np.lexsort((i, j))
-            rows += [*range(start, stop), *(i[order] + start)]
-            cols += [*range(start, stop), *(j[order] + start)]
+        rows, cols = order(self._model.template)
         values = np.column_stack([self._sdcor[:, rows, cols], self.sigma])
-        return pd.DataFrame(values, self.params.index, self._labels)
+        names = [*labels(self._model.matrices.random), "Residual"]
+        return pd.DataFrame(values, self.params.index, names)
 
     @cached_property
     def everything(self) -> pd.DataFrame:

@@ -16,6 +16,7 @@ from harness.errors import DataError, UsageError
 from harness.lmm.matrices import build
 from harness.lmm.model import MixedModel, Solution
 from harness.lmm.structure import Conditional
+from harness.lmm.varcorr import covariance, labels, order, sd_and_correlation, sd_names
 from harness.rrandom import RRandom
 
 if TYPE_CHECKING:
@@ -148,17 +149,16 @@ class LmerResults:
 
     @cached_property
     def theta(self) -> pd.Series[float]:
-        """Elements of Λ_θ, named as R's `getME(fit, "theta")` names them."""
-        template = self.model.template
-        names = [
-            f"{term.group}.{name}" for term in self.model.matrices.random for name in term.names
-        ]
-        labels = [
-            names[row] if row == col else f"{names[row]}.{names[col].split('.', 1)[1]}"
-            for row, col in zip(template.rows, template.cols, strict=True)
-        ]
-        # R names an off-diagonal "group.column.row"'s way round: later coefficient first.
-        return pd.Series(self._solution.theta[0], labels)
+        """Elements of Λ_θ, named as R's `getME(fit, "theta")` names them: `group.row.column`."""
+        template, terms = self.model.template, self.model.matrices.random
+        names = [(term.group, name) for term in terms for name in term.names]
+        return pd.Series(
+            self.theta_hat,
+            [
+                ".".join(names[row] if row == col else (*names[row], names[col][1]))
+                for row, col in zip(template.rows, template.cols, strict=True)
+            ],
+        )
 
     @property
     def theta_hat(self) -> Array:
@@ -177,22 +177,15 @@ class LmerResults:
         Index `group.var1.var2` (absent names left out); columns `vcov`, and `sdcor`: a standard
         deviation for a variance, a correlation for a covariance. The residual comes last.
         """
-        template = self.model.template
-        Lam = self.sigma * template.Lambda(self._solution.theta[0])
-        rows: dict[str, tuple[float, float]] = {}
-        for term, label, block in zip(
-            self.model.matrices.random, self.term_labels, template.blocks(Lam), strict=True
-        ):
-            rows |= _varcorr_rows(label, term.names, block @ block.T)
-        rows["Residual"] = (self.sigma**2, self.sigma)
-        return pd.DataFrame.from_dict(rows, orient="index", columns=["vcov", "sdcor"])
-
-    @property
-    def term_labels(self) -> list[str]:
-        """Groups of the random terms as `VarCorr` names them: a second one of g is `g.1`."""
-        groups = [term.group for term in self.model.matrices.random]
-        repeats = [groups[:i].count(group) for i, group in enumerate(groups)]
-        return [f"{g}.{again}" if again else g for g, again in zip(groups, repeats, strict=True)]
+        template, theta = self.model.template, self._solution.theta
+        rows, cols = order(template)
+        cov = self.sigma**2 * covariance(template, theta)[0, rows, cols]
+        sdcor = self.sigma * sd_and_correlation(template, theta)[0, rows, cols]
+        sdcor[rows != cols] /= self.sigma
+        return pd.DataFrame(
+            {"vcov": [*cov, self.sigma**2], "sdcor": [*sdcor, self.sigma]},
+            [*labels(self.model.matrices.random), "Residual"],
+        )
 
     @property
     def is_singular(self) -> bool:
@@ -407,22 +400,3 @@ class LmerResults:
 
     def __repr__(self) -> str:
         return self.summary()
-
-
-def sd_names(m: int) -> list[str]:
-    """lme4's short names of the m variance parameters and σ in intervals: `.sig01`, …, `.sigma`."""
-    return [f".sig{i + 1:02d}" for i in range(m)] + [".sigma"]
-
-
-def _varcorr_rows(group: str, names: tuple[str, ...], cov: Array) -> dict[str, tuple[float, float]]:
-    """Variances first, then covariances, as R lists one term."""
-    sd = np.sqrt(np.diag(cov))
-    rows: dict[str, tuple[float, float]] = {
-        f"{group}.{name}": (cov[i, i], sd[i]) for i, name in enumerate(names)
-    }
-    for j in range(len(names)):
-        for i in range(j + 1, len(names)):
-            product = sd[i] * sd[j]
-            correlation = cov[i, j] / product if product > 0 else np.nan
-            rows[f"{group}.{names[j]}.{names[i]}"] = (cov[i, j], correlation)
-    return rows

@@ -19,11 +19,12 @@ from scipy.stats import chi2
 
 from harness.errors import UsageError
 from harness.lmm.deviance import Evaluation, evaluate
-from harness.lmm.fit import LmerResults, sd_names
+from harness.lmm.fit import LmerResults
 from harness.lmm.linalg import triangle
 from harness.lmm.model import MixedModel
 from harness.lmm.newton import minimise
 from harness.lmm.structure import Moments, Smooth
+from harness.lmm.varcorr import sd_names
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
