@@ -95,8 +95,11 @@ ONE_FACTOR = [
 
 
 @pytest.mark.parametrize("model", ONE_FACTOR, ids=[label(m) for m in ONE_FACTOR])
-def test_theta_is_the_exact_optimum_to_ten_digits(model):
-    """One Newton step in 50 digits from our θ moves it by less than its tenth digit."""
+def test_theta_is_the_exact_optimum_to_thirteen_digits(model):
+    """One Newton step in 50 digits from our θ moves it by less than its thirteenth digit.
+
+    R's tight optimum is 6e-8 away on sleepstudy.
+    """
     theta = fitted(model).theta_hat
     m = len(theta)
     with mp.workdps(50):
@@ -120,7 +123,7 @@ def test_theta_is_the_exact_optimum_to_ten_digits(model):
                 both = value((i, 1), (j, 1)) - up[i] - up[j] + here
                 hessian[i, j] = hessian[j, i] = both / h**2
         step = mp.lu_solve(hessian, gradient)
-        assert max(abs(step[i]) for i in range(m)) < 1e-10 * max(abs(theta))
+        assert max(abs(step[i]) for i in range(m)) < 1e-13 * max(abs(theta))
 
 
 @pytest.mark.parametrize(
@@ -313,6 +316,13 @@ def test_bad_models_are_refused_in_one_sentence(formula, error, message):
     data["row"] = np.arange(len(data)).astype(str)
     with pytest.raises(error, match=message):
         lmer(formula, data)
+
+
+def test_more_crossed_levels_than_memory_allows_are_refused(monkeypatch):
+    for limit in ("STRATA_EFFECTS", "DENSE_EFFECTS", "SCHUR_EFFECTS"):
+        monkeypatch.setattr(harness.lmm.model, limit, 5)
+    with pytest.raises(DataError, match="Beside 'plate' there are 6 random effects, and at most 5"):
+        lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("Penicillin"))
 
 
 def test_zero_weights_are_refused():
