@@ -12,7 +12,7 @@ except ImportError as error:
         'The arbiter needs python-flint: install it with `pip install "rparity[arbiter]"`.'
     ) from error
 
-from harness.exact.certify import Certified, certify
+from harness.exact.certificate import Certified, certify
 from harness.exact.enclosure import NotCertifiedError
 
 __all__ = ["Certified", "NotCertifiedError", "certify"]
