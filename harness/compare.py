@@ -133,57 +133,55 @@ def _compare_table(
             raise ValueError(f"table {table} has a row or column name twice")
     rows = [row for row in theirs.index if row in mine.index]
     columns = [column for column in theirs.columns if column in mine.columns]
+    parts = [_compare_values(table, mine.loc[rows, columns], theirs.loc[rows, columns], reference)]
     lost = [(row, ALL) for row in theirs.index.difference(mine.index, sort=False)]
     lost += [(ALL, column) for column in theirs.columns.difference(mine.columns, sort=False)]
     if not reference.partial:
         lost += [(row, ALL) for row in mine.index.difference(theirs.index, sort=False)]
         lost += [(ALL, column) for column in mine.columns.difference(theirs.columns, sort=False)]
-    parts = [
-        _compare_column(table, column, mine.loc[rows, column], theirs.loc[rows, column], reference)
-        for column in columns
-    ]
     if lost:
         parts.append(_missing(table, lost))
-    return pd.concat(parts, ignore_index=True)
+    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
 
 
-def _compare_column(
-    table: str,
-    column: str,
-    mine: pd.Series[float],
-    theirs: pd.Series[float],
-    reference: Reference,
+def _compare_values(
+    table: str, mine: pd.DataFrame, theirs: pd.DataFrame, reference: Reference
 ) -> pd.DataFrame:
-    if reference.partial:  # what the source does not print in this column
-        theirs = theirs.dropna()
-        mine = mine.loc[theirs.index]
-    tolerance = reference.tolerance(table, column)
-    q, c = mine.to_numpy(dtype=np.float64), theirs.to_numpy(dtype=np.float64)
-    allowed = tolerance.absolute(theirs)
+    """Compare two frames of the same rows and columns, one column after the other."""
+    n = len(theirs)
+    tolerances = [reference.tolerance(table, column) for column in theirs.columns]
+    rtol = np.repeat([tolerance.rtol for tolerance in tolerances], n)
+    allowed = np.array(
+        [t.absolute(theirs[name]) for t, name in zip(tolerances, theirs, strict=True)]
+    )
+    allowed = allowed.ravel()
+    q, c = (side.to_numpy(dtype=np.float64).ravel(order="F") for side in (mine, theirs))
     agreed = digits(q, c)
     with np.errstate(invalid="ignore"):
-        room = allowed + tolerance.rtol * np.abs(c)
+        room = allowed + rtol * np.abs(c)
         within = np.isfinite(c) & (np.abs(q - c) <= room)
     # A relative tolerance leaves no room beside zero: there, 12 decimals are rounding.
-    rounding = (agreed >= ROUNDING_DIGITS) & (within | ((room == 0.0) & (tolerance.rtol > 0.0)))
+    rounding = (agreed >= ROUNDING_DIGITS) & (within | ((room == 0.0) & (rtol > 0.0)))
     verdict = np.select(
         [(q == c) | (np.isnan(q) & np.isnan(c)), rounding, within],
         [Verdict.IDENTICAL.value, Verdict.ROUNDING.value, Verdict.WITHIN.value],
         Verdict.UNEXPLAINED.value,
     )
-    return pd.DataFrame(
+    frame = pd.DataFrame(
         {
             "table": table,
-            "row": theirs.index.astype(str),
-            "column": column,
+            "row": np.tile(np.asarray(theirs.index, dtype=object), len(tolerances)),
+            "column": np.repeat(np.asarray(theirs.columns, dtype=object), n),
             "reference_value": c,
             "value": q,
             "digits": agreed,
-            "rtol": tolerance.rtol,
+            "rtol": rtol,
             "atol": allowed,
             "verdict": verdict,
         }
     )
+    # What a printed page leaves empty is not compared.
+    return frame[~np.isnan(c)] if reference.partial else frame
 
 
 def _missing(table: str, places: list[tuple[str, str]]) -> pd.DataFrame:

@@ -15,7 +15,7 @@ from parity import REFUSAL, Parity
 
 from harness import paths
 from harness.cases import case, cases
-from harness.cases.base import Rule
+from harness.cases.base import Part, Rule
 from harness.cases.document import DOCUMENT
 from harness.compare import ALL, Reference, Tables, Tolerance, Verdict, compare, digits
 from harness.engines.base import engine
@@ -25,21 +25,32 @@ from harness.run import CaseRun
 RunOf = Callable[[str], CaseRun]
 
 QUESTIONS = [
-    pytest.param(name, who, table, id=f"{name}-{who}-{table}")
+    pytest.param(name, who, part, id=f"{name}-{who}-{part.name}")
     for name, known in cases().items()
     for who in known.engines
     for part in known.parts
-    for table in engine(who).expected(part)
+    if engine(who).expected(part)
 ]
 
 # Python against R -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "who", "table"), QUESTIONS)
+@pytest.mark.parametrize(("name", "who", "part"), QUESTIONS)
 def test_python_gives_what_r_gives(
-    parity: Parity, run_of: RunOf, name: str, who: str, table: str
+    parity: Parity, run_of: RunOf, name: str, who: str, part: Part
 ) -> None:
-    parity.check(case(name), who, table, run_of(name).answers[who].tables[table])
+    run = run_of(name)
+    for table in engine(who).expected(part):
+        frame = run.answers[who].tables[table].copy()
+        # What the ledger explains is judged in the run; here R's own value stands in for it.
+        known = run.comparisons.query(
+            "engine == @who and reference == 'R' and table == @table and verdict == 'known'"
+        )
+        for row, column, value in zip(
+            known["row"], known["column"], known["reference_value"], strict=True
+        ):
+            frame.loc[row, column] = value
+        parity.check(case(name), who, table, frame)
 
 
 @pytest.mark.parametrize("name", cases())
@@ -198,6 +209,7 @@ def test_no_tolerance_is_vacuous(recorded: dict[str, Recording], name: str, who:
                 tolerance = case(name).tolerance(who, table, column)
                 room = tolerance.absolute(truth[column]) + tolerance.rtol * truth[column].abs()
                 ulp = np.nextafter(truth[column], sign * np.inf)
+                ulp = np.where(truth[column] == 0.0, sign * 1e-6, ulp)
                 off[column] = np.where(room > 0.0, truth[column] + sign * 10.0 * room, ulp)
             caught = failing(name, who, table, off, truth)
             caught |= missing

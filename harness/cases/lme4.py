@@ -85,7 +85,7 @@ def _rules(early: float, tight: float, spline: float, *, large: bool) -> tuple[R
     from it: what is of first order in θ, and the criterion, which is of second order. Covariances,
     random effects and residuals may be near zero and are measured in units of their spread.
     """
-    rules = []
+    rules = [Rule("data", "*", Tolerance(0.0, "R's own data"), "R")]
     for fits, off, reason in (("lmer*_tight", tight, BLIND), ("lmer*", early, EARLY)):
 
         def rule(
