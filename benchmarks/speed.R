@@ -1,13 +1,15 @@
-# R's side of benchmarks/speed.py: seconds that lme4 takes, measured inside R.
+# R's side of speed.py: seconds that lme4 takes, measured inside R.
 
-speed <- function(nsim) {
+seconds <- function(code) unname(system.time(code)["elapsed"])
+
+# One fit (the mean of `repeats`), and a bootstrap with either setting of use.u where nsim > 0.
+speed <- function(data, formula, repeats, nsim) {
   suppressPackageStartupMessages(library(lme4))
-  data <- document_data()
-  seconds <- function(code) unname(system.time(code)["elapsed"])
-  mod <- document_lmer(data)
+  formula <- as.formula(formula)
+  fit <- lmer(formula, data)
   c(
-    lmer = seconds(for (i in 1:20) document_lmer(data)) / 20,
-    simulate_u = seconds(document_boot(mod, nsim, FALSE)),
-    fix_u = seconds(document_boot(mod, nsim, TRUE))
+    lmer = seconds(for (i in seq_len(repeats)) lmer(formula, data)) / repeats,
+    simulate_u = if (nsim > 0) seconds(bootMer(fit, fixef, nsim = nsim, use.u = FALSE)),
+    fix_u = if (nsim > 0) seconds(bootMer(fit, fixef, nsim = nsim, use.u = TRUE))
   )
 }

@@ -1,15 +1,16 @@
 """Speed beside R: both sides in one run on one core, as ratios.
 
-    python benchmarks/speed.py [--nsim 10000]
+    python benchmarks/speed.py [CASE ...] [--nsim 10000]
 
-R's times are R's own (`system.time`), Python's the median of five. Whole processes are timed from
-outside. Nothing here is a test.
+R's times are R's own (`system.time`, once), Python's the median of five; whole processes are timed
+from outside. Nothing here is a test.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import resource
 import statistics
 import subprocess
 import sys
@@ -21,11 +22,20 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-from harness import bootmer, document_data, lmer, paths
+from harness import bootmer, lmer, paths, recordings
+from harness.cases import case
+from harness.cases.base import Lmer
 from harness.rsession import RSession
+from harness.tables import decode_factors
+
+CASES = ("document", "sleepstudy", "penicillin", "insteval")
+# How often a fit is repeated for its mean; a bootstrap of InstEval would take R hours.
+REPEATS = {"insteval": 1}
+WITHOUT_BOOTSTRAP = ("insteval",)
 
 
 def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
+    """Median wall-clock seconds of `repeats` runs, after one that is not counted."""
     work()
     times = []
     for _ in range(repeats):
@@ -35,48 +45,57 @@ def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
     return statistics.median(times)
 
 
-def process(*command: str) -> Callable[[], object]:
-    return lambda: subprocess.run(
-        [sys.executable, "-m", "harness.cli", *command], check=True, stdout=subprocess.DEVNULL
-    )
+def compare(name: str, nsim: int, session: RSession) -> None:
+    """Time one case on both sides and print the ratios."""
+    chosen = case(name)
+    recording = recordings.read(paths.fixtures(), name, chosen.scripts())
+    data = decode_factors(recording.tables["data"], recording.provenance["levels"])
+    formula = next(part.formula for part in chosen.parts if isinstance(part, Lmer))
+    repeats = REPEATS.get(name, 20)
+    nsim = 0 if name in WITHOUT_BOOTSTRAP else nsim
+    r = session.call(
+        Path(__file__).with_name("speed.R"),
+        "speed",
+        {"data": data, "formula": formula, "repeats": repeats, "nsim": nsim},
+        seed=1,
+    ).value
+    fit = lmer(formula, data)
+    python = {
+        "lmer": median_seconds(lambda: [lmer(formula, data) for _ in range(repeats)]) / repeats
+    }
+    if nsim:
+        python["simulate_u"] = median_seconds(lambda: bootmer(fit, nsim, False, rng=1))
+        python["fix_u"] = median_seconds(lambda: bootmer(fit, nsim, True, rng=1))
+        for side in (r, python):
+            side["both bootstraps"] = side["simulate_u"] + side["fix_u"]
+    for what, seconds in python.items():
+        label = what if what == "lmer" else f"{what}, {nsim} replicates"
+        print(
+            f"{name:12}{label:36}{r[what]:10.4f}{seconds:12.4f}{r[what] / seconds:8.0f}", flush=True
+        )
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Time what the command line names."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--nsim", type=int, default=10_000)
-    nsim = parser.parse_args().nsim
-
-    scripts = paths.r_scripts()
+    options = parser.parse_args()
+    print(f"{'':48}{'R, s':>10}{'Python, s':>12}{'ratio':>8}")
     with RSession() as session:
-        r = session.call(
-            Path(__file__).with_name("speed.R"),
-            "speed",
-            {"nsim": nsim},
-            libraries=[scripts / "tables.R", scripts / "document.R"],
-            seed=1,
-        ).value
-    data = document_data(1)
-    fit = lmer("y ~ x + (1 | p)", data)
-    python = {
-        "lmer": median_seconds(lambda: [lmer("y ~ x + (1 | p)", data) for _ in range(20)]) / 20,
-        "simulate_u": median_seconds(lambda: bootmer(fit, nsim, False, rng=1)),
-        "fix_u": median_seconds(lambda: bootmer(fit, nsim, True, rng=1)),
-    }
-    labels = {
-        "lmer": "lmer, the document",
-        "simulate_u": f"bootMer, use.u = FALSE, {nsim} replicates",
-        "fix_u": f"bootMer, use.u = TRUE, {nsim} replicates",
-    }
-    print(f"{'':45}{'R, s':>10}{'Python, s':>12}{'ratio':>8}")
-    for key, label in labels.items():
-        print(f"{label:45}{r[key]:10.4f}{python[key]:12.4f}{r[key] / python[key]:8.0f}")
-    both_r, both = (side["simulate_u"] + side["fix_u"] for side in (r, python))
-    print(f"{'both bootstraps':45}{both_r:10.4f}{both:12.4f}{both_r / both:8.0f}")
-    print()
+        for name in options.cases:
+            compare(name, options.nsim, session)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(f"peak memory of this process: {peak:.0f} MiB")
     for command in (("run", "document"), ("--help",)):
-        print(
-            f"{'rparity ' + ' '.join(command):45}{'':10}{median_seconds(process(*command)):12.4f}"
+        seconds = median_seconds(
+            lambda command=command: subprocess.run(
+                [sys.executable, "-m", "harness.cli", *command],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
         )
+        print(f"{'rparity ' + ' '.join(command):58}{seconds:12.4f}")
 
 
 if __name__ == "__main__":
