@@ -247,6 +247,15 @@ def test_an_optimum_that_is_not_reached_is_reported(monkeypatch):
     assert not lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy")).converged
 
 
+@pytest.mark.parametrize(
+    "formula", ["Reaction ~ Days + S + (1 | Subject)", "Reaction ~ (1 | Subject) + (1 | S)"]
+)
+def test_a_variance_that_the_data_do_not_determine_is_reported(formula):
+    """The same levels twice: the criterion is flat in some direction; R warns of its Hessian."""
+    data = frame("sleepstudy")
+    assert not lmer(formula, data.assign(S=data["Subject"])).converged
+
+
 # -- results ---------------------------------------------------------------------------------------
 
 

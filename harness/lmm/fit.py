@@ -97,8 +97,9 @@ class LmerResults:
                 f"The response {model.matrices.response!r} is an exact linear function of the "
                 "fixed effects: there is no residual variance to estimate; fit it with lm()."
             )
-        begin = model.start(deviations, reml=reml) if start is None else start
-        solution = model.solve(model.structure.moments(deviations[:, None]), reml=reml, start=begin)
+        moments = model.structure.moments(deviations[:, None])
+        begin = model.start(deviations, moments, reml=reml) if start is None else start
+        solution = model.solve(moments, reml=reml, start=begin)
         return cls(model, y, reference, solution, reml=reml)
 
     @property

@@ -177,7 +177,7 @@ class MixedModel:
         profiled = self.evaluate(moments, theta, reml=reml).profiled(self.divisor(reml=reml))
         return np.asarray(profiled.value + self.constant(reml=reml))
 
-    def start(self, deviations: Array, *, reml: bool) -> Array:
+    def start(self, deviations: Array, moments: Moments, *, reml: bool) -> Array:
         """θ (m,) to start from for one response (n,): where the solver needs the fewest steps.
 
         Each term's sum of squares between its levels gives the sizes of the standard deviations,
@@ -201,8 +201,8 @@ class MixedModel:
             for mean_square, L in between
         ]
         if isinstance(self.structure, Blocks):
-            moments = self.structure.moments(deviations[:, None]).take(np.zeros(len(SCAN), int))
-            found = evaluate(self.structure, moments, SCAN[:, None] * theta, reml=reml)
+            many = moments.take(np.zeros(len(SCAN), dtype=np.intp))
+            found = evaluate(self.structure, many, SCAN[:, None] * theta, reml=reml)
             theta *= SCAN[np.argmin(found.profiled(self.divisor(reml=reml)).value)]
         return np.asarray(self.working.W_inverse @ theta)
 

@@ -24,9 +24,10 @@ NOISE = 1e-8
 PATIENCE = 8
 # Far from the optimum the quadratic model is not trusted beyond this factor of the present size.
 GROWTH = 2.0
-# Curvature and slope, per unit of relative change, of a direction in which nothing happens.
-FLAT_CURVATURE = 1e-7
-FLAT_SLOPE = 1e-9
+# Curvature, beside the largest, and slope, per unit of relative change, of a direction in which
+# nothing happens.
+FLAT_CURVATURE = 1e-10
+FLAT_SLOPE = 1e-8
 # How far, relative to its size, a problem is pushed off a saddle.
 PUSH = 0.3
 
@@ -50,9 +51,10 @@ def minimise(objective: Objective, start: Array) -> Minimum:
     `objective(x, index)` evaluates the problems `index` at x (len(index), m). Where the Hessian is
     not positive definite its eigenvalues are replaced by their absolute values (a descent
     direction that leaves saddles); steps are halved until the function does not grow. A problem is
-    converged where the Hessian is positive, but for flat directions, and a full Newton step
-    promises no more than `LAST_RISE`, or than what rounding has been denying for some steps; that
-    step is still taken.
+    converged where the Hessian is positive and a full Newton step promises no more than
+    `LAST_RISE`, or than what rounding has been denying for some steps; that step is still taken.
+    Where the function is flat in some direction there is no single minimum: the search ends, and
+    the problem is not converged.
     """
     x = start.copy()
     converged = np.zeros(len(x), dtype=bool)
@@ -61,20 +63,22 @@ def minimise(objective: Objective, start: Array) -> Minimum:
     value = current.value.copy()
     stale = np.zeros(len(x), dtype=np.intp)  # steps since the value last fell
     for iteration in range(1, MAX_ITERATIONS + 1):
-        step, rise, positive = _step(current, 1.0 + np.abs(x[active]))
-        last = positive & ((rise <= LAST_RISE) | (rise <= NOISE) & (stale[active] >= PATIENCE))
+        enough = np.where(stale[active] < PATIENCE, LAST_RISE, NOISE)
+        step, rise, positive, flat = _step(current, 1.0 + np.abs(x[active]), enough)
+        last = positive & (rise <= enough)
         if last.any():
             x[active[last]] += step[last]
-            converged[active[last]] = True
+            converged[active[last]] = ~flat[last]
             if last.all():
                 return Minimum(x, value, converged, iteration)
-            active, step = active[~last], step[~last]
+            active, step, enough = active[~last], step[~last], enough[~last]
+        # Rounding of the criterion itself must not stop a step that is still needed.
         before = current.value if len(active) == len(current.value) else current.value[~last]
+        allowed = before + 1e-12 * (1.0 + np.abs(before)) + enough
         trial = x[active] + step
         current = objective(trial, active)
         for halving in range(1, 31):
-            # Rounding of the criterion itself must not stop a step that is still needed.
-            worse = ~(current.value <= before + 1e-12 * (1.0 + np.abs(before)))
+            worse = ~(current.value <= allowed)
             if not worse.any():
                 break
             trial[worse] = x[active[worse]] + 0.5**halving * step[worse]
@@ -86,10 +90,11 @@ def minimise(objective: Objective, start: Array) -> Minimum:
     return Minimum(x, value, converged, MAX_ITERATIONS)
 
 
-def _step(f: Smooth, size: Array) -> tuple[Array, Array, Flags]:
-    """Newton's step −|H|⁻¹g (R, m), the rise it undoes (R,), and whether H is positive.
+def _step(f: Smooth, size: Array, enough: Array) -> tuple[Array, Array, Flags, Flags]:
+    """Newton's step −|H|⁻¹g (R, m), the rise it undoes, whether H is positive, and flat (R,).
 
-    Directions are judged in units of relative change, `size` (R, m).
+    Directions are judged in units of relative change, `size` (R, m). A saddle, where not even the
+    rise of `enough` is to be had, is left along its steepest descent.
     """
     g = f.gradient * size
     if g.shape[1] == 1:
@@ -97,18 +102,20 @@ def _step(f: Smooth, size: Array) -> tuple[Array, Array, Flags]:
     else:
         values, vectors = np.linalg.eigh(f.hessian * size[:, :, None] * size[:, None])
         rotated = np.einsum("rji,rj->ri", vectors, g)
-    flat = (np.abs(values) <= FLAT_CURVATURE) & (np.abs(rotated) <= FLAT_SLOPE)
-    step = np.where(flat, 0.0, -rotated / np.maximum(np.abs(values), FLAT_CURVATURE))
+    curvature = np.abs(values)
+    least = FLAT_CURVATURE * (1.0 + curvature.max(axis=1, keepdims=True))
+    flat = (curvature <= least) & (np.abs(rotated) <= FLAT_SLOPE)
+    step = np.where(flat, 0.0, -rotated / np.maximum(curvature, least))
     rise = np.abs(step * rotated).sum(axis=1) / 2.0
     positive = np.all(flat | (values > 0), axis=1)
     if not positive.all():
-        saddle = ~positive & (rise <= LAST_RISE)
+        saddle = ~positive & (rise <= enough)
         step[saddle, 0] = PUSH  # eigenvalues ascend: the first is the most negative
     reach = np.abs(step).max(axis=1)
     step *= np.minimum(1.0, GROWTH / np.maximum(reach, GROWTH))[:, None]
     if vectors is not None:
         step = np.einsum("rij,rj->ri", vectors, step)
-    return step * size, rise, positive
+    return step * size, rise, positive, flat.any(axis=1)
 
 
 def _replace(f: Smooth, where: Flags, new: Smooth) -> Smooth:
