@@ -58,6 +58,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--live", action="store_true", help="run R now instead of its recording")
     run.add_argument("--nsim", type=int, metavar="N", help="replicates of each bootstrap")
     run.add_argument("--format", choices=("text", "json"), default="text")
+    run.add_argument(
+        "--engine",
+        action="append",
+        metavar="NAME",
+        help="who answers, instead of the case's own choice: rparity, statsmodels, exact; "
+        "may be given several times",
+    )
     run.add_argument("--plot", type=Path, metavar="FILE", help="also draw the document's figure")
 
     regenerate = commands.add_parser("regenerate", help="run R and write its answers as recordings")
@@ -106,6 +113,7 @@ def _run(options: argparse.Namespace) -> int:
                     fixtures=options.fixtures,
                     live=options.live,
                     nsim=options.nsim,
+                    engines=options.engine,
                     on_progress=tell,
                 )
             )

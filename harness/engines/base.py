@@ -66,6 +66,7 @@ class Engine(Protocol):
 PYTHON_ENGINES = {
     "rparity": "harness.engines.native:Native",
     "statsmodels": "harness.engines.statsmodels:Statsmodels",
+    "exact": "harness.engines.exact:Exact",
 }
 
 

@@ -40,7 +40,7 @@ def show_run(run: CaseRun, out: Console) -> None:
     """Print one case's run."""
     out.print(f"[bold]{run.case.name}[/bold]  {run.case.title}")
     out.print(_provenance_line(run), style="dim")
-    if run.case.published is not None:
+    if run.case.published is not None and "rparity" in run.answers:
         _show_published(run, out)
     for claim in run.case.claims:
         _show_claim(run, claim.table, claim.equals, out)
