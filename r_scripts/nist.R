@@ -1,12 +1,14 @@
 # R's answers for NIST's reference problems: lm() for the linear ones, lmer() for one-way analyses of
 # variance. Plain functions of the data; by hand, `Rscript nist.R` prints the fit of R's own longley.
 
-# `loose` is a second tolerance for qr(), at which lm() keeps columns that its default drops.
+# `loose` is a second tolerance for qr(), at which lm() keeps columns that its default drops; where one
+# is dropped, vcov() and confint() have NA.
 nist_lm <- function(data, formulas, loose = NULL) {
   fits <- lapply(formulas, function(text) lm(as.formula(text), data))
   parts <- lapply(fits, lm_tables)
   if (!is.null(loose)) {
-    fit <- lm(as.formula(formulas[[1L]]), data, tol = loose)
+    parts$lm <- parts$lm[c("coef", "glance", "residual_quantiles")]
+    fit <- lm(as.formula(formulas$lm), data, tol = loose)
     parts$lm_loose <- lm_tables(fit)[c("coef", "glance")]
   }
   list(tables = c(list(data = data), flatten_tables(parts)), notes = list())
