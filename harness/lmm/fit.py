@@ -98,8 +98,9 @@ class LmerResults:
                 "fixed effects: there is no residual variance to estimate; fit it with lm()."
             )
         moments = model.structure.moments(deviations[:, None])
-        begin = model.start(deviations, moments, reml=reml) if start is None else start
-        solution = model.solve(moments, reml=reml, start=begin)
+        begin = model.starts(deviations, moments, reml=reml) if start is None else start[None]
+        moments = moments.take(np.zeros(len(begin), dtype=np.intp))
+        solution = model.solve(moments, reml=reml, start=begin).best()
         return cls(model, y, reference, solution, reml=reml)
 
     @property

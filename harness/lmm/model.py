@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 
 import numpy as np
@@ -50,6 +50,11 @@ class Solution:
     criterion: Array
     vcov_unscaled: Array
     converged: NDArray[np.bool_]
+
+    def best(self) -> Solution:
+        """Keep the lowest criterion's, if all are optima of the same response."""
+        r = int(np.argmin(self.criterion + 1e-8 * ~self.converged))
+        return Solution(**{each.name: getattr(self, each.name)[[r]] for each in fields(self)})
 
 
 class MixedModel:
@@ -177,8 +182,11 @@ class MixedModel:
         profiled = self.evaluate(moments, theta, reml=reml).profiled(self.divisor(reml=reml))
         return np.asarray(profiled.value + self.constant(reml=reml))
 
-    def start(self, deviations: Array, moments: Moments, *, reml: bool) -> Array:
-        """θ (m,) to start from for one response (n,): where the solver needs the fewest steps.
+    def starts(self, deviations: Array, moments: Moments, *, reml: bool) -> Array:
+        """θ (S, m) to start from for one response (n,): where the solver needs the fewest steps.
+
+        With several parameters there may be several minima: lme4's own start, the identity, is then
+        the second one, unless the model is a large one.
 
         Each term's sum of squares between its levels gives the sizes of the standard deviations,
         and the criterion at some multiples of them, where a batch costs no more than one, the rest.
@@ -202,9 +210,12 @@ class MixedModel:
         ]
         if isinstance(self.structure, Blocks):
             many = moments.take(np.zeros(len(SCAN), dtype=np.intp))
-            found = evaluate(self.structure, many, SCAN[:, None] * theta, reml=reml)
-            theta *= SCAN[np.argmin(found.profiled(self.divisor(reml=reml)).value)]
-        return np.asarray(self.working.W_inverse @ theta)
+            scanned = evaluate(self.structure, many, SCAN[:, None] * theta, reml=reml)
+            theta *= SCAN[np.argmin(scanned.profiled(self.divisor(reml=reml)).value)]
+        found = [self.working.W_inverse @ theta]
+        if self.template.m > 1 and not isinstance(self.structure, Schur):
+            found.append(self.template.diagonal.astype(np.float64))
+        return np.array(found)
 
     def solve(
         self,
@@ -214,14 +225,14 @@ class MixedModel:
         start: Array | None = None,
         f: float | None = None,
     ) -> Solution:
-        """Find every response's optimum from θ = `start` (m,), with `f` for n − p or n."""
+        """Find every response's optimum from θ `start`, (m,) or (R, m); `f` is for n − p or n."""
         template, structure = self.template, self.structure
         f = f or self.divisor(reml=reml)
         on = template.diagonal
-        begin = on.astype(np.float64) if start is None else self.working.W @ start
+        begin = on.astype(np.float64) if start is None else start @ self.working.W.T
         # A start at zero would stay there: the slope is nothing, whatever the curvature.
         begin = np.where(on & (np.abs(begin) < 1e-3), 0.3, begin)
-        begin = np.tile(begin, (len(moments), 1))
+        begin = np.broadcast_to(begin, (len(moments), template.m))
 
         def objective(theta: Array, index: Index, among: Index | None = None) -> Smooth:
             index = index if among is None else among[index]
