@@ -7,7 +7,8 @@ if TYPE_CHECKING:
     from harness.cases.document import document_data
     from harness.compare import digits
     from harness.errors import RparityError
-    from harness.lm import lm
+    from harness.linear import lm
+    from harness.lmm.anova import anova
     from harness.lmm.bootstrap import bootmer
     from harness.lmm.fit import lmer
     from harness.rrandom import RRandom
@@ -17,6 +18,7 @@ __all__ = [
     "RRandom",
     "RSession",
     "RparityError",
+    "anova",
     "bootmer",
     "digits",
     "document_data",
@@ -30,10 +32,11 @@ _HOME = {
     "RRandom": "harness.rrandom",
     "RSession": "harness.rsession",
     "RparityError": "harness.errors",
+    "anova": "harness.lmm.anova",
     "bootmer": "harness.lmm.bootstrap",
     "digits": "harness.compare",
     "document_data": "harness.cases.document",
-    "lm": "harness.lm",
+    "lm": "harness.linear",
     "lmer": "harness.lmm.fit",
 }
 

@@ -25,7 +25,7 @@ from harness.errors import DataError, RparityError, UsageError
 from harness.exact import Certified, NotCertifiedError, balls, certify, criterion, mixed
 from harness.exact.design import design
 from harness.exact.enclosure import is_positive_definite, zero_of
-from harness.lm import lm
+from harness.linear import lm
 
 LME4 = Path(__file__).with_name("data") / "lme4"
 FACTORS = {"Batch", "plate", "sample", "batch", "cask", "Subject"}

@@ -12,9 +12,10 @@ def cases() -> dict[str, Case]:
     """Return the built-in cases in the order they are listed."""
     from harness.cases.document import DOCUMENT
     from harness.cases.lme4 import CASES
+    from harness.cases.nist import nist_cases
     from harness.cases.streams import STREAMS
 
-    return {case.name: case for case in (DOCUMENT, STREAMS, *CASES)}
+    return {case.name: case for case in (DOCUMENT, STREAMS, *CASES, *nist_cases())}
 
 
 def case(name: str) -> Case:

@@ -213,7 +213,7 @@ def _perfect(problem: str) -> Case:
     rtol, *_, reason = LEAST_SQUARES[problem]
 
     def estimates(_nsim: int) -> Tables:
-        from harness.lm import lm
+        from harness.linear import lm
 
         fit = lm(LINEAR[problem], linear_data(problem))
         return {"coef": fit.params.to_frame("estimate")}

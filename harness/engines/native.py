@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,8 @@ import pandas as pd
 
 from harness.cases.base import Boot, Call, Data, Experiment, Lm, Lmer, Part
 from harness.engines.base import Answer, Question
-from harness.lm import lm
+from harness.errors import RankDeficientWarning
+from harness.linear import lm
 from harness.lmm.bootstrap import BootstrapResults, RefitDf, bootmer
 from harness.lmm.fit import LmerResults, lmer
 from harness.rrandom import RRandom
@@ -32,6 +35,13 @@ class Native:
 
     def answer(self, question: Question) -> Answer:
         """Answer the parts in order, on one stream, as R's script does."""
+        with warnings.catch_warnings(record=True) as dropped:
+            warnings.simplefilter("always", RankDeficientWarning)
+            answer = self._answer(question)
+        said = dict.fromkeys(str(warning.message) for warning in dropped)
+        return replace(answer, notes=(*answer.notes, *said))
+
+    def _answer(self, question: Question) -> Answer:
         case, nsim = question.case, question.nsim
         refit_df, notes = _refit_of(question)
         rng = RRandom(case.seed)
@@ -53,7 +63,12 @@ class Native:
                     found = lmer_tables(fit, part.kinds) | intervals(fit, part, refit_df)
                 case Lm():
                     found = lm_tables(
-                        lm(part.formula, data, contrasts=part.contrasts, na_action="fail")
+                        lm(
+                            part.formula,
+                            data,
+                            contrasts=part.contrasts,
+                            na_action="fail",
+                        )
                     )
                 case Boot():
                     stream = rng if part.seed is None else RRandom(part.seed)

@@ -34,6 +34,7 @@ def lmer(
     offset: ArrayLike | None = None,
     contrasts: Mapping[str, str] | None = None,
     na_action: Literal["omit", "fail"] = "omit",
+    rank_deficient: Literal["drop", "fail"] = "drop",
 ) -> LmerResults:
     """Fit a linear mixed model as R's `lme4::lmer` does, to the exact optimum.
 
@@ -51,6 +52,8 @@ def lmer(
         Factor to ``contr.treatment``, ``contr.sum``, ``contr.helmert`` or ``contr.poly``.
     na_action : {"omit", "fail"}
         Drop rows with missing values, as R does, or refuse them.
+    rank_deficient : {"drop", "fail"}
+        Drop columns of X that depend on earlier ones, as R does and with a warning, or refuse them.
 
     Raises
     ------
@@ -62,8 +65,15 @@ def lmer(
     Bates, Mächler, Bolker and Walker (2015), JSS 67(1), doi:10.18637/jss.v067.i01.
     """
     matrices = build(
-        formula, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        na_action=na_action,
+        rank_deficient=rank_deficient,
     )
+    matrices.warn_of_dropped_columns()
     fit = LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML)
     fit.data_name = data.attrs.get("name")
     return fit
@@ -249,7 +259,11 @@ class LmerResults:
     @cached_property
     def conditional(self) -> Conditional:
         """Random effects b̂ given the response, per term, and their covariances over σ²."""
-        residual = self.model.deviations(self.response, self.beta)
+        # Not from β̂, whose rounding is a unit in the last place of large responses.
+        residual = self.model.deviations(self.response, self._reference)
+        residual = residual - self.model.sqrt_weights * (
+            self.model.matrices.X @ self._solution.beta[0]
+        )
         return self.model.conditional(self._solution.theta[0], residual)
 
     @property

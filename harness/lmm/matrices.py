@@ -1,5 +1,6 @@
 """Model matrices: a formula and data in, R's columns, codes and names out."""
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import reduce
@@ -10,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from harness.errors import DataError, FormulaError, UsageError
+from harness.errors import DataError, FormulaError, RankDeficientWarning, UsageError
 from harness.lmm.coding import Design, independent
 from harness.lmm.formula import Bar, Formula, parse, terms
 from harness.lmm.frame import (
@@ -56,6 +57,17 @@ class ModelMatrices:
     _offset_given: bool = field(repr=False)
     _fixed: "Design" = field(repr=False)
     _bars: "tuple[tuple[Bar, Design], ...]" = field(repr=False)
+
+    def warn_of_dropped_columns(self) -> None:
+        """Say what was dropped for a full rank, as lme4 does."""
+        if self.dropped_columns:
+            names = ", ".join(self.dropped_columns)
+            warnings.warn(
+                f"The fixed part is rank deficient: dropped {names}, which depends linearly on the "
+                "columns before it.",
+                RankDeficientWarning,
+                stacklevel=3,
+            )
 
     def fixed(self, newdata: pd.DataFrame) -> Floats:
         """X for new data, (m, p), coded as at the fit.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
+import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from statsmodels.regression.linear_model import WLS
@@ -22,11 +23,15 @@ def lm(
     offset: ArrayLike | None = None,
     contrasts: Mapping[str, str] | None = None,
     na_action: Literal["omit", "fail"] = "omit",
+    rank_deficient: Literal["drop", "fail"] = "drop",
 ) -> Any:
     """Fit a linear model by least squares; returns statsmodels' `RegressionResults`.
 
     The columns of X are named as R's `lm` names its coefficients (`p1` to `p9` under
     ``contrasts={"p": "contr.sum"}``), and solved by QR, as R does.
+
+    Rows with missing values and columns that depend on earlier ones (with a warning) are dropped,
+    as R does, or refused.
 
     Raises
     ------
@@ -39,8 +44,19 @@ def lm(
             f"{formula!r} has the random effects {parsed.bars[0]}: fit it with lmer()."
         )
     m = build(
-        parsed, data, weights=weights, offset=offset, contrasts=contrasts, na_action=na_action
+        parsed,
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        na_action=na_action,
+        rank_deficient=rank_deficient,
     )
+    m.warn_of_dropped_columns()
     y = pd.Series(m.y - m.offset, m.rows, name=m.response)
     X = pd.DataFrame(m.X, m.rows, list(m.names))
-    return WLS(y, X, weights=m.weights).fit(method="qr")
+    fit = WLS(y, X, weights=m.weights).fit(method="qr")
+    # statsmodels inverts R'R, which squares the condition of X; R inverts the triangle itself.
+    R_inv = np.linalg.inv(np.linalg.qr(fit.model.wexog, mode="r"))
+    fit._results.normalized_cov_params = R_inv @ R_inv.T
+    return fit
