@@ -17,10 +17,6 @@ class FormulaError(RparityError):
     """A formula that does not parse, or that names what the data do not have."""
 
 
-class RankDeficientWarning(UserWarning):
-    """Columns of X that depend on earlier ones were dropped; the message names them."""
-
-
 class RNotAvailableError(RparityError):
     """R, lme4 or a matching rpy2 is not there; the message names the command that installs it."""
 

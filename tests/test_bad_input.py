@@ -11,6 +11,7 @@ import pytest
 import harness
 from harness import RparityError, bootmer, document_data, lm, lmer
 from harness.errors import DataError, FormulaError, UsageError
+from harness.lmm.matrices import RankDeficientWarning
 
 Spoil = Callable[[pd.DataFrame], pd.DataFrame]
 MIXED, FIXED = "y ~ x + (1 | p)", "y ~ x + p"
@@ -124,15 +125,17 @@ def test_every_error_of_the_package_is_one_that_the_command_can_print() -> None:
 
 def test_a_collinear_column_is_dropped_as_r_does_and_named(data: pd.DataFrame) -> None:
     twice = data.assign(z=2.0 * data["x"])
-    fit = lmer("y ~ x + z + (1 | p)", twice)
+    with pytest.warns(RankDeficientWarning, match="dropped z, which depends"):
+        fit = lmer("y ~ x + z + (1 | p)", twice)
     assert fit.model.matrices.dropped_columns == ("z",)
     pd.testing.assert_series_equal(fit.params, lmer(MIXED, data).params)
-    assert "z" not in lm("y ~ x + z + p", twice).params
+    with pytest.warns(RankDeficientWarning, match="dropped z, which depends"):
+        assert "z" not in lm("y ~ x + z + p", twice).params
 
 
 def test_a_collinear_column_is_refused_where_asked(data: pd.DataFrame) -> None:
-    from harness.lmm.matrices import build
-
-    with pytest.raises(DataError) as error:
-        build("y ~ x + z + p", data.assign(z=2.0 * data["x"]), rank_deficient="fail")
-    assert "z" in sentence(error)
+    twice = data.assign(z=2.0 * data["x"])
+    for fit, formula in ((lmer, "y ~ x + z + (1 | p)"), (lm, "y ~ x + z + p")):
+        with pytest.raises(DataError) as error:
+            fit(formula, twice, rank_deficient="fail")
+        assert "z" in sentence(error)

@@ -202,8 +202,8 @@ def test_json_of_all_comparisons_is_quick_and_complete(run_of: RunOf) -> None:
 def test_an_unknown_case(capsys: Capture) -> None:
     for command in ("run", "regenerate"):
         sentence = mistake(capsys, command, "docment")
-        assert "There is no case 'docment': did you mean 'document'?" in sentence
-    assert "there are document, streams" in mistake(capsys, "run", "xyzzy")
+        assert "There is no case 'docment'. Did you mean 'document'?" in sentence
+    assert "`rparity list` shows all there are." in mistake(capsys, "run", "xyzzy")
 
 
 @pytest.mark.parametrize("nsim", [0, 1, -5])

@@ -29,6 +29,6 @@ def case(name: str) -> Case:
     known = cases()
     if name not in known:
         near = difflib.get_close_matches(name, known, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}."
-        raise UsageError(f"There is no case {name!r}: {hint} `rparity list` shows them.")
+        hint = f"Did you mean {near[0]!r}? " if near else ""
+        raise UsageError(f"There is no case {name!r}. {hint}`rparity list` shows all there are.")
     return known[name]

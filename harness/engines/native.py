@@ -13,10 +13,10 @@ import pandas as pd
 
 from harness.cases.base import Boot, Call, Data, Experiment, Lm, Lmer, Part
 from harness.engines.base import Answer, Question
-from harness.errors import RankDeficientWarning
 from harness.linear import lm
 from harness.lmm.bootstrap import BootstrapResults, RefitDf, bootmer
 from harness.lmm.fit import LmerResults, lmer
+from harness.lmm.matrices import RankDeficientWarning
 from harness.rrandom import RRandom
 from harness.tables import encode_factors
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from harness.errors import DataError, FormulaError, RankDeficientWarning, UsageError
+from harness.errors import DataError, FormulaError, UsageError
 from harness.lmm.coding import Design, independent
 from harness.lmm.formula import Bar, Formula, parse, terms
 from harness.lmm.frame import (
@@ -25,6 +25,10 @@ from harness.lmm.frame import (
 )
 
 Floats = NDArray[np.float64]
+
+
+class RankDeficientWarning(UserWarning):
+    """Columns of X that depend on earlier ones were dropped; the message names them."""
 
 
 @dataclass(frozen=True, eq=False)
