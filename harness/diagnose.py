@@ -9,20 +9,41 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
-from harness.cases.base import Lmer
-from harness.compare import ALL, COLUMNS, Verdict
+from harness.cases.base import Case, Lmer
+from harness.compare import ALL, COLUMNS, Tables, Verdict
 from harness.errors import UsageError
 from harness.tables import decode_factors
 
-if TYPE_CHECKING:
-    from harness.run import CaseRun
-
 LEDGER = Path(__file__).with_name("ledger.toml")
+
+
+class Run(Protocol):
+    """What a diagnosis needs of a run: the case, R's answer with its provenance, the comparisons."""
+
+    @property
+    def case(self) -> Case:
+        """The case that was run."""
+        ...
+
+    @property
+    def r_tables(self) -> Tables:
+        """R's answer."""
+        ...
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Where, when and by what R's answer was made."""
+        ...
+
+    @property
+    def comparisons(self) -> pd.DataFrame:
+        """One row a value."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -101,9 +122,7 @@ def ledger(path: Path = LEDGER) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def judge(
-    run: CaseRun, entries: Sequence[Entry] | None = None
-) -> tuple[pd.DataFrame, list[Finding]]:
+def judge(run: Run, entries: Sequence[Entry] | None = None) -> tuple[pd.DataFrame, list[Finding]]:
     """Turn what the ledger explains into `known`; entries that no longer occur are `stale`.
 
     A difference is `known` only where it stays within the entry's bound and the entry's experiment
@@ -152,7 +171,7 @@ def _matches(values: pd.Series[str], patterns: Sequence[str]) -> pd.Series[bool]
 # -- experiments: change one thing, see whether the disagreement goes away -------------------------
 
 
-def stopped_early(run: CaseRun, rows: pd.DataFrame) -> Outcome:
+def stopped_early(run: Run, rows: pd.DataFrame) -> Outcome:
     """Ask lme4 with the optimizer of the time, and see how flat the criterion is there."""
     from harness.lmm.fit import lmer
 
@@ -178,7 +197,7 @@ def stopped_early(run: CaseRun, rows: pd.DataFrame) -> Outcome:
     )
 
 
-def tight_controls(run: CaseRun, rows: pd.DataFrame) -> Outcome:
+def tight_controls(run: Run, rows: pd.DataFrame) -> Outcome:
     """Ask lme4 with tight controls, and see whether it prints what was published."""
     published = run.case.published
     figures = published.figures if published else {}
@@ -193,18 +212,18 @@ def tight_controls(run: CaseRun, rows: pd.DataFrame) -> Outcome:
     return Outcome(holds, f"lme4 with xtol_rel=1e-10 gives {', '.join(cells)}.")
 
 
-def r_warned(run: CaseRun, rows: pd.DataFrame) -> Outcome:
+def r_warned(run: Run, rows: pd.DataFrame) -> Outcome:
     """See whether R itself warned that these of its intervals are not to be trusted."""
     warnings = [text for text in run.provenance["warnings"] if "spline" in text]
     holds = all(any(f" {row}:" in text for text in warnings) for row in rows["row"].unique())
     return Outcome(holds, f"R's own warnings: {'; '.join(warnings)}.")
 
 
-def _data(run: CaseRun) -> pd.DataFrame:
+def _data(run: Run) -> pd.DataFrame:
     return decode_factors(run.r_tables["data"], run.provenance.get("levels", {}))
 
 
-EXPERIMENTS: Mapping[str, Callable[[CaseRun, pd.DataFrame], Outcome]] = {
+EXPERIMENTS: Mapping[str, Callable[[Run, pd.DataFrame], Outcome]] = {
     "bobyqa": stopped_early,
     "r_warned": r_warned,
     "tight_controls": tight_controls,
