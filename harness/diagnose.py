@@ -23,7 +23,7 @@ LEDGER = Path(__file__).with_name("ledger.toml")
 
 
 class Run(Protocol):
-    """What a diagnosis needs of a run: the case, R's answer with its provenance, the comparisons."""
+    """What a diagnosis needs of a run: the case, R's answer and its provenance, comparisons."""
 
     @property
     def case(self) -> Case:

@@ -45,6 +45,7 @@ def show_run(run: CaseRun, out: Console) -> None:
     for claim in run.case.claims:
         _show_claim(run, claim.table, claim.equals, out)
     _show_parts(run, out)
+    _show_replicates(run, out)
     for finding in run.findings:
         out.print(f"\n[yellow]known[/yellow]  {finding.entry.id}: {finding.entry.cause}")
         out.print(f"  {' '.join(finding.entry.why.split())}")
@@ -204,6 +205,38 @@ def _show_parts(run: CaseRun, out: Console) -> None:
                 out.print(
                     f"[dim]gap[/dim]    {engine} does not answer {', '.join(names)}: {reason}"
                 )
+
+
+def _show_replicates(run: CaseRun, out: Console) -> None:
+    """How far replicates are from R's, one by one, in units of their standard deviation."""
+    rows = run.comparisons[run.comparisons["table"].str.endswith(".replicates")]
+    rows = rows[(rows["reference"] == "R") & (rows["row"] != ALL)]
+    if rows.empty:
+        return
+    out.print("\nReplicates one by one, in units of R's standard deviation")
+    table = _table(
+        "engine",
+        "part",
+        "replicates",
+        "median",
+        "worst",
+        "at",
+        right=["replicates", "median", "worst"],
+    )
+    for (engine, name), part in rows.groupby(["engine", "table"], sort=False):
+        columns = part.groupby("column")
+        off = (part["value"] - part["reference_value"]).abs()
+        off = off / columns["reference_value"].transform("std")
+        worst = int(off.argmax())
+        table.add_row(
+            str(engine),
+            str(name).partition(".")[0],
+            str(part["row"].nunique()),
+            f"{off.median():.1e}",
+            f"{off.iloc[worst]:.1e}",
+            f"{part['column'].iloc[worst]} of {part['row'].iloc[worst]}",
+        )
+    out.print(table)
 
 
 def _show_failures(comparisons: pd.DataFrame, out: Console) -> None:
