@@ -12,6 +12,7 @@ design has a handful of classes, whatever the number of its levels and responses
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 import numpy as np
@@ -26,7 +27,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 
-class Blocks:
+class Blocks(ABC):
     """V in N blocks of b × b, in classes: `T` (U, b, k), and `members` (N,), the class of each.
 
     `Q` (n, N b), dense or sparse, holds the blocks' orthonormal columns side by side.
@@ -133,9 +134,9 @@ class Blocks:
         """C at θ (m,), of each block: (N, b, b)."""
         return np.asarray(inverse(self.T @ self.template.Lambda(theta))[0][self.members])
 
+    @abstractmethod
     def conditional(self, theta: Array, residual: Array) -> Conditional:
         """See `Structure`."""
-        raise NotImplementedError
 
 
 class OneFactor(Blocks):
