@@ -113,6 +113,7 @@ class Claim:
     1/√(2(nsim − 1)) of it.
     """
 
+    says: str
     table: str
     column: str
     equals: str

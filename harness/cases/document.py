@@ -170,7 +170,17 @@ DOCUMENT = Case(
     rules=RULES,
     published=PUBLISHED,
     claims=(
-        Claim("boot_fix_u.boot", "std_error", equals="lm.coef"),
-        Claim("boot_simulate_u.boot", "std_error", equals="lmer.coef"),
+        Claim(
+            "bootMer with use.u=TRUE gives lm's standard errors",
+            "boot_fix_u.boot",
+            "std_error",
+            equals="lm.coef",
+        ),
+        Claim(
+            "bootMer with use.u=FALSE gives lmer's standard errors",
+            "boot_simulate_u.boot",
+            "std_error",
+            equals="lmer.coef",
+        ),
     ),
 )

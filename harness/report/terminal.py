@@ -10,7 +10,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from harness.cases.base import Case, monte_carlo_error
+from harness.cases.base import Case, Claim, monte_carlo_error
 from harness.compare import ALL, Verdict
 from harness.doctor import Check
 from harness.regenerate import Drift
@@ -43,7 +43,7 @@ def show_run(run: CaseRun, out: Console) -> None:
     if run.case.published is not None and "rparity" in run.answers:
         _show_published(run, out)
     for claim in run.case.claims:
-        _show_claim(run, claim.table, claim.equals, out)
+        _show_claim(run, claim, out)
     _show_parts(run, out)
     _show_replicates(run, out)
     for finding in run.findings:
@@ -138,10 +138,11 @@ def _printed_alike(verdict: str) -> str:
     return "yes" if not Verdict(verdict).fails and verdict != Verdict.KNOWN else _styled(verdict)
 
 
-def _show_claim(run: CaseRun, table: str, equals: str, out: Console) -> None:
-    rows = run.comparisons.query("table == @table and reference == @equals")
+def _show_claim(run: CaseRun, claim: Claim, out: Console) -> None:
+    rows, equals = run.comparisons, claim.equals
+    rows = rows[(rows["table"] == claim.table) & (rows["reference"] == equals)]
     error = monte_carlo_error(run.nsim)
-    out.print(f"\nClaim: the standard errors of {table} are those of {equals}")
+    out.print(f"\nClaim: {claim.says}")
     shown = _table(
         "",
         "",
