@@ -220,7 +220,7 @@ def r_warned(run: Run, rows: pd.DataFrame) -> Outcome:
 
 
 def _data(run: Run) -> pd.DataFrame:
-    return decode_factors(run.r_tables["data"], run.provenance.get("levels", {}))
+    return decode_factors(run.r_tables["data"], run.provenance["levels"])
 
 
 EXPERIMENTS: Mapping[str, Callable[[Run, pd.DataFrame], Outcome]] = {

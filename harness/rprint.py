@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -95,33 +95,7 @@ def coefficient_lines(table: pd.DataFrame, digits: int = 4) -> list[str]:
         "Std. Error": cells[1::2],
         "t value": format_r(np.round(table["statistic"].to_numpy(), digits - 1), digits),
     }
-    if "p_value" not in table:
-        return columns(list(table.index), out)
-    p = table["p_value"].to_numpy()
-    out["Pr(>|t|)"] = format_p(p, digits - 1)
-    out[""] = [_stars(value) for value in p]
-    return columns(list(table.index), out, left=[""])
-
-
-def format_p(p: ArrayLike, digits: int = 3) -> list[str]:
-    """p-values as R's `format.pval` writes them, those below the machine's epsilon as a bound."""
-    values = np.asarray(p, dtype=np.float64)
-    tiny = values < np.finfo(float).eps
-    out = [f"<{np.finfo(float).eps:.0e}"] * len(values)
-    fixed = np.flatnonzero(~tiny & (values >= 1e-4))
-    small = np.flatnonzero(~tiny & (values < 1e-4))
-    for group in (fixed, small):
-        for i, cell in zip(group, format_r(values[group], digits), strict=True):
-            out[i] = cell
-    return out
-
-
-def _stars(p: float) -> str:
-    return next((mark for bound, mark in STARS if p < bound), " ")
-
-
-STARS = ((0.001, "***"), (0.01, "**"), (0.05, "*"), (0.1, "."))
-LEGEND = ["---", "Signif. codes:  0 ‘***’ 0.001 ‘**’ 0.01 ‘*’ 0.05 ‘.’ 0.1 ‘ ’ 1"]
+    return columns(list(table.index), out)
 
 
 def lmer_summary(fit: LmerResults) -> str:
@@ -265,50 +239,6 @@ def _shortened(name: str, length: int) -> str:
             if goes(letters[i]):
                 del letters[i]
     return "".join(letters)
-
-
-def lm_summary(results: Any, formula: str) -> str:
-    """Lay a linear model out as R's `print(summary(lm(…)))` does."""
-    quantiles = pd.Series(
-        np.quantile(results.resid, [0, 0.25, 0.5, 0.75, 1]), ["Min", "1Q", "Median", "3Q", "Max"]
-    )
-    table = pd.DataFrame(
-        {
-            "estimate": results.params,
-            "std_error": results.bse,
-            "statistic": results.tvalues,
-            "p_value": results.pvalues,
-        }
-    )
-    df, model_df = int(results.df_resid), int(results.df_model)
-    sigma, r2, adjusted, f = (
-        format_r([value], 4)[0]
-        for value in (
-            np.sqrt(results.scale),
-            results.rsquared,
-            results.rsquared_adj,
-            results.fvalue,
-        )
-    )
-    p = format_p([results.f_pvalue], 4)[0].replace("<2e-16", "< 2.2e-16")
-    return "\n".join(
-        [
-            "",
-            "Call:",
-            f"lm(formula = {formula})",
-            "",
-            "Residuals:",
-            *named(quantiles, 4),
-            "",
-            "Coefficients:",
-            *coefficient_lines(table),
-            *LEGEND,
-            "",
-            f"Residual standard error: {sigma} on {df} degrees of freedom",
-            f"Multiple R-squared:  {r2},\tAdjusted R-squared:  {adjusted} ",
-            f"F-statistic: {f} on {model_df} and {df} DF,  p-value: {p}",
-        ]
-    )
 
 
 def bootstrap_summary(boot: BootstrapResults) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def run_case(
         case,
         replicates,
         provenance["made_by"]["packages"],
-        None if data is None else decode_factors(data, provenance.get("levels", {})),
+        None if data is None else decode_factors(data, provenance["levels"]),
     )
     answers: dict[str, Answer] = {}
     for name in case.engines if engines is None else engines:
@@ -100,9 +100,7 @@ def run_case(
             "draws. Bootstrap tables are not compared with it; add --live to ask R itself."
         )
     judged, findings = diagnose.judge(run)
-    return CaseRun(
-        case, replicates, live, r_tables, provenance, answers, judged, findings, tuple(notes)
-    )
+    return replace(run, comparisons=judged, findings=findings, notes=tuple(notes))
 
 
 def _drawn_otherwise(case: Case, nsim: int, recorded: int) -> frozenset[str]:

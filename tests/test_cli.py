@@ -282,6 +282,7 @@ def r_that(monkeypatch: pytest.MonkeyPatch, tables: Mapping[str, pd.DataFrame] |
             raise tables
         self.provenance = {
             "made_by": {"packages": {"R": "4.2.2", "lme4": "1.1-31"}},
+            "levels": {"p": {"levels": [str(p) for p in range(1, 11)], "ordered": False}},
             "nsim": DOCUMENT.nsim,
             "scripts": {name: recordings.sha256(text) for name, text in DOCUMENT.scripts().items()},
         }

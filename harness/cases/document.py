@@ -116,7 +116,8 @@ def _rule(table: str, column: str, rtol: float, reason: str, engine: str = "*") 
     return Rule(table, column, Tolerance(rtol, reason), engine)
 
 
-# Measured with R 4.2.2 and lme4 1.1-31, then rounded up to the next figure of 1, 2 or 5.
+# Measured with R 4.2.2 and lme4 1.1-31 and rounded up to a figure of 1, 2 or 5; the bootstraps'
+# leave room for runs of few replicates, whose mean and spread one early stop moves more.
 STOPS_EARLY = "R's optimizer stops early: nloptr's xtol_rel of 1e-4, which lme4 does not set"
 REPLICATES = f"{STOPS_EARLY}, in each of the refits"
 SPLINE = "lme4 reads the interval off a spline through its profile"
@@ -126,7 +127,7 @@ JOINT_HESSIAN = "MixedLM stops early and takes standard errors from the joint He
 RULES = (
     _rule("data", "*", 0.0, "the same draws: the same bits"),
     _rule("lmer*.coef", "estimate", 5e-6, JOINT_HESSIAN, "statsmodels"),
-    _rule("lmer*", "*", 1e-2, JOINT_HESSIAN, "statsmodels"),
+    _rule("lmer*", "*", 5e-3, JOINT_HESSIAN, "statsmodels"),
     _rule("lmer*.coef", "estimate", 1e-10, STOPS_EARLY),
     _rule("lmer*.coef", "*", 1e-7, STOPS_EARLY),
     _rule("lmer*.vcov", "*", 1e-7, STOPS_EARLY),

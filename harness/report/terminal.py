@@ -50,6 +50,7 @@ def show_run(run: CaseRun, out: Console) -> None:
         out.print(f"\n[yellow]known[/yellow]  {finding.entry.id}: {finding.entry.cause}")
         out.print(f"  {' '.join(finding.entry.why.split())}")
         out.print(f"  Experiment: {finding.outcome.text}")
+        out.print(f"  Reference: {'; '.join(finding.entry.references)}")
     for note in run.notes:
         out.print(f"\n[dim]note[/dim]   {note}")
     _show_failures(run.comparisons, out)
