@@ -20,7 +20,8 @@ import pytest
 import harness
 from harness import paths, recordings
 from harness.cases.document import DOCUMENT
-from harness.cli import AGREE, DISCREPANCY, UNUSABLE, main
+from harness.cli import main
+from harness.commands import AGREE, DISCREPANCY, UNUSABLE
 from harness.compare import COLUMNS, Verdict
 from harness.engines.base import Answer, Question
 from harness.engines.r import R
@@ -456,7 +457,7 @@ def test_the_command_runs_as_a_module() -> None:
 
 def test_two_cases_in_one_run(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     twin = replace(DOCUMENT, title="the same again")
-    monkeypatch.setattr("harness.cli._cases", lambda _names: [DOCUMENT, twin])
+    monkeypatch.setattr("harness.commands.run.chosen_cases", lambda _names: [DOCUMENT, twin])
     assert main(["run", "--nsim", "2", "--format", "json"]) == AGREE
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) % 2 == 0

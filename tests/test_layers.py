@@ -14,6 +14,7 @@ PACKAGE = Path(harness.__file__).parent
 # From the top down; a layer may use those below it, its modules one another without circles.
 LAYERS = [
     ["cli"],
+    ["commands"],
     ["report"],
     ["regenerate", "run", "doctor"],
     ["diagnose", "engines"],

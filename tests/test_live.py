@@ -22,7 +22,8 @@ from harness import paths, recordings, regenerate
 from harness.cases.base import Boot, Case
 from harness.cases.document import DOCUMENT
 from harness.cases.streams import stream_tables
-from harness.cli import AGREE, DISCREPANCY, UNUSABLE, main
+from harness.cli import main
+from harness.commands import AGREE, DISCREPANCY, UNUSABLE
 from harness.compare import Reference, Tolerance, Verdict, compare
 from harness.engines.base import Question
 from harness.engines.r import R
@@ -239,7 +240,7 @@ def test_regenerating_twice_gives_the_same_bytes(
 def test_check_names_the_versions_and_the_digits(
     few: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr("harness.cli._cases", lambda _names: [few])
+    monkeypatch.setattr("harness.commands.regenerate.chosen_cases", lambda _names: [few])
     options = ["--fixtures", str(tmp_path)]
     assert main(["regenerate", "document", *options]) == AGREE
     found = recordings.read(tmp_path, few.name, few.scripts())

@@ -23,7 +23,8 @@ from harness import document_data, paths, recordings
 from harness.cases import cases
 from harness.cases.document import DOCUMENT
 from harness.cases.streams import stream_tables
-from harness.cli import AGREE, DISCREPANCY, UNUSABLE, main
+from harness.cli import main
+from harness.commands import AGREE, DISCREPANCY, UNUSABLE
 from harness.compare import Verdict
 from harness.engines import base, native
 from harness.engines.base import Answer, Question
@@ -409,7 +410,8 @@ def test_the_command_exits_with_1_and_names_the_table(
         answer[table] = edit(right)
     monkeypatch.setattr("harness.run.engine", lambda _name: Planted(answer))
     monkeypatch.setattr(
-        "harness.cli._cases", lambda _names: [replace(DOCUMENT, engines=("rparity",))]
+        "harness.commands.run.chosen_cases",
+        lambda _names: [replace(DOCUMENT, engines=("rparity",))],
     )
     assert main(["run", "document"]) == DISCREPANCY
     out = capsys.readouterr().out
@@ -423,7 +425,8 @@ def test_the_command_exits_with_1_also_for_json(
     answer["lmer.coef"] *= 0.0
     monkeypatch.setattr("harness.run.engine", lambda _name: Planted(answer))
     monkeypatch.setattr(
-        "harness.cli._cases", lambda _names: [replace(DOCUMENT, engines=("rparity",))]
+        "harness.commands.run.chosen_cases",
+        lambda _names: [replace(DOCUMENT, engines=("rparity",))],
     )
     assert main(["run", "document", "--format", "json"]) == DISCREPANCY
     rows = json.loads(capsys.readouterr().out)

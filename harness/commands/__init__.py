@@ -1,0 +1,82 @@
+"""The subcommands of `rparity`, one module each; `add` gives a module's parser to the command."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from harness import paths
+
+if TYPE_CHECKING:
+    from harness.cases.base import Case
+
+AGREE, DISCREPANCY, UNUSABLE = 0, 1, 2
+
+
+class Commands(Protocol):
+    """Where a subcommand's parser is added."""
+
+    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:
+        """Return the parser of the subcommand `name`."""
+        ...
+
+
+class Tell(Protocol):
+    """Shows what a long piece of work is doing."""
+
+    def __call__(self, text: str) -> None:
+        """Show `text`."""
+
+
+def add_cases(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments `CASE ...`."""
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="a case; none: all of them")
+
+
+def add_fixtures(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--fixtures`."""
+    parser.add_argument(
+        "--fixtures",
+        type=Path,
+        default=paths.fixtures(),
+        metavar="DIR",
+        help="where the recordings are",
+    )
+
+
+def chosen_cases(names: Sequence[str]) -> list[Case]:
+    """Return the cases of those names, or all.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name.
+    """
+    from harness.cases import case, cases
+
+    return [case(name) for name in names] if names else list(cases().values())
+
+
+@contextmanager
+def progress(name: str) -> Iterator[Tell]:
+    """Show a bar with what goes on and how long it has, on a terminal; nothing in a pipe."""
+    if not sys.stderr.isatty():
+        yield lambda text: None  # noqa: ARG005
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    with Progress(
+        TextColumn("{task.fields[name]}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.description}"),
+        console=Console(stderr=True),
+        transient=True,
+    ) as bar:
+        task = bar.add_task("", total=None, name=name)
+        yield lambda text: bar.update(task, description=text)

@@ -1,0 +1,71 @@
+"""`rparity run`: Python against R's recording, or against R itself."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from harness.commands import (
+    AGREE,
+    DISCREPANCY,
+    Commands,
+    add_cases,
+    add_fixtures,
+    chosen_cases,
+    progress,
+)
+
+
+def add(commands: Commands) -> None:
+    """Add the parser."""
+    parser = commands.add_parser("run", help="compare Python with R's recording, or with R itself")
+    parser.set_defaults(action=run)
+    add_cases(parser)
+    parser.add_argument("--live", action="store_true", help="run R now instead of its recording")
+    parser.add_argument("--nsim", type=int, metavar="N", help="replicates of each bootstrap")
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    parser.add_argument(
+        "--engine",
+        action="append",
+        metavar="NAME",
+        help="who answers, instead of the case's own choice: rparity, statsmodels, exact; "
+        "may be given several times",
+    )
+    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the document's figure")
+    add_fixtures(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run the cases and print what was found."""
+    from harness.report import terminal
+    from harness.run import as_json, run_case
+
+    chosen = chosen_cases(options.cases)
+    if options.plot is not None:
+        from harness.report import figure
+
+        figure.require(options.plot, [case.name for case in chosen])
+    runs = []
+    for case in chosen:
+        with progress(case.name) as tell:
+            runs.append(
+                run_case(
+                    case,
+                    fixtures=options.fixtures,
+                    live=options.live,
+                    nsim=options.nsim,
+                    engines=options.engine,
+                    on_progress=tell,
+                )
+            )
+    if options.format == "json":
+        print(as_json(runs))
+    else:
+        out = terminal.console()
+        for i, found in enumerate(runs):
+            if i:
+                out.print()
+            terminal.show_run(found, out)
+    if options.plot is not None:
+        figure.draw(next(run for run in runs if run.case.name == "document"), options.plot)
+    return DISCREPANCY if any(run.failed for run in runs) else AGREE
