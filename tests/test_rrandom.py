@@ -235,10 +235,10 @@ def test_a_block_more_or_less_changes_nothing(monkeypatch):
 def test_skipping_is_drawing_and_forgetting(n):
     drawn, skipped = RRandom(7), RRandom(7)
     drawn.runif(n)
-    skipped.skip(n)
+    skipped.skip_unif(n)
     np.testing.assert_array_equal(skipped.state, drawn.state)
     drawn.rnorm(n)
-    skipped.skip_normals(n)
+    skipped.skip_norm(n)
     np.testing.assert_array_equal(skipped.state, drawn.state)
     assert skipped.rexp(1) == drawn.rexp(1)
 
@@ -347,7 +347,7 @@ STATE = RRandom(1).state
         (lambda r: r.rnorm(2.0), "n is a whole number of at least 0, not 2.0"),
         (lambda r: r.rnorm(2, "a"), "A parameter is a number"),
         (lambda r: r.rexp(2, [[1.0]]), "A parameter is a number"),
-        (lambda r: r.skip(-3), "uniforms is a whole number"),
+        (lambda r: r.skip_unif(-3), "n is a whole number"),
         (lambda r: r.sample(5, 6), "A sample of 6 out of 5"),
         (lambda r: r.sample([], 1, replace=True), "A sample of 1 out of 0"),
         (lambda r: r.sample(0), "from 1 to 4.5e15, not 0"),

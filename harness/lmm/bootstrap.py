@@ -47,7 +47,7 @@ def simulated_blocks(
     if use_u:
         fixed = model.spread([b[None] for b in fit.conditional.means])
     else:
-        noise.skip_normals(q * nsim)
+        noise.skip_norm(q * nsim)
         Lambda = fit.sigma * model.template.Lambda(fit.theta_hat)
         scales = model.template.blocks(Lambda)
     block = max(1, BLOCK // n)
