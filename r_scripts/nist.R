@@ -21,7 +21,7 @@ nist_perfect_fit <- function(data, formula) {
   list(
     tables = list(
       data = data,
-      fit.coef = named_table(names(b), estimate = unname(b))
+      lm.coef = named_table(names(b), estimate = unname(b))
     ),
     notes = list()
   )

@@ -151,7 +151,7 @@ def certified_figures(problem: str) -> dict[str, dict[str, dict[str, str]]]:
     if problem in ANOVA:
         wanted = {"lmer.coef": spread, "lmer.varcorr": ("vcov", "sdcor"), "lmer.glance": fit[:1]}
     elif problem in PERFECT:
-        wanted = {"fit.coef": spread[:1]}
+        wanted = {"lm.coef": spread[:1]}
     elif problem == "filip":
         wanted = {"lm_loose.coef": spread, "lm_poly.glance": fit}
     return {

@@ -68,14 +68,29 @@ class Lmer(Part):
     confint_nsim: int = 500
     confint_seed: int = 1
 
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What decides the answer: fits that differ in their optimizers have one optimum."""
+        return "lmer", self.formula, self.weights, self.reml
+
 
 @dataclass(frozen=True)
 class Lm(Part):
-    """A linear model of the data."""
+    """A linear model of the data.
+
+    Of a `perfect` fit, one without residuals, only the estimates mean something: what is called
+    their standard errors is rounding.
+    """
 
     formula: str = field(kw_only=True)
     contrasts: Mapping[str, str] = field(default_factory=dict)
+    perfect: bool = False
     kinds: tuple[str, ...] = LM_TABLES
+
+    @property
+    def key(self) -> tuple[object, ...]:
+        """What decides the answer."""
+        return "lm", self.formula, tuple(sorted(self.contrasts.items()))
 
 
 @dataclass(frozen=True)
@@ -179,6 +194,10 @@ class Printed:
         return Reference("published", tables, tolerance, partial=True)
 
 
+def _nsim_alone(nsim: int) -> Mapping[str, object]:
+    return {"nsim": nsim}
+
+
 @dataclass(frozen=True)
 class Case:
     """One statistical problem: models, the R script that answers it, tolerances with reasons."""
@@ -196,7 +215,7 @@ class Case:
     published: Printed | None = None
     claims: tuple[Claim, ...] = ()
     engines: tuple[str, ...] = ("rparity", "statsmodels")
-    arguments: Callable[[int], Mapping[str, object]] = lambda nsim: {"nsim": nsim}
+    arguments: Callable[[int], Mapping[str, object]] = _nsim_alone
 
     @property
     def tables(self) -> tuple[str, ...]:

@@ -14,7 +14,6 @@ from pathlib import Path
 import pandas as pd
 
 from harness.cases.base import (
-    Call,
     Case,
     Data,
     Experiment,
@@ -24,7 +23,7 @@ from harness.cases.base import (
     Printed,
     Rule,
 )
-from harness.compare import Tables, Tolerance
+from harness.compare import Tolerance
 
 FOLDER = Path(__file__).with_name("nist_data")
 SOURCE = (
@@ -211,23 +210,16 @@ def _perfect(problem: str) -> Case:
     """Estimates alone: standard errors that are rounding, and what they enter, say nothing."""
     figures = certified()[problem]
     rtol, *_, reason = LEAST_SQUARES[problem]
-
-    def estimates(_nsim: int) -> Tables:
-        from harness.linear import lm
-
-        fit = lm(LINEAR[problem], linear_data(problem))
-        return {"coef": fit.params.to_frame("estimate")}
-
     return _case(
         problem,
         TITLES[problem],
         "nist_perfect_fit",
         parts=(
             Data(make=lambda _rng: linear_data(problem)),
-            Call("fit", ("coef",), python=estimates),
+            Lm("lm", ("coef",), formula=LINEAR[problem], perfect=True),
         ),
-        rules=[_rule("fit.coef", "*", rtol, reason)],
-        published=Printed(SOURCE, figures, {"fit.coef": (rtol, reason)}),
+        rules=[_rule("lm.coef", "*", rtol, reason)],
+        published=Printed(SOURCE, figures, {"lm.coef": (rtol, reason)}),
         arguments=lambda: {"data": linear_data(problem), "formula": LINEAR[problem]},
     )
 

@@ -2,25 +2,46 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from importlib import import_module
 from typing import Protocol
 
 import pandas as pd
 
-from harness.cases.base import Case, Data, Part
+from harness.cases.base import Case, Data, Lm, Lmer, Part
+from harness.compare import Tables
 from harness.errors import UsageError
 from harness.rrandom import RRandom
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An engine's tables for a case, why it left out parts, and what to know of its answer."""
+    """An engine's tables for a case, what it left out and why, and what to know of its answer.
+
+    A gap is a part (`lmer`) or a place `table/row/column`, in which shell patterns may stand and
+    what is left out at the end means all: `lm.coef/p?`, `lmer.glance/1/aic`.
+    """
 
     tables: Mapping[str, pd.DataFrame]
     gaps: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
+
+    def gap(self, table: str, row: str = "", column: str = "") -> str | None:
+        """Return why a table, a row or a value was left out, or None where nothing says so."""
+        for place, reason in self.gaps.items():
+            if place == table.partition(".")[0]:
+                return reason
+            patterns = place.split("/")
+            if all(map(fnmatchcase, (table, row, column), patterns)):
+                return reason
+        return None
+
+
+class UnsupportedError(Exception):
+    """A model that an engine cannot answer, and why: a gap."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +81,53 @@ class Engine(Protocol):
     def answer(self, question: Question) -> Answer:
         """Answer every part it can, bootstraps with `question.nsim` replicates."""
         ...
+
+
+class ModelEngine(ABC):
+    """An engine that answers the models of a case one by one; what it cannot is a gap.
+
+    `kinds` are the tables that it answers of each kind of model.
+    """
+
+    name: str
+    kinds: Mapping[type[Part], tuple[str, ...]]
+
+    @abstractmethod
+    def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> tuple[Tables, Mapping[str, str]]:
+        """Answer one model: its tables by kind, and gaps within them.
+
+        Raises
+        ------
+        UnsupportedError
+            For a model that it cannot express, with the reason.
+        """
+
+    def expected(self, part: Part) -> tuple[str, ...]:
+        """Return those tables of a model that the engine knows."""
+        known = self.kinds.get(type(part), ())
+        return tuple(f"{part.name}.{kind}" for kind in part.kinds if kind in known)
+
+    def answer(self, question: Question) -> Answer:
+        """Answer every model; one that fails costs itself, not the others."""
+        case, data = question.case, pd.DataFrame()
+        tables: dict[str, pd.DataFrame] = {}
+        gaps: dict[str, str] = {}
+        for part in case.parts:
+            if isinstance(part, Data):
+                data = question.draw(part, RRandom(case.seed))
+            elif not isinstance(part, Lmer | Lm) or not self.expected(part):
+                gaps[part.name] = f"{self.name} has no counterpart"
+            else:
+                try:
+                    found, left_out = self.fit(part, data)
+                except UnsupportedError as error:
+                    gaps[part.name] = str(error)
+                except Exception as error:
+                    gaps[part.name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                else:
+                    tables |= {name: found[name.rpartition(".")[2]] for name in self.expected(part)}
+                    gaps |= {f"{part.name}.{place}": why for place, why in left_out.items()}
+        return Answer(tables, gaps)
 
 
 # Python's engines: name to where it is found, imported when asked for.

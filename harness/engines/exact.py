@@ -59,10 +59,13 @@ class Exact:
                     gaps[part.name] = reason
                     continue
                 case Lmer() | Lm():
-                    key = _key(part)
-                    found = known.get(key) or known.setdefault(key, _certified(part, data))
+                    found = known.get(part.key) or known.setdefault(
+                        part.key, _certified(part, data)
+                    )
                     for table in self.expected(part):
-                        tables[table] = found.frame(table.rpartition(".")[2])
+                        frame = found.frame(table.rpartition(".")[2])
+                        perfect = isinstance(part, Lm) and part.perfect
+                        tables[table] = frame[["estimate"]] if perfect else frame
                     gaps |= dict.fromkeys(set(part.tables) - set(tables), NO_INTERVAL)
                 case _:
                     gaps[part.name] = GAPS.get(type(part), "an experiment on R alone")
@@ -82,13 +85,6 @@ def too_large(part: Lmer | Lm, data: pd.DataFrame) -> str | None:
     if q > MOST_EFFECTS:
         return f"{q} random effects: the arbiter takes up to {MOST_EFFECTS}"
     return None
-
-
-def _key(part: Lmer | Lm) -> tuple[object, ...]:
-    """What decides a model: R's fits that differ in their optimizers have one optimum."""
-    if isinstance(part, Lm):
-        return "lm", part.formula, tuple(sorted(part.contrasts.items()))
-    return "lmer", part.formula, part.weights, part.reml
 
 
 def _certified(part: Lmer | Lm, data: pd.DataFrame) -> Certified:

@@ -47,7 +47,7 @@ class Native:
         rng = RRandom(case.seed)
         tables: dict[str, pd.DataFrame] = {}
         fits: dict[str, LmerResults] = {}
-        known: dict[tuple[str, str | None, bool], LmerResults] = {}
+        known: dict[tuple[object, ...], LmerResults] = {}
         data = pd.DataFrame()
         for part in case.parts:
             match part:
@@ -56,19 +56,15 @@ class Native:
                     tables["data"] = encode_factors(data)[0]
                     continue
                 case Lmer():
-                    key = (part.formula, part.weights, part.reml)
-                    # R's fits differ in their optimizers; here there is one optimum.
-                    fit = known.get(key) or known.setdefault(key, _fit(part, data))
+                    fit = known.get(part.key) or known.setdefault(part.key, _fit(part, data))
                     fits[part.name] = fit
                     found = lmer_tables(fit, part.kinds) | intervals(fit, part, refit_df)
                 case Lm():
-                    found = lm_tables(
-                        lm(
-                            part.formula,
-                            data,
-                            contrasts=part.contrasts,
-                            na_action="fail",
-                        )
+                    fit_ = lm(part.formula, data, contrasts=part.contrasts, na_action="fail")
+                    found = (
+                        {"coef": fit_.params.to_frame("estimate")}
+                        if part.perfect
+                        else lm_tables(fit_)
                     )
                 case Boot():
                     stream = rng if part.seed is None else RRandom(part.seed)

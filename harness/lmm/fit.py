@@ -217,12 +217,16 @@ class LmerResults:
         """Whether Newton's last step was below rounding, on a positive definite Hessian."""
         return bool(self._solution.converged[0])
 
-    def deviance_at(self, theta: ArrayLike) -> float:
-        """Return the criterion at any θ (m,), as R's `lmer(devFunOnly = TRUE)` function does."""
+    def at(self, theta: ArrayLike) -> LmerResults:
+        """Return the same model as if θ (m,) were its optimum: what the formulas give there."""
         deviations = self.model.deviations(self.response, self._reference)
         moments = self.model.structure.moments(deviations[:, None])
-        at = np.asarray(theta, dtype=np.float64)[None]
-        return float(self.model.deviance(moments, at, reml=self.reml)[0])
+        there = self.model.at(moments, np.asarray(theta, dtype=np.float64)[None], reml=self.reml)
+        return LmerResults(self.model, self.response, self._reference, there, reml=self.reml)
+
+    def deviance_at(self, theta: ArrayLike) -> float:
+        """Return the criterion at any θ (m,), as R's `lmer(devFunOnly = TRUE)` function does."""
+        return self.at(theta).criterion
 
     @property
     def llf(self) -> float:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.errors import DataError, FormulaError
 from harness.lmm.blocks import Blocks, OneFactor
 from harness.lmm.crossed import Dense, Span, Strata, common_eigenvectors, commute
-from harness.lmm.deviance import Evaluation, evaluate
+from harness.lmm.deviance import evaluate
 from harness.lmm.matrices import ModelMatrices
 from harness.lmm.newton import minimise
 from harness.lmm.schur import Schur
@@ -173,15 +173,6 @@ class MixedModel:
 
     # -- the criterion -----------------------------------------------------------------------------
 
-    def evaluate(self, moments: Moments, theta: Array, *, reml: bool) -> Evaluation:
-        """Evaluate the deviance's parts at θ (R, m), derivatives in working coordinates."""
-        return evaluate(self.structure, moments, theta @ self.working.W.T, reml=reml)
-
-    def deviance(self, moments: Moments, theta: Array, *, reml: bool) -> Array:
-        """Return the profiled deviance at θ (R, m), as R's `devFunOnly = TRUE` function does."""
-        profiled = self.evaluate(moments, theta, reml=reml).profiled(self.divisor(reml=reml))
-        return np.asarray(profiled.value + self.constant(reml=reml))
-
     def starts(self, deviations: Array, moments: Moments, *, reml: bool) -> Array:
         """θ (S, m) to start from for one response (n,): where the solver needs the fewest steps.
 
@@ -248,8 +239,20 @@ class MixedModel:
             better = again.converged & (again.value <= found.value[lost] + 1e-9)
             found.x[lost[better]] = again.x[better]
             found.converged[lost[better]] = True
-        theta = template.canonical(found.x)
-        at = evaluate(structure, moments, theta, reml=reml)
+        return self._at(moments, template.canonical(found.x), found.converged, reml=reml, f=f)
+
+    def at(self, moments: Moments, theta: Array, *, reml: bool) -> Solution:
+        """Return what would be the solution if θ (R, m) were the optimum."""
+        there = np.ones(len(theta), dtype=np.bool_)
+        return self._at(
+            moments, theta @ self.working.W.T, there, reml=reml, f=self.divisor(reml=reml)
+        )
+
+    def _at(
+        self, moments: Moments, theta: Array, converged: NDArray[np.bool_], *, reml: bool, f: float
+    ) -> Solution:
+        """Everything that follows from θ (R, m), in working coordinates."""
+        at = evaluate(self.structure, moments, theta, reml=reml)
         R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ
         return Solution(
             theta=theta @ self.working.W_inverse.T,
@@ -257,7 +260,7 @@ class MixedModel:
             sigma=np.sqrt(at.s.value / self.divisor(reml=reml)),
             criterion=at.profiled(f).value + self.constant(reml=reml),
             vcov_unscaled=R_inv.T @ at.A_inv @ R_inv,
-            converged=found.converged,
+            converged=converged,
         )
 
     def constant(self, *, reml: bool) -> float:
