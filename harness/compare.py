@@ -39,6 +39,7 @@ class Verdict(StrEnum):
     ROUNDING = "rounding"
     WITHIN = "within"
     KNOWN = "known"
+    NEW = "new"
     UNEXPLAINED = "unexplained"
     MISSING = "missing"
     STALE = "stale"
@@ -46,7 +47,7 @@ class Verdict(StrEnum):
     @property
     def fails(self) -> bool:
         """Whether a run with this verdict exits with status 1."""
-        return self in (Verdict.UNEXPLAINED, Verdict.MISSING, Verdict.STALE)
+        return self in (Verdict.NEW, Verdict.UNEXPLAINED, Verdict.MISSING, Verdict.STALE)
 
 
 @dataclass(frozen=True)

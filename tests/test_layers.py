@@ -17,6 +17,7 @@ LAYERS = [
     ["commands"],
     ["report"],
     ["regenerate", "run", "doctor"],
+    ["audit"],
     ["diagnose", "engines"],
     ["cases"],
     ["linear", "exact", "rprint"],

@@ -45,9 +45,11 @@ class Data(Part):
     """The data of the parts after it; its one table is `data`.
 
     Python draws them from the case's stream with `make`; without it they are R's, as R gave them.
+    `decimal` says that the doubles stand for decimals that somebody wrote down.
     """
 
     make: Callable[[RRandom], pd.DataFrame] | None = None
+    decimal: bool = False
     name: str = "data"
     kinds: tuple[str, ...] = ()
 

@@ -199,7 +199,7 @@ def _linear(problem: str) -> Case:
         problem,
         TITLES[problem],
         "nist_lm",
-        parts=(Data(make=lambda _rng: linear_data(problem)), *parts),
+        parts=(Data(make=lambda _rng: linear_data(problem), decimal=True), *parts),
         rules=rules,
         published=Printed(SOURCE, figures, {table: (r, reason) for table, r in rtol.items()}),
         arguments=lambda: {"data": linear_data(problem), "formulas": formulas, "loose": loose},
@@ -215,7 +215,7 @@ def _perfect(problem: str) -> Case:
         TITLES[problem],
         "nist_perfect_fit",
         parts=(
-            Data(make=lambda _rng: linear_data(problem)),
+            Data(make=lambda _rng: linear_data(problem), decimal=True),
             Lm("lm", ("coef",), formula=LINEAR[problem], perfect=True),
         ),
         rules=[_rule("lm.coef", "*", rtol, reason)],
@@ -252,7 +252,7 @@ def _anova(problem: str) -> Case:
         f"NIST {problem}: one-way analysis of variance, {leading} constant leading digits",
         "nist_anova",
         parts=(
-            Data(make=lambda _rng: anova_data(problem)),
+            Data(make=lambda _rng: anova_data(problem), decimal=True),
             Lmer("lmer", formula=ANOVA_FORMULA),
             # lme4 on the response as it is: of thirteen constant digits it keeps no other.
             Experiment("lmer_raw", ("coef", "varcorr", "theta", "glance")),

@@ -21,6 +21,7 @@ STYLES = {
     Verdict.ROUNDING: "green",
     Verdict.WITHIN: "green",
     Verdict.KNOWN: "yellow",
+    Verdict.NEW: "bold red",
     Verdict.UNEXPLAINED: "bold red",
     Verdict.MISSING: "bold red",
     Verdict.STALE: "bold red",

@@ -1,0 +1,1 @@
+"""The audit: every engine on every case, and why two of them differ."""
