@@ -3,7 +3,7 @@
 It runs alone, as `python -P _rchild.py FD PARENT_PID`, and imports nothing of the package, so that
 it starts quickly and R stays out of every other process. What it says, as pickled tuples:
 `("ready", versions)` or `("unavailable", exception, text)` once; then for each call any number of
-`("message" | "warning", text)` and one `("result", value, output, elapsed)` or
+`("message" | "warning", text)` and one `("result", value, output, elapsed, rng_kind)` or
 `("error", where, text, missing_package)`. Values travel as described in `_rvalues`.
 """
 
@@ -79,7 +79,7 @@ local({
         symbols <- lapply(names(arguments), as.name)
         code <- as.call(c(as.name(name), structure(symbols, names = names(arguments))))
         if (!is.null(seed)) set.seed(seed, kinds[1], kinds[2], kinds[3])
-        list(TRUE, flatten(eval(code, frame), name, ""))
+        list(TRUE, flatten(eval(code, frame), name, ""), RNGkind())
       }, error = note_failure),
       warning = function(w) {
         note("warning", enc2utf8(conditionMessage(w)))
@@ -252,7 +252,8 @@ class EmbeddedR:
         )
         elapsed = time.perf_counter() - started
         if answer[0][0]:
-            return "result", self.from_r(answer[1]), self.output.take(), elapsed
+            kinds = tuple(answer[2])
+            return "result", self.from_r(answer[1]), self.output.take(), elapsed, kinds
         self.output.take()
         package = answer[3][0]
         return "error", answer[1][0], answer[2][0], package or None

@@ -14,6 +14,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import pandas as pd
 from pandas.api import types
+from pandas.arrays import BooleanArray
 
 from harness.errors import RError, UsageError
 
@@ -195,7 +196,8 @@ def from_wire(wire: Wire) -> Any:
     names a Series, any other an array. A matrix is a DataFrame with R's dimnames, an array of more
     dimensions a numpy array, a data frame a DataFrame with R's row names (a RangeIndex where R
     numbers the rows), a factor a Categorical, a Date a datetime64, a list with names a dict,
-    NULL None. Integers and logicals that hold an NA become float64, since numpy has no NA.
+    NULL None. Integers that hold an NA become float64, since numpy has no NA; so do logicals that
+    hold nothing else, and other ones with an NA are pandas' "boolean".
 
     Raises
     ------
@@ -218,7 +220,8 @@ def from_wire(wire: Wire) -> Any:
         array = np.asarray(values).reshape(shape, order="F")
         if len(shape) > 2:
             return array
-        return pd.DataFrame(array, index=dimnames[0], columns=dimnames[1])
+        frame = pd.DataFrame(array, index=dimnames[0], columns=dimnames[1])
+        return frame.astype("boolean") if isinstance(values, BooleanArray) else frame
     names = dimnames[0] if shape else _read_names(attributes.get("names", NULL))
     if names is not None:
         return pd.Series(_for_pandas(values), index=names)
@@ -259,6 +262,8 @@ def _read_vector(wire: Wire) -> Any:
         levels = pd.Index(cast("list[str]", attributes["levels"][1]))
         positions = np.where(missing, -1, codes - 1)
         return pd.Categorical.from_codes(positions, levels, ordered="ordered" in classes)
+    if kind == "logical" and missing.any() and not missing.all():
+        return BooleanArray(codes == 1, missing)
     if missing.any():
         return np.where(missing, np.nan, codes)
     return codes.astype(bool if kind == "logical" else np.int64)

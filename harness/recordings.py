@@ -16,8 +16,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,12 +35,16 @@ LARGE = 5000
 
 @dataclass(frozen=True)
 class Recording:
-    """R's tables for a case, and where, when and by what they were made."""
+    """R's tables for a case, and where, when and by what they were made.
+
+    `texts` are files that are kept beside the tables for readers, by name.
+    """
 
     case: str
     folder: Path
     tables: Tables
     provenance: Mapping[str, Any]
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def sha256(content: bytes) -> str:
@@ -88,7 +92,13 @@ def require_writable(root: Path, case: str) -> None:
         Path(tempfile.mkdtemp(prefix=f".{case}.new.", dir=root)).rmdir()
 
 
-def write(root: Path, case: str, tables: Tables, provenance: Mapping[str, Any]) -> Recording:
+def write(
+    root: Path,
+    case: str,
+    tables: Tables,
+    provenance: Mapping[str, Any],
+    texts: Mapping[str, str] | None = None,
+) -> Recording:
     """Write a recording in place of the old one; a failure or a kill leaves the old one whole.
 
     Raises
@@ -98,7 +108,10 @@ def write(root: Path, case: str, tables: Tables, provenance: Mapping[str, Any]) 
     """
     files = dict(encode(name, table) for name, table in tables.items())
     hashed = {"case": case, **provenance, "tables": {n: sha256(c) for n, c in files.items()}}
-    files[PROVENANCE] = _sealed(hashed)
+    if texts:
+        files |= {name: text.encode() for name, text in texts.items()}
+        hashed["texts"] = {name: sha256(files[name]) for name in texts}
+    files[PROVENANCE] = (json.dumps(seal(hashed), indent=1, ensure_ascii=False) + "\n").encode()
     with _sentence(root, case):
         root.mkdir(parents=True, exist_ok=True)
         with _lock(root, fcntl.LOCK_EX):
@@ -112,13 +125,40 @@ def write(root: Path, case: str, tables: Tables, provenance: Mapping[str, Any]) 
                 _swap(root, case, stage)
             finally:
                 shutil.rmtree(stage, ignore_errors=True)
-    return Recording(case, root / case, dict(tables), hashed)
+    return Recording(case, root / case, dict(tables), hashed, texts or {})
 
 
-def read(root: Path, case: str, scripts: Mapping[str, bytes]) -> Recording:
+def write_file(path: Path, content: bytes) -> None:
+    """Write a recording of one file in place of the old one, which a failure or a kill leaves.
+
+    Raises
+    ------
+    RecordingError
+        Where the folder cannot be written or the disk is full.
+    """
+    root, name = path.parent, path.name
+    with _sentence(root, name):
+        root.mkdir(parents=True, exist_ok=True)
+        with _lock(root, fcntl.LOCK_EX):
+            for left in root.glob(".*.new.*"):  # by killed runs: whoever runs has the lock
+                left.unlink()
+            stage = root / f".{name}.new.{os.getpid()}"
+            try:
+                _write_synced(stage, content)
+                stage.replace(path)
+            finally:
+                stage.unlink(missing_ok=True)
+            with suppress(OSError):  # what is there is whole; a loss of power may bring the old one
+                _sync_folder(root)
+
+
+def read(
+    root: Path, case: str, scripts: Mapping[str, bytes], remedy: str | None = None
+) -> Recording:
     """Read a recording, every byte of it checked against its provenance.
 
-    `scripts` are today's R files by name; a recording made by other ones is stale.
+    `scripts` are today's R files by name; a recording made by other ones is stale. `remedy` is what
+    errors advise, if not the command that makes a case's recording.
 
     Raises
     ------
@@ -126,7 +166,7 @@ def read(root: Path, case: str, scripts: Mapping[str, bytes]) -> Recording:
         Where the recording is missing, stale or corrupt; it names the file and the remedy.
     """
     folder = root / case
-    remedy = f"run `rparity regenerate {case}`, which needs R"
+    remedy = remedy or f"run `rparity regenerate {case}`, which needs R"
     if not root.is_dir():
         raise RecordingError(f"There is no folder of recordings at {root}: {remedy}.")
     try:
@@ -143,8 +183,9 @@ def read(root: Path, case: str, scripts: Mapping[str, bytes]) -> Recording:
             "Make it readable, or name another folder with --fixtures."
         ) from error
 
-    provenance = _unsealed(folder / PROVENANCE, contents.pop(PROVENANCE, None), remedy)
-    wanted: dict[str, str] = provenance["tables"]
+    provenance = unseal(folder / PROVENANCE, contents.pop(PROVENANCE, None), remedy)
+    texts: dict[str, str] = provenance.get("texts", {})
+    wanted: dict[str, str] = provenance["tables"] | texts
     for name in sorted(wanted.keys() | contents.keys()):
         if name not in contents:
             raise RecordingError(f"{folder / name} is missing from the recording: {remedy}.")
@@ -155,7 +196,7 @@ def read(root: Path, case: str, scripts: Mapping[str, bytes]) -> Recording:
             )
         if sha256(contents[name]) != wanted[name]:
             raise RecordingError(
-                f"{folder / name} is corrupt: it was edited or truncated after R wrote it. "
+                f"{folder / name} is corrupt: it was edited or truncated after it was written. "
                 f"Restore it from version control, or {remedy}."
             )
     for name, recorded in provenance["scripts"].items():
@@ -164,24 +205,31 @@ def read(root: Path, case: str, scripts: Mapping[str, bytes]) -> Recording:
                 f"The recording of {case!r} is stale: r_scripts/{name} has changed since R "
                 f"answered; {remedy}."
             )
-    tables = dict(decode(name, contents[name]) for name in wanted)
-    return Recording(case, folder, tables, provenance)
+    tables = dict(decode(name, contents[name]) for name in provenance["tables"])
+    return Recording(
+        case, folder, tables, provenance, {name: contents[name].decode() for name in texts}
+    )
 
 
-def _sealed(provenance: Mapping[str, Any]) -> bytes:
-    """JSON with a digest of itself, so that an edit of the provenance shows too."""
-    text = json.dumps(provenance, sort_keys=True, ensure_ascii=False)
-    sealed = {**provenance, "digest": sha256(text.encode())}
-    return (json.dumps(sealed, indent=1, ensure_ascii=False) + "\n").encode()
+def seal(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Add a digest of the rest, however it is laid out as JSON, so that an edit shows."""
+    return {**document, "digest": _digest(document)}
 
 
-def _unsealed(path: Path, content: bytes | None, remedy: str) -> dict[str, Any]:
+def unseal(path: Path, content: bytes | None, remedy: str) -> dict[str, Any]:
+    """Read what `seal` gave as JSON from the content of a file, without the digest.
+
+    Raises
+    ------
+    RecordingError
+        Where it is missing (None), no JSON, or not what was sealed.
+    """
     if content is None:
         raise RecordingError(f"{path} is missing: {remedy}.")
     try:
         provenance: dict[str, Any] = json.loads(content)
         digest = provenance.pop("digest")
-        actual = sha256(json.dumps(provenance, sort_keys=True, ensure_ascii=False).encode())
+        actual = _digest(provenance)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RecordingError(
             f"{path} is corrupt: it is not what R's run wrote; {remedy}."
@@ -192,6 +240,10 @@ def _unsealed(path: Path, content: bytes | None, remedy: str) -> dict[str, Any]:
             f"control, or {remedy}."
         )
     return provenance
+
+
+def _digest(document: Mapping[str, Any]) -> str:
+    return sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode())
 
 
 @contextmanager

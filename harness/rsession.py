@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from harness._rvalues import from_wire, to_wire
+from harness._rvalues import Wire, from_wire, to_wire
 from harness.errors import (
     RCrashedError,
     RError,
@@ -42,13 +42,19 @@ MATCHING_RPY2 = 'pip install "rpy2-rinterface==3.6.5" "rpy2-robjects==3.6.4"'
 
 @dataclass(frozen=True)
 class RResult:
-    """What a call gave: its value, what R said and printed meanwhile, and the seconds it took."""
+    """What a call gave: its value, what R said and printed meanwhile, and the seconds it took.
+
+    `wire` is the value as it came, in which NULL and a missing string differ (`_rvalues`);
+    `rng_kind` is what `RNGkind()` says after the call.
+    """
 
     value: Any
     warnings: tuple[str, ...]
     messages: tuple[str, ...]
     output: str
     elapsed: float
+    rng_kind: tuple[str, ...]
+    wire: Wire
 
 
 @dataclass(frozen=True)
@@ -209,10 +215,9 @@ class RSession:
             if package is not None:
                 raise _missing_package(package)
             raise RError(f"R error in {where}: {text}" if where else text)
-        _, value, output, elapsed = answer
-        return RResult(
-            from_wire(value), tuple(said["warning"]), tuple(said["message"]), output, elapsed
-        )
+        _, wire, output, elapsed, rng_kind = answer
+        warnings, messages = tuple(said["warning"]), tuple(said["message"])
+        return RResult(from_wire(wire), warnings, messages, output, elapsed, rng_kind, wire)
 
 
 class _Child:
