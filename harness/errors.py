@@ -35,3 +35,11 @@ class RTimeoutError(RparityError):
 
 class RecordingError(RparityError):
     """A recording that is missing, stale or corrupt; the message names the file."""
+
+
+class ClusterError(RparityError):
+    """A Dask cluster whose workers are not there, are gone, or lack what the work needs."""
+
+
+class WorkerCrashedError(RparityError):
+    """An item of work that twice ended its worker process, or did not end within its time limit."""

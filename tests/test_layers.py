@@ -22,7 +22,7 @@ LAYERS = [
     ["cases"],
     ["linear", "exact", "rprint"],
     ["lmm"],
-    ["rsession", "rrandom", "recordings"],
+    ["rsession", "rrandom", "recordings", "cluster", "_dask"],
     ["_rvalues", "_rchild", "paths", "tables", "compare", "errors"],
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

@@ -1,0 +1,255 @@
+"""Work on the workers of a Dask cluster: the same outcomes, whoever dies on the way."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import harness
+from harness import _dask
+from harness.cluster import Cluster, Here, Outcome, Progress, cluster
+from harness.errors import ClusterError, UsageError, WorkerCrashedError
+
+# What the workers do: functions that they can import.
+
+
+def cube(shared: int, item: int) -> int:
+    return shared * item**3
+
+
+def surroundings(_shared: None, _item: int) -> tuple[int, str | None]:
+    return os.getpid(), os.environ.get("OMP_NUM_THREADS")
+
+
+def refuse_three(_shared: None, item: int) -> int:
+    if item == 3:
+        raise UsageError("Three is refused.")
+    return item
+
+
+def die(shared: tuple[Path, set[int], set[int]], item: int) -> int:
+    """Kill the worker for some items always, for some the first time only."""
+    folder, always, once = shared
+    first = not (mark := folder / str(item)).exists()
+    mark.touch()
+    if item in always or (item in once and first):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def hang(shared: set[int], item: int) -> int:
+    """Hang in C code, which no Python signal handler interrupts."""
+    if item in shared:
+        re.match(r"(a+)+b", "a" * 60)
+    return item
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Cluster]:
+    """Two workers for all the tests, which some of them kill."""
+    with cluster(2) as found:
+        yield found
+
+
+def by_item(outcomes: Iterator[Outcome[int, int]]) -> dict[int, int | str]:
+    return {o.item: str(o.error) if o.error else o.result() for o in outcomes}
+
+
+def test_outcomes_do_not_depend_on_the_number_of_workers(two: Cluster) -> None:
+    expected = {i: 2 * i**3 for i in range(40)}
+    assert by_item(two.map(cube, 2, range(40))) == expected
+    assert by_item(Here().map(cube, 2, range(40))) == expected
+    with cluster(1) as one:
+        assert by_item(one.map(cube, 2, range(40))) == expected
+
+
+def test_workers_are_processes_of_one_thread(two: Cluster) -> None:
+    found = [o.result() for o in two.map(surroundings, None, range(20))]
+    assert len({pid for pid, _ in found} - {os.getpid()}) == 2
+    assert {threads for _, threads in found} == {"1"}
+
+
+def test_a_killed_worker_costs_a_retry_and_what_always_kills_is_named(
+    two: Cluster, tmp_path: Path
+) -> None:
+    found = by_item(two.map(die, (tmp_path, {1}, {0, 5}), range(8)))
+    assert found.pop(1) == "1 cost its worker process its life, the 2nd time."
+    assert found == {i: i for i in (0, 2, 3, 4, 5, 6, 7)}
+
+
+def test_what_hangs_ends_by_its_time_limit(two: Cluster) -> None:
+    found = by_item(two.map(hang, {2}, range(6), limit=1.0))
+    assert found.pop(2) == "2 took longer than 1 s, the 2nd time."
+    assert found == {i: i for i in (0, 1, 3, 4, 5)}
+
+
+@pytest.mark.parametrize("where", ["here", "workers"])
+def test_what_the_task_raises_is_an_outcome(two: Cluster, where: str) -> None:
+    outcomes = {
+        o.item: o for o in (two if where == "workers" else Here()).map(refuse_three, None, range(5))
+    }
+    assert {item for item, outcome in outcomes.items() if outcome.error} == {3}
+    with pytest.raises(UsageError, match=r"^Three is refused\.$"):
+        outcomes[3].result()
+    assert outcomes[4].result() == 4
+
+
+def test_items_are_taken_as_workers_become_free(two: Cluster) -> None:
+    taken: list[int] = []
+
+    def items() -> Iterator[int]:
+        for i in range(1000):
+            taken.append(i)
+            yield i
+
+    outcomes = two.map(cube, 1, items())
+    for done in range(1, 21):
+        next(outcomes)
+        assert len(taken) <= done + 2
+    outcomes.close()  # and what is under way is dropped
+    assert len(taken) < 30
+    assert by_item(two.map(cube, 1, range(3))) == {0: 0, 1: 1, 2: 8}
+
+
+@pytest.mark.parametrize("where", ["here", "workers"])
+def test_progress_is_told_after_each_item(two: Cluster, where: str) -> None:
+    told: list[Progress] = []
+    list((two if where == "workers" else Here()).map(cube, 1, range(5), tell=told.append))
+    assert [(p.done, p.total) for p in told] == [(i, 5) for i in range(1, 6)]
+    assert told[-1].remaining == 0
+    list(Here().map(cube, 1, iter(range(5)), tell=told.append))
+    assert told[-1].total is None
+
+
+def test_progress_reads_well() -> None:
+    assert str(Progress(120, 2000, 8.0)) == "120 of 2,000, 15 a second, 2:05 left"
+    assert str(Progress(120, 500_000, 8.0)) == "120 of 500,000, 15 a second, 9:15:25 left"
+    assert str(Progress(3, None, 6.0)) == "3, 0.5 a second"
+
+
+def test_an_address_and_a_client_are_used_and_left_open(two: Cluster) -> None:
+    assert isinstance(two, _dask.Dask)
+    with cluster(two._address) as again:
+        assert by_item(again.map(cube, 1, range(3))) == {0: 0, 1: 1, 2: 8}
+    with cluster(two._client) as again:
+        assert by_item(again.map(cube, 1, range(3))) == {0: 0, 1: 1, 2: 8}
+    with cluster(two) as again:
+        assert again is two
+    assert by_item(two.map(cube, 1, range(3))) == {0: 0, 1: 1, 2: 8}
+    with cluster(None) as again:
+        assert isinstance(again, Here)
+
+
+# What goes wrong is one sentence with a remedy --------------------------------------------------
+
+
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere", "tcp://nowhere.invalid:8786"])
+def test_an_address_where_nobody_answers(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_dask, "CONNECT_SECONDS", 0.3)
+    with pytest.raises(UsageError, match=rf"No Dask scheduler answers at {address}: start one"):
+        cluster(address).__enter__()
+
+
+def test_no_worker_at_all() -> None:
+    with pytest.raises(UsageError, match="must be at least 1, and is 0"):
+        cluster(0).__enter__()
+
+
+def test_without_dask_the_command_that_installs_it_is_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("harness.cluster.find_spec", lambda _name: None)
+    with pytest.raises(UsageError, match=r'pip install "rparity\[dask\]"'):
+        cluster(2).__enter__()
+    with cluster(None) as here:
+        assert by_item(here.map(cube, 1, range(2))) == {0: 0, 1: 1}
+
+
+def test_another_version_over_there(two: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert isinstance(two, _dask.Dask)
+    monkeypatch.setattr(_dask, "__version__", "9.9")
+    with pytest.raises(ClusterError, match=rf"have rparity {re.escape(harness.__version__)}, and"):
+        cluster(two._address).__enter__()
+
+
+UNGUARDED = """
+from harness.cluster import cluster
+from math import pow
+with cluster(1) as workers:
+    print([outcome.result() for outcome in workers.map(pow, 2, [1, 2])])
+"""
+
+
+@pytest.mark.parametrize("guard", [False, True])
+def test_a_script_without_a_guard_is_told_of_it(tmp_path: Path, guard: bool) -> None:
+    """A worker imports the script that started it, and would start workers in turn."""
+    lines = UNGUARDED.splitlines()
+    if guard:
+        lines[3:] = ['if __name__ == "__main__":', *(f"    {line}" for line in lines[3:])]
+    (tmp_path / "script.py").write_text("\n".join(lines))
+    done = subprocess.run(
+        [sys.executable, str(tmp_path / "script.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(harness.__file__).parents[1])},
+    )
+    if guard:
+        assert (done.returncode, done.stdout, done.stderr) == (0, "[2.0, 4.0]\n", "")
+    else:
+        assert done.returncode == 1
+        assert 'must stand under `if __name__ == "__main__":`' in done.stderr.splitlines()[-1]
+
+
+def test_workers_leave_with_the_process_that_started_them(tmp_path: Path) -> None:
+    """Also where it is killed."""
+    code = (
+        "import os, time; from harness import _dask; from harness.cluster import cluster\n"
+        "if __name__ == '__main__':\n"
+        "    with cluster(1) as workers:\n"
+        "        print(*workers._client.run(os.getpid).values(), flush=True); time.sleep(600)\n"
+    )
+    (tmp_path / "script.py").write_text(code)
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "script.py")],
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(harness.__file__).parents[1])},
+    ) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.kill()
+    until = time.monotonic() + 30
+    while _lives(pid):
+        assert time.monotonic() < until, "the worker lives on"
+        time.sleep(0.05)
+
+
+def _lives(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+def test_a_crash_is_an_error_of_the_package() -> None:
+    assert issubclass(WorkerCrashedError, harness.RparityError)
+
+
+def test_only_the_dask_side_loads_dask() -> None:
+    package = Path(harness.__file__).parent
+    users = {
+        path.name
+        for path in package.rglob("*.py")
+        if re.search(r"^(import|from) (dask|distributed)\b", path.read_text("utf-8"), re.M)
+    }
+    assert users == {"_dask.py"}
