@@ -4,12 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from harness.cases.base import LM_TABLES, LMER_TABLES, Boot, Call, Case, Data, Lm, Lmer, Part
+from harness import recordings
+from harness.cases.base import (
+    LM_TABLES,
+    LMER_TABLES,
+    Boot,
+    Call,
+    Case,
+    Data,
+    Lm,
+    Lmer,
+    Part,
+    first_names,
+)
 from harness.engines.base import Question
+from harness.errors import UsageError
+from harness.tables import decode_factors
 
 # Digits that all responses share, from which on the models are also asked of the response less
 # its first value: a difference without rounding, which shows what the leading digits cost.
@@ -22,29 +37,27 @@ def audited(case: Case, data: pd.DataFrame, versions: Mapping[str, str]) -> Ques
 
     R's fits that differ in their optimizers are one model, under the name of the first. Where the
     responses share many leading digits, every model is asked again, under its name and
-    `_centred`, with the response less its first value. Bootstraps and functions stay as they are.
+    `_centred`, with the response less its first value, which nobody wrote down as a decimal.
+    Bootstraps and functions stay as they are.
     """
     parts: list[Part] = []
-    known: dict[tuple[object, ...], str] = {}
-    names: dict[str, str] = {}
+    names = first_names(case)
     models: list[Lmer | Lm] = []
     for part in case.parts:
         match part:
             case Data():
                 parts.append(replace(part, make=None))
             case Lmer() | Lm():
-                if part.key not in known:
-                    known[part.key] = part.name
+                if names[part.name] == part.name:
                     tables = LMER_TABLES if isinstance(part, Lmer) else LM_TABLES
                     kinds = tuple(kind for kind in part.kinds if kind in tables)
                     models.append(replace(part, kinds=kinds))
-                names[part.name] = known[part.key]
             case Boot():
                 parts.append(replace(part, of=names[part.of]))
             case Call():
                 parts.append(part)
     data, centred = _with_centred(models, data)
-    parts[1:1] = [*models, *centred]
+    parts[1:1] = [*models, *([Data(), *centred] if centred else [])]
     plain = replace(
         case,
         parts=tuple(parts),
@@ -56,11 +69,26 @@ def audited(case: Case, data: pd.DataFrame, versions: Mapping[str, str]) -> Ques
     return Question(plain, case.nsim, versions, data)
 
 
-def original(case: Case) -> dict[str, str]:
-    """Return the name in the audit of each model of a case, by its name in the case."""
-    first: dict[tuple[object, ...], str] = {}
-    models = [part for part in case.parts if isinstance(part, Lmer | Lm)]
-    return {part.name: first.setdefault(part.key, part.name) for part in models}
+def question_of(case: Case, fixtures: Path) -> Question:
+    """Return what the audit asks about a case, on the data of R's recording of it.
+
+    Raises
+    ------
+    RecordingError
+        Where the recording is missing, stale or corrupt.
+    UsageError
+        For a case without data, about which there is nothing to ask.
+    """
+    if not has_data(case):
+        raise UsageError(f"The case {case.name!r} has no models: there is nothing to ask engines.")
+    recording = recordings.read(fixtures, case.name, case.scripts())
+    data = decode_factors(recording.tables["data"], recording.provenance["levels"])
+    return audited(case, data, recording.provenance["made_by"]["packages"])
+
+
+def has_data(case: Case) -> bool:
+    """Whether a case has data, and so models of them."""
+    return any(isinstance(part, Data) for part in case.parts)
 
 
 def _with_centred(

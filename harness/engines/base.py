@@ -136,6 +136,14 @@ PYTHON_ENGINES = {
     "statsmodels": "harness.engines.statsmodels:Statsmodels",
     "exact": "harness.engines.exact:Exact",
 }
+# R's own, which answer where there is R; and those whose answers are kept (harness/keep.py).
+R_ENGINES = {
+    "lme4": "harness.engines.r_models:Lme4",
+    "lme4-tight": "harness.engines.r_models:Lme4Tight",
+    "nlme": "harness.engines.r_models:Nlme",
+    "lm": "harness.engines.r_models:Lm",
+}
+KEPT_ENGINES = (*R_ENGINES, "exact")
 
 
 def engine(name: str) -> Engine:
@@ -146,8 +154,9 @@ def engine(name: str) -> Engine:
     UsageError
         For a name that is not registered.
     """
-    if name not in PYTHON_ENGINES:
-        raise UsageError(f"There is no engine {name!r}: there are {', '.join(PYTHON_ENGINES)}.")
-    module, _, attribute = PYTHON_ENGINES[name].partition(":")
+    known = PYTHON_ENGINES | R_ENGINES
+    if name not in known:
+        raise UsageError(f"There is no engine {name!r}: there are {', '.join(known)}.")
+    module, _, attribute = known[name].partition(":")
     found: Engine = getattr(import_module(module), attribute)()
     return found

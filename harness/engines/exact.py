@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -12,10 +13,15 @@ from harness.rrandom import RRandom
 
 if TYPE_CHECKING:
     from harness.exact import Certified
+    from harness.exact.balls import Figures
 
+FIGURES: tuple[Figures, ...] = ("double", "decimal")
+DIGITS = 20
+PACKAGES = ("python-flint", "numpy", "scipy")
 # Time grows with the cube of the random effects: so many take a few seconds.
 MOST_EFFECTS = 100
 MOST_ROWS = 20_000
+MOST_DIGITS = 999.0  # what is exact has infinitely many
 
 GAPS: dict[type[Part], str] = {
     Boot: "a bootstrap is a random experiment: there is no exact answer to it",
@@ -25,9 +31,18 @@ NO_INTERVAL = "found by search along the profile or by simulation: not certified
 
 
 class Exact:
-    """`harness.exact.certify`, which takes the doubles of the data as they are."""
+    """`harness.exact.certify`, which takes the doubles of the data as they are.
+
+    Data that stand for decimals (`Data.decimal`) are answered as the decimals as well, in tables of
+    `MODEL_decimal`: the difference is what rounding the data to doubles costs.
+
+    After `answer`, `provenance` tells the proofs, and `decimals` has its values as text.
+    """
 
     name = "exact"
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[Certified, tuple[str, ...]]] = {}
 
     def expected(self, part: Part) -> tuple[str, ...]:
         """Models, but for intervals by profile and by bootstrap."""
@@ -47,31 +62,65 @@ class Exact:
         """
         case = question.case
         data = pd.DataFrame()
+        decimal = False
         tables: dict[str, pd.DataFrame] = {}
         gaps: dict[str, str] = {}
         known: dict[tuple[object, ...], Certified] = {}
+        self._known = {}
         for part in case.parts:
             match part:
                 case Data():
-                    data = question.draw(part, RRandom(case.seed))
-                    continue
+                    data, decimal = question.draw(part, RRandom(case.seed)), part.decimal
                 case Lmer() | Lm() if reason := too_large(part, data):
                     gaps[part.name] = reason
-                    continue
                 case Lmer() | Lm():
-                    found = known.get(part.key) or known.setdefault(
-                        part.key, _certified(part, data)
-                    )
-                    for table in self.expected(part):
-                        frame = found.frame(table.rpartition(".")[2])
+                    kinds = tuple(table.rpartition(".")[2] for table in self.expected(part))
+                    for figures in FIGURES[: 1 + decimal]:
+                        found = known.get((*part.key, figures)) or known.setdefault(
+                            (*part.key, figures), _certified(part, data, figures)
+                        )
+                        name = part.name if figures == "double" else f"{part.name}_{figures}"
+                        self._known[name] = found, kinds
                         perfect = isinstance(part, Lm) and part.perfect
-                        tables[table] = frame[["estimate"]] if perfect else frame
+                        for kind in kinds:
+                            frame = found.frame(kind)
+                            tables[f"{name}.{kind}"] = frame[["estimate"]] if perfect else frame
                     gaps |= dict.fromkeys(set(part.tables) - set(tables), NO_INTERVAL)
                 case _:
                     gaps[part.name] = GAPS.get(type(part), "an experiment on R alone")
         worst = min((found.digits for found in known.values()), default=0.0)
-        note = f"every value is proven, to {min(worst, 999.0):.0f} digits at least"
+        note = f"every value is proven, to {min(worst, MOST_DIGITS):.0f} digits at least"
         return Answer(tables, gaps, (note,) if known else ())
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Who answered, and the proof of each model.
+
+        `digits` are those that every value has, `agreement` those in which half of the `bits` gave
+        the same; `boundary` names the variances that are zero.
+        """
+        return {
+            "made_by": {"packages": {name: version(name) for name in PACKAGES}},
+            "scripts": {},
+            "proofs": {
+                name: {
+                    "digits": round(min(found.digits, MOST_DIGITS), 1),
+                    "agreement": round(min(found.agreement, MOST_DIGITS), 1),
+                    "bits": found.bits,
+                    "boundary": list(found.boundary),
+                }
+                for name, (found, _) in self._known.items()
+            },
+        }
+
+    @property
+    def decimals(self) -> dict[str, pd.DataFrame]:
+        """The last answer's tables as text, to 20 significant digits: for those who cite them."""
+        return {
+            f"{name}.{kind}": found.decimals(kind, DIGITS)
+            for name, (found, kinds) in self._known.items()
+            for kind in kinds
+        }
 
 
 def too_large(part: Lmer | Lm, data: pd.DataFrame) -> str | None:
@@ -87,10 +136,10 @@ def too_large(part: Lmer | Lm, data: pd.DataFrame) -> str | None:
     return None
 
 
-def _certified(part: Lmer | Lm, data: pd.DataFrame) -> Certified:
+def _certified(part: Lmer | Lm, data: pd.DataFrame, figures: Figures) -> Certified:
     from harness.exact import certify
 
     if isinstance(part, Lm):
-        return certify(part.formula, data, contrasts=part.contrasts)
+        return certify(part.formula, data, contrasts=part.contrasts, figures=figures)
     weights = None if part.weights is None else data[part.weights]
-    return certify(part.formula, data, REML=part.reml, weights=weights)
+    return certify(part.formula, data, REML=part.reml, weights=weights, figures=figures)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -55,9 +55,7 @@ class R:
                 libraries=[folder / name for name in case.libraries],
                 seed=case.seed,
             )
-            made_by = session.call(
-                folder / "provenance.R", "provenance", {"packages": list(case.packages)}
-            ).value
+            software = made_by(session, case.packages)
         if not isinstance(result.value, dict) or "tables" not in result.value:
             raise RError(
                 f"{case.function}() in {case.script} must return list(tables = …, notes = …)."
@@ -65,8 +63,8 @@ class R:
         encoded = {name: encode_factors(table) for name, table in result.value["tables"].items()}
         tables = {name: table for name, (table, _levels) in encoded.items()}
         self.provenance = {
-            "made_by": _plain(made_by),
-            "notes": _plain(result.value.get("notes") or {}),
+            "made_by": software,
+            "notes": plain(result.value.get("notes") or {}),
             "seed": case.seed,
             "nsim": nsim,
             "scripts": {name: sha256(content) for name, content in scripts.items()},
@@ -88,12 +86,26 @@ def stamp(command: str) -> dict[str, str]:
     return {"command": command, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ")}
 
 
-def _plain(value: Any) -> Any:
+def made_by(session: RSession, packages: Sequence[str]) -> dict[str, Any]:
+    """Return what answers in a session: R, its libraries, its settings and its packages.
+
+    Raises
+    ------
+    RError, RCrashedError, RNotAvailableError, RTimeoutError
+    """
+    script = paths.r_scripts() / "provenance.R"
+    found: dict[str, Any] = plain(
+        session.call(script, "provenance", {"packages": list(packages)}).value
+    )
+    return found
+
+
+def plain(value: Any) -> Any:
     """Return R's lists and named vectors as what JSON can hold."""
     if isinstance(value, pd.Series):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): plain(item) for name, item in value.items()}
     if isinstance(value, Mapping):
-        return {str(name): _plain(item) for name, item in value.items()}
+        return {str(name): plain(item) for name, item in value.items()}
     if hasattr(value, "tolist"):
         return value.tolist()
     return value

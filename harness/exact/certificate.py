@@ -31,13 +31,14 @@ class Certified:
     """A model's tables, every value a ball that holds the exact one.
 
     `digits` are those that the widest ball is certain of; `agreement` those in which half the
-    precision gave the same; `boundary` names the variances that are zero.
+    precision, of `bits`, gave the same; `boundary` names the variances that are zero.
     """
 
     formula: str
     tables: Mapping[str, Table]
     digits: float
     agreement: float
+    bits: int
     boundary: tuple[str, ...] = ()
 
     def frame(self, kind: str) -> pd.DataFrame:
@@ -123,7 +124,9 @@ def certify(
     agreed = least_agreement(before[1], after)
     if agreed < min(AGREED, digits):
         raise NotCertifiedError(f"Twice the precision agrees in {agreed:.0f} digits only.")
-    return Certified(formula, after, least_accuracy(after), agreed, _boundary(after))
+    return Certified(
+        formula, after, least_accuracy(after), agreed, 2 * before[0], _boundary(after)
+    )
 
 
 def _wide_enough(

@@ -1,0 +1,171 @@
+"""Engines' answers on disk, for those that not everybody can ask: R's engines and the arbiter.
+
+An answer is kept under `fixtures/engines/ENGINE/CASE` as a recording, with what was asked: one that
+answers another question is stale.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+
+from harness import paths, recordings
+from harness.cases.base import Data, Lm, Lmer
+from harness.compare import Tables
+from harness.engines.base import Answer, Engine, Question
+from harness.errors import RecordingError
+from harness.recordings import Recording, sha256
+from harness.rrandom import RRandom
+from harness.tables import encode_factors
+
+# Longer tables (random effects of large models) would be megabytes that nobody reads.
+MOST_ROWS = 200
+# An answer's tables, one value a line; and the arbiter's to more digits than doubles have.
+ANSWER, CERTIFIED = "answer.csv", "certified.csv"
+HEADER = ("table", "row", "column", "value")
+
+
+class Witness(Engine, Protocol):
+    """An engine that tells, after `answer`, what gave it."""
+
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """Versions, settings, and as `scripts` the sha256 of its R files by name."""
+        ...
+
+    @property
+    def decimals(self) -> Tables:
+        """Tables as text to more digits than a double has; none, where the engine has doubles."""
+        ...
+
+
+def folder(fixtures: Path, engine: str) -> Path:
+    """Return where the answers of an engine are."""
+    return fixtures / "engines" / engine
+
+
+def write(
+    fixtures: Path, engine: Witness, question: Question, answer: Answer, made: Mapping[str, str]
+) -> Recording:
+    """Keep an engine's answer in place of the old one; `made` has the command and the time.
+
+    Raises
+    ------
+    RecordingError
+        Where the folder cannot be written or the disk is full.
+    """
+    tables = {name: t for name, t in answer.tables.items() if len(t) <= MOST_ROWS}
+    too_long = {
+        name: f"{len(t)} rows: up to {MOST_ROWS} are kept"
+        for name, t in answer.tables.items()
+        if name not in tables
+    }
+    provenance = {
+        "engine": engine.name,
+        "asked": asked(question),
+        "gaps": {**answer.gaps, **too_long},
+        "remarks": list(answer.notes),
+        **engine.provenance,
+        **made,
+    }
+    root = folder(fixtures, engine.name)
+    texts = {ANSWER: _encoded(tables, _text)}
+    if engine.decimals:
+        texts[CERTIFIED] = _encoded(engine.decimals, str)
+    return recordings.write(root, question.case.name, {}, provenance, texts)
+
+
+def read(fixtures: Path, engine: str, question: Question) -> tuple[Answer, Mapping[str, Any]]:
+    """Return the answer that an engine gave to the question, and its provenance.
+
+    Raises
+    ------
+    RecordingError
+        Where it is missing or corrupt, or stale: given to another question or by other R files.
+    """
+    found = _read(fixtures, engine, question)
+    provenance = found.provenance
+    tables = _decoded(found.texts[ANSWER])
+    return Answer(tables, provenance["gaps"], provenance["remarks"]), provenance
+
+
+def certified(fixtures: Path, question: Question) -> pd.DataFrame:
+    """Return the arbiter's values as decimals: columns `table, row, column, value`, all text.
+
+    Raises
+    ------
+    RecordingError
+        As `read` does.
+    """
+    header, *lines = csv.reader(io.StringIO(_read(fixtures, "exact", question).texts[CERTIFIED]))
+    return pd.DataFrame(lines, columns=header)
+
+
+def _read(fixtures: Path, engine: str, question: Question) -> Recording:
+    case = question.case.name
+    remedy = f"run `rparity regenerate --engine {engine} {case}`"
+    scripts = {path.name: path.read_bytes() for path in paths.r_scripts().glob("*.R")}
+    found = recordings.read(folder(fixtures, engine), case, scripts, remedy)
+    then, now = found.provenance["asked"], asked(question)
+    if then != now:
+        what = [name for name in {**now, **then} if then.get(name) != now.get(name)]
+        raise RecordingError(
+            f"The answer of {engine} to {case!r} is stale: it was given to another question, of "
+            f"other {', '.join(what)}; {remedy}."
+        )
+    return found
+
+
+def asked(question: Question) -> dict[str, str]:
+    """Return what decides an answer: the sha256 of the data, and each model's specification."""
+    problem = question.case
+    found: dict[str, str] = {}
+    for part in problem.parts:
+        match part:
+            case Data():
+                data = question.draw(part, RRandom(problem.seed))
+                found[part.name] = f"{_hashed(data)}{' decimal' * part.decimal}"
+            case Lmer() | Lm():
+                perfect = isinstance(part, Lm) and part.perfect
+                found[part.name] = f"{part.key} {part.kinds}{' perfect' * perfect}"
+    return found
+
+
+def _encoded(tables: Tables, render: Callable[[Any], str]) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(HEADER)
+    for name, table in tables.items():
+        for row, cells in zip(table.index, table.to_numpy(), strict=True):
+            for column, value in zip(table.columns, cells, strict=True):
+                writer.writerow((name, row, column, render(value)))
+    return out.getvalue()
+
+
+def _text(value: float) -> str:
+    """All the bits of a double; NaN as R's NA."""
+    return "NA" if np.isnan(value) else f"{value:.17g}"
+
+
+def _decoded(text: str) -> dict[str, pd.DataFrame]:
+    tables: dict[str, dict[str, dict[str, float]]] = {}
+    _header, *lines = csv.reader(io.StringIO(text, newline=""))
+    for name, row, column, value in lines:
+        cells = tables.setdefault(name, {}).setdefault(row, {})
+        cells[column] = np.nan if value == "NA" else float(value)
+    return {name: pd.DataFrame(list(t.values()), list(t)) for name, t in tables.items()}
+
+
+def _hashed(data: pd.DataFrame) -> str:
+    """Hash a data frame's names, levels and the bits of its values."""
+    table, levels = encode_factors(data)
+    values = np.ascontiguousarray(table.to_numpy(dtype="<f8"))
+    names = json.dumps([list(table.columns), list(table.index), levels])
+    return sha256(names.encode() + values.tobytes())
