@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from harness import diagnose, recordings
+from harness import recordings
 from harness.cases.base import Boot, Case
 from harness.compare import COLUMNS, Reference, Tables, Verdict, compare
+from harness.diagnose import Finding, diagnose, with_entries
 from harness.engines.base import Answer, Question, engine
 from harness.errors import UsageError
+from harness.experiments.base import Asked, Dispute
+from harness.ledger import judge, ledger
 from harness.tables import decode_factors
 
 
@@ -30,7 +33,7 @@ class CaseRun:
     provenance: Mapping[str, Any]
     answers: Mapping[str, Answer]
     comparisons: pd.DataFrame
-    findings: Sequence[diagnose.Finding] = ()
+    findings: Sequence[Finding] = ()
     notes: Sequence[str] = field(default_factory=tuple)
 
     @property
@@ -92,15 +95,42 @@ def run_case(
     frames += _against_published(case, "R", r_tables, int(provenance["nsim"]), case.nsim)
     frames += _claims(case, "R", r_tables, int(provenance["nsim"]))
     comparisons = pd.concat([f for f in frames if len(f)], ignore_index=True)
-    run = CaseRun(case, replicates, live, r_tables, provenance, answers, comparisons)
+    asked = Asked(case, case.parts, question.data, r_tables, provenance)
+    comparisons, findings = _judged(asked, answers, comparisons)
     notes = [note for answer in answers.values() for note in answer.notes]
     if unmatched:
         notes.append(
             f"R's recording has {provenance['nsim']} replicates, this run {replicates}: other "
             "draws. Bootstrap tables are not compared with it; add --live to ask R itself."
         )
-    judged, findings = diagnose.judge(run)
-    return replace(run, comparisons=judged, findings=findings, notes=tuple(notes))
+    return CaseRun(
+        case, replicates, live, r_tables, provenance, answers, comparisons, findings, tuple(notes)
+    )
+
+
+def _judged(
+    asked: Asked, answers: Mapping[str, Answer], comparisons: pd.DataFrame
+) -> tuple[pd.DataFrame, Sequence[Finding]]:
+    """Find causes for what is outside its tolerance, and ask the ledger whether they are known."""
+    published = asked.case.published
+    references: dict[str, Tables] = {"R": asked.recorded}
+    if published is not None:
+        references["published"] = published.reference().tables
+    told: dict[str, Tables] = {name: answer.tables for name, answer in answers.items()}
+    told["R"] = asked.recorded
+    comparisons = comparisons.assign(cause="")
+    findings = []
+    pairs = comparisons.groupby(["engine", "reference"], sort=False)
+    for (name, reference), rows in pairs:
+        if reference in references:
+            dispute = Dispute(
+                asked, str(name), str(reference), told[str(name)], references[str(reference)]
+            )
+            findings += diagnose(dispute, rows)
+    for finding in findings:
+        comparisons.loc[finding.rows, "cause"] = finding.cause
+    judged, known = judge(comparisons, ledger(), [asked.case.name])
+    return judged, with_entries(findings, known)
 
 
 def _drawn_otherwise(case: Case, nsim: int, recorded: int) -> frozenset[str]:

@@ -248,6 +248,13 @@ class Case:
         }
 
 
+def first_names(case: Case) -> dict[str, str]:
+    """Return, for each model of a case by name, the first part that asks for the same one."""
+    first: dict[tuple[object, ...], str] = {}
+    models = [part for part in case.parts if isinstance(part, Lmer | Lm)]
+    return {part.name: first.setdefault(part.key, part.name) for part in models}
+
+
 def _number(text: str) -> float:
     """Return the value printed; `<2e-16` means zero up to that bound."""
     return 0.0 if text.startswith("<") else float(text)

@@ -16,7 +16,7 @@ from harness.errors import DataError, UsageError
 from harness.lmm.matrices import build
 from harness.lmm.model import MixedModel, Solution
 from harness.lmm.structure import Conditional
-from harness.lmm.varcorr import covariance, labels, order, sd_and_correlation, sd_names
+from harness.lmm.varcorr import covariance, labels, order, sd_and_correlation, sd_names, theta_names
 from harness.rrandom import RRandom
 
 if TYPE_CHECKING:
@@ -162,15 +162,7 @@ class LmerResults:
     @cached_property
     def theta(self) -> pd.Series[float]:
         """Elements of Λ_θ, named as R's `getME(fit, "theta")` names them: `group.row.column`."""
-        template, terms = self.model.template, self.model.matrices.random
-        names = [(term.group, name) for term in terms for name in term.names]
-        return pd.Series(
-            self.theta_hat,
-            [
-                ".".join(names[row] if row == col else (*names[row], names[col][1]))
-                for row, col in zip(template.rows, template.cols, strict=True)
-            ],
-        )
+        return pd.Series(self.theta_hat, theta_names(self.model.matrices.random))
 
     @property
     def theta_hat(self) -> Array:
@@ -217,11 +209,18 @@ class LmerResults:
         """Whether Newton's last step was below rounding, on a positive definite Hessian."""
         return bool(self._solution.converged[0])
 
-    def at(self, theta: ArrayLike) -> LmerResults:
-        """Return the same model as if θ (m,) were its optimum: what the formulas give there."""
+    def at(self, theta: ArrayLike, sigma: float | None = None) -> LmerResults:
+        """Return the same model as if θ (m,) were its optimum: what the formulas give there.
+
+        With a `sigma` of one's own the criterion is that of (θ, σ), no longer profiled.
+        """
         deviations = self.model.deviations(self.response, self._reference)
         moments = self.model.structure.moments(deviations[:, None])
         there = self.model.at(moments, np.asarray(theta, dtype=np.float64)[None], reml=self.reml)
+        if sigma is not None:
+            ratio = (there.sigma / sigma) ** 2
+            rise = self.model.divisor(reml=self.reml) * (ratio - 1.0 - np.log(ratio))
+            there = replace(there, sigma=np.array([sigma]), criterion=there.criterion + rise)
         return LmerResults(self.model, self.response, self._reference, there, reml=self.reml)
 
     def deviance_at(self, theta: ArrayLike) -> float:
@@ -361,9 +360,9 @@ class LmerResults:
 
         Source: R's `simulate.merMod`; see `bootmer` for `use_u` and `rng`.
         """
-        from harness.lmm.bootstrap import simulated_blocks
+        from harness.lmm.bootstrap import Draws
 
-        blocks = simulated_blocks(self, nsim, use_u=use_u, rng=rng)
+        blocks = Draws.of(self, nsim, use_u=use_u, rng=rng).blocks(self)
         fitted = self.predict(include_random=False).to_numpy()
         return np.hstack([fitted[:, None] + block for block in blocks])
 

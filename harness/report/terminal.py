@@ -12,6 +12,7 @@ from rich.table import Table
 
 from harness.cases.base import Case, Claim, monte_carlo_error
 from harness.compare import ALL, Verdict
+from harness.diagnose import Finding
 from harness.doctor import Check
 from harness.regenerate import Drift
 from harness.run import CaseRun
@@ -48,15 +49,25 @@ def show_run(run: CaseRun, out: Console) -> None:
     _show_parts(run, out)
     _show_replicates(run, out)
     for finding in run.findings:
-        out.print(f"\n[yellow]known[/yellow]  {finding.entry.id}: {finding.entry.cause}")
-        out.print(f"  {' '.join(finding.entry.why.split())}")
-        out.print(f"  Experiment: {finding.outcome.text}")
-        out.print(f"  Reference: {'; '.join(finding.entry.references)}")
+        _show_finding(finding, out)
     for note in run.notes:
         out.print(f"\n[dim]note[/dim]   {note}")
     _show_failures(run.comparisons, out)
     out.print()
     _show_verdicts(run, out)
+
+
+def _show_finding(finding: Finding, out: Console) -> None:
+    entry, decisive = finding.entry, finding.decisive
+    if entry is not None:
+        out.print(f"\n[yellow]known[/yellow]  {entry.id}: {entry.cause}")
+        out.print(f"  {' '.join(entry.why.split())}")
+    elif decisive is not None:
+        out.print(f"\n[bold red]new[/bold red]  {finding.part}: {finding.cause}")
+    if decisive is not None:
+        out.print(f"  Experiment, {decisive.experiment}: {decisive.says}.", markup=False)
+    if entry is not None:
+        out.print(f"  Reference: {'; '.join(entry.references)}", markup=False)
 
 
 def show_cases(cases: Iterable[tuple[Case, str]], out: Console) -> None:

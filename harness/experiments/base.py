@@ -1,0 +1,138 @@
+"""What an experiment is: one thing is changed, and the digits are counted again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+import pandas as pd
+
+from harness.cases.base import Case, Lm, Lmer, Part
+from harness.compare import Reference, Tables, Tolerance, Verdict, compare
+from harness.lmm.fit import LmerResults, lmer
+
+# A disagreement has vanished where so much of it is left: formulas evaluated at another's
+# parameters, which are themselves rounded, do not agree to the last bit.
+VANISHED = Tolerance(1e-9, "formulas at rounded parameters", spread=1e-9)
+PUBLISHED = "published"
+
+
+class Asked:
+    """What all disputes about one case share: its parts, data and recording, and fits of them.
+
+    `parts` are the models and bootstraps by name; `recorded` is R's own recording of the case,
+    with its `provenance`. Fits are made when an experiment first needs them.
+    """
+
+    def __init__(
+        self,
+        case: Case,
+        parts: Iterable[Part],
+        data: pd.DataFrame | None = None,
+        recorded: Tables | None = None,
+        provenance: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.case = case
+        self.parts = {part.name: part for part in parts}
+        self.data = data
+        self.recorded = recorded or {}
+        self.provenance = provenance or {}
+        self._fits: dict[tuple[object, ...], LmerResults] = {}
+        self._movements: dict[tuple[object, ...], Tables] = {}
+
+    def lmer(self, part: Lmer) -> LmerResults:
+        """Return the package's own fit of a mixed model: formulas to evaluate anywhere."""
+        if part.key not in self._fits:
+            assert self.data is not None
+            weights = None if part.weights is None else self.data[part.weights]
+            self._fits[part.key] = lmer(
+                part.formula, self.data, REML=part.reml, weights=weights, na_action="fail"
+            )
+        return self._fits[part.key]
+
+    def movements(
+        self, part: Lmer | Lm, measure: Callable[[Lmer | Lm, pd.DataFrame], Tables]
+    ) -> Tables:
+        """Return how far a model's tables move with the last bits of the data, as measured once."""
+        if part.key not in self._movements:
+            assert self.data is not None
+            self._movements[part.key] = measure(part, self.data)
+        return self._movements[part.key]
+
+
+@dataclass(frozen=True)
+class Dispute:
+    """Two answers to a question that differ: the engine's, and the reference's as `truth`."""
+
+    asked: Asked
+    engine: str
+    reference: str
+    answer: Tables
+    truth: Tables
+    notes: Sequence[str] = ()
+
+    @cached_property
+    def figures(self) -> Tables:
+        """The published figures, on whichever side they are; none elsewhere."""
+        if self.reference == PUBLISHED:
+            return self.truth
+        return self.answer if self.engine == PUBLISHED else {}
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one experiment did to the disagreements of one part.
+
+    `digits` has those of each disagreement after the change, and `vanished` whether it is gone;
+    the indices are those of the comparisons.
+    """
+
+    experiment: str
+    cause: str
+    says: str
+    digits: pd.Series[float]
+    vanished: pd.Series[bool]
+
+
+class Experiment(Protocol):
+    """Changes one thing for a part of a dispute, and compares again; None where it has no place.
+
+    `rows` are the comparisons of that part that nothing has explained yet.
+    """
+
+    def __call__(self, dispute: Dispute, part: str, rows: pd.DataFrame, /) -> Trial | None:
+        """Run the experiment."""
+        ...
+
+
+def compared(
+    experiment: str,
+    cause: str,
+    says: str,
+    rows: pd.DataFrame,
+    subject: Tables,
+    predicted: Reference,
+) -> Trial:
+    """Return the trial in which `subject` is held against what the experiment predicts for it."""
+    tables = [table for table in rows["table"].unique() if table in predicted.tables]
+    tables = [table for table in tables if table in subject]
+    found = compare("", "", subject, predicted, tables)
+    at = found.set_index(["table", "row", "column"])
+    places = pd.MultiIndex.from_frame(rows[["table", "row", "column"]])
+    at = at[~at.index.duplicated()].reindex(places)
+    gone = [isinstance(v, str) and not Verdict(v).fails for v in at["verdict"]]
+    return Trial(
+        experiment,
+        cause,
+        says,
+        pd.Series(at["digits"].fillna(0.0).to_numpy(), rows.index),
+        pd.Series(gone, rows.index, dtype=bool),
+    )
+
+
+def predicted(tables: Tables, part: str, tolerance: Tolerance = VANISHED) -> Reference:
+    """Return a part's tables by kind as what is predicted, each at one tolerance."""
+    named = {f"{part}.{kind}": table for kind, table in tables.items()}
+    return Reference("prediction", named, lambda _table, _column: tolerance, partial=True)

@@ -1,0 +1,211 @@
+"""Experiments on mixed models: the same formulas at another's variance parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from harness.cases.base import LMER_TABLES, Lmer
+from harness.compare import Tables
+from harness.engines.native import lmer_tables
+from harness.experiments.base import Dispute, Trial, compared, predicted
+from harness.experiments.hessian import joint_cov_params
+from harness.lmm.fit import LmerResults
+from harness.lmm.varcorr import labels
+
+Array = NDArray[np.float64]
+
+# An optimizer that stops early leaves the criterion no higher than this above its minimum, unless
+# it says itself that it did not converge.
+RISE = 0.05
+# Rows up to which a dense covariance is worth its time.
+DENSE = 2000
+KINDS = LMER_TABLES
+
+
+def stopped_early(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Evaluate the formulas at the variance parameters of either side.
+
+    Where each side's values follow from its own parameters, and the criterion is there hardly
+    above its minimum, the formulas are the same, and only the stopping points differ.
+    """
+    pair = Sides.of(dispute, part)
+    if pair is None:
+        return None
+    rises = {dispute.engine: pair.rise(pair.mine), dispute.reference: pair.rise(pair.theirs)}
+    who = max(rises, key=lambda name: rises[name])
+    trial = compared(
+        "at each side's own variance parameters",
+        "stopped early",
+        f"{who} stopped where the criterion is {rises[who]:.1e} above its minimum; the formulas, "
+        "evaluated there, give its values",
+        rows,
+        dispute.answer,
+        predicted(lmer_tables(pair.mine, KINDS), part),
+    )
+    admitted = any("onverge" in note for note in dispute.notes)
+    return pair.vouched(trial, rows) if max(rises.values()) <= RISE or admitted else None
+
+
+def joint_hessian(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Take the standard errors from the Hessian in fixed effects and variances together."""
+    pair = Sides.of(dispute, part)
+    if pair is None or pair.fit.nobs > DENSE or not _about(rows, {"coef", "vcov", "confint_wald"}):
+        return None
+    tables = _with_cov(pair.mine, joint_cov_params(pair.mine))
+    trial = compared(
+        "standard errors from the joint Hessian",
+        "formula of the standard error",
+        "at the engine's own variance parameters, the inverse of the Hessian in β and the "
+        "variances together gives its standard errors; R inverts the block of β alone",
+        rows,
+        dispute.answer,
+        predicted(tables, part),
+    )
+    return pair.vouched(trial, rows)
+
+
+def ml_for_reml(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Fit by the other criterion, and evaluate it where the engine's parameters are."""
+    pair = Sides.of(dispute, part)
+    if pair is None:
+        return None
+    other = pair.fit.refit(REML=not pair.fit.reml)
+    asked, gave = ("REML", "ML") if pair.fit.reml else ("ML", "REML")
+    there = other.at(pair.mine.theta_hat, pair.mine.sigma)
+    rise = there.criterion - other.criterion
+    trial = compared(
+        f"{gave} in place of {asked}",
+        "ML or REML",
+        f"asked for {asked}, {dispute.engine} gives {gave}: it stopped {rise:.1e} above that "
+        "criterion's minimum, and its values follow from it",
+        rows,
+        dispute.answer,
+        predicted(lmer_tables(there, KINDS), part),
+    )
+    return pair.vouched(trial, rows) if rise <= RISE else None
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The package's fit of the model in question, and what its formulas give at either side's θ."""
+
+    dispute: Dispute
+    part: str
+    fit: LmerResults
+    mine: LmerResults
+    theirs: LmerResults
+
+    @classmethod
+    def of(cls, dispute: Dispute, part: str) -> Self | None:
+        """Return the sides of a dispute about a mixed model, if both give its parameters."""
+        model = dispute.asked.parts.get(part)
+        if not isinstance(model, Lmer) or dispute.asked.data is None or dispute.figures:
+            return None
+        fit = dispute.asked.lmer(model)
+        places = [parameters(fit, part, side) for side in (dispute.answer, dispute.truth)]
+        if places[0] is None or places[1] is None:
+            return None
+        return cls(dispute, part, fit, fit.at(*places[0]), fit.at(*places[1]))
+
+    def rise(self, there: LmerResults) -> float:
+        """How far the criterion is above its minimum."""
+        return there.criterion - self.fit.criterion
+
+    def vouched(self, trial: Trial, rows: pd.DataFrame) -> Trial:
+        """Let a trial hold only where the other side's values follow from its own parameters."""
+        theirs = compared(
+            "",
+            "",
+            "",
+            rows,
+            self.dispute.truth,
+            predicted(lmer_tables(self.theirs, KINDS), self.part),
+        )
+        return replace(trial, vanished=trial.vanished & theirs.vanished)
+
+
+def standard_deviations(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Read variances as standard deviations, and the other way round."""
+    varcorr = dispute.truth.get(f"{part}.varcorr")
+    if varcorr is None or not _about(rows, {"varcorr"}):
+        return None
+    swapped = varcorr.rename(columns={"vcov": "sdcor", "sdcor": "vcov"})
+    return compared(
+        "variances read as standard deviations",
+        "parametrisation",
+        "the engine's variances are the reference's standard deviations, or the other way round",
+        rows,
+        dispute.answer,
+        predicted({"varcorr": swapped}, part),
+    )
+
+
+def parameters(fit: LmerResults, part: str, answer: Tables) -> tuple[Array, float] | None:
+    """θ and σ of an answer: its own θ where it has one, else what its variances come to.
+
+    None where it has no finite variances, or not those of the model.
+    """
+    varcorr = answer.get(f"{part}.varcorr")
+    if varcorr is None:
+        return None
+    wanted = [*labels(fit.model.matrices.random), "Residual"]
+    vcov = varcorr["vcov"].reindex(wanted)
+    if not np.isfinite(vcov).all() or not vcov["Residual"] > 0.0:
+        return None
+    sigma = float(np.sqrt(vcov["Residual"]))
+    theta = answer.get(f"{part}.theta")
+    if theta is not None and list(theta.index) == list(fit.theta.index):
+        return theta["value"].to_numpy(), sigma
+    template = fit.model.template
+    square = np.zeros((template.k, template.k))
+    for value, (i, j) in zip(vcov / sigma**2, _order(fit), strict=False):
+        square[i, j] = square[j, i] = value
+    Lam = np.zeros_like(square)
+    for block, target in zip(template.blocks(square), template.blocks(Lam), strict=True):
+        target[:] = semidefinite_cholesky(block)
+    return Lam[template.rows, template.cols], sigma
+
+
+def semidefinite_cholesky(square: Array) -> Array:
+    """Return L with LL' = `square` (k, k), lower triangular, also where that is singular."""
+    k = len(square)
+    L = np.zeros_like(square)
+    floor = 1e-14 * max(float(np.diagonal(square).max(initial=0.0)), 1e-300)
+    for j in range(k):
+        left = square[j:, j] - L[j:, :j] @ L[j, :j]
+        if left[0] > floor:
+            L[j:, j] = left / np.sqrt(left[0])
+    return L
+
+
+def _order(fit: LmerResults) -> Iterator[tuple[int, int]]:
+    from harness.lmm.varcorr import order
+
+    rows, cols = order(fit.model.template)
+    return zip(rows.tolist(), cols.tolist(), strict=True)
+
+
+def _about(rows: pd.DataFrame, kinds: set[str]) -> bool:
+    return bool(rows["table"].str.rpartition(".")[2].isin(kinds).any())
+
+
+def _with_cov(fit: LmerResults, cov: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
+    """Return the tables that depend on the covariance of the fixed effects, with another one."""
+    se = pd.Series(np.sqrt(np.diag(cov)), cov.index)
+    half = float(norm.ppf(0.975)) * se
+    return {
+        "coef": pd.DataFrame(
+            {"estimate": fit.params, "std_error": se, "statistic": fit.params / se}
+        ),
+        "vcov": cov,
+        "confint_wald": pd.DataFrame(
+            {"conf_low": fit.params - half, "conf_high": fit.params + half}
+        ),
+    }

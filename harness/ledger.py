@@ -1,0 +1,135 @@
+"""The ledger of known discrepancies, enforced both ways."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harness.compare import ALL, COLUMNS, Verdict
+from harness.errors import UsageError
+
+LEDGER = Path(__file__).with_name("ledger.toml")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A known discrepancy; the fields are explained at the head of ledger.toml."""
+
+    id: str
+    cases: Sequence[str]
+    engine: str
+    reference: str
+    tables: Sequence[str]
+    rows: Sequence[str]
+    columns: Sequence[str]
+    cause: str
+    bound: float
+    why: str
+    references: Sequence[str]
+    reproduce: str
+
+    def about(self, comparisons: pd.DataFrame) -> pd.Series[bool]:
+        """Which comparisons the entry speaks of."""
+        keep = pd.Series(True, comparisons.index)
+        for column, patterns in (
+            ("case", self.cases),
+            ("engine", [self.engine]),
+            ("reference", [self.reference]),
+            ("table", self.tables),
+            ("row", self.rows),
+            ("column", self.columns),
+        ):
+            keep &= _matches(comparisons[column], patterns)
+        return keep
+
+
+@cache
+def ledger(path: Path = LEDGER) -> tuple[Entry, ...]:
+    """Return the entries of a ledger, by default of ledger.toml.
+
+    Raises
+    ------
+    UsageError
+        For an entry that lacks a field or has an unknown one.
+    """
+    fields = {field.name for field in dataclasses.fields(Entry)}
+    entries = []
+    for found in tomllib.loads(path.read_text(encoding="utf-8"))["discrepancy"]:
+        wrong = sorted(fields ^ found.keys())
+        if wrong:
+            raise UsageError(
+                f"The entry {found.get('id', '?')!r} of {path.name} lacks, or has without need: "
+                f"{', '.join(wrong)}."
+            )
+        entries.append(Entry(**found))
+    return tuple(entries)
+
+
+def judge(
+    comparisons: pd.DataFrame, entries: Sequence[Entry], asked: Collection[str]
+) -> tuple[pd.DataFrame, dict[int, Entry]]:
+    """Turn what experiments explain into `known` or `new`; entries that do not occur are `stale`.
+
+    A difference whose `cause` an experiment found is `known` where an entry names that cause and
+    its bound holds, and `new` where none does. Where no cause was found it stays `unexplained`.
+
+    `comparisons` has the columns `COLUMNS` and `cause`; `asked` are the cases that were run: only
+    an entry all of whose cases are among them can be stale. Returns the comparisons and, by row,
+    the entry that knows it.
+    """
+    judged = comparisons.copy()
+    open_ = judged["verdict"] == Verdict.UNEXPLAINED
+    judged.loc[open_ & (judged["cause"] != ""), "verdict"] = Verdict.NEW.value
+    known: dict[int, Entry] = {}
+    stale = []
+    for entry in entries:
+        mine = entry.about(judged)
+        if not mine.any():
+            continue
+        met = mine & open_ & (judged["cause"] == entry.cause)
+        if not met.any():
+            if _complete(entry, asked):
+                stale.append(_stale(entry, judged[mine].iloc[0]))
+            continue
+        fits = met & (judged["digits"] >= entry.bound) & (judged["verdict"] == Verdict.NEW)
+        judged.loc[fits, "verdict"] = Verdict.KNOWN.value
+        known |= dict.fromkeys(judged.index[fits], entry)
+    if stale:
+        judged = pd.concat([judged, pd.DataFrame(stale)], ignore_index=True)
+    return judged, known
+
+
+def _complete(entry: Entry, asked: Collection[str]) -> bool:
+    from harness.cases import cases
+
+    return {
+        name for name in cases() if any(fnmatchcase(name, pattern) for pattern in entry.cases)
+    } <= set(asked)
+
+
+def _stale(entry: Entry, like: pd.Series[str]) -> dict[str, object]:
+    row: dict[str, object] = dict.fromkeys((*COLUMNS, "cause"), np.nan)
+    return row | {
+        "case": like["case"],
+        "engine": like["engine"],
+        "table": f"ledger: {entry.id}",
+        "row": ALL,
+        "column": ALL,
+        "reference": entry.reference,
+        "digits": 0.0,
+        "verdict": Verdict.STALE.value,
+        "cause": "",
+    }
+
+
+def _matches(values: pd.Series[str], patterns: Sequence[str]) -> pd.Series[bool]:
+    known = {v: any(fnmatchcase(v, pattern) for pattern in patterns) for v in values.unique()}
+    return values.map(known).astype(bool)
