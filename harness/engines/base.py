@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -38,6 +39,10 @@ class Answer:
             if all(map(fnmatchcase, (table, row, column), patterns)):
                 return reason
         return None
+
+
+# What packages say to their developers.
+NOISE = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 
 
 class UnsupportedError(Exception):
@@ -96,6 +101,8 @@ class ModelEngine(ABC):
     def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> tuple[Tables, Mapping[str, str]]:
         """Answer one model: its tables by kind, and gaps within them.
 
+        A table left out is a gap too. What the package warns of meanwhile becomes a note.
+
         Raises
         ------
         UnsupportedError
@@ -112,28 +119,46 @@ class ModelEngine(ABC):
         case, data = question.case, pd.DataFrame()
         tables: dict[str, pd.DataFrame] = {}
         gaps: dict[str, str] = {}
+        notes: list[str] = []
         for part in case.parts:
             if isinstance(part, Data):
                 data = question.draw(part, RRandom(case.seed))
             elif not isinstance(part, Lmer | Lm) or not self.expected(part):
                 gaps[part.name] = f"{self.name} has no counterpart"
             else:
-                try:
-                    found, left_out = self.fit(part, data)
-                except UnsupportedError as error:
-                    gaps[part.name] = str(error)
-                except Exception as error:
-                    gaps[part.name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
-                else:
-                    tables |= {name: found[name.rpartition(".")[2]] for name in self.expected(part)}
-                    gaps |= {f"{part.name}.{place}": why for place, why in left_out.items()}
-        return Answer(tables, gaps)
+                with warnings.catch_warnings(record=True) as warned:
+                    warnings.simplefilter("always")
+                    found, left_out = self._answer(part, data)
+                tables |= found
+                gaps |= left_out
+                said = (_one_line(w.message) for w in warned if not issubclass(w.category, NOISE))
+                notes += dict.fromkeys(f"{part.name}: {text}" for text in said)
+        return Answer(tables, gaps, tuple(notes))
+
+    def _answer(self, part: Lmer | Lm, data: pd.DataFrame) -> tuple[Tables, Mapping[str, str]]:
+        """Answer one model: its tables by name, and gaps; a failure is one of them."""
+        try:
+            found, left_out = self.fit(part, data)
+        except UnsupportedError as error:
+            return {}, {part.name: str(error)}
+        except Exception as error:
+            return {}, {part.name: f"{type(error).__name__}: {_one_line(error)}"}
+        names = {name: name.rpartition(".")[2] for name in self.expected(part)}
+        return (
+            {name: found[kind] for name, kind in names.items() if kind in found},
+            {f"{part.name}.{place}": why for place, why in left_out.items()},
+        )
+
+
+def _one_line(message: object) -> str:
+    return " ".join(str(message).split())
 
 
 # Python's engines: name to where it is found, imported when asked for.
 PYTHON_ENGINES = {
     "rparity": "harness.engines.native:Native",
     "statsmodels": "harness.engines.statsmodels:Statsmodels",
+    "statsmodels-tight": "harness.engines.statsmodels:StatsmodelsTight",
     "exact": "harness.engines.exact:Exact",
 }
 # R's own, which answer where there is R; and those whose answers are kept (harness/keep.py).

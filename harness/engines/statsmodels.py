@@ -1,65 +1,153 @@
-"""statsmodels' MixedLM as an engine, at its default settings."""
+"""statsmodels as an engine: MixedLM and OLS, as they come and with a tight optimizer."""
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from statsmodels.regression.mixed_linear_model import MixedLM
-from statsmodels.tools.sm_exceptions import ConvergenceWarning
+import statsmodels.api as sm
+from numpy.typing import NDArray
+from scipy.linalg import block_diag
+from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VCSpec
 
-from harness.cases.base import Data, Lmer, Part
-from harness.engines.base import Answer, Question
-from harness.lmm.matrices import build
-from harness.rrandom import RRandom
+from harness.cases.base import LM_TABLES, LMER_TABLES, Lm, Lmer, Part
+from harness.compare import Tables
+from harness.engines.base import ModelEngine, UnsupportedError
+from harness.engines.native import lm_tables, one_row, quantiles
+from harness.engines.tables import (
+    NO_WALD,
+    coef_table,
+    ranef_table,
+    variance_tables,
+    wald_table,
+)
+from harness.lmm.matrices import ModelMatrices, RandomTerm, build
 
-KINDS = ("coef", "vcov", "varcorr")
+Array = NDArray[np.float64]
+
+# Crossed factors make one group of all rows, with a dense V⁻¹Z: InstEval would take hours.
+MOST_ROWS = 20_000
 
 
-class Statsmodels:
-    """Mixed models with one grouping factor; `rparity` answers `lm` with statsmodels already."""
+class Statsmodels(ModelEngine):
+    """`MixedLM(…).fit(reml=…)` and `OLS(…).fit()` on R's columns, nothing else set.
+
+    Terms of one factor are `exog_re`, uncorrelated ones by the mask `free`; several factors are
+    variance components of one group, as statsmodels' documentation has crossed effects.
+    """
 
     name = "statsmodels"
+    kinds: Mapping[type[Part], tuple[str, ...]] = {Lmer: LMER_TABLES, Lm: LM_TABLES}
+    options: Mapping[str, Any] = {}
+    least_squares: Mapping[str, Any] = {}
 
-    def expected(self, part: Part) -> tuple[str, ...]:
-        """Estimates, standard errors and variances of mixed models."""
-        if isinstance(part, Lmer):
-            return tuple(f"{part.name}.{kind}" for kind in KINDS if kind in part.kinds)
-        return ()
-
-    def answer(self, question: Question) -> Answer:
-        """Answer the mixed models."""
-        case = question.case
-        rng, data = RRandom(case.seed), pd.DataFrame()
-        tables: dict[str, pd.DataFrame] = {}
-        gaps: dict[str, str] = {}
-        for part in case.parts:
-            if isinstance(part, Data):
-                data = question.draw(part, rng)
-            elif isinstance(part, Lmer):
-                found = _tables(part, data)
-                tables |= {name: found[name.rpartition(".")[2]] for name in self.expected(part)}
-            else:
-                gaps[part.name] = "statsmodels' MixedLM has no counterpart"
-        return Answer(tables, gaps)
+    def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> tuple[Tables, Mapping[str, str]]:
+        """Answer one model."""
+        if isinstance(part, Lm):
+            return _ols_tables(part, data, **self.least_squares), {}
+        if part.weights is not None:
+            raise UnsupportedError("MixedLM takes no prior weights")
+        if len(data) > MOST_ROWS:
+            raise UnsupportedError(f"{len(data)} rows: MixedLM is asked up to {MOST_ROWS}")
+        m = build(part.formula, data, na_action="fail")
+        model, free = _model(m)
+        return _tables(m, model.fit(reml=part.reml, free=free, **self.options))
 
 
-def _tables(part: Lmer, data: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    m = build(part.formula, data, na_action="fail")
-    (term,) = m.random
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        fit = MixedLM(m.y, m.X, groups=term.codes, exog_re=term.Z).fit(reml=part.reml)
-    names = list(m.names)
-    cov = fit.cov_params()[: len(names), : len(names)]
-    estimate, std_error = fit.fe_params, np.sqrt(np.diag(cov))
-    sd = np.sqrt(np.append(np.diag(fit.cov_re), fit.scale))
-    rows = [f"{term.group}.{name}" for name in term.names] + ["Residual"]
-    return {
-        "coef": pd.DataFrame(
-            {"estimate": estimate, "std_error": std_error, "statistic": estimate / std_error}, names
+class StatsmodelsTight(Statsmodels):
+    """The same with BFGS to a gradient of 1e-12, started again where a line search gave up.
+
+    BFGS alone sees gradients only; the default's successors, L-BFGS and CG, stop on the change of
+    the log-likelihood, whose rounding hides the last 8 digits of θ. `OLS` solves by QR.
+    """
+
+    name = "statsmodels-tight"
+    options: Mapping[str, Any] = {"method": ["bfgs", "bfgs"], "gtol": 1e-12, "maxiter": 500}
+    least_squares: Mapping[str, Any] = {"method": "qr"}
+
+
+def _ols_tables(part: Lm, data: pd.DataFrame, **options: Any) -> dict[str, pd.DataFrame]:
+    m = build(part.formula, data, contrasts=part.contrasts, na_action="fail")
+    y = pd.Series(m.y - m.offset, m.rows)
+    results = sm.OLS(y, pd.DataFrame(m.X, m.rows, list(m.names))).fit(**options)
+    if part.perfect:
+        return {"coef": results.params.to_frame("estimate")}
+    found = lm_tables(results)
+    return found | {"glance": found["glance"].assign(aic=results.aic, bic=results.bic)}
+
+
+def _model(m: ModelMatrices) -> tuple[MixedLM, MixedLMParams | None]:
+    """Return the model, and which of its parameters are free where not all are."""
+    y = m.y - m.offset
+    if len({term.group for term in m.random}) == 1:
+        Z = np.hstack([term.Z for term in m.random])
+        model = MixedLM(y, m.X, groups=m.random[0].codes, exog_re=Z)
+        if len(m.random) == 1:
+            return model, None
+        mask = block_diag(*(np.ones((len(term.names),) * 2) for term in m.random))
+        return model, MixedLMParams.from_components(np.ones(m.X.shape[1]), mask)
+    if any(len(term.names) > 1 for term in m.random):
+        raise UnsupportedError("MixedLM has no correlated effects beside a second grouping factor")
+    components = VCSpec(
+        [term.group for term in m.random],
+        [[list(term.levels)] for term in m.random],
+        [[_indicators(term)] for term in m.random],
+    )
+    return MixedLM(y, m.X, groups=np.zeros(len(y)), exog_vc=components), None
+
+
+def _indicators(term: RandomTerm) -> Array:
+    """Columns of Z, (n, levels), of a term with one coefficient."""
+    Z = np.zeros((len(term.codes), len(term.levels)))
+    Z[np.arange(len(Z)), term.codes] = term.Z[:, 0]
+    return Z
+
+
+def _tables(m: ModelMatrices, fit: Any) -> tuple[Tables, Mapping[str, str]]:
+    terms, p = m.random, len(m.names)
+    cov, scale = fit.cov_params()[:p, :p], float(fit.scale)
+    coef = coef_table(fit.fe_params, np.sqrt(np.diag(cov)), m.names)
+    if fit.k_vc:
+        covariances = list(fit.vcomp)
+    else:
+        spans = np.split(np.arange(fit.k_re), np.cumsum([len(term.names) for term in terms])[:-1])
+        covariances = [fit.cov_re[np.ix_(span, span)] for span in spans]
+    found = {
+        "coef": coef,
+        "vcov": pd.DataFrame(cov, list(m.names), list(m.names)),
+        **variance_tables(terms, covariances, scale),
+        "glance": one_row(
+            sigma=np.sqrt(scale),
+            nobs=fit.nobs,
+            log_lik=fit.llf,
+            aic=fit.aic,
+            bic=fit.bic,
+            criterion=-2.0 * fit.llf,
         ),
-        "vcov": pd.DataFrame(cov, names, names),
-        "varcorr": pd.DataFrame({"vcov": sd**2, "sdcor": sd}, rows),
+        "confint_wald": wald_table(coef),
     }
+    gaps = {"glance/1/df_residual": "MixedLM counts no residual degrees of freedom", **NO_WALD}
+    try:
+        means, sds = _random_effects(m, fit)
+    except ValueError as error:  # the estimated covariance is singular
+        return found, gaps | dict.fromkeys(("ranef", "residual_quantiles"), str(error))
+    found["ranef"] = ranef_table(terms, means, sds)
+    found["residual_quantiles"] = quantiles(fit.resid / np.sqrt(scale))
+    return found, gaps
+
+
+def _random_effects(m: ModelMatrices, fit: Any) -> tuple[list[Array], list[Array]]:
+    """Conditional means and standard deviations, (levels, k) each a term."""
+    both = [
+        np.stack([np.asarray(b), np.sqrt(np.diag(fit.random_effects_cov[group]))])
+        for group, b in sorted(fit.random_effects.items())
+    ]
+    if fit.k_vc:  # one group, in which the terms' levels follow one another
+        sizes = [len(term.levels) for term in m.random]
+        parts = [part[..., None] for part in np.split(both[0], np.cumsum(sizes)[:-1], axis=1)]
+    else:
+        widths = [len(term.names) for term in m.random]
+        parts = np.split(np.stack(both, axis=1), np.cumsum(widths)[:-1], axis=2)
+    return [part[0] for part in parts], [part[1] for part in parts]

@@ -67,6 +67,16 @@ def labels(terms: Sequence[RandomTerm]) -> list[str]:
     return out
 
 
+def theta_names(terms: Sequence[RandomTerm]) -> list[str]:
+    """Name θ as R's `getME(fit, "theta")` does: `group.row`, or `group.row.column`."""
+    template = Template.of([len(term.names) for term in terms])
+    names = [(term.group, name) for term in terms for name in term.names]
+    return [
+        ".".join(names[row] if row == col else (*names[row], names[col][1]))
+        for row, col in zip(template.rows, template.cols, strict=True)
+    ]
+
+
 def sd_names(m: int) -> list[str]:
     """lme4's short names of the m variance parameters and σ in intervals: `.sig01`, …, `.sigma`."""
     return [f".sig{i + 1:02d}" for i in range(m)] + [".sigma"]
