@@ -18,7 +18,6 @@ import pytest
 from exact import DIGITS, RandomIntercept
 from mpmath import mp
 
-import harness.lmm.bootstrap
 from harness import document_data, paths, recordings
 from harness.cases import cases
 from harness.cases.document import DOCUMENT
@@ -28,6 +27,7 @@ from harness.commands import AGREE, DISCREPANCY, UNUSABLE
 from harness.compare import Verdict
 from harness.engines import base, native
 from harness.engines.base import Answer, Question
+from harness.lmm.bootstrap import Draws
 from harness.lmm.fit import LmerResults, lmer
 from harness.lmm.model import MixedModel
 from harness.rrandom import RRandom
@@ -171,21 +171,22 @@ def test_noise_drawn_before_the_random_effects(
     monkeypatch: pytest.MonkeyPatch, noise_first: bool
 ) -> None:
     """Both orders are written out here, so that it is the order alone that is caught."""
-    right = harness.lmm.bootstrap.simulated_blocks
+    right = Draws.blocks
 
-    def simulated(fit: LmerResults, nsim: int, *, use_u: bool, rng: Any) -> Any:
-        if use_u:  # nothing but noise to draw
-            yield from right(fit, nsim, use_u=use_u, rng=rng)
+    def simulated(self: Draws, fit: LmerResults) -> Any:
+        if self.effects is None:  # nothing but noise to draw
+            yield from right(self, fit)
             return
-        stream = rng if isinstance(rng, RRandom) else RRandom(int(rng))
+        nsim, stream = self.size, self.effects
         if noise_first:
             e, u = stream.rnorm(100 * nsim), stream.rnorm(10 * nsim)
         else:
             u, e = stream.rnorm(10 * nsim), stream.rnorm(100 * nsim)
+        self.noise.state = stream.state
         b = fit.sigma * fit.theta.iloc[0] * u.reshape(nsim, 10).T
         yield np.repeat(b, 10, axis=0) + fit.sigma * e.reshape(nsim, 100).T
 
-    monkeypatch.setattr(harness.lmm.bootstrap, "simulated_blocks", simulated)
+    monkeypatch.setattr(Draws, "blocks", simulated)
     drawn = {"boot_simulate_u.boot", "boot_simulate_u.replicates", "lmer.confint_boot"}
     assert caught_in(full_run()) == (drawn if noise_first else set())
 

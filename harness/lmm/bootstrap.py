@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.stats import norm
 
+from harness.cluster import Here, Workers, cluster
 from harness.errors import UsageError
 from harness.lmm.fit import LmerResults
 from harness.lmm.model import MixedModel, Solution
@@ -27,39 +28,76 @@ Statistic: TypeAlias = "Callable[[Replicates], pd.DataFrame | pd.Series[float] |
 # Doubles in one block of simulated responses: a few such arrays stay within the processor's cache
 # and memory stays flat however many replicates there are.
 BLOCK = 2**18
+# Workers are given so many blocks at a time, or fewer where there would be fewer parts than these.
+BLOCKS_A_PART = 8
+PARTS = 16
 
 
-def simulated_blocks(
-    fit: LmerResults, nsim: int, *, use_u: bool, rng: RRandom | int
-) -> Iterator[Array]:
-    """Yield simulated deviations y − Xβ̂ − offset, (n, R) a block, R's draws in R's order.
+@dataclass(frozen=True)
+class Draws:
+    """Replicates `first` (counted from 0) and on, `size` of them, and R's streams at their draws.
 
     R draws all the random effects first, `rnorm(q · nsim)`, then all the noise, `rnorm(n · nsim)`:
     two streams, the second one starting where the first one ends. With `use_u` there is only the
-    second. `rng`, if it is a stream, is left where R's would be. The noise ignores prior weights.
+    second. The noise ignores prior weights.
     """
-    if nsim < 1:
-        raise UsageError(f"nsim must be at least 1, and is {nsim}.")
-    model = fit.model
-    n, q = model.n, model.q
-    noise = rng if isinstance(rng, RRandom) else RRandom(int(rng))
-    effects = noise.copy()
-    if use_u:
-        fixed = model.spread([b[None] for b in fit.conditional.means])
-    else:
-        noise.skip_norm(q * nsim)
-        Lambda = fit.sigma * model.template.Lambda(fit.theta_hat)
-        scales = model.template.blocks(Lambda)
-    block = max(1, BLOCK // n)
-    for first in range(0, nsim, block):
-        R = min(block, nsim - first)
-        e = noise.rnorm(n * R).reshape(R, n).T
+
+    first: int
+    size: int
+    effects: RRandom | None
+    noise: RRandom
+
+    @classmethod
+    def of(cls, fit: LmerResults, nsim: int, *, use_u: bool, rng: RRandom | int) -> Draws:
+        """Return all the draws; making them leaves `rng`, if it is a stream, where R's would be."""
+        if nsim < 1:
+            raise UsageError(f"nsim must be at least 1, and is {nsim}.")
+        noise = rng if isinstance(rng, RRandom) else RRandom(int(rng))
         if use_u:
-            Zb = fixed
+            return cls(0, nsim, None, noise)
+        effects = noise.copy()
+        noise.skip_norm(fit.model.q * nsim)
+        return cls(0, nsim, effects, noise)
+
+    def split(self, model: MixedModel) -> Iterator[Draws]:
+        """Yield the draws in parts for workers, whose streams start where they would be by then."""
+        block = _replicates_a_block(model)
+        blocks = -(-self.size // block)
+        step = block * min(max(blocks // PARTS, 1), BLOCKS_A_PART)
+        for first in range(self.first, self.first + self.size, step):
+            size = min(step, self.first + self.size - first)
+            yield Draws(first, size, self.effects and self.effects.copy(), self.noise.copy())
+            if self.effects is not None:
+                self.effects.skip_norm(model.q * size)
+            self.noise.skip_norm(model.n * size)
+
+    def blocks(self, fit: LmerResults) -> Iterator[Array]:
+        """Yield simulated deviations y − Xβ̂ − offset, (n, R) a block."""
+        model = fit.model
+        n, q = model.n, model.q
+        if self.effects is None:
+            fixed = model.spread([b[None] for b in fit.conditional.means])
         else:
-            u = model.arrange(effects.rnorm(q * R).reshape(R, q))
-            Zb = model.spread([part @ scale.T for part, scale in zip(u, scales, strict=True)])
-        yield Zb + fit.sigma * e
+            Lambda = fit.sigma * model.template.Lambda(fit.theta_hat)
+            scales = model.template.blocks(Lambda)
+        block = _replicates_a_block(model)
+        for first in range(0, self.size, block):
+            R = min(block, self.size - first)
+            e = self.noise.rnorm(n * R).reshape(R, n).T
+            if self.effects is None:
+                Zb = fixed
+            else:
+                u = model.arrange(self.effects.rnorm(q * R).reshape(R, q))
+                Zb = model.spread([part @ scale.T for part, scale in zip(u, scales, strict=True)])
+            yield Zb + fit.sigma * e
+
+    def __str__(self) -> str:
+        """Return what a crash is named by."""
+        return f"The bootstrap's part from replicate {self.first + 1} to {self.first + self.size}"
+
+
+def _replicates_a_block(model: MixedModel) -> int:
+    return max(1, BLOCK // model.n)
 
 
 def bootmer(
@@ -70,6 +108,7 @@ def bootmer(
     rng: RRandom | int,
     statistic: Statistic | None = None,
     refit_df: RefitDf | None = None,
+    workers: Workers = None,
 ) -> BootstrapResults:
     """Bootstrap a fitted mixed model as R's `lme4::bootMer` does: the same draws, each refitted.
 
@@ -90,23 +129,43 @@ def bootmer(
         Reproduce lme4's `refit` before 1.1-33, which hands 1 instead of p to the REML criterion:
         θ moves, the fixed effects hardly.
 
+    workers : int, str, distributed.Client, Cluster or None
+        Where the replicates are refitted: see `harness.cluster.cluster`. The results are the same
+        bits on any number of workers.
+
     Raises
     ------
     UsageError
-        For fewer than one replicate, and for a statistic of another length.
+        For fewer than one replicate, for a statistic of another length, and for workers that are
+        not to be had.
+    ClusterError, WorkerCrashedError
+        Where the workers are lost on the way.
     """
     model = fit.model
     f = model.n - 1.0 if refit_df is not None and fit.reml else None
-    parts = [
+    with cluster(workers) as pool:
+        draws = Draws.of(fit, nsim, use_u=use_u, rng=rng)
+        parts = [draws] if isinstance(pool, Here) else draws.split(model)
+        solved = {
+            outcome.item.first: outcome.result() for outcome in pool.map(_refits, (fit, f), parts)
+        }
+    solutions = [solution for first in sorted(solved) for solution in solved[first]]
+    return BootstrapResults(fit, Replicates.of(fit, solutions), use_u, statistic)
+
+
+def _refits(shared: tuple[LmerResults, float | None], draws: Draws) -> list[Solution]:
+    """Refit the model to some replicates, block by block."""
+    fit, f = shared
+    model = fit.model
+    return [
         model.solve(
             model.structure.moments(model.sqrt_weights[:, None] * block),
             reml=fit.reml,
             start=fit.theta_hat,
             f=f,
         )
-        for block in simulated_blocks(fit, nsim, use_u=use_u, rng=rng)
+        for block in draws.blocks(fit)
     ]
-    return BootstrapResults(fit, Replicates.of(fit, parts), use_u, statistic)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,112 @@
+"""Bootstraps on workers: R's draws, bit for bit, on any number of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from lmm_recorded import frame
+
+from harness import RRandom, bootmer, document_data, lmer
+from harness.cluster import Cluster, Outcome, cluster
+from harness.errors import UsageError, WorkerCrashedError
+from harness.lmm.bootstrap import BLOCK, BootstrapResults, Draws
+from harness.lmm.fit import LmerResults
+
+# Blocks of 2,621 replicates for the document's 100 rows: four of them, the last one shorter.
+NSIM = 10_000
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Cluster]:
+    with cluster(2) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def document() -> LmerResults:
+    return lmer("y ~ x + (1 | p)", document_data(1))
+
+
+def bits(boot: BootstrapResults) -> dict[str, bytes]:
+    made = boot.replicates
+    tables = {
+        name: getattr(made, name)
+        for name in ("params", "bse", "theta", "sigma", "criterion", "converged")
+    }
+    return {name: table.to_numpy().tobytes() for name, table in tables.items()}
+
+
+def test_the_same_bits_and_the_same_end_of_the_stream(two: Cluster, document: LmerResults) -> None:
+    with cluster(4) as four:
+        for use_u in (False, True):
+            here = RRandom(5)
+            alone = bootmer(document, NSIM, use_u, rng=here)
+            for workers in (two, four):
+                there = RRandom(5)
+                spread = bootmer(document, NSIM, use_u, rng=there, workers=workers)
+                assert bits(spread) == bits(alone)
+                assert list(spread.t.index) == list(alone.t.index)
+                assert there.state.tolist() == here.state.tolist()
+
+
+def test_slopes_weights_and_an_older_refit(two: Cluster) -> None:
+    data = frame("holes")
+    fit = lmer("Reaction ~ Days + offset(known) + (Days | Subject)", data, weights=data["w"])
+    nsim = BLOCK // fit.nobs + 3
+    alone, spread = (
+        bootmer(
+            fit,
+            nsim,
+            rng=5,
+            refit_df="lme4<1.1-33",
+            statistic=lambda replicates: replicates.varcorr,
+            workers=where,
+        )
+        for where in (None, two)
+    )
+    assert bits(spread) == bits(alone)
+    pd.testing.assert_frame_equal(spread.t, alone.t, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("use_u", [False, True])
+@pytest.mark.parametrize("nsim", [1, 2621, 2622, 400_000])
+def test_parts_have_the_draws_of_the_whole(document: LmerResults, use_u: bool, nsim: int) -> None:
+    whole, split = (Draws.of(document, nsim, use_u=use_u, rng=RRandom(7).copy()) for _ in range(2))
+    parts = list(split.split(document.model))
+    assert [part.first for part in parts] == list(
+        np.cumsum([0, *(part.size for part in parts[:-1])])
+    )
+    assert sum(part.size for part in parts) == nsim
+    block = BLOCK // document.nobs
+    assert all(part.first % block == 0 for part in parts)  # the same blocks: the same bits
+    last = parts[-1]
+    whole.noise.skip_norm(document.model.n * last.first)
+    np.testing.assert_array_equal(whole.noise.rnorm(3), last.noise.rnorm(3))
+    if whole.effects is None:
+        assert last.effects is None
+    else:
+        assert last.effects is not None
+        whole.effects.skip_norm(document.model.q * last.first)
+        np.testing.assert_array_equal(whole.effects.rnorm(3), last.effects.rnorm(3))
+
+
+def test_no_replicates_and_no_workers(document: LmerResults) -> None:
+    with pytest.raises(UsageError, match="nsim must be at least 1"):
+        bootmer(document, 0, rng=1)
+    with pytest.raises(UsageError, match="number of workers must be at least 1"):
+        bootmer(document, 10, rng=1, workers=0)
+
+
+def test_a_part_that_crashes_is_named_by_its_replicates(document: LmerResults) -> None:
+    class Doomed(Cluster):
+        def _outcomes(self, _task: Any, _shared: Any, items: Any, _limit: Any) -> Any:
+            return (Outcome(item, error=WorkerCrashedError(f"{item} is lost.")) for item in items)
+
+    with pytest.raises(
+        WorkerCrashedError, match=r"^The bootstrap's part from replicate 1 to 10 is lost\.$"
+    ):
+        bootmer(document, 10, rng=1, workers=Doomed())
