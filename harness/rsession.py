@@ -213,7 +213,7 @@ class RSession:
         if answer[0] == "error":
             _, where, text, package = answer
             if package is not None:
-                raise _missing_package(package)
+                raise missing_package(package)
             raise RError(f"R error in {where}: {text}" if where else text)
         _, wire, output, elapsed, rng_kind = answer
         warnings, messages = tuple(said["warning"]), tuple(said["message"])
@@ -327,7 +327,7 @@ def availability() -> Availability:
         home = r_home()
         with RSession() as session:
             found = session.versions()
-        problem = None if found["lme4"] else _missing_package("lme4")
+        problem = None if found["lme4"] else missing_package("lme4")
     except _Unavailable as error:
         found, problem = {}, error
     except Exception as error:
@@ -406,7 +406,8 @@ def _named_list(values: Mapping[str, Any]) -> Any:
     return "list", list(values.values()), {"names": ("character", list(values), {})}
 
 
-def _missing_package(package: str) -> _Unavailable:
+def missing_package(package: str) -> _Unavailable:
+    """Return the error that tells how to install an R package."""
     in_r = f'install.packages("{package}") in R'
     remedy = f"apt-get install r-cran-lme4 (or {in_r})" if package == "lme4" else in_r
     return _Unavailable(f"The R package {package} is not installed", remedy)

@@ -14,6 +14,9 @@ from harness.recordings import Recording
 from harness.run import CaseRun, run_case
 
 
+pytest_plugins = ["pytester"]
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse what would put Python's numbers in the place of R's."""
     if regenerates(config):

@@ -13,10 +13,10 @@ import harness
 PACKAGE = Path(harness.__file__).parent
 # From the top down; a layer may use those below it, its modules one another without circles.
 LAYERS = [
-    ["cli"],
+    ["cli", "pytest_plugin"],
     ["commands"],
     ["report"],
-    ["regenerate", "run", "doctor"],
+    ["regenerate", "run", "doctor", "parity"],
     ["audit"],
     ["diagnose"],
     ["ledger", "experiments"],
