@@ -101,7 +101,7 @@ def digits(value: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
         out = np.clip(-np.log10(error), 0.0, MAX_DIGITS)
     same = (q == c) | (np.isnan(q) & np.isnan(c))
     result: NDArray[np.float64] = np.where(same, MAX_DIGITS, np.where(np.isnan(out), 0.0, out))
-    return result
+    return result + 0.0  # no −0
 
 
 def compare(

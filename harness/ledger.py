@@ -103,7 +103,9 @@ def judge(
         judged.loc[fits, "verdict"] = Verdict.KNOWN.value
         known |= dict.fromkeys(judged.index[fits], entry)
     if stale:
-        judged = pd.concat([judged, pd.DataFrame(stale)], ignore_index=True)
+        after = judged.index.max() + 1
+        rows = pd.DataFrame(stale, index=range(after, after + len(stale)))
+        judged = pd.concat([judged, rows])
     return judged, known
 
 

@@ -42,11 +42,13 @@ def audited(case: Case, data: pd.DataFrame, versions: Mapping[str, str]) -> Ques
     """
     parts: list[Part] = []
     names = first_names(case)
+    goes_on = any(isinstance(part, Boot) and part.seed is None for part in case.parts)
     models: list[Lmer | Lm] = []
     for part in case.parts:
         match part:
             case Data():
-                parts.append(replace(part, make=None))
+                # Drawn again only where a bootstrap goes on from there.
+                parts.append(part if goes_on else replace(part, make=None))
             case Lmer() | Lm():
                 if names[part.name] == part.name:
                     tables = LMER_TABLES if isinstance(part, Lmer) else LM_TABLES

@@ -15,7 +15,8 @@ from harness.diagnose import Finding
 from harness.engines.base import Answer
 
 # What a cell's digits are taken from: what users read off a fit. The rest is in the details.
-HEADLINE = ("coef", "varcorr", "theta", "glance", "replicates")
+HEADLINE = ("coef", "varcorr", "theta", "boot")
+FIT = ("sigma", "log_lik", "criterion", "r_squared")
 # From best to worst; a cell has the worst of its comparisons.
 SEVERITY = (
     Verdict.IDENTICAL,
@@ -98,7 +99,9 @@ class Audit:
         gaps = tuple(dict.fromkeys(reply.answer.gaps.values())) if reply.answer else ()
         if rows is None or rows.empty:
             return Cell(engine, case, None, None, (), gaps, reply.problem, 0)
-        headline = rows[rows["table"].str.rpartition(".")[2].isin(HEADLINE)]
+        kinds = rows["table"].str.rpartition(".")[2]
+        of_fit = (kinds == "glance") & rows["column"].isin(FIT)
+        headline = rows[kinds.isin(HEADLINE) | of_fit]
         verdict = max((Verdict(v) for v in rows["verdict"].unique()), key=SEVERITY.index)
         return Cell(
             engine,

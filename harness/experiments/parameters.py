@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Self
 
@@ -17,7 +17,7 @@ from harness.engines.native import lmer_tables
 from harness.experiments.base import Dispute, Trial, compared, predicted
 from harness.experiments.hessian import joint_cov_params
 from harness.lmm.fit import LmerResults
-from harness.lmm.varcorr import labels
+from harness.lmm.varcorr import labels, order
 
 Array = NDArray[np.float64]
 
@@ -106,7 +106,7 @@ class Sides:
     def of(cls, dispute: Dispute, part: str) -> Self | None:
         """Return the sides of a dispute about a mixed model, if both give its parameters."""
         model = dispute.asked.parts.get(part)
-        if not isinstance(model, Lmer) or dispute.asked.data is None or dispute.figures:
+        if not isinstance(model, Lmer) or dispute.asked.data is None:
             return None
         fit = dispute.asked.lmer(model)
         places = [parameters(fit, part, side) for side in (dispute.answer, dispute.truth)]
@@ -119,7 +119,11 @@ class Sides:
         return there.criterion - self.fit.criterion
 
     def vouched(self, trial: Trial, rows: pd.DataFrame) -> Trial:
-        """Let a trial hold only where the other side's values follow from its own parameters."""
+        """Let a trial hold only where the other side's values follow from its own parameters.
+
+        And only if something else than the parameters themselves, which follow from themselves,
+        is explained.
+        """
         theirs = compared(
             "",
             "",
@@ -128,7 +132,9 @@ class Sides:
             self.dispute.truth,
             predicted(lmer_tables(self.theirs, KINDS), self.part),
         )
-        return replace(trial, vanished=trial.vanished & theirs.vanished)
+        gone = trial.vanished & theirs.vanished
+        follow = ~rows["table"].str.rpartition(".")[2].isin(["theta", "varcorr"])
+        return replace(trial, vanished=gone & bool((gone & follow).any()))
 
 
 def standard_deviations(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
@@ -147,25 +153,24 @@ def standard_deviations(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
     )
 
 
-def parameters(fit: LmerResults, part: str, answer: Tables) -> tuple[Array, float] | None:
+def parameters(fit: LmerResults, part: str, answer: Tables) -> tuple[Array, float | None] | None:
     """θ and σ of an answer: its own θ where it has one, else what its variances come to.
 
-    None where it has no finite variances, or not those of the model.
+    σ is None, to be profiled out, where it gives none; all is None where it does not have finite
+    parameters, or not those of the model.
     """
-    varcorr = answer.get(f"{part}.varcorr")
-    if varcorr is None:
-        return None
+    varcorr = answer.get(f"{part}.varcorr", pd.DataFrame())
     wanted = [*labels(fit.model.matrices.random), "Residual"]
-    vcov = varcorr["vcov"].reindex(wanted)
-    if not np.isfinite(vcov).all() or not vcov["Residual"] > 0.0:
-        return None
-    sigma = float(np.sqrt(vcov["Residual"]))
+    vcov = varcorr.get("vcov", pd.Series(dtype=float)).reindex(wanted)
+    sigma = float(np.sqrt(vcov["Residual"])) if vcov["Residual"] > 0.0 else None
     theta = answer.get(f"{part}.theta")
     if theta is not None and list(theta.index) == list(fit.theta.index):
         return theta["value"].to_numpy(), sigma
+    if sigma is None or not np.isfinite(vcov).all():
+        return None
     template = fit.model.template
     square = np.zeros((template.k, template.k))
-    for value, (i, j) in zip(vcov / sigma**2, _order(fit), strict=False):
+    for value, i, j in zip(vcov / sigma**2, *order(template), strict=False):
         square[i, j] = square[j, i] = value
     Lam = np.zeros_like(square)
     for block, target in zip(template.blocks(square), template.blocks(Lam), strict=True):
@@ -183,13 +188,6 @@ def semidefinite_cholesky(square: Array) -> Array:
         if left[0] > floor:
             L[j:, j] = left / np.sqrt(left[0])
     return L
-
-
-def _order(fit: LmerResults) -> Iterator[tuple[int, int]]:
-    from harness.lmm.varcorr import order
-
-    rows, cols = order(fit.model.template)
-    return zip(rows.tolist(), cols.tolist(), strict=True)
 
 
 def _about(rows: pd.DataFrame, kinds: set[str]) -> bool:

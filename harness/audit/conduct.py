@@ -1,0 +1,357 @@
+"""An audit from the questions to the causes."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from harness import keep, recordings
+from harness.audit.questions import CENTRED, audited, has_data
+from harness.audit.results import Audit, Reply
+from harness.audit.workers import Told, ask_all
+from harness.cases.base import Boot, Call, Case, Lmer, Part
+from harness.compare import COLUMNS, Reference, Tables, Tolerance, Verdict, compare
+from harness.diagnose import Finding, diagnose, with_entries
+from harness.engines.base import KEPT_ENGINES, PYTHON_ENGINES, Answer, Question, engine
+from harness.engines.published import Published
+from harness.errors import RecordingError, UsageError
+from harness.experiments.base import PUBLISHED, Asked, Dispute, Trial
+from harness.experiments.parameters import parameters
+from harness.ledger import Entry, judge, ledger
+from harness.recordings import Recording
+from harness.tables import decode_factors
+
+# Who says what is right: the first of these that answers a part.
+REFEREES = ("exact", "lme4-tight", "lm")
+# R's recording of the case itself has its bootstraps and streams.
+RECORDED = "R"
+LIMIT = 60.0
+BAR = Tolerance(1e-12, "rounding")
+# What may be near zero is held to the spread of its column as well.
+NEAR_ZERO = Tolerance(1e-12, "rounding, beside the column's spread", spread=1e-12)
+SPREAD = ("vcov", "ranef", "residual_quantiles", "confint_wald")
+
+
+@dataclass(frozen=True)
+class Matter:
+    """One case under audit: the question, what R recorded, and what the experiments share."""
+
+    case: Case
+    question: Question
+    recording: Recording
+    asked: Asked
+
+
+def all_engines() -> tuple[str, ...]:
+    """Return the rows of the matrix: R's engines, the published figures, then Python's."""
+    python = [name for name in PYTHON_ENGINES if name not in KEPT_ENGINES]
+    kept = [name for name in KEPT_ENGINES if name != "exact"]
+    return ("exact", *kept, PUBLISHED, *python)
+
+
+def conduct(
+    cases: Sequence[Case],
+    *,
+    fixtures: Path,
+    engines: Sequence[str] | None = None,
+    live: bool = False,
+    limit: float = LIMIT,
+    entries: Sequence[Entry] | None = None,
+    thorough: bool = False,
+    on_progress: Callable[[str], None] | None = None,
+) -> Audit:
+    """Ask every engine about every case, compare with the referee, and find the causes.
+
+    Answers of R and of the arbiter are those that are kept, unless `live`. `limit` is the time an
+    engine may take for a case, in seconds. `thorough` runs all the experiments on every
+    disagreement, also where one has named the cause already.
+
+    Raises
+    ------
+    RecordingError
+        Where R's recording of a case is missing, stale or corrupt.
+    UsageError
+        For an engine that is not known.
+    """
+    begun = time.monotonic()
+    tell = on_progress or (lambda _text: None)
+    chosen = _chosen(engines)
+    matters = [_matter(case, fixtures) for case in cases]
+    replies = _replies(matters, chosen, fixtures, live=live, limit=limit, tell=tell)
+    truth = {matter.case.name: _truth(matter, replies) for matter in matters}
+    places = count()  # every comparison has a number of its own, by which findings name it
+    frames: list[pd.DataFrame] = []
+    findings: list[Finding] = []
+    for matter in matters:
+        for name in chosen:
+            tell(f"comparing {name} on {matter.case.name}")
+            answer = replies[name, matter.case.name].answer
+            if answer is not None:
+                told = truth[matter.case.name]
+                rows, found = _examined(matter, name, answer, told, places, thorough=thorough)
+                frames.append(rows)
+                findings += found
+    comparisons = pd.concat([frame for frame in frames if len(frame)])
+    names = [case.name for case in cases]
+    judged, known = judge(comparisons, ledger() if entries is None else entries, names)
+    return Audit(
+        engines=chosen,
+        cases=tuple(cases),
+        replies=replies,
+        comparisons=judged,
+        findings=with_entries(findings, known),
+        stops=_stops(matters, chosen, replies),
+        truth={
+            case: {t: frame for t, (_, frame) in tables.items()} for case, tables in truth.items()
+        },
+        provenance={matter.case.name: matter.recording.provenance for matter in matters},
+        live=live,
+        seconds=time.monotonic() - begun,
+    )
+
+
+def _chosen(engines: Sequence[str] | None) -> tuple[str, ...]:
+    known = all_engines()
+    unknown = [name for name in engines or () if name not in known]
+    if unknown:
+        raise UsageError(f"There is no engine {unknown[0]!r}: there are {', '.join(known)}.")
+    return tuple(engines) if engines else known
+
+
+def _matter(case: Case, fixtures: Path) -> Matter:
+    recording = recordings.read(fixtures, case.name, case.scripts())
+    if has_data(case):
+        data = decode_factors(recording.tables["data"], recording.provenance["levels"])
+        question = audited(case, data, {})
+    else:
+        question = Question(case, case.nsim)
+    asked = Asked(case, question.case.parts, question.data, recording.tables, recording.provenance)
+    return Matter(case, question, recording, asked)
+
+
+# -- replies ---------------------------------------------------------------------------------------
+
+
+def _replies(
+    matters: Sequence[Matter],
+    engines: Sequence[str],
+    fixtures: Path,
+    *,
+    live: bool,
+    limit: float,
+    tell: Callable[[str], None],
+) -> dict[tuple[str, str], Reply]:
+    wanted = [*dict.fromkeys([*engines, *REFEREES])]
+    run = [name for name in wanted if name != PUBLISHED and (live or name not in KEPT_ENGINES)]
+    total, done = len(run) * len(matters), 0
+    replies: dict[tuple[str, str], Reply] = {}
+
+    def heard(told: Told) -> None:
+        nonlocal done
+        done += 1
+        tell(f"{done} of {total} answers: {told.engine} on {told.case}")
+
+    questions = [matter.question for matter in matters]
+    for told in ask_all(run, questions, limit=limit, on_answer=heard):
+        reply = Reply(told.answer, told.problem, told.seconds, told.made_by)
+        replies[told.engine, told.case] = reply
+    for matter in matters:
+        case = matter.case.name
+        for name in wanted:
+            if name == PUBLISHED:
+                replies[name, case] = Reply(Published().answer_case(matter.case))
+            elif name in KEPT_ENGINES and not live:
+                replies[name, case] = _kept(name, matter, fixtures)
+    return replies
+
+
+def _kept(name: str, matter: Matter, fixtures: Path) -> Reply:
+    if not has_data(matter.case):
+        return Reply(
+            Answer({}, {part.name: "has no models" for part in matter.question.case.parts})
+        )
+    try:
+        answer, provenance = keep.read(fixtures, name, matter.question)
+    except RecordingError as error:
+        return Reply(None, str(error))
+    return Reply(answer, None, 0.0, provenance["made_by"]["packages"], provenance["time"])
+
+
+# -- comparisons -----------------------------------------------------------------------------------
+
+Truth = Mapping[str, tuple[str, pd.DataFrame]]
+
+
+def _truth(
+    matter: Matter, replies: Mapping[tuple[str, str], Reply]
+) -> dict[str, tuple[str, pd.DataFrame]]:
+    """Return, for each table, who is the referee and what it says."""
+    found: dict[str, tuple[str, pd.DataFrame]] = {}
+    answers = {name: replies[name, matter.case.name].answer for name in REFEREES}
+    for part in matter.question.case.parts:
+        if isinstance(part, Boot | Call):
+            told = {t: matter.recording.tables[t] for t in part.tables}
+            found |= {t: (RECORDED, table) for t, table in told.items()}
+            continue
+        for name, answer in answers.items():
+            tables = {} if answer is None else _of_part(answer.tables, part.name)
+            if tables:
+                found |= {table: (name, frame) for table, frame in tables.items()}
+                break
+    exact = answers["exact"]
+    if exact is not None:  # variants that experiments ask for: the data as decimals
+        found |= {t: ("exact", f) for t, f in exact.tables.items() if t not in found}
+    return found
+
+
+def _of_part(tables: Tables, part: str) -> Tables:
+    return {t: frame for t, frame in tables.items() if t.partition(".")[0] == part}
+
+
+def _examined(
+    matter: Matter,
+    name: str,
+    answer: Answer,
+    truth: Truth,
+    places: Iterator[int],
+    *,
+    thorough: bool,
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Compare an engine with the referees, and find the causes of what differs."""
+    rows = _compared(matter, name, answer, truth)
+    if rows.empty:
+        return rows, []
+    rows = rows.assign(cause="").set_axis([next(places) for _ in range(len(rows))])
+    findings: list[Finding] = []
+    for reference in rows["reference"].unique():
+        told = {table: frame for table, (who, frame) in truth.items() if who == reference}
+        dispute = Dispute(matter.asked, name, reference, answer.tables, told, answer.notes)
+        findings += diagnose(dispute, rows[rows["reference"] == reference], thorough=thorough)
+    _name_causes(rows, findings)
+    findings = _cancelled(findings, rows)
+    _name_causes(rows, findings)
+    asked_for = ~rows["table"].str.partition(".")[0].str.endswith(CENTRED)
+    return rows[asked_for], [f for f in findings if not f.part.endswith(CENTRED)]
+
+
+def _name_causes(rows: pd.DataFrame, findings: Sequence[Finding]) -> None:
+    for finding in findings:
+        rows.loc[finding.rows, "cause"] = finding.cause
+
+
+def _compared(matter: Matter, name: str, answer: Answer, truth: Truth) -> pd.DataFrame:
+    """Compare an engine's tables with the referee's; a gap is not missing."""
+    frames = []
+    for part in matter.question.case.parts:
+        told = {table: truth[table] for table in _undertaken(name, part, answer) if table in truth}
+        referees = {who for who, _ in told.values()} - {name}
+        for who in referees:
+            tables = {table: frame for table, (w, frame) in told.items() if w == who}
+            subject = answer.tables
+            if name == PUBLISHED:
+                subject = {t: f for t, f in subject.items() if t in tables}
+                tables = {t: _printed_part(f, tables[t]) for t, f in subject.items()}
+            reference = Reference(who, tables, _tolerance(matter.case, name, part))
+            found = compare(matter.case.name, name, subject, reference, list(tables))
+            frames.append(_without_gaps(found, answer, printed=name == PUBLISHED))
+    frames = [frame for frame in frames if len(frame)]
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
+
+
+def _undertaken(name: str, part: Part, answer: Answer) -> tuple[str, ...]:
+    if name == PUBLISHED:
+        return tuple(_of_part(answer.tables, part.name))
+    return engine(name).expected(part)
+
+
+def _printed_part(printed: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
+    """Return those rows and columns of the truth that were printed."""
+    return truth.reindex(index=printed.index, columns=printed.columns)
+
+
+def _tolerance(case: Case, name: str, part: Part) -> Callable[[str, str], Tolerance]:
+    """Models are held to rounding, bootstraps and streams to the case's own tolerances."""
+    if isinstance(part, Boot | Call):
+        if name == PUBLISHED and case.published is not None:
+            return case.published.reference().tolerance
+        return lambda table, column: case.tolerance(name, table, column)
+    return lambda table, _column: NEAR_ZERO if table.rpartition(".")[2] in SPREAD else BAR
+
+
+def _without_gaps(found: pd.DataFrame, answer: Answer, *, printed: bool) -> pd.DataFrame:
+    """Drop what is missing for a reason that the engine gives, and what a page leaves empty."""
+    missing = found["verdict"] == Verdict.MISSING
+    places = zip(found["table"], found["row"], found["column"], strict=True)
+    excused = [
+        is_missing and answer.gap(*place) is not None
+        for is_missing, place in zip(missing, places, strict=True)
+    ]
+    drop = np.array(excused, dtype=bool)
+    if printed:
+        drop |= (found["value"].isna() & ~missing).to_numpy()
+    return found[~drop]
+
+
+def _cancelled(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
+    """Explain what agrees, or has a cause, once the engine is given the response centred."""
+    at = rows.set_index(["table", "row", "column"])
+    out: list[Finding] = []
+    for finding in findings:
+        if finding.cause or finding.part.endswith(CENTRED):
+            out.append(finding)
+            continue
+        mine = rows.loc[finding.rows]
+        places = pd.MultiIndex.from_arrays(
+            [
+                mine["table"].str.replace(".", f"{CENTRED}.", n=1, regex=False),
+                mine["row"],
+                mine["column"],
+            ]
+        )
+        there = at.reindex(places).set_axis(finding.rows)
+        agrees = [isinstance(v, str) and not Verdict(v).fails for v in there["verdict"]]
+        named = there["cause"].fillna("")
+        gone = pd.Series(agrees, finding.rows, dtype=bool) | (named != "")
+        trial = Trial(
+            "the response less its first value",
+            "cancellation",
+            "given the response less its first value, a difference without rounding, it has the "
+            "answer: the leading digits that all responses share cost it the others",
+            there["digits"].fillna(0.0),
+            gone,
+        )
+        for cause, chosen in (("cancellation", gone), ("", ~gone)):
+            if chosen.any():
+                trials = (*finding.trials, trial)
+                rows_ = finding.rows[chosen.to_numpy()]
+                out.append(replace(finding, rows=rows_, cause=cause, trials=trials))
+    return out
+
+
+def _stops(
+    matters: Sequence[Matter],
+    engines: Sequence[str],
+    replies: Mapping[tuple[str, str], Reply],
+) -> pd.DataFrame:
+    """Say how far from the optimum, and how far above it, every engine stopped."""
+    found = []
+    for matter in matters:
+        models = [p for p in matter.question.case.parts if isinstance(p, Lmer)]
+        for part in models:
+            fit = matter.asked.lmer(part)
+            size = float(np.linalg.norm(fit.theta_hat))
+            for name in engines:
+                answer = replies[name, matter.case.name].answer
+                place = None if answer is None else parameters(fit, part.name, answer.tables)
+                if place is None or size == 0.0 or part.name.endswith(CENTRED):
+                    continue
+                distance = float(np.linalg.norm(place[0] - fit.theta_hat)) / size
+                rise = fit.at(*place).criterion - fit.criterion
+                found.append((matter.case.name, part.name, name, distance, rise))
+    return pd.DataFrame(found, columns=["case", "model", "engine", "distance", "rise"])

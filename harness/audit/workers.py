@@ -1,0 +1,193 @@
+"""Engines in processes of their own: one that crashes or hangs costs its answer, not the audit."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from harness.engines.base import Answer, Engine, Question, engine
+from harness.errors import RparityError
+
+# Seconds that an engine may take to load: some compile at their first import.
+START = 60.0
+
+
+@dataclass(frozen=True)
+class Told:
+    """What became of one question: the answer, or the problem that kept the engine from one."""
+
+    engine: str
+    case: str
+    answer: Answer | None
+    problem: str | None
+    seconds: float
+    made_by: Mapping[str, str] = field(default_factory=dict)
+
+
+def ask_all(
+    engines: Sequence[str],
+    questions: Sequence[Question],
+    *,
+    limit: float,
+    processes: int | None = None,
+    on_answer: Callable[[Told], None] | None = None,
+) -> list[Told]:
+    """Ask every engine every question, each engine in a process of its own.
+
+    `limit` is the time that an answer may take, in seconds; so many engines work at once as there
+    are processors. The order of the answers does not depend on it.
+    """
+    tell = on_answer or (lambda _found: None)
+
+    def work(name: str) -> list[Told]:
+        found = []
+        for reply in _ask(name, questions, limit):
+            tell(reply)
+            found.append(reply)
+        return found
+
+    with ThreadPoolExecutor(processes or os.cpu_count() or 1) as pool:
+        return [reply for replies in pool.map(work, engines) for reply in replies]
+
+
+def _ask(name: str, questions: Sequence[Question], limit: float) -> Iterator[Told]:
+    child: Child | None = None
+    problem: str | None = None
+    try:
+        for question in questions:
+            case, begun = question.case.name, time.monotonic()
+            if problem is None and child is None:
+                try:
+                    child = Child(name)
+                except ChildError as error:
+                    problem = str(error)
+            if child is None:
+                yield Told(name, case, None, problem, 0.0)
+                continue
+            try:
+                answer, failed = child.ask(question, limit)
+            except ChildError as error:
+                answer, failed = None, str(error)
+                child.stop()
+                child = None
+            made_by = {} if child is None else child.made_by
+            yield Told(name, case, answer, failed, time.monotonic() - begun, made_by)
+    finally:
+        if child is not None:
+            child.stop()
+
+
+class ChildError(Exception):
+    """A process that ended, or did not answer in time."""
+
+
+class Child:
+    """One engine in a process of its own.
+
+    Raises
+    ------
+    ChildError
+        Where the engine cannot be loaded: its package is missing or broken.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        context = get_context("spawn")
+        self._pipe, theirs = context.Pipe()
+        self._process: BaseProcess = context.Process(
+            target=_serve, args=(theirs, name), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        try:
+            made_by, problem = self._receive(START)
+        except ChildError:
+            self.stop()
+            raise
+        if problem is not None:
+            self.stop()
+            raise ChildError(problem)
+        self.made_by: Mapping[str, str] = made_by
+
+    def ask(self, question: Question, limit: float) -> tuple[Answer | None, str | None]:
+        """Return the answer, or the problem that the engine met.
+
+        Raises
+        ------
+        ChildError
+            Where the process ends, or says nothing within `limit` seconds.
+        """
+        with contextlib.suppress(OSError):  # it has ended: `_receive` says how
+            self._pipe.send(question)
+        answer, problem = self._receive(limit)
+        return answer, problem
+
+    def _receive(self, limit: float) -> tuple[Any, str | None]:
+        """Wait for what the process has to say."""
+        if not self._pipe.poll(limit):
+            raise ChildError(f"gave no answer within {limit:.0f} s")
+        try:
+            received: tuple[Any, str | None] = self._pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self._process.join(5.0)
+            raise ChildError(f"crashed: {_how(self._process.exitcode)}") from None
+        return received
+
+    def stop(self) -> None:
+        """End the process, whatever it does."""
+        self._pipe.close()
+        self._process.join(0.2)
+        if self._process.is_alive():
+            self._process.kill()
+        self._process.join(5.0)
+
+
+def _how(code: int | None) -> str:
+    if code is not None and code < 0:
+        with contextlib.suppress(ValueError):
+            return f"killed by {signal.Signals(-code).name}"
+    return f"ended with status {code}"
+
+
+def _versions(asked: Engine) -> dict[str, str]:
+    """Return the versions of the distributions that an engine says it is made of."""
+    return {name: version(name) for name in getattr(asked, "distributions", ())}
+
+
+def _serve(pipe: Connection[Any, Any], name: str) -> None:
+    """Answer questions until the pipe closes: the process of one engine."""
+    # What a package prints is not the audit's output.
+    silent = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(silent, stream)
+    try:
+        asked = engine(name)
+    except RparityError as error:
+        pipe.send((None, str(error)))
+        return
+    except ImportError as error:
+        pipe.send((None, f"not installed: {error}"))
+        return
+    pipe.send((_versions(asked), None))
+    while True:
+        try:
+            question: Question = pipe.recv()
+        except (EOFError, KeyboardInterrupt):
+            return
+        try:
+            reply: tuple[Answer | None, str | None] = asked.answer(question), None
+        except RparityError as error:
+            reply = None, str(error)
+        except Exception as error:
+            reply = None, f"{type(error).__name__}: {' '.join(str(error).split())}"
+        pipe.send(reply)
