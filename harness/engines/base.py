@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import partial
 from importlib import import_module
 from typing import Protocol
 
 import pandas as pd
 
-from harness.cases.base import Case, Data, Lm, Lmer, Part
+from harness.cases.base import Boot, Case, Data, Lm, Lmer, Part
 from harness.compare import Tables
 from harness.errors import UsageError
 from harness.rrandom import RRandom
@@ -88,6 +89,10 @@ class Engine(Protocol):
         ...
 
 
+# Tables, and gaps by place.
+Found = tuple[Tables, Mapping[str, str]]
+
+
 class ModelEngine(ABC):
     """An engine that answers the models of a case one by one; what it cannot is a gap.
 
@@ -98,10 +103,10 @@ class ModelEngine(ABC):
     kinds: Mapping[type[Part], tuple[str, ...]]
 
     @abstractmethod
-    def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> tuple[Tables, Mapping[str, str]]:
+    def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> Found:
         """Answer one model: its tables by kind, and gaps within them.
 
-        A table left out is a gap too. What the package warns of meanwhile becomes a note.
+        A table left out is a gap too. What the package, or the engine, warns of becomes a note.
 
         Raises
         ------
@@ -109,8 +114,12 @@ class ModelEngine(ABC):
             For a model that it cannot express, with the reason.
         """
 
+    def boot(self, part: Boot, model: Lmer, data: pd.DataFrame, nsim: int) -> Found:
+        """Answer a bootstrap of a model, where `Boot` is among the engine's kinds."""
+        raise NotImplementedError(part, model, data, nsim)
+
     def expected(self, part: Part) -> tuple[str, ...]:
-        """Return those tables of a model that the engine knows."""
+        """Return those tables of a part that the engine knows."""
         known = self.kinds.get(type(part), ())
         return tuple(f"{part.name}.{kind}" for kind in part.kinds if kind in known)
 
@@ -120,25 +129,32 @@ class ModelEngine(ABC):
         tables: dict[str, pd.DataFrame] = {}
         gaps: dict[str, str] = {}
         notes: list[str] = []
+        models = {part.name: part for part in case.parts if isinstance(part, Lmer)}
         for part in case.parts:
-            if isinstance(part, Data):
-                data = question.draw(part, RRandom(case.seed))
-            elif not isinstance(part, Lmer | Lm) or not self.expected(part):
-                gaps[part.name] = f"{self.name} has no counterpart"
-            else:
-                with warnings.catch_warnings(record=True) as warned:
-                    warnings.simplefilter("always")
-                    found, left_out = self._answer(part, data)
-                tables |= found
-                gaps |= left_out
-                said = (_one_line(w.message) for w in warned if not issubclass(w.category, NOISE))
-                notes += dict.fromkeys(f"{part.name}: {text}" for text in said)
+            match part:
+                case Data():
+                    data = question.draw(part, RRandom(case.seed))
+                    continue
+                case Lmer() | Lm() if self.expected(part):
+                    ask = partial(self.fit, part, data)
+                case Boot() if self.expected(part):
+                    ask = partial(self.boot, part, models[part.of], data, question.nsim)
+                case _:
+                    gaps[part.name] = f"{self.name} has no counterpart"
+                    continue
+            with warnings.catch_warnings(record=True) as warned:
+                warnings.simplefilter("always")
+                found, left_out = self._answer(part, ask)
+            tables |= found
+            gaps |= left_out
+            said = (_one_line(w.message) for w in warned if not issubclass(w.category, NOISE))
+            notes += dict.fromkeys(f"{part.name}: {text}" for text in said)
         return Answer(tables, gaps, tuple(notes))
 
-    def _answer(self, part: Lmer | Lm, data: pd.DataFrame) -> tuple[Tables, Mapping[str, str]]:
-        """Answer one model: its tables by name, and gaps; a failure is one of them."""
+    def _answer(self, part: Part, ask: Callable[[], Found]) -> Found:
+        """Return a part's tables by name, and gaps by place; a failure is one of them."""
         try:
-            found, left_out = self.fit(part, data)
+            found, left_out = ask()
         except UnsupportedError as error:
             return {}, {part.name: str(error)}
         except Exception as error:
@@ -159,6 +175,7 @@ PYTHON_ENGINES = {
     "rparity": "harness.engines.native:Native",
     "statsmodels": "harness.engines.statsmodels:Statsmodels",
     "statsmodels-tight": "harness.engines.statsmodels:StatsmodelsTight",
+    "mixedlm": "harness.engines.mixedlm:Mixedlm",
     "exact": "harness.engines.exact:Exact",
 }
 # R's own, which answer where there is R; and those whose answers are kept (harness/keep.py).
@@ -177,11 +194,18 @@ def engine(name: str) -> Engine:
     Raises
     ------
     UsageError
-        For a name that is not registered.
+        For a name that is not registered, and for an engine whose package is not installed.
     """
     known = PYTHON_ENGINES | R_ENGINES
     if name not in known:
         raise UsageError(f"There is no engine {name!r}: there are {', '.join(known)}.")
     module, _, attribute = known[name].partition(":")
-    found: Engine = getattr(import_module(module), attribute)()
+    try:
+        found: Engine = getattr(import_module(module), attribute)()
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] == "harness":
+            raise
+        raise UsageError(
+            f'The engine {name!r} needs {error.name}: pip install "rparity[audit]"'
+        ) from error
     return found

@@ -13,8 +13,7 @@ from scipy.linalg import block_diag
 from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VCSpec
 
 from harness.cases.base import LM_TABLES, LMER_TABLES, Lm, Lmer, Part
-from harness.compare import Tables
-from harness.engines.base import ModelEngine, UnsupportedError
+from harness.engines.base import Found, ModelEngine, UnsupportedError
 from harness.engines.native import lm_tables, one_row, quantiles
 from harness.engines.tables import (
     NO_WALD,
@@ -43,7 +42,7 @@ class Statsmodels(ModelEngine):
     options: Mapping[str, Any] = {}
     least_squares: Mapping[str, Any] = {}
 
-    def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> tuple[Tables, Mapping[str, str]]:
+    def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> Found:
         """Answer one model."""
         if isinstance(part, Lm):
             return _ols_tables(part, data, **self.least_squares), {}
@@ -105,7 +104,7 @@ def _indicators(term: RandomTerm) -> Array:
     return Z
 
 
-def _tables(m: ModelMatrices, fit: Any) -> tuple[Tables, Mapping[str, str]]:
+def _tables(m: ModelMatrices, fit: Any) -> Found:
     terms, p = m.random, len(m.names)
     cov, scale = fit.cov_params()[:p, :p], float(fit.scale)
     coef = coef_table(fit.fe_params, np.sqrt(np.diag(cov)), m.names)
