@@ -11,7 +11,7 @@ import io
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import numpy as np
 import pandas as pd
@@ -19,8 +19,8 @@ import pandas as pd
 from harness import paths, recordings
 from harness.cases.base import Data, Lm, Lmer
 from harness.compare import Tables
-from harness.engines.base import Answer, Engine, Question
-from harness.errors import RecordingError
+from harness.engines.base import KEPT_ENGINES, Answer, Engine, Question, engine
+from harness.errors import RecordingError, UsageError
 from harness.recordings import Recording, sha256
 from harness.rrandom import RRandom
 from harness.tables import encode_factors
@@ -46,13 +46,27 @@ class Witness(Engine, Protocol):
         ...
 
 
-def folder(fixtures: Path, engine: str) -> Path:
+def witness(name: str) -> Witness:
+    """Return the engine of that name, whose answers are kept.
+
+    Raises
+    ------
+    UsageError
+        For any other engine.
+    """
+    if name not in KEPT_ENGINES:
+        kept = ", ".join(KEPT_ENGINES)
+        raise UsageError(f"No answers of {name!r} are recorded: those of R are, and of {kept}.")
+    return cast("Witness", engine(name))
+
+
+def folder(fixtures: Path, name: str) -> Path:
     """Return where the answers of an engine are."""
-    return fixtures / "engines" / engine
+    return fixtures / "engines" / name
 
 
 def write(
-    fixtures: Path, engine: Witness, question: Question, answer: Answer, made: Mapping[str, str]
+    fixtures: Path, by: Witness, question: Question, answer: Answer, made: Mapping[str, str]
 ) -> Recording:
     """Keep an engine's answer in place of the old one; `made` has the command and the time.
 
@@ -68,21 +82,21 @@ def write(
         if name not in tables
     }
     provenance = {
-        "engine": engine.name,
+        "engine": by.name,
         "asked": asked(question),
         "gaps": {**answer.gaps, **too_long},
         "remarks": list(answer.notes),
-        **engine.provenance,
+        **by.provenance,
         **made,
     }
-    root = folder(fixtures, engine.name)
+    root = folder(fixtures, by.name)
     texts = {ANSWER: _encoded(tables, _text)}
-    if engine.decimals:
-        texts[CERTIFIED] = _encoded(engine.decimals, str)
+    if by.decimals:
+        texts[CERTIFIED] = _encoded(by.decimals, str)
     return recordings.write(root, question.case.name, {}, provenance, texts)
 
 
-def read(fixtures: Path, engine: str, question: Question) -> tuple[Answer, Mapping[str, Any]]:
+def read(fixtures: Path, name: str, question: Question) -> tuple[Answer, Mapping[str, Any]]:
     """Return the answer that an engine gave to the question, and its provenance.
 
     Raises
@@ -90,7 +104,7 @@ def read(fixtures: Path, engine: str, question: Question) -> tuple[Answer, Mappi
     RecordingError
         Where it is missing or corrupt, or stale: given to another question or by other R files.
     """
-    found = _read(fixtures, engine, question)
+    found = _read(fixtures, name, question)
     provenance = found.provenance
     tables = _decoded(found.texts[ANSWER])
     return Answer(tables, provenance["gaps"], provenance["remarks"]), provenance
@@ -108,33 +122,33 @@ def certified(fixtures: Path, question: Question) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=header)
 
 
-def _read(fixtures: Path, engine: str, question: Question) -> Recording:
+def _read(fixtures: Path, name: str, question: Question) -> Recording:
     case = question.case.name
-    remedy = f"run `rparity regenerate --engine {engine} {case}`"
+    remedy = f"run `rparity regenerate --engine {name} {case}`"
     scripts = {path.name: path.read_bytes() for path in paths.r_scripts().glob("*.R")}
-    found = recordings.read(folder(fixtures, engine), case, scripts, remedy)
+    found = recordings.read(folder(fixtures, name), case, scripts, remedy)
     then, now = found.provenance["asked"], asked(question)
     if then != now:
-        what = [name for name in {**now, **then} if then.get(name) != now.get(name)]
+        changed = [line for line in [*now, *then] if not (line in now and line in then)]
+        what = ", ".join(dict.fromkeys(line.partition(":")[0] for line in changed))
         raise RecordingError(
-            f"The answer of {engine} to {case!r} is stale: it was given to another question, of "
-            f"other {', '.join(what)}; {remedy}."
+            f"The answer of {name} to {case!r} is stale: it was given to another question, of "
+            f"other {what}; {remedy}."
         )
     return found
 
 
-def asked(question: Question) -> dict[str, str]:
-    """Return what decides an answer: the sha256 of the data, and each model's specification."""
-    problem = question.case
-    found: dict[str, str] = {}
-    for part in problem.parts:
+def asked(question: Question) -> list[str]:
+    """Return what decides an answer: the data's sha256 and each model's specification, in order."""
+    found = []
+    for part in question.case.parts:
         match part:
             case Data():
-                data = question.draw(part, RRandom(problem.seed))
-                found[part.name] = f"{_hashed(data)}{' decimal' * part.decimal}"
+                data = question.draw(part, RRandom(question.case.seed))
+                found.append(f"{part.name}: {_hashed(data)}{' decimal' * part.decimal}")
             case Lmer() | Lm():
                 perfect = isinstance(part, Lm) and part.perfect
-                found[part.name] = f"{part.key} {part.kinds}{' perfect' * perfect}"
+                found.append(f"{part.name}: {part.key} {part.kinds}{' perfect' * perfect}")
     return found
 
 

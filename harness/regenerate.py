@@ -1,4 +1,4 @@
-"""R's answers made anew: written as recordings, or compared with the ones there are."""
+"""Answers made anew, R's own and those that are kept: written, or compared with what there is."""
 
 from __future__ import annotations
 
@@ -9,38 +9,53 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness import recordings
+from harness import keep, recordings
+from harness.audit.questions import question_of
 from harness.cases.base import Case
-from harness.compare import Reference, Verdict, compare
-from harness.engines.base import Question
+from harness.compare import Reference, Tolerance, Verdict, compare
+from harness.engines.base import R_ENGINES, Question
 from harness.engines.r import R, stamp
 
 Tell = Callable[[str], None]
 
 
+# A proven value has the same bits everywhere. What R's engines gave may differ by this much.
+PROVEN = Tolerance(0.0, "proven and then rounded once: the same bits everywhere")
+STOPS = Tolerance(
+    1e-7, "where an optimizer stops turns on rounding, which differs between processors", 0.0, 1e-7
+)
+
+
 @dataclass(frozen=True)
 class Drift:
-    """How today's R differs from a recording, and the versions on both sides."""
+    """How today's answer differs from a recording, and the versions on both sides."""
 
     case: Case
     comparisons: pd.DataFrame
     recorded: Mapping[str, str]
     today: Mapping[str, str]
+    engine: str = "R"
 
     @property
     def failed(self) -> bool:
-        """Whether R's answer changed beyond the case's tolerances."""
+        """Whether the answer changed beyond its tolerances."""
         return any(Verdict(v).fails for v in self.comparisons["verdict"].unique())
 
 
-def regenerate(case: Case, fixtures: Path, tell: Tell) -> recordings.Recording:
-    """Run R and write its answer in place of the old recording.
+def regenerate(
+    case: Case, fixtures: Path, tell: Tell, engine: keep.Witness | None = None
+) -> recordings.Recording:
+    """Run R and write its answer in place of the old recording; or the answer of an engine.
+
+    R answers with the case's own script, an engine what the audit asks.
 
     Raises
     ------
     RparityError
-        Whatever keeps R from answering or the recording from being written; the old one stays.
+        Whatever keeps it from answering or the recording from being written; the old one stays.
     """
+    if engine is not None:
+        return _regenerate_kept(case, fixtures, tell, engine)
     recordings.require_writable(fixtures, case.name)
     r = _r(tell)
     tables = r.answer(Question(case, case.nsim)).tables
@@ -48,12 +63,14 @@ def regenerate(case: Case, fixtures: Path, tell: Tell) -> recordings.Recording:
     return recordings.write(fixtures, case.name, tables, {**r.provenance, **stamp(command)})
 
 
-def drift(case: Case, fixtures: Path, tell: Tell) -> Drift:
-    """Run R and compare its answer with the recording; writes nothing.
+def drift(case: Case, fixtures: Path, tell: Tell, engine: keep.Witness | None = None) -> Drift:
+    """Run R, or ask an engine, and compare with the recording; writes nothing.
 
     The tolerances are the case's: another BLAS or processor rounds otherwise, and an optimizer
     that stops early turns rounding into its own tolerance.
     """
+    if engine is not None:
+        return _kept_drift(case, fixtures, tell, engine)
     recording = recordings.read(fixtures, case.name, case.scripts())
     r = _r(tell)
     today = r.answer(Question(case, int(recording.provenance["nsim"]))).tables
@@ -67,6 +84,33 @@ def drift(case: Case, fixtures: Path, tell: Tell) -> Drift:
         compare(case.name, "R", today, reference, case.tables),
         recording.provenance["made_by"]["packages"],
         r.provenance["made_by"]["packages"],
+    )
+
+
+def _regenerate_kept(
+    case: Case, fixtures: Path, tell: Tell, engine: keep.Witness
+) -> recordings.Recording:
+    recordings.require_writable(keep.folder(fixtures, engine.name), case.name)
+    question = question_of(case, fixtures)
+    tell(f"{engine.name}: answering")
+    answer = engine.answer(question)
+    command = shlex.join(["rparity", "regenerate", "--engine", engine.name, case.name])
+    return keep.write(fixtures, engine, question, answer, stamp(command))
+
+
+def _kept_drift(case: Case, fixtures: Path, tell: Tell, engine: keep.Witness) -> Drift:
+    question = question_of(case, fixtures)
+    kept, provenance = keep.read(fixtures, engine.name, question)
+    tell(f"{engine.name}: answering")
+    today = engine.answer(question).tables
+    tolerance = STOPS if engine.name in R_ENGINES else PROVEN
+    reference = Reference("kept", kept.tables, lambda _table, _column: tolerance)
+    return Drift(
+        case,
+        compare(case.name, engine.name, today, reference, tuple({**kept.tables, **today})),
+        provenance["made_by"]["packages"],
+        engine.provenance["made_by"]["packages"],
+        engine.name,
     )
 
 

@@ -17,7 +17,7 @@ engine_answer <- function(engine, data, model) {
     withCallingHandlers(ENGINES[[engine]](data, model), warning = note, message = note),
     packageNotFoundError = stop,
     unsupported = function(e) list(gap = conditionMessage(e)),
-    error = function(e) list(gap = paste("R error:", conditionMessage(e)))
+    error = function(e) list(gap = paste("R error:", gsub("[[:space:]]+", " ", conditionMessage(e))))
   )
   c(answer, list(said = said))
 }
@@ -84,6 +84,8 @@ random_terms <- function(re) {
   })
 }
 
+term_columns <- function(terms, t) paste0("Z", t, "_", seq_along(terms[[t]]$names))
+
 # The grouping factors from the outermost to the innermost.
 nested_groups <- function(factors) {
   groups <- rev(as.list(factors))
@@ -111,9 +113,9 @@ lme_columns <- function(made, terms, groups) {
   Z <- setNames(vector("list", length(groups)), paste0("g", seq_along(groups)))
   for (t in seq_along(terms)) {
     g <- match(terms[[t]]$group, names(groups))
-    names <- paste0("Z", t, "_", seq_along(terms[[t]]$names))
-    data[names] <- terms[[t]]$Z
-    Z[[g]] <- c(Z[[g]], list(names))
+    columns <- term_columns(terms, t)
+    data[columns] <- terms[[t]]$Z
+    Z[[g]] <- c(Z[[g]], list(columns))
   }
   for (g in seq_along(groups)) data[[names(Z)[g]]] <- factor(as.integer(groups[[g]]))
   list(data = data, X = X, Z = Z)
@@ -130,16 +132,17 @@ lme_structure <- function(blocks) {
 lme_tables <- function(fit, X, terms, groups, Z) {
   s <- summary(fit)$tTable
   v <- vcov(fit)
-  blocks <- lapply(seq_along(terms), function(t) {
+  # Each term's upper triangle R, whose R'R is its covariance relative to sigma's.
+  factors <- lapply(seq_along(terms), function(t) {
     g <- match(terms[[t]]$group, names(groups))
-    names <- paste0("Z", t, "_", seq_along(terms[[t]]$names))
-    as.matrix(nlme::pdMatrix(fit$modelStruct$reStruct[[names(Z)[g]]]))[names, names, drop = FALSE]
+    columns <- term_columns(terms, t)
+    nlme::pdMatrix(fit$modelStruct$reStruct[[names(Z)[g]]], factor = TRUE)[columns, columns, drop = FALSE]
   })
   list(
     coef = named_table(X, estimate = s[, "Value"], std_error = s[, "Std.Error"], statistic = s[, "t-value"]),
     vcov = as.data.frame(matrix(v, nrow(v), dimnames = list(X, X)), optional = TRUE),
-    varcorr = lme_varcorr(blocks, terms, fit$sigma),
-    theta = do.call(rbind, Map(lme_theta, blocks, terms)),
+    varcorr = lme_varcorr(factors, terms, fit$sigma),
+    theta = do.call(rbind, Map(lme_theta, factors, terms)),
     ranef = lme_ranef(fit, terms, groups),
     glance = named_table(
       "1",
@@ -151,29 +154,27 @@ lme_tables <- function(fit, X, terms, groups, Z) {
 }
 
 # Variances, then covariances of each term with correlations, the residual last.
-lme_varcorr <- function(blocks, terms, sigma) {
+lme_varcorr <- function(factors, terms, sigma) {
   labels <- make.unique(vapply(terms, `[[`, "", "group"))
-  tables <- Map(function(block, term, label) {
-    cov <- sigma^2 * block
+  tables <- Map(function(R, term, label) {
+    cov <- sigma^2 * crossprod(R)
     sd <- sqrt(diag(cov))
     below <- which(lower.tri(cov), arr.ind = TRUE)
     named_table(
       c(
         paste(label, term$names, sep = "."),
-        paste(rep(label, nrow(below)), term$names[below[, 2L]], term$names[below[, 1L]], sep = ".")[
-          seq_len(nrow(below))
-        ]
+        sprintf("%s.%s.%s", label, term$names[below[, 2L]], term$names[below[, 1L]])
       ),
       vcov = c(diag(cov), cov[below]),
       sdcor = c(sd, (cov / outer(sd, sd))[below])
     )
-  }, blocks, terms, labels)
+  }, factors, terms, labels)
   rbind(do.call(rbind, unname(tables)), named_table("Residual", vcov = sigma^2, sdcor = sigma))
 }
 
-# The lower Cholesky factor of the covariance relative to sigma's, column by column as lme4 has it.
-lme_theta <- function(block, term) {
-  L <- t(chol(block))
+# The lower triangle, column by column as lme4 has it.
+lme_theta <- function(R, term) {
+  L <- t(R)
   at <- which(lower.tri(L, diag = TRUE), arr.ind = TRUE)
   row <- term$names[at[, 1L]]
   col <- term$names[at[, 2L]]
@@ -195,8 +196,7 @@ lme_ranef <- function(fit, terms, groups) {
   }
   tables <- lapply(seq_along(terms), function(t) {
     g <- match(terms[[t]]$group, names(groups))
-    names <- paste0("Z", t, "_", seq_along(terms[[t]]$names))
-    found <- effects[[g]][paths[[g]], names, drop = FALSE]
+    found <- effects[[g]][paths[[g]], term_columns(terms, t), drop = FALSE]
     rows <- expand.grid(level = levels(groups[[g]]), name = terms[[t]]$names)
     named_table(
       paste(terms[[t]]$group, rows$level, rows$name, sep = "."),

@@ -347,7 +347,7 @@ def test_regenerate_writes_what_r_answers(
     capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_of: RunOf
 ) -> None:
     r_that(monkeypatch, run_of("document").r_tables)
-    assert main(["regenerate", "document", "--fixtures", str(tmp_path)]) == AGREE
+    assert main(["regenerate", "document", "--engine=R", "--fixtures", str(tmp_path)]) == AGREE
     out = " ".join(capsys.readouterr().out.split())
     assert f"document: R's answer is in {tmp_path / 'document'}".replace(" ", "") in out.replace(
         " ", ""
@@ -364,7 +364,7 @@ def test_check_reports_drift_and_writes_nothing(
     before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in copy.rglob("*.*")}
     tables = dict(run_of("document").r_tables)
     r_that(monkeypatch, tables)
-    command = ["regenerate", "document", "--check", "--fixtures", str(copy)]
+    command = ["regenerate", "document", "--engine=R", "--check", "--fixtures", str(copy)]
     assert main(command) == AGREE
     out = capsys.readouterr().out
     assert "today's R against the recording" in out

@@ -241,7 +241,7 @@ def test_check_names_the_versions_and_the_digits(
     few: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
     monkeypatch.setattr("harness.commands.regenerate.chosen_cases", lambda _names: [few])
-    options = ["--fixtures", str(tmp_path)]
+    options = ["--engine", "R", "--fixtures", str(tmp_path)]
     assert main(["regenerate", "document", *options]) == AGREE
     found = recordings.read(tmp_path, few.name, few.scripts())
     wrong = {**found.tables, "lmer.coef": found.tables["lmer.coef"] * (1 + 1e-4)}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -26,8 +26,8 @@ SCRIPT, LIBRARIES = "engines.R", ("tables.R", "models.R")
 class RModels(ModelEngine):
     """An engine of R, live on any question; R stays up from one question to the next.
 
-    After `answer`, `provenance` tells what gave it. A session that is passed in is shared, with its
-    own time limit for each model.
+    After `answer`, `provenance` tells what gave it. `timeout` is in seconds a model; a session that
+    is passed in is shared, and has a limit of its own.
     """
 
     packages: ClassVar[tuple[str, ...]] = ("lme4",)
@@ -35,15 +35,8 @@ class RModels(ModelEngine):
     lacks: ClassVar[Mapping[str, str]] = {}
     decimals: ClassVar[Tables] = {}
 
-    def __init__(
-        self,
-        session: RSession | None = None,
-        *,
-        timeout: float | None = None,
-        on_message: Callable[[str], None] | None = None,
-    ) -> None:
+    def __init__(self, session: RSession | None = None, *, timeout: float | None = None) -> None:
         self._session = session or RSession(timeout=timeout)
-        self._tell = on_message or (lambda _text: None)
         self._optimizers: dict[str, Any] = {}
 
     def answer(self, question: Question) -> Answer:
@@ -68,7 +61,6 @@ class RModels(ModelEngine):
             model |= {"reml": part.reml, "weights": part.weights}
         else:
             model |= {"contrasts": dict(part.contrasts) or None, "perfect": part.perfect}
-        self._tell(part.name)
         folder = paths.r_scripts()
         found = self._session.call(
             folder / SCRIPT,

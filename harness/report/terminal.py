@@ -306,7 +306,7 @@ def number(value: float) -> str:
 
 
 def show_drift(report: Drift, out: Console) -> None:
-    """Print how today's R differs from a recording, table by table."""
+    """Print how today's answer differs from a recording, table by table."""
     packages = sorted(report.recorded.keys() | report.today.keys())
     changed = [
         f"{name} {report.recorded.get(name, 'absent')} → {report.today.get(name, 'absent')}"
@@ -314,7 +314,8 @@ def show_drift(report: Drift, out: Console) -> None:
         if report.recorded.get(name) != report.today.get(name)
     ]
     versions = ", ".join(f"{name} {v}" for name, v in report.today.items())
-    out.print(f"[bold]{report.case.name}[/bold]  today's R against the recording")
+    who = report.engine
+    out.print(f"[bold]{report.case.name}[/bold]  today's {who} against the recording")
     out.print(f"both sides: {versions}" if not changed else f"changed: {'; '.join(changed)}")
     table = _table(
         "table", "values", "fewest digits", "verdicts", right=["values", "fewest digits"]
