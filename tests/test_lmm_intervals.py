@@ -8,6 +8,7 @@ from lmm_recorded import EXTRAS, array, fitted, frame, having
 from harness.errors import UsageError
 from harness.lmm.bootstrap import bootmer, percentile
 from harness.lmm.fit import lmer
+from harness.lmm.profile import profile_intervals
 from harness.rrandom import RRandom
 
 OLD = "lme4<1.1-33"
@@ -110,6 +111,12 @@ def test_weighted_profile_is_what_refitting_with_an_offset_gives_in_r():
     fit = lmer("Reaction ~ Days + (1 | Subject)", data, weights=data["w"])
     found = fit.conf_int(method="profile").loc["Days"]
     np.testing.assert_allclose(found, EXTRAS["weighted_profile"], rtol=1e-8)
+
+
+def test_some_parameters_are_profiled_as_among_all():
+    fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
+    found = profile_intervals(fit, 0.1, ["Days", ".sigma"])
+    pd.testing.assert_frame_equal(found, fit.conf_int(0.1, "profile").loc[[".sigma", "Days"]])
 
 
 def test_profile_ends_at_the_bounds():

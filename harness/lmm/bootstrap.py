@@ -128,7 +128,6 @@ def bootmer(
     refit_df : "lme4<1.1-33", optional
         Reproduce lme4's `refit` before 1.1-33, which hands 1 instead of p to the REML criterion:
         θ moves, the fixed effects hardly.
-
     workers : int, str, distributed.Client, Cluster or None
         Where the replicates are refitted: see `harness.cluster.cluster`. The results are the same
         bits on any number of workers.

@@ -8,8 +8,9 @@ deviation, and each correlation, is made the leading one by reordering its term'
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -32,12 +33,18 @@ Deviance = Callable[[Array], Array]
 
 # Where a positive parameter's logarithm begins if its estimate is zero.
 NEAR_ZERO = 1e-3
+UNREACHED = "A profile did not reach its confidence limit; use method='boot'."
+# Distances at which the limit is looked for, in units of where a parabola would have it.
+REACH = np.array([0.98, 1.2, 2.0, 6.0])
 
 
-def profile_intervals(fit: LmerResults, alpha: float) -> pd.DataFrame:
+def profile_intervals(
+    fit: LmerResults, alpha: float, parameters: Collection[str] | None = None
+) -> pd.DataFrame:
     """Likelihood-ratio intervals of standard deviations, correlations, σ and the fixed effects.
 
-    Rows `.sig01`, … in the order of θ, `.sigma`, then the terms; columns `conf_low`, `conf_high`.
+    Rows `.sig01`, … in the order of θ, `.sigma`, then the terms, or those of them that are among
+    `parameters`; columns `conf_low`, `conf_high`.
     As lme4's `confint(method = "profile")` does, a REML fit is profiled under ML. lme4 reads the
     interval off a spline through its profile; here each end is the root itself. Where the deviance
     stays below the quantile, a standard deviation's interval begins at 0, and a correlation's at −1
@@ -50,14 +57,15 @@ def profile_intervals(fit: LmerResults, alpha: float) -> pd.DataFrame:
     """
     profile = _Profile(fit, float(chi2.ppf(1.0 - alpha, 1)))
     template = fit.model.template
-    names = iter(sd_names(template.m))
-    rows = {}
-    for row, col in zip(template.rows, template.cols, strict=True):
-        find = profile.standard_deviation if row == col else profile.correlation
-        rows[next(names)] = find(int(row), int(col))
-    rows[next(names)] = profile.residual()
+    *sds, residual = sd_names(template.m)
+    find: dict[str, Callable[[], tuple[float, float]]] = {}
+    for name, row, col in zip(sds, template.rows, template.cols, strict=True):
+        along = profile.standard_deviation if row == col else profile.correlation
+        find[name] = partial(along, int(row), int(col))
+    find[residual] = profile.residual
     for j, name in enumerate(fit.term_names):
-        rows[name] = profile.coefficient(j)
+        find[name] = partial(profile.coefficient, j)
+    rows = {n: ends() for n, ends in find.items() if parameters is None or n in parameters}
     return pd.DataFrame.from_dict(rows, orient="index", columns=["conf_low", "conf_high"])
 
 
@@ -97,6 +105,7 @@ class _Profile:
         self.sigma = float(best.sigma[0])
         self.beta = beta + best.beta[0]
         self.bse = self.sigma * np.sqrt(np.diag(best.vcov_unscaled[0]))
+        self.rise = rise
         self.level = float(best.criterion[0]) + rise
 
     def _leading(self, *coefficients: int) -> tuple[_Problem, int, int]:
@@ -151,11 +160,11 @@ class _Profile:
 
         sd = self.sigma * float(np.linalg.norm(self.Lam[row]))
         small = 0.1 * self.sigma / scale
+        high = self._brackets(deviance, sd, [max(sd, small)])
         if sd < NEAR_ZERO * small or deviance(np.zeros(1))[0] < 0:
-            low = 0.0
-        else:
-            low = _root(deviance, 0.0, sd)
-        return low, _root(deviance, sd, _beyond(deviance, sd, max(sd, small)))
+            return 0.0, self._roots(deviance, high)[0]
+        low, upper = self._roots(deviance, [(0.0, sd), *high])
+        return low, upper
 
     def correlation(self, row: int, col: int) -> tuple[float, float]:
         """Interval of the correlation of two coefficients."""
@@ -195,10 +204,11 @@ class _Profile:
         size = float(np.hypot(*held))
         estimate = float(np.clip(held[1] / size, -1.0, 1.0)) if size > 0 else 0.0
         ends = deviance(np.array([-1.0, 1.0]))
-        return (
-            -1.0 if ends[0] < 0 else _root(deviance, -1.0, estimate),
-            1.0 if ends[1] < 0 else _root(deviance, estimate, 1.0),
+        low, high = (
+            end if excess < 0 else self._roots(deviance, [(estimate, end)])[0]
+            for end, excess in zip((-1.0, 1.0), ends, strict=True)
         )
+        return low, high
 
     def residual(self) -> tuple[float, float]:
         """Interval of σ."""
@@ -215,9 +225,7 @@ class _Profile:
 
             return problem.minimum(objective, start, len(tau)) - self.level
 
-        step = 2.0 / np.sqrt(n)
-        low = _root(deviance, _beyond(deviance, problem.tau, -step), problem.tau)
-        high = _root(deviance, problem.tau, _beyond(deviance, problem.tau, step))
+        low, high = self._limits(deviance, problem.tau, 1.0 / np.sqrt(2.0 * n))
         return float(np.exp(low)), float(np.exp(high))
 
     def coefficient(self, j: int) -> tuple[float, float]:
@@ -234,11 +242,47 @@ class _Profile:
             moments = reduced.structure.moments(self.deviations[:, None] - np.outer(x, b))
             return reduced.solve(moments, reml=False, start=theta).criterion - self.level
 
-        step = float(self.bse[j])
-        low = _root(deviance, _beyond(deviance, centre, -2.0 * step), centre)
-        high = _root(deviance, centre, _beyond(deviance, centre, 2.0 * step))
+        low, high = self._limits(deviance, centre, float(self.bse[j]))
         origin = float(self.fit.params.iloc[j])
         return origin + low, origin + high
+
+    def _limits(self, excess: Deviance, centre: float, error: float) -> tuple[float, float]:
+        """Find both ends around an estimate with a standard error of about `error`."""
+        step = error * float(np.sqrt(self.rise))
+        low, high = self._roots(excess, self._brackets(excess, centre, [-step, step]))
+        return low, high
+
+    def _brackets(
+        self, excess: Deviance, centre: float, steps: Sequence[float]
+    ) -> list[tuple[float, float]]:
+        """Find two points for each of `steps`, on its side, between which `excess` changes sign."""
+        distances = np.outer(steps, REACH)
+        for _ in range(12):
+            points = centre + distances
+            above = excess(points.ravel()).reshape(points.shape) > 0
+            if above.any(axis=1).all():
+                inner = np.column_stack([np.full(len(points), centre), points])
+                first = above.argmax(axis=1)
+                return [(row[i], row[i + 1]) for row, i in zip(inner, first, strict=True)]
+            distances = distances * 16.0
+        raise UsageError(UNREACHED)
+
+    def _roots(self, excess: Deviance, brackets: Sequence[tuple[float, float]]) -> list[float]:
+        """Find where `excess` changes sign within each bracket.
+
+        On the scale of ζ, the root of the rise over the optimum, the profile is nearly straight.
+        """
+
+        def beyond(x: Array) -> Array:
+            zeta = np.sqrt(np.maximum(excess(x) + self.rise, 0.0))
+            return np.asarray(zeta - np.sqrt(self.rise))
+
+        rounding = 1e-13 * (1.0 + abs(self.level))
+        one, other = np.array(brackets).T
+        found = elementwise.find_root(beyond, (one, other), tolerances={"fatol": rounding})
+        if not found.success.all():
+            raise UsageError(UNREACHED)
+        return [float(x) for x in found.x]
 
 
 def _chain(f: Smooth, J: Array, curved: Sequence[tuple[int, Array]]) -> Smooth:
@@ -248,22 +292,3 @@ def _chain(f: Smooth, J: Array, curved: Sequence[tuple[int, Array]]) -> Smooth:
     for at, extra in curved:
         hessian[:, at, at] += extra
     return Smooth(f.value, gradient, hessian)
-
-
-def _beyond(excess: Deviance, centre: float, step: float) -> float:
-    """Find a point on the side of `step` where `excess` is positive."""
-    distances = np.asarray(step * 2.0 ** np.arange(4), dtype=np.float64)
-    for _ in range(12):
-        above = np.flatnonzero(excess(centre + distances) > 0)
-        if len(above):
-            return float(centre + distances[above[0]])
-        distances = distances * 16.0
-    raise UsageError("A profile did not reach its confidence limit; use method='boot'.")
-
-
-def _root(excess: Deviance, low: float, high: float) -> float:
-    """Find where `excess` changes sign between `low` and `high`."""
-    found = elementwise.find_root(excess, (np.array([low]), np.array([high])))
-    if not found.success.all():
-        raise UsageError("A profile did not reach its confidence limit; use method='boot'.")
-    return float(found.x[0])
