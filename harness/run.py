@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from harness import recordings
 from harness.cases.base import Boot, Case
-from harness.compare import COLUMNS, Reference, Tables, Verdict, compare
+from harness.compare import Reference, Tables, Verdict, compare
 from harness.diagnose import Finding, diagnose, with_entries
 from harness.engines.base import Answer, Question, engine
 from harness.errors import UsageError
@@ -181,20 +179,3 @@ def _claims(case: Case, name: str, tables: Tables, nsim: int) -> list[pd.DataFra
         told = claim.reference(tables, answered.index, nsim)
         frames.append(compare(case.name, name, tables, told, [claim.table]))
     return frames
-
-
-def as_json(runs: Sequence[CaseRun]) -> str:
-    """One list of objects with the keys `COLUMNS`, one a line; what is not finite becomes null."""
-    frame = pd.concat([run.comparisons for run in runs], ignore_index=True)
-    columns = [_plain(frame[name]) for name in COLUMNS]
-    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-    rows = (encode(dict(zip(COLUMNS, row, strict=True))) for row in zip(*columns, strict=True))
-    return "[\n" + ",\n".join(rows) + "\n]"
-
-
-def _plain(values: pd.Series[Any]) -> list[Any]:
-    """Return what JSON can hold, floats with all their bits; JSON knows only finite numbers."""
-    if not pd.api.types.is_float_dtype(values.dtype):
-        return values.tolist()
-    finite = np.isfinite(values.to_numpy())
-    return [v if ok else None for v, ok in zip(values.tolist(), finite.tolist(), strict=True)]

@@ -37,8 +37,10 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the cases and print what was found."""
-    from harness.report import terminal
-    from harness.run import as_json, run_case
+    import pandas as pd
+
+    from harness.report import machine, terminal
+    from harness.run import run_case
 
     chosen = chosen_cases(options.cases)
     if options.plot is not None:
@@ -59,7 +61,7 @@ def run(options: argparse.Namespace) -> int:
                 )
             )
     if options.format == "json":
-        print(as_json(runs))
+        print(machine.as_json(pd.concat([found.comparisons for found in runs])))
     else:
         out = terminal.console()
         for i, found in enumerate(runs):

@@ -1,0 +1,28 @@
+"""Comparisons as JSON, the same for every command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from harness.compare import COLUMNS
+
+
+def as_json(comparisons: pd.DataFrame, columns: Sequence[str] = COLUMNS) -> str:
+    """One list of objects with the keys `columns`, one a line; what is not finite becomes null."""
+    values = [_plain(comparisons[name]) for name in columns]
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    rows = (encode(dict(zip(columns, row, strict=True))) for row in zip(*values, strict=True))
+    return "[\n" + ",\n".join(rows) + "\n]"
+
+
+def _plain(values: pd.Series[Any]) -> list[Any]:
+    """Return what JSON can hold, floats with all their bits; JSON knows only finite numbers."""
+    if not pd.api.types.is_float_dtype(values.dtype):
+        return values.tolist()
+    finite = np.isfinite(values.to_numpy())
+    return [v if ok else None for v, ok in zip(values.tolist(), finite.tolist(), strict=True)]
