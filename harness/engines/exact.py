@@ -9,11 +9,13 @@ import pandas as pd
 
 from harness.cases.base import LM_TABLES, LMER_TABLES, Boot, Call, Data, Lm, Lmer, Part
 from harness.engines.base import Answer, Question
+from harness.errors import DataError, FormulaError
 from harness.rrandom import RRandom
 
 if TYPE_CHECKING:
     from harness.exact import Certified
     from harness.exact.balls import Figures
+    from harness.exact.design import Rank
 
 FIGURES: tuple[Figures, ...] = ("double", "decimal")
 DIGITS = 20
@@ -34,7 +36,8 @@ class Exact:
     """`harness.exact.certify`, which takes the doubles of the data as they are.
 
     Data that stand for decimals (`Data.decimal`) are answered as the decimals as well, in tables of
-    `MODEL_decimal`: the difference is what rounding the data to doubles costs.
+    `MODEL_decimal`: the difference is what rounding the data to doubles costs. There no column is
+    dropped that R would drop for being nearly dependent: it is the problem as it was written.
 
     After `answer`, `provenance` tells the proofs, and `decimals` has its values as text.
     """
@@ -42,7 +45,8 @@ class Exact:
     name = "exact"
 
     def __init__(self) -> None:
-        self._known: dict[str, tuple[Certified, tuple[str, ...]]] = {}
+        self._proofs: dict[str, Any] = {}
+        self._decimals: dict[str, pd.DataFrame] = {}
 
     def expected(self, part: Part) -> tuple[str, ...]:
         """Models, but for intervals by profile and by bootstrap."""
@@ -51,50 +55,66 @@ class Exact:
         return tuple(f"{part.name}.{kind}" for kind in kinds)
 
     def answer(self, question: Question) -> Answer:
-        """Certify the models.
+        """Certify the models; one for which no proof is found is a gap.
 
         Raises
         ------
         UsageError
             Where python-flint is not installed.
-        NotCertifiedError
-            Where no proof is found.
         """
+        from harness.exact import NotCertifiedError
+
         case = question.case
-        data = pd.DataFrame()
-        decimal = False
+        data, figures = pd.DataFrame(), FIGURES
         tables: dict[str, pd.DataFrame] = {}
         gaps: dict[str, str] = {}
         known: dict[tuple[object, ...], Certified] = {}
-        self._known = {}
+        self._proofs, self._decimals = {}, {}
         for part in case.parts:
             match part:
                 case Data():
-                    data, decimal = question.draw(part, RRandom(case.seed)), part.decimal
+                    data = question.draw(part, RRandom(case.seed))
+                    figures = FIGURES if part.decimal else FIGURES[:1]
                 case Lmer() | Lm() if reason := too_large(part, data):
                     gaps[part.name] = reason
                 case Lmer() | Lm():
-                    kinds = tuple(table.rpartition(".")[2] for table in self.expected(part))
-                    for figures in FIGURES[: 1 + decimal]:
-                        found = known.get((*part.key, figures)) or known.setdefault(
-                            (*part.key, figures), _certified(part, data, figures)
-                        )
-                        name = part.name if figures == "double" else f"{part.name}_{figures}"
-                        self._known[name] = found, kinds
-                        perfect = isinstance(part, Lm) and part.perfect
-                        for kind in kinds:
-                            frame = found.frame(kind)
-                            tables[f"{name}.{kind}"] = frame[["estimate"]] if perfect else frame
-                    gaps |= dict.fromkeys(set(part.tables) - set(tables), NO_INTERVAL)
+                    for numbers in figures:
+                        name = part.name if numbers == "double" else f"{part.name}_{numbers}"
+                        key = (*part.key, numbers)
+                        try:
+                            found = known.get(key) or _certified(part, data, numbers)
+                        except (NotCertifiedError, DataError, FormulaError) as error:
+                            gaps[name] = str(error)
+                            continue
+                        known[key] = found
+                        tables |= self._noted(name, part, found)
+                    gaps |= dict.fromkeys(set(part.tables) - set(self.expected(part)), NO_INTERVAL)
                 case _:
                     gaps[part.name] = GAPS.get(type(part), "an experiment on R alone")
         worst = min((found.digits for found in known.values()), default=0.0)
         note = f"every value is proven, to {min(worst, MOST_DIGITS):.0f} digits at least"
         return Answer(tables, gaps, (note,) if known else ())
 
+    def _noted(self, name: str, part: Lmer | Lm, found: Certified) -> dict[str, pd.DataFrame]:
+        """Take down a model's proof and decimals under a name; returns its tables."""
+        self._proofs[name] = {
+            "digits": round(min(found.digits, MOST_DIGITS), 1),
+            "agreement": round(min(found.agreement, MOST_DIGITS), 1),
+            "bits": found.bits,
+            "boundary": list(found.boundary),
+        }
+        tables = {}
+        for kind in (table.rpartition(".")[2] for table in self.expected(part)):
+            frame, text = found.frame(kind), found.decimals(kind, DIGITS)
+            if isinstance(part, Lm) and part.perfect:
+                frame, text = frame[["estimate"]], text[["estimate"]]
+            tables[f"{name}.{kind}"] = frame
+            self._decimals[f"{name}.{kind}"] = text
+        return tables
+
     @property
     def provenance(self) -> dict[str, Any]:
-        """Who answered, and the proof of each model.
+        """Who gave the last answer, and the proof of each model.
 
         `digits` are those that every value has, `agreement` those in which half of the `bits` gave
         the same; `boundary` names the variances that are zero.
@@ -102,25 +122,13 @@ class Exact:
         return {
             "made_by": {"packages": {name: version(name) for name in PACKAGES}},
             "scripts": {},
-            "proofs": {
-                name: {
-                    "digits": round(min(found.digits, MOST_DIGITS), 1),
-                    "agreement": round(min(found.agreement, MOST_DIGITS), 1),
-                    "bits": found.bits,
-                    "boundary": list(found.boundary),
-                }
-                for name, (found, _) in self._known.items()
-            },
+            "proofs": self._proofs,
         }
 
     @property
     def decimals(self) -> dict[str, pd.DataFrame]:
         """The last answer's tables as text, to 20 significant digits: for those who cite them."""
-        return {
-            f"{name}.{kind}": found.decimals(kind, DIGITS)
-            for name, (found, kinds) in self._known.items()
-            for kind in kinds
-        }
+        return self._decimals
 
 
 def too_large(part: Lmer | Lm, data: pd.DataFrame) -> str | None:
@@ -139,7 +147,8 @@ def too_large(part: Lmer | Lm, data: pd.DataFrame) -> str | None:
 def _certified(part: Lmer | Lm, data: pd.DataFrame, figures: Figures) -> Certified:
     from harness.exact import certify
 
+    rank: Rank = "R" if figures == "double" else "exact"
     if isinstance(part, Lm):
-        return certify(part.formula, data, contrasts=part.contrasts, figures=figures)
+        return certify(part.formula, data, contrasts=part.contrasts, figures=figures, rank=rank)
     weights = None if part.weights is None else data[part.weights]
-    return certify(part.formula, data, REML=part.reml, weights=weights, figures=figures)
+    return certify(part.formula, data, REML=part.reml, weights=weights, figures=figures, rank=rank)
