@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,6 +12,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from harness.errors import UsageError
+from harness.report.output import require_folder, writing
 
 if TYPE_CHECKING:
     from harness.run import CaseRun
@@ -34,8 +34,7 @@ def require(file: Path, cases: Sequence[str]) -> None:
     """
     if "document" not in cases:
         raise UsageError("--plot draws the document's figure: run the case document.")
-    if not file.absolute().parent.is_dir():
-        raise UsageError(f"There is no folder {file.absolute().parent} to put the figure in.")
+    require_folder(file)
     if find_spec("matplotlib") is None:
         raise UsageError('--plot needs matplotlib: pip install "rparity[plot]"')
 
@@ -68,7 +67,8 @@ def draw(run: CaseRun, file: Path) -> None:
     kept.set_title("use.u = TRUE: the lines stay, and lm's error comes out", fontsize=9)
     kept.set_xlabel("intercept")
     figure.suptitle(f"The intercept's standard error in two worlds, {run.nsim} replicates each")
-    _save(figure, file)
+    with writing(file) as target:
+        figure.savefig(target, dpi=150)
 
 
 def _scatter(axes: Any, data: pd.DataFrame) -> None:
@@ -111,20 +111,3 @@ def _bootstrap(axes: Any, replicates: pd.DataFrame, errors: dict[str, Any], colo
         )
     axes.set(ylim=(0, top), yticks=[])
     axes.legend(fontsize=8, frameon=False, loc="upper left")
-
-
-def _save(figure: Any, file: Path) -> None:
-    """Write beside the target and rename, so that a full disk leaves no half a figure."""
-    temporary = None
-    try:
-        with tempfile.NamedTemporaryFile(dir=file.parent, suffix=file.suffix, delete=False) as out:
-            temporary = Path(out.name)
-        figure.savefig(temporary, dpi=150)
-        temporary.chmod(0o644)
-        temporary.replace(file)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise UsageError(f"Cannot write the figure to {file}: {reason}.") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
