@@ -7,10 +7,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import rrandom
 from harness.cases.streams import stream_tables
 from harness.errors import UsageError
-from harness.rrandom import RRandom
+from harness.rrandom import (
+    RRandom,
+    binomial,
+    exponential,
+    generator,
+    indices,
+    poisson,
+    source,
+    stream,
+    weighted,
+)
+from harness.rrandom.normal import quantile, quantiles
 
 # After set.seed(1): the call, what R answers, and the runif(1) that follows.
 KNOWN = {
@@ -121,6 +131,7 @@ DRAWS = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:NaNs produced")
 @pytest.mark.parametrize("call", KNOWN)
 def test_draws_are_those_of_r(call):
     draw, values, following = KNOWN[call]
@@ -147,10 +158,11 @@ def test_seed_zero_and_seeding_again():
 def test_quantiles_of_the_far_tails():
     p = np.array([1e-12, 2.0**-60, 1 - 2.0**-53, 0.925, 0.075, 1e-3, 1.0, 0.5])
     z = np.empty_like(p)
-    rrandom._qnorm(p, z, np.empty((3, p.size)))
+    quantiles(p, z, np.empty((3, p.size)))
     expected = [-7.0344838253011321, -8.7733211690275521, 8.2095361516013856]
     expected += [1.4395314709384559, -1.4395314709384557, -3.0902323061678132, math.inf, 0]
     assert z.tolist() == expected
+    assert [quantile(value) for value in p.tolist()] == expected
 
 
 def test_logarithms_are_the_c_library_s():
@@ -165,7 +177,9 @@ class FixedWords:
     def __init__(self, *words):
         self.words = list(words)
 
-    def random_raw(self, n):
+    def random_raw(self, n=None):
+        if n is None:
+            return self.words.pop(0)
         return np.array([self.words.pop(0) for _ in range(n)], dtype=np.uint64)
 
 
@@ -181,33 +195,20 @@ def test_the_words_zero_and_largest_stay_inside_the_unit_interval():
     assert of_raw(0, 0).rnorm(1)[0] == -8.7733211690013437
 
 
-def exponential_by_the_book(uniform):
-    """Algorithm SA for one draw, word for word: the reference of the vectorised one."""
-    q = rrandom.EXP_SUMS.tolist()
-    a, u = 0.0, next(uniform)
-    while (u := u + u) <= 1:
-        a += q[0]
-    u -= 1
-    if u <= q[0]:
-        return a + u
-    least, i = next(uniform), 0
-    while i == 0 or u > q[i]:
-        least, i = min(least, next(uniform)), i + 1
-    return a + least * q[0]
-
-
-def test_exponentials_by_the_book():
+def test_exponentials_are_those_drawn_one_by_one():
     n = 40_000
-    uniform = iter(RRandom(3).runif(4 * n).tolist())
-    assert RRandom(3).rexp(n).tolist() == [exponential_by_the_book(uniform) for _ in range(n)]
+    uniform = iter(RRandom(3).runif(4 * n).tolist()).__next__
+    one_by_one = [exponential.one_exponential(uniform) for _ in range(n)]
+    assert RRandom(3).rexp(n).tolist() == one_by_one
 
 
 def test_exponentials_from_powers_of_two_and_deep_fractions():
     # 0.5 and 0.25 reach 1 without exceeding it; 1 - 2^-32 takes the longest way but one.
     u = [0.5, *[0.9] * 20, 0.25, *[0.8] * 20, 1 - 2.0**-32, *[0.7] * 30, 0.6, 2.0**-33, *[0.3] * 40]
-    values, used = rrandom._exponentials_from(np.array(u))
+    values, used = exponential.exponentials_from(np.array(u))
     uniform = iter(u)
-    assert values.tolist() == [exponential_by_the_book(uniform) for _ in values]
+    one_by_one = [exponential.one_exponential(uniform.__next__) for _ in values]
+    assert values.tolist() == one_by_one
     assert len(u) - len(list(uniform)) == used
 
 
@@ -226,7 +227,8 @@ def test_a_block_more_or_less_changes_nothing(monkeypatch):
         return [DRAWS[k](rng, 5000) for k in DRAWS] + [rng.sample(5000), rng.state]
 
     expected = draw()
-    monkeypatch.setattr(rrandom, "BLOCK", 7)
+    for module in (binomial, exponential, generator, indices, poisson, source, stream, weighted):
+        monkeypatch.setattr(module, "BLOCK", 7)
     for got, want in zip(draw(), expected, strict=True):
         np.testing.assert_array_equal(got, want)
 
@@ -277,7 +279,8 @@ def test_parameters_are_recycled():
     np.testing.assert_array_equal(got, mean + sd * z)
     np.testing.assert_array_equal(RRandom(1).rnorm(7, range(100)), np.arange(7) + z)
     np.testing.assert_array_equal(RRandom(1).rexp(2, [2, 4]), RRandom(1).rexp(2) * [0.5, 0.25])
-    assert np.isnan(RRandom(1).runif(2, max=[])).all()
+    with pytest.warns(RuntimeWarning, match="NaNs produced"):
+        assert np.isnan(RRandom(1).runif(2, max=[])).all()
 
 
 def test_normals_fill_an_array_in_the_order_of_its_memory():
@@ -350,16 +353,19 @@ STATE = RRandom(1).state
         (lambda r: r.skip_unif(-3), "n is a whole number"),
         (lambda r: r.sample(5, 6), "A sample of 6 out of 5"),
         (lambda r: r.sample([], 1, replace=True), "A sample of 1 out of 0"),
-        (lambda r: r.sample(0), "from 1 to 4.5e15, not 0"),
+        (lambda r: r.sample(0), "from 1 to 4.5e15 or elements, not 0"),
         (lambda r: r.sample(10**16, 1), "from 1 to 4.5e15"),
-        (lambda r: r.sample(2.5), "x is a whole number"),
+        (lambda r: r.sample(0.5), "from 1 to 4.5e15 or elements, not 0.5"),
+        (lambda r: r.sample(math.nan), "from 1 to 4.5e15 or elements, not nan"),
+        (lambda r: r.sample("a"), "from 1 to 4.5e15 or elements, not 'a'"),
         (lambda r: r.sample(np.eye(2)), "one dimension, not 2"),
         (lambda r: r.sample(5, -1), "size is a whole number"),
         (lambda r: r.standard_normals(np.empty(4, dtype=np.float32)), "contiguous array"),
         (lambda r: r.standard_normals(np.empty(8)[::2]), "contiguous array"),
         (lambda _: RRandom.from_state(STATE[:-1]), "626 integers; this one has shape"),
         (lambda _: RRandom.from_state(STATE.astype(float)), "and type float64"),
-        (lambda _: RRandom.from_state(np.r_[403, STATE[1:]]), "A state of kind 403"),
+        (lambda _: RRandom.from_state(np.r_[10407, STATE[1:]]), "A state of kind 10407"),
+        (lambda _: RRandom(1, "rounding"), "\"Rejection\" or \"Rounding\", not 'rounding'"),
         (lambda _: RRandom.from_state(np.r_[10403, 625, STATE[2:]]), "is 1 to 624, not 625"),
         (lambda _: RRandom.from_state(np.r_[10403, 0, STATE[2:]]), "is 1 to 624, not 0"),
         (lambda _: RRandom.from_state(np.r_[10403, 1, STATE[2:] * 0]), "not all of them zero"),
