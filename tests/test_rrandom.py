@@ -365,7 +365,7 @@ STATE = RRandom(1).state
         (lambda _: RRandom.from_state(STATE[:-1]), "626 integers; this one has shape"),
         (lambda _: RRandom.from_state(STATE.astype(float)), "and type float64"),
         (lambda _: RRandom.from_state(np.r_[10407, STATE[1:]]), "A state of kind 10407"),
-        (lambda _: RRandom(1, "rounding"), "\"Rejection\" or \"Rounding\", not 'rounding'"),
+        (lambda _: RRandom(1, "rounding"), '"Rejection" or "Rounding", not \'rounding\''),
         (lambda _: RRandom.from_state(np.r_[10403, 625, STATE[2:]]), "is 1 to 624, not 625"),
         (lambda _: RRandom.from_state(np.r_[10403, 0, STATE[2:]]), "is 1 to 624, not 0"),
         (lambda _: RRandom.from_state(np.r_[10403, 1, STATE[2:] * 0]), "not all of them zero"),
