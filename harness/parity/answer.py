@@ -83,8 +83,8 @@ class RAnswer:
             numbering 0, 1, …) is matched by position. NaN, None and R's NA agree.
         rtol, atol
             A number of R's, c, may be missed by atol + rtol · abs(c). The default asks for eight
-            digits; both zero ask for the same number, bit for bit. Strings, booleans and dates must
-            be equal.
+            digits; both zero ask for the same number, bit for bit. Where c is 0 and atol is too,
+            12 decimals are rounding. Strings, booleans and dates must be equal.
         tolerances
             Other tolerances for some places: a place to an rtol, or to a dict with `rtol`, `atol`
             or both. A place is a part of R's answer, such as `"coef"`, or a column or an element in

@@ -125,7 +125,7 @@ def check(function: str, theirs: Tree, mine: object, terms: Terms) -> Outcome:
         try:
             both = _chosen(pair(leaf, yours, path or f"{function}()"), path, terms)
         except MismatchError as error:
-            differences.append((path or ANSWER, str(leaf), str(error), "", "the same shape"))
+            differences.append((path or ANSWER, str(leaf), error.mine, "", error.asked))
             continue
         found = _compared(function, path, both, terms)
         reports.append(found)
@@ -250,5 +250,5 @@ def _require_tolerance(place: str, given: Mapping[str, float]) -> None:
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0.0 <= value < top:
             raise UsageError(
                 f"{name}{place} is {value!r}; it must be a number of at least 0"
-                + (" and below 1, where zero would pass for anything." if name == "rtol" else ".")
+                + (" and below 1: from there on zero would pass." if name == "rtol" else ".")
             )

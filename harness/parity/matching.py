@@ -25,7 +25,12 @@ NUMBER, TEXT, LOGICAL, DATE = "number", "text", "logical", "date"
 
 
 class MismatchError(Exception):
-    """Two values that cannot be laid beside one another, and what would be asked of Python's."""
+    """Two values that cannot be laid beside one another: what Python's is, and what is asked."""
+
+    def __init__(self, mine: str, asked: str) -> None:
+        super().__init__(mine, asked)
+        self.mine = mine
+        self.asked = asked
 
 
 @dataclass(frozen=True)
@@ -57,7 +62,7 @@ def pair(theirs: Leaf, mine: object, place: str) -> Pair:
     if yours.is_vector and yours.is_named and not theirs.is_vector and len(theirs.frame) == 1:
         yours = Leaf(yours.frame.T.infer_objects(), is_vector=False)
     if yours.is_vector != theirs.is_vector:
-        raise MismatchError(str(yours))
+        raise MismatchError(str(yours), "the same shape")
     left, right = theirs.frame, yours.frame
     labelled = left.set_axis(_labels(left.index), axis=0).set_axis(_labels(left.columns), axis=1)
     named = right.set_axis(_adopted(right.index, left.index, yours), axis=0)
@@ -99,7 +104,8 @@ def _frame(mine: Any, place: str) -> tuple[pd.DataFrame, bool]:
             return mine.to_frame(0), True
         if isinstance(mine, pd.Index | pd.api.extensions.ExtensionArray):
             return pd.DataFrame({0: mine}), True
-        if not types.is_list_like(mine):
+        is_array = hasattr(mine, "__array__") and not isinstance(mine, np.generic)
+        if not (is_array or types.is_list_like(mine)):
             mine = [mine]
         if isinstance(mine, list | tuple) and not any(types.is_list_like(x) for x in mine):
             return pd.DataFrame({0: pd.Series(list(mine), dtype=object)}), True
@@ -122,8 +128,11 @@ def _adopted(mine: pd.Index[Any], theirs: pd.Index[Any], yours: Leaf) -> list[st
     """Python's names; R's where Python has none."""
     if not isinstance(mine, pd.RangeIndex):
         if isinstance(theirs, pd.RangeIndex):
-            raise MismatchError(f"{yours} with names ({', '.join(mine[:3])} …)")
+            some = ", ".join(mine[:3]) + (", …" if len(mine) > 3 else "")
+            raise MismatchError(f"{yours} with names ({some})", "no names, as in R")
         return cast("list[str]", mine.tolist())
+    if isinstance(theirs, pd.RangeIndex):
+        return _labels(mine)
     known = _labels(theirs)[: len(mine)]
     return known + [f"[{i + 1}]" for i in range(len(known), len(mine))]
 

@@ -37,15 +37,16 @@ class Leaf:
 
     @property
     def value(self) -> Any:
-        """What a test sees: a scalar, an array, a Series with R's names, or a DataFrame."""
+        """What a test sees: a scalar, an array, a Series with R's names, or a DataFrame; a copy."""
         if not self.is_vector:
-            return self.frame
-        series = self.frame.iloc[:, 0]
+            return self.frame.copy()
+        series = self.frame.iloc[:, 0].copy()
         if self.is_named:
             return series.rename(None)
         if isinstance(series.dtype, pd.CategoricalDtype | pd.BooleanDtype):
             return series.array
-        array = series.to_numpy(dtype="datetime64[D]" if series.dtype.kind == "M" else None)
+        dates = "datetime64[D]" if series.dtype.kind == "M" else None
+        array = series.to_numpy(dtype=dates, copy=True)
         if len(array) > 1 or array.size == 0:
             return array
         return array[0] if array.dtype.kind == "M" else array.tolist()[0]

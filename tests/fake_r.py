@@ -1,0 +1,74 @@
+"""A stand-in for R in tests of the plugin: Python functions answer in the place of R's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from harness._rvalues import Wire, from_wire, to_wire
+from harness.parity.answer import RAnswer
+from harness.parity.calls import RNG_KIND
+from harness.parity.store import Recorded
+from harness.parity.values import tree
+from harness.rsession import RResult
+
+PROVENANCE = {
+    "r_version": "R version 4.2.2",
+    "platform": "stand-in",
+    "contrasts": pd.Series({"unordered": "contr.treatment", "ordered": "contr.poly"}),
+    "packages": pd.Series({"R": "4.2.2"}),
+}
+
+
+def wire(value: object) -> Wire:
+    """What R would answer with: of a data frame it tells the number of rows, not their numbers."""
+    kind, data, attributes = to_wire(value)
+    if isinstance(value, Mapping):
+        data = [wire(item) for item in value.values()]
+    if isinstance(value, pd.DataFrame):
+        attributes = attributes | {"nrow": to_wire(len(value))}
+        if attributes["row.names"][0] == "integer":
+            del attributes["row.names"]
+    return kind, data, attributes
+
+
+class FakeR:
+    """What `RSession` is to the plugin; `functions` are those that R files are to define."""
+
+    functions: ClassVar[dict[str, Callable[..., Any]]] = {}
+    asked: ClassVar[list[str]] = []
+    rng_kind = RNG_KIND
+
+    def __init__(self, *, timeout: float | None = None) -> None:
+        self.timeout = timeout
+
+    def __enter__(self) -> FakeR:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def call(
+        self,
+        _script: Path,
+        function: str,
+        arguments: Mapping[str, Any],
+        **_options: Any,
+    ) -> RResult:
+        if function == "provenance":
+            answer: Any = PROVENANCE
+        else:
+            self.asked.append(function)
+            answer = self.functions[function](**arguments)
+        sent = wire(answer)
+        return RResult(from_wire(sent), (), (), "", 0.0, self.rng_kind, sent)
+
+
+def answer(value: object, *, seed: int | None = 1) -> RAnswer:
+    """The answer of a function f() in f.R that gave this value."""
+    asked = {"script": "f.R", "function": "f", "seed": seed}
+    made_by = {"platform": "stand-in", "packages": {"R": "4.2.2"}}
+    return RAnswer(Recorded(tree(wire(value), "f"), {"asked": asked, "made_by": made_by}))
