@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -12,11 +13,54 @@ from numpy.typing import NDArray
 from harness.cases.base import Call, Case, Rule
 from harness.compare import Tables, Tolerance
 from harness.errors import UsageError
-from harness.rrandom import RRandom
+from harness.rrandom import RRandom, SampleKind
 
 SEEDS = (0, 1, 42, -1, -2147483647, 2147483647, 123456789, 2022, 7, 65536)
 N = 1_000_000
 MOST = 2**20  # with more draws the checksums would no longer be exact in doubles
+
+
+class Kind(NamedTuple):
+    """A kind of draw: n / `share` of them, from a stream of that sample kind."""
+
+    draw: Callable[[RRandom, int], NDArray[Any]]
+    share: int = 1
+    sample_kind: SampleKind = "Rejection"
+
+
+def _sample_prob(rng: RRandom, n: int) -> NDArray[Any]:
+    by_search = rng.sample(50, n, replace=True, prob=range(1, 51))
+    by_aliases = rng.sample(1000, n, replace=True, prob=range(1, 1001))
+    return np.concatenate([by_search, by_aliases, rng.sample(300, prob=100 * [1, 2, 3])])
+
+
+def _sample_rounding(rng: RRandom, n: int) -> NDArray[Any]:
+    any_of_many, permutation = rng.sample(1_000_000, n, replace=True), rng.sample(n)
+    by_aliases = rng.sample(1000, n, replace=True, prob=range(1, 1001))
+    return np.concatenate([any_of_many, permutation, by_aliases])
+
+
+# The parameters are recycled, and lead through all algorithms.
+SIZE, PROB = [1, 10, 60, 100, 1000, 1e6], [0.02, 0.3, 0.5, 0.75, 0.99]
+MEAN = [0.1, 3, 9.9, 10, 25, 400, 1e6]
+SHAPE, SCALE = [0.05, 0.7, 1, 2.5, 8, 40, 1e4], [0.3, 1, 7]
+SHAPE1, SHAPE2 = [0.4, 1, 2.5, 20, 1000], [0.2, 1, 3, 50]
+
+KINDS = {
+    "runif": Kind(lambda rng, n: rng.runif(n)),
+    "rnorm": Kind(lambda rng, n: rng.rnorm(n)),
+    "rexp": Kind(lambda rng, n: rng.rexp(n)),
+    "sample": Kind(lambda rng, n: rng.sample(1_000_000, n, replace=True)),
+    "permutation": Kind(lambda rng, n: rng.sample(n)),
+    "rbinom": Kind(lambda rng, n: rng.rbinom(n, SIZE, PROB), 50),
+    "rpois": Kind(lambda rng, n: rng.rpois(n, MEAN), 50),
+    "rgamma": Kind(lambda rng, n: rng.rgamma(n, SHAPE, scale=SCALE), 50),
+    "rchisq": Kind(lambda rng, n: rng.rchisq(n, [0.3, 1, 2, 7, 90]), 50),
+    "rt": Kind(lambda rng, n: rng.rt(n, [1, 2.5, 30, math.inf]), 50),
+    "rbeta": Kind(lambda rng, n: rng.rbeta(n, SHAPE1, SHAPE2), 50),
+    "sample_prob": Kind(_sample_prob, 50),
+    "sample_rounding": Kind(_sample_rounding, 50, "Rounding"),
+}
 
 
 def stream_tables(seeds: Sequence[int] = SEEDS, n: int = N) -> dict[str, pd.DataFrame]:
@@ -24,8 +68,8 @@ def stream_tables(seeds: Sequence[int] = SEEDS, n: int = N) -> dict[str, pd.Data
 
     Returns
     -------
-    Tables `runif`, `rnorm`, `rexp`, `sample` and `permutation`: a row a seed, and the columns
-    `first`, `last`, `checksum`, `position_checksum` and `state_checksum`, all float64.
+    A table for each of `KINDS`: a row a seed, and the columns `first`, `last`, `checksum`,
+    `position_checksum` and `state_checksum`, all float64.
 
     Raises
     ------
@@ -34,22 +78,16 @@ def stream_tables(seeds: Sequence[int] = SEEDS, n: int = N) -> dict[str, pd.Data
     """
     if not 1 <= n <= MOST:
         raise UsageError(f"The checksums are exact for 1 to {MOST} draws, not for {n}.")
-    kinds: dict[str, Callable[[RRandom], NDArray[Any]]] = {
-        "runif": lambda rng: rng.runif(n),
-        "rnorm": lambda rng: rng.rnorm(n),
-        "rexp": lambda rng: rng.rexp(n),
-        "sample": lambda rng: rng.sample(1_000_000, n, replace=True),
-        "permutation": lambda rng: rng.sample(n),
-    }
     rows = [str(seed) for seed in seeds]
     return {
-        kind: pd.DataFrame([_summary(RRandom(seed), draw) for seed in seeds], index=rows)
-        for kind, draw in kinds.items()
+        name: pd.DataFrame([_summary(kind, seed, n) for seed in seeds], index=rows)
+        for name, kind in KINDS.items()
     }
 
 
-def _summary(rng: RRandom, draw: Callable[[RRandom], NDArray[Any]]) -> dict[str, float]:
-    x = draw(rng).astype("<f8")
+def _summary(kind: Kind, seed: int, n: int) -> dict[str, float]:
+    rng = RRandom(seed, kind.sample_kind)
+    x = kind.draw(rng, math.ceil(n / kind.share)).astype("<f8")
     words = x.view("<u4").astype(np.int64)
     state = rng.state.astype("<i4").view("<u4").astype(np.int64)
     position = np.arange(1, words.size + 1)
@@ -62,18 +100,18 @@ def _summary(rng: RRandom, draw: Callable[[RRandom], NDArray[Any]]) -> dict[str,
     }
 
 
-def _draws(nsim: int) -> Tables:
+def _draws(nsim: int, _versions: Mapping[str, str]) -> Tables:
     return stream_tables(n=min(nsim, N))
 
 
 STREAMS = Case(
     name="streams",
-    title="R's random streams: a million draws of five kinds from ten seeds, bit for bit",
+    title="R's random streams: draws of thirteen kinds from ten seeds, bit for bit",
     script="streams.R",
     function="streams",
     seed=1,
     nsim=N,
-    parts=(Call("draws", ("runif", "rnorm", "rexp", "sample", "permutation"), python=_draws),),
+    parts=(Call("draws", tuple(KINDS), python=_draws),),
     rules=(
         # The C library's log() differs in the last bit between processors with and without fused
         # multiply-add, so a recording of rnorm's bits holds for the former (x86-64 since 2013).

@@ -8,5 +8,6 @@ where the C library's logarithm does, or where its compiler fused multiplication
 """
 
 from harness.rrandom.generator import RRandom
+from harness.rrandom.stream import SampleKind
 
-__all__ = ["RRandom"]
+__all__ = ["RRandom", "SampleKind"]
