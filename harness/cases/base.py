@@ -112,9 +112,13 @@ class Boot(Part):
 
 @dataclass(frozen=True)
 class Call(Part):
-    """Anything else: a Python function of the number of replicates that returns table by kind."""
+    """Anything else: a Python function that returns table by kind.
 
-    python: Callable[[int], Tables] = field(kw_only=True)
+    It is told the number of replicates, and the versions of the packages of the R that it is to
+    equal (`Question.versions`).
+    """
+
+    python: Callable[[int, Mapping[str, str]], Tables] = field(kw_only=True)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -14,7 +13,7 @@ import pandas as pd
 from harness.cases.base import Boot, Call, Data, Experiment, Lm, Lmer, Part
 from harness.engines.base import Answer, Question
 from harness.linear import lm
-from harness.lmm.bootstrap import BootstrapResults, RefitDf, bootmer
+from harness.lmm.bootstrap import BootstrapResults, RefitDf, bootmer, refit_df_of
 from harness.lmm.fit import LmerResults, lmer
 from harness.lmm.matrices import RankDeficientWarning
 from harness.rrandom import RRandom
@@ -71,7 +70,7 @@ class Native:
                     boot = bootmer(fits[part.of], nsim, part.use_u, rng=stream, refit_df=refit_df)
                     found = boot_tables(boot, everything=part.everything)
                 case Call():
-                    found = dict(part.python(nsim))
+                    found = dict(part.python(nsim, question.versions))
                 case Experiment():
                     continue
                 case _:
@@ -82,19 +81,14 @@ class Native:
 
 def _refit_of(question: Question) -> tuple[RefitDf | None, tuple[str, ...]]:
     """Return the `refit_df` that reproduces the reference's lme4, and the note that says so."""
-    version = question.versions.get("lme4")
-    bootstraps = any(isinstance(part, Boot) for part in question.case.parts)
-    if not bootstraps or version is None or as_numbers(version) >= (1, 1, 33):
+    refit_df = refit_df_of(question.versions)
+    if refit_df is None or not any(isinstance(part, Boot) for part in question.case.parts):
         return None, ()
-    return "lme4<1.1-33", (
-        f"lme4 {version}: its refit(), and so bootMer(), hands 1 instead of p to the REML "
-        'criterion (mended in 1.1-33). The bootstraps here do the same: refit_df="lme4<1.1-33".',
+    return refit_df, (
+        f"lme4 {question.versions['lme4']}: its refit(), and so bootMer(), hands 1 instead of p to "
+        "the REML criterion (mended in 1.1-33). The bootstraps here do the same: "
+        f'refit_df="{refit_df}".',
     )
-
-
-def as_numbers(version: str) -> tuple[int, ...]:
-    """Return a version of an R package as numbers: "1.1-31" as (1, 1, 31)."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 def _fit(part: Lmer, data: pd.DataFrame) -> LmerResults:

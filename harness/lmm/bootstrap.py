@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -31,6 +32,12 @@ BLOCK = 2**18
 # Workers are given so many blocks at a time, or fewer where there would be fewer parts than these.
 BLOCKS_A_PART = 8
 PARTS = 16
+
+
+def refit_df_of(versions: Mapping[str, str]) -> RefitDf | None:
+    """Return the `refit_df` with which `bootmer` does as the lme4 among R's package `versions`."""
+    found = [int(number) for number in re.findall(r"\d+", versions.get("lme4", ""))]
+    return "lme4<1.1-33" if found and found < [1, 1, 33] else None
 
 
 @dataclass(frozen=True)
