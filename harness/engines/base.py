@@ -160,9 +160,11 @@ class ModelEngine(ABC):
         except Exception as error:
             return {}, {part.name: f"{type(error).__name__}: {_one_line(error)}"}
         names = {name: name.rpartition(".")[2] for name in self.expected(part)}
+        others = (name for name in part.tables if name not in names)
         return (
             {name: found[kind] for name, kind in names.items() if kind in found},
-            {f"{part.name}.{place}": why for place, why in left_out.items()},
+            {f"{part.name}.{place}": why for place, why in left_out.items()}
+            | dict.fromkeys(others, f"{self.name} gives none"),
         )
 
 
@@ -176,6 +178,8 @@ PYTHON_ENGINES = {
     "statsmodels": "harness.engines.statsmodels:Statsmodels",
     "statsmodels-tight": "harness.engines.statsmodels:StatsmodelsTight",
     "mixedlm": "harness.engines.mixedlm:Mixedlm",
+    "gpboost": "harness.engines.gpboost:Gpboost",
+    "gpboost-tight": "harness.engines.gpboost:GpboostTight",
     "exact": "harness.engines.exact:Exact",
 }
 # R's own, which answer where there is R; and those whose answers are kept (harness/keep.py).

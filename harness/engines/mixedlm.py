@@ -170,7 +170,7 @@ def _columns(theirs: Array, m: ModelMatrices) -> NDArray[np.intp]:
         Where they are not the same columns.
     """
     distance = np.abs(theirs[:, :, None] - m.X[:, None, :]).max(axis=0)
-    at = distance.argmin(axis=0)
+    at: NDArray[np.intp] = distance.argmin(axis=0)
     if theirs.shape != m.X.shape or len(set(at)) < len(at) or distance.min(axis=0).max() > 1e-8:
         raise UnsupportedError("its columns of X are not R's")
     return at
@@ -201,5 +201,4 @@ def _levels(structure: Any, term: RandomTerm, data: pd.DataFrame) -> NDArray[np.
     keys = ["/".join(labels) for labels in zip(*columns, strict=True)]
     codes = np.array([structure.level_map[key] for key in keys], np.intp)
     _, first = np.unique(term.codes, return_index=True)
-    found: NDArray[np.intp] = codes[first]
-    return found
+    return codes[first]
