@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from harness.compare import Verdict
-from harness.experiments.arithmetic import conditioning
+from harness.experiments.arithmetic import conditioning, other_units, unstable_arithmetic
 from harness.experiments.base import Dispute, Experiment, Trial
 from harness.experiments.bootstraps import (
     monte_carlo,
@@ -48,6 +48,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     decimals_as_written,
     r_warned,
     conditioning,
+    other_units,
+    unstable_arithmetic,
 )
 
 
@@ -67,6 +69,29 @@ class Finding:
     cause: str
     trials: tuple[Trial, ...]
     entry: Entry | None = None
+
+    def moved(self, by: int) -> Finding:
+        """Return the finding for comparisons that were renumbered."""
+        trials = tuple(
+            replace(
+                trial,
+                digits=trial.digits.set_axis(trial.digits.index + by),
+                vanished=trial.vanished.set_axis(trial.vanished.index + by),
+            )
+            for trial in self.trials
+        )
+        return replace(self, rows=self.rows + by, trials=trials)
+
+    def split(self, trial: Trial) -> list[Finding]:
+        """Return what one more experiment explains, and what stays without a cause."""
+        trials = (*self.trials, trial)
+        gone = trial.vanished.to_numpy()
+        parts = ((self.rows[gone], trial.cause), (self.rows[~gone], ""))
+        return [
+            replace(self, rows=rows, cause=cause, trials=trials)
+            for rows, cause in parts
+            if len(rows)
+        ]
 
     @property
     def decisive(self) -> Trial | None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import count
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness import keep, recordings
-from harness.audit.questions import CENTRED, audited, has_data
+from harness.audit.questions import CENTRED, audited, has_data, unadorned
 from harness.audit.results import Audit, Reply
 from harness.audit.workers import Told, ask_all
 from harness.cases.base import Boot, Call, Case, Lmer, Part
@@ -21,17 +21,23 @@ from harness.diagnose import Finding, diagnose, with_entries
 from harness.engines.base import KEPT_ENGINES, PYTHON_ENGINES, Answer, Question, engine
 from harness.engines.published import Published
 from harness.errors import RecordingError, UsageError
+from harness.experiments.arithmetic import PERTURBATIONS, last_bits, scatter
 from harness.experiments.base import PUBLISHED, Asked, Dispute, Trial
 from harness.experiments.parameters import parameters
+from harness.experiments.scaling import in_other_units, in_the_questions_units
 from harness.ledger import Entry, judge, ledger
 from harness.recordings import Recording
 from harness.tables import decode_factors
+
+Array = NDArray[np.float64]
 
 # Who says what is right: the first of these that answers a part.
 REFEREES = ("exact", "lme4-tight", "lm")
 # R's recording of the case itself has its bootstraps and streams.
 RECORDED = "R"
 LIMIT = 60.0
+RATIOS = ("statistic", "p_value")
+PLACE = ("table", "row", "column")
 BAR = Tolerance(1e-12, "rounding")
 # What may be near zero is held to the spread of its column as well.
 NEAR_ZERO = Tolerance(1e-12, "rounding, beside the column's spread", spread=1e-12)
@@ -85,19 +91,25 @@ def conduct(
     matters = [_matter(case, fixtures) for case in cases]
     replies = _replies(matters, chosen, fixtures, live=live, limit=limit, tell=tell)
     truth = {matter.case.name: _truth(matter, replies) for matter in matters}
-    places = count()  # every comparison has a number of its own, by which findings name it
-    frames: list[pd.DataFrame] = []
-    findings: list[Finding] = []
+    found: dict[tuple[str, str], Examined] = {}
     for matter in matters:
         for name in chosen:
             tell(f"comparing {name} on {matter.case.name}")
-            answer = replies[name, matter.case.name].answer
-            if answer is not None:
-                told = truth[matter.case.name]
-                rows, found = _examined(matter, name, answer, told, places, thorough=thorough)
-                frames.append(rows)
-                findings += found
-    comparisons = pd.concat([frame for frame in frames if len(frame)])
+            found[name, matter.case.name] = _examined(
+                matter, name, replies, truth, Again(), thorough
+            )
+    # What is still open is asked again, on data that differ in their last bits or units.
+    open_ = {place for place, (rows, _) in found.items() if _is_open(rows)}
+    again = _asked_again(matters, open_, replies, limit=limit, tell=tell)
+    for matter in matters:
+        for name in chosen:
+            if more := again.get((name, matter.case.name)):
+                found[name, matter.case.name] = _examined(
+                    matter, name, replies, truth, more, thorough
+                )
+    frames, findings = _numbered(found.values())
+    nothing = pd.DataFrame(columns=[*COLUMNS, "cause"])
+    comparisons = pd.concat(frames) if frames else nothing
     names = [case.name for case in cases]
     judged, known = judge(comparisons, ledger() if entries is None else entries, names)
     return Audit(
@@ -130,7 +142,7 @@ def _matter(case: Case, fixtures: Path) -> Matter:
         data = decode_factors(recording.tables["data"], recording.provenance["levels"])
         question = audited(case, data, {})
     else:
-        question = Question(case, case.nsim)
+        question = Question(unadorned(case, case.parts), case.nsim)
     asked = Asked(case, question.case.parts, question.data, recording.tables, recording.provenance)
     return Matter(case, question, recording, asked)
 
@@ -158,7 +170,7 @@ def _replies(
         tell(f"{done} of {total} answers: {told.engine} on {told.case}")
 
     questions = [matter.question for matter in matters]
-    for told in ask_all(run, questions, limit=limit, on_answer=heard):
+    for told in ask_all(dict.fromkeys(run, questions), limit=limit, on_answer=heard):
         reply = Reply(told.answer, told.problem, told.seconds, told.made_by)
         replies[told.engine, told.case] = reply
     for matter in matters:
@@ -214,30 +226,107 @@ def _of_part(tables: Tables, part: str) -> Tables:
     return {t: frame for t, frame in tables.items() if t.partition(".")[0] == part}
 
 
+@dataclass(frozen=True)
+class Again:
+    """What came of asking an engine again: how far its values scatter, its answer rescaled."""
+
+    noise: Tables = field(default_factory=dict)
+    rescaled: Tables = field(default_factory=dict)
+
+
+Examined = tuple[pd.DataFrame, list[Finding]]
+
+
 def _examined(
     matter: Matter,
     name: str,
-    answer: Answer,
-    truth: Truth,
-    places: Iterator[int],
-    *,
+    replies: Mapping[tuple[str, str], Reply],
+    truths: Mapping[str, Truth],
+    again: Again,
     thorough: bool,
-) -> tuple[pd.DataFrame, list[Finding]]:
+) -> Examined:
     """Compare an engine with the referees, and find the causes of what differs."""
+    answer, truth = replies[name, matter.case.name].answer, truths[matter.case.name]
     rows = _compared(matter, name, answer, truth)
-    if rows.empty:
+    if answer is None or rows.empty:
         return rows, []
-    rows = rows.assign(cause="").set_axis([next(places) for _ in range(len(rows))])
+    rows = rows.assign(cause="")
     findings: list[Finding] = []
     for reference in rows["reference"].unique():
         told = {table: frame for table, (who, frame) in truth.items() if who == reference}
-        dispute = Dispute(matter.asked, name, reference, answer.tables, told, answer.notes)
+        dispute = Dispute(
+            matter.asked,
+            name,
+            reference,
+            answer.tables,
+            told,
+            answer.notes,
+            again.noise,
+            again.rescaled,
+        )
         findings += diagnose(dispute, rows[rows["reference"] == reference], thorough=thorough)
     _name_causes(rows, findings)
-    findings = _cancelled(findings, rows)
-    _name_causes(rows, findings)
+    for further in (_cancelled, _derived):
+        findings = further(findings, rows)
+        _name_causes(rows, findings)
     asked_for = ~rows["table"].str.partition(".")[0].str.endswith(CENTRED)
     return rows[asked_for], [f for f in findings if not f.part.endswith(CENTRED)]
+
+
+def _numbered(found: Iterable[Examined]) -> tuple[list[pd.DataFrame], list[Finding]]:
+    """Give every comparison a number of its own, by which findings name it."""
+    frames, findings, first = [], [], 0
+    for rows, mine in found:
+        if len(rows):
+            frames.append(rows.set_axis(rows.index + first))
+            findings += [finding.moved(first) for finding in mine]
+            first += int(rows.index.max()) + 1
+    return frames, findings
+
+
+def _is_open(rows: pd.DataFrame) -> bool:
+    return bool(((rows["verdict"] == Verdict.UNEXPLAINED) & (rows["cause"] == "")).any())
+
+
+def _asked_again(
+    matters: Sequence[Matter],
+    places: Collection[tuple[str, str]],
+    replies: Mapping[tuple[str, str], Reply],
+    *,
+    limit: float,
+    tell: Callable[[str], None],
+) -> dict[tuple[str, str], Again]:
+    """Ask Python's engines again: data changed in the last bit, predictors in other units."""
+    rng = np.random.default_rng(1)
+    questions: dict[str, list[Question]] = {}
+    factors: dict[str, dict[str, Array]] = {}
+    for matter in matters:
+        case, data = matter.case.name, matter.question.data
+        asking = [n for n, c in places if c == case and n not in (*KEPT_ENGINES, PUBLISHED)]
+        if data is None or not asking:
+            continue
+        more = [replace(matter.question, data=last_bits(data, rng)) for _ in range(PERTURBATIONS)]
+        if rescaled := in_other_units(matter.question):
+            factors[case] = rescaled[1]
+            more.append(rescaled[0])
+        for name in asking:
+            questions.setdefault(name, []).extend(more)
+    answers: dict[tuple[str, str], list[Tables]] = {}
+    for told in ask_all(
+        questions,
+        limit=limit,
+        on_answer=lambda told: tell(f"asking {told.engine} again about {told.case}"),
+    ):
+        tables = {} if told.answer is None else told.answer.tables
+        answers.setdefault((told.engine, told.case), []).append(tables)
+    found = {}
+    for (name, case), others in answers.items():
+        answer = replies[name, case].answer
+        assert answer is not None  # or nothing would have been compared
+        units = factors.get(case)
+        rescaled_tables = in_the_questions_units(others.pop(), units) if units else {}
+        found[name, case] = Again(scatter(answer.tables, others), rescaled_tables)
+    return found
 
 
 def _name_causes(rows: pd.DataFrame, findings: Sequence[Finding]) -> None:
@@ -245,9 +334,11 @@ def _name_causes(rows: pd.DataFrame, findings: Sequence[Finding]) -> None:
         rows.loc[finding.rows, "cause"] = finding.cause
 
 
-def _compared(matter: Matter, name: str, answer: Answer, truth: Truth) -> pd.DataFrame:
+def _compared(matter: Matter, name: str, answer: Answer | None, truth: Truth) -> pd.DataFrame:
     """Compare an engine's tables with the referee's; a gap is not missing."""
-    frames = []
+    frames: list[pd.DataFrame] = []
+    if answer is None:
+        return pd.DataFrame(columns=[*COLUMNS, "cause"])
     for part in matter.question.case.parts:
         told = {table: truth[table] for table in _undertaken(name, part, answer) if table in truth}
         referees = {who for who, _ in told.values()} - {name}
@@ -261,7 +352,11 @@ def _compared(matter: Matter, name: str, answer: Answer, truth: Truth) -> pd.Dat
             found = compare(matter.case.name, name, subject, reference, list(tables))
             frames.append(_without_gaps(found, answer, printed=name == PUBLISHED))
     frames = [frame for frame in frames if len(frame)]
-    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
+    return (
+        pd.concat(frames, ignore_index=True)
+        if frames
+        else pd.DataFrame(columns=[*COLUMNS, "cause"])
+    )
 
 
 def _undertaken(name: str, part: Part, answer: Answer) -> tuple[str, ...]:
@@ -326,11 +421,41 @@ def _cancelled(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]
             there["digits"].fillna(0.0),
             gone,
         )
-        for cause, chosen in (("cancellation", gone), ("", ~gone)):
-            if chosen.any():
-                trials = (*finding.trials, trial)
-                rows_ = finding.rows[chosen.to_numpy()]
-                out.append(replace(finding, rows=rows_, cause=cause, trials=trials))
+        out += finding.split(trial)
+    return out
+
+
+def _derived(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
+    """Let a ratio have the cause of what it is made of: t is estimate over standard error."""
+    at = {
+        (table, row, column): (Verdict(verdict).fails and not cause, cause)
+        for table, row, column, verdict, cause in zip(
+            *(rows[name] for name in (*PLACE, "verdict", "cause")), strict=True
+        )
+    }
+    out: list[Finding] = []
+    for finding in findings:
+        if finding.cause:
+            out.append(finding)
+            continue
+        causes: dict[object, str] = {}
+        for place, (table, row, column) in rows.loc[finding.rows, list(PLACE)].iterrows():
+            made_of = [at.get((table, row, name), (True, "")) for name in ("std_error", "estimate")]
+            named = next((cause for _, cause in made_of if cause), "")
+            if column in RATIOS and named and not any(open_ for open_, _ in made_of):
+                causes[place] = named
+        left = [finding]
+        for cause in dict.fromkeys(causes.values()):
+            open_ = left.pop()
+            trial = Trial(
+                "what it is made of",
+                cause,
+                "a ratio of an estimate and a standard error, which differ for this cause",
+                rows.loc[open_.rows, "digits"],
+                pd.Series([causes.get(place) == cause for place in open_.rows], open_.rows),
+            )
+            left += open_.split(trial)
+        out += left
     return out
 
 

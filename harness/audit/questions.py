@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -60,7 +60,12 @@ def audited(case: Case, data: pd.DataFrame, versions: Mapping[str, str]) -> Ques
                 parts.append(part)
     data, centred = _with_centred(models, data)
     parts[1:1] = [*models, *([Data(), *centred] if centred else [])]
-    plain = replace(
+    return Question(unadorned(case, parts), case.nsim, versions, data)
+
+
+def unadorned(case: Case, parts: Sequence[Part]) -> Case:
+    """Return what engines need of a case, which can be sent to another process."""
+    return replace(
         case,
         parts=tuple(parts),
         rules=(),
@@ -68,7 +73,6 @@ def audited(case: Case, data: pd.DataFrame, versions: Mapping[str, str]) -> Ques
         claims=(),
         arguments=Case.arguments,
     )
-    return Question(plain, case.nsim, versions, data)
 
 
 def question_of(case: Case, fixtures: Path) -> Question:

@@ -5,18 +5,16 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from importlib.metadata import version
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from multiprocessing.process import BaseProcess
+from multiprocessing import Pipe
 from typing import Any
 
-from harness.engines.base import Answer, Engine, Question, engine
-from harness.errors import RparityError
+from harness.engines.base import Answer, Question
 
 # Seconds that an engine may take to load: some compile at their first import.
 START = 60.0
@@ -35,14 +33,13 @@ class Told:
 
 
 def ask_all(
-    engines: Sequence[str],
-    questions: Sequence[Question],
+    questions: Mapping[str, Sequence[Question]],
     *,
     limit: float,
     processes: int | None = None,
     on_answer: Callable[[Told], None] | None = None,
 ) -> list[Told]:
-    """Ask every engine every question, each engine in a process of its own.
+    """Ask each engine its questions, in a process of its own.
 
     `limit` is the time that an answer may take, in seconds; so many engines work at once as there
     are processors. The order of the answers does not depend on it.
@@ -51,13 +48,13 @@ def ask_all(
 
     def work(name: str) -> list[Told]:
         found = []
-        for reply in _ask(name, questions, limit):
+        for reply in _ask(name, questions[name], limit):
             tell(reply)
             found.append(reply)
         return found
 
     with ThreadPoolExecutor(processes or os.cpu_count() or 1) as pool:
-        return [reply for replies in pool.map(work, engines) for reply in replies]
+        return [reply for replies in pool.map(work, questions) for reply in replies]
 
 
 def _ask(name: str, questions: Sequence[Question], limit: float) -> Iterator[Told]:
@@ -101,19 +98,23 @@ class Child:
     """
 
     def __init__(self, name: str) -> None:
-        self._name = name
-        context = get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process: BaseProcess = context.Process(
-            target=_serve, args=(theirs, name), daemon=True
-        )
-        self._process.start()
-        theirs.close()
+        # A plain process on a pipe needs no `__main__` guard and works from any thread.
+        self._pipe, theirs = Pipe()
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "harness.audit.child", str(theirs.fileno()), name],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,  # what a package prints is not the audit's output
+                stderr=subprocess.DEVNULL,
+                env=environment,
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,  # a group of its own: killed as one
+            )
         try:
             made_by, problem = self._receive(START)
-        except ChildError:
-            self.stop()
-            raise
+        except ChildError as error:
+            made_by, problem = {}, str(error)
         if problem is not None:
             self.stop()
             raise ChildError(problem)
@@ -139,55 +140,19 @@ class Child:
         try:
             received: tuple[Any, str | None] = self._pipe.recv()
         except (EOFError, ConnectionResetError):
-            self._process.join(5.0)
-            raise ChildError(f"crashed: {_how(self._process.exitcode)}") from None
+            raise ChildError(f"crashed: {_how(self._process.wait(5.0))}") from None
         return received
 
     def stop(self) -> None:
         """End the process, whatever it does."""
         self._pipe.close()
-        self._process.join(0.2)
-        if self._process.is_alive():
-            self._process.kill()
-        self._process.join(5.0)
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
 
 
-def _how(code: int | None) -> str:
-    if code is not None and code < 0:
+def _how(code: int) -> str:
+    if code < 0:
         with contextlib.suppress(ValueError):
             return f"killed by {signal.Signals(-code).name}"
     return f"ended with status {code}"
-
-
-def _versions(asked: Engine) -> dict[str, str]:
-    """Return the versions of the distributions that an engine says it is made of."""
-    return {name: version(name) for name in getattr(asked, "distributions", ())}
-
-
-def _serve(pipe: Connection[Any, Any], name: str) -> None:
-    """Answer questions until the pipe closes: the process of one engine."""
-    # What a package prints is not the audit's output.
-    silent = os.open(os.devnull, os.O_WRONLY)
-    for stream in (1, 2):
-        os.dup2(silent, stream)
-    try:
-        asked = engine(name)
-    except RparityError as error:
-        pipe.send((None, str(error)))
-        return
-    except ImportError as error:
-        pipe.send((None, f"not installed: {error}"))
-        return
-    pipe.send((_versions(asked), None))
-    while True:
-        try:
-            question: Question = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        try:
-            reply: tuple[Answer | None, str | None] = asked.answer(question), None
-        except RparityError as error:
-            reply = None, str(error)
-        except Exception as error:
-            reply = None, f"{type(error).__name__}: {' '.join(str(error).split())}"
-        pipe.send(reply)

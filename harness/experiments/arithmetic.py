@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from harness.cases.base import Lm, Lmer
-from harness.compare import Reference, Tolerance
+from harness.compare import Reference, Tables, Tolerance
 from harness.engines.native import lm_tables, lmer_tables
 from harness.errors import RparityError
-from harness.experiments.base import Dispute, Trial, compared
+from harness.experiments.base import ROOM, Dispute, Trial, compared
 from harness.experiments.parameters import KINDS
 from harness.linear import lm
 from harness.lmm.fit import lmer
 
-Frames = Mapping[str, pd.DataFrame]
-
 PERTURBATIONS = 6
-# The largest effect of a few random last bits is a sample; an engine's own rounding is another,
-# of some sums of them.
-ROOM = 30.0
+BAR = Tolerance(1e-12, "rounding")
 
 
 def conditioning(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
@@ -50,25 +47,77 @@ def conditioning(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | Non
     )
 
 
-def _movements(model: Lm | Lmer, data: pd.DataFrame) -> Frames:
+def other_units(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Ask the engine again with the predictors divided by powers of two, to be of size 1."""
+    model = dispute.asked.parts.get(part)
+    if not dispute.rescaled or not isinstance(model, Lm):
+        return None
+    moved = dispute.asked.movements(model, _movements)
+
+    def room(table: str, column: str) -> Tolerance:
+        by = moved.get(table.rpartition(".")[2], pd.DataFrame()).get(column)
+        return replace(BAR, atol=0.0 if by is None else ROOM * by)
+
+    return compared(
+        "predictors in other units",
+        "scale of the predictors",
+        f"given the predictors divided by powers of two, which rounds nothing, {dispute.engine} "
+        "has the answer: large numbers beside small ones cost it the digits",
+        rows,
+        dispute.rescaled,
+        Reference("truth", dispute.truth, room, partial=True),
+    )
+
+
+def unstable_arithmetic(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """See whether the engine's own answers to data changed in the last bit scatter as much."""
+    noise = {t: frame for t, frame in dispute.noise.items() if t.partition(".")[0] == part}
+    truth = {name: table for name, table in dispute.truth.items() if name in noise}
+    if not truth:
+        return None
+
+    def room(table: str, column: str) -> Tolerance:
+        by = noise[table].get(column)
+        return Tolerance(0.0, "the engine's own scatter", 0.0 if by is None else ROOM * by)
+
+    return compared(
+        "the engine asked again, the data changed in the last bit",
+        "unstable arithmetic",
+        f"with the last bits of the data {dispute.engine}'s own answer moves by as much, up to "
+        f"{ROOM:.0f} times, where the exact one does not",
+        rows,
+        dispute.answer,
+        Reference("truth", truth, room, partial=True),
+    )
+
+
+def scatter(base: Tables, others: Sequence[Tables]) -> Tables:
+    """Return the largest change of each value of `base` among other answers."""
+    found = {}
+    for name, table in base.items():
+        changes = [
+            (other[name].reindex_like(table) - table).abs() for other in others if name in other
+        ]
+        if changes:
+            found[name] = pd.concat(changes).groupby(level=0, sort=False).max().reindex(table.index)
+    return found
+
+
+def _movements(model: Lm | Lmer, data: pd.DataFrame) -> Tables:
     """Largest change of each value over some random changes of the data's last bits."""
     rng = np.random.default_rng(1)
     try:
         base = _tables(model, data)
-        largest = {kind: 0.0 * table for kind, table in base.items()}
-        for _ in range(PERTURBATIONS):
-            found = _tables(model, _last_bits(data, rng))
-            for kind, table in found.items():
-                change = (table - base[kind]).abs()
-                largest[kind] = largest[kind].where(largest[kind] >= change, change)
+        others = [_tables(model, last_bits(data, rng)) for _ in range(PERTURBATIONS)]
     except RparityError:
         return {}
     # Half a unit in the last place of the value itself is always possible.
     least = {kind: table.abs() * 2.0**-53 for kind, table in base.items()}
+    largest = scatter(base, others)
     return {kind: table.where(table > least[kind], least[kind]) for kind, table in largest.items()}
 
 
-def _last_bits(data: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
+def last_bits(data: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     """Move every float of the data by a unit in its last place, or not, or the other way."""
     out = data.copy()
     for name in data.columns:
@@ -79,7 +128,7 @@ def _last_bits(data: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
     return out
 
 
-def _tables(model: Lm | Lmer, data: pd.DataFrame) -> Frames:
+def _tables(model: Lm | Lmer, data: pd.DataFrame) -> Tables:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         if isinstance(model, Lm):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -16,7 +16,11 @@ from harness.lmm.fit import LmerResults, lmer
 # A disagreement has vanished where so much of it is left: formulas evaluated at another's
 # parameters, which are themselves rounded, do not agree to the last bit.
 VANISHED = Tolerance(1e-9, "formulas at rounded parameters", spread=1e-9)
+DIFFERENCE = Tolerance(1e-6, "a small difference of large variances, as some compute it")
 PUBLISHED = "published"
+# The largest effect of a few random last bits is a sample; an engine's own rounding is another,
+# of some sums of them.
+ROOM = 30.0
 
 
 class Asked:
@@ -64,7 +68,12 @@ class Asked:
 
 @dataclass(frozen=True)
 class Dispute:
-    """Two answers to a question that differ: the engine's, and the reference's as `truth`."""
+    """Two answers to a question that differ: the engine's, and the reference's as `truth`.
+
+    `noise` is how far the engine's own values move with the last bits of the data, where that was
+    measured: an engine's rounding is no disagreement with what an experiment predicts. `rescaled`
+    is its answer where it was asked in other units.
+    """
 
     asked: Asked
     engine: str
@@ -72,6 +81,8 @@ class Dispute:
     answer: Tables
     truth: Tables
     notes: Sequence[str] = ()
+    noise: Tables = field(default_factory=dict)
+    rescaled: Tables = field(default_factory=dict)
 
     @cached_property
     def figures(self) -> Tables:
@@ -132,7 +143,13 @@ def compared(
     )
 
 
-def predicted(tables: Tables, part: str, tolerance: Tolerance = VANISHED) -> Reference:
-    """Return a part's tables by kind as what is predicted, each at one tolerance."""
+def predicted(dispute: Dispute, tables: Tables, part: str) -> Reference:
+    """Return a part's tables by kind as what is predicted, up to the engine's own rounding."""
     named = {f"{part}.{kind}": table for kind, table in tables.items()}
-    return Reference("prediction", named, lambda _table, _column: tolerance, partial=True)
+
+    def tolerance(table: str, column: str) -> Tolerance:
+        noise = dispute.noise.get(table, pd.DataFrame()).get(column)
+        usual = DIFFERENCE if column == "condsd" else VANISHED
+        return usual if noise is None else replace(usual, atol=ROOM * noise)
+
+    return Reference("prediction", named, tolerance, partial=True)

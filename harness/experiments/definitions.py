@@ -45,7 +45,7 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
             f"coded by {contrast}, the same model has these coefficients",
             rows,
             dispute.answer,
-            predicted(found, part),
+            predicted(dispute, found, part),
         )
         if best is None or trial.vanished.sum() > best.vanished.sum():
             best = trial
@@ -79,9 +79,17 @@ def own_log_likelihood(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial
             notes.append(f"{column} is not defined by {dispute.engine} here, though its parts are")
             continue
         penalty = told[column] + 2.0 * told["log_lik"]
-        sizes = {"aic": {"": 2.0}, "bic": {"n": np.log(n), "n − p": np.log(n - p)}}[column]
-        counts = {name: penalty / size for name, size in sizes.items()}
-        fits = {name: c for name, c in counts.items() if abs(c - round(c)) <= WHOLE * max(1.0, c)}
+        sizes = {
+            "aic": {"": 2.0},
+            "bic": {"n": np.log(n)} | ({"n − p": np.log(n - p)} if p else {}),
+        }
+        counts = {name: penalty / size for name, size in sizes[column].items()}
+        usual = {"aic": "", "bic": "n"}[column]
+        fits = {
+            name: c
+            for name, c in counts.items()
+            if abs(c - round(c)) <= WHOLE * max(1.0, c) and (name, round(c)) != (usual, k)
+        }
         vanished.append(bool(fits))
         notes += [
             f"{column} counts {round(c)} parameters (R: {k})" + (f", with log({name})" * bool(name))

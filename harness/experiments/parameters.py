@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from harness.cases.base import LMER_TABLES, Lmer
-from harness.compare import Tables
+from harness.compare import ROUNDING_DIGITS, Tables, digits
 from harness.engines.native import lmer_tables
 from harness.experiments.base import Dispute, Trial, compared, predicted
 from harness.experiments.hessian import joint_cov_params
@@ -36,7 +36,7 @@ def stopped_early(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
     above its minimum, the formulas are the same, and only the stopping points differ.
     """
     pair = Sides.of(dispute, part)
-    if pair is None:
+    if pair is None or pair.same_place:
         return None
     rises = {dispute.engine: pair.rise(pair.mine), dispute.reference: pair.rise(pair.theirs)}
     who = max(rises, key=lambda name: rises[name])
@@ -47,7 +47,7 @@ def stopped_early(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         "evaluated there, give its values",
         rows,
         dispute.answer,
-        predicted(lmer_tables(pair.mine, KINDS), part),
+        predicted(dispute, lmer_tables(pair.mine, KINDS), part),
     )
     admitted = any("onverge" in note for note in dispute.notes)
     return pair.vouched(trial, rows) if max(rises.values()) <= RISE or admitted else None
@@ -66,7 +66,7 @@ def joint_hessian(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         "variances together gives its standard errors; R inverts the block of β alone",
         rows,
         dispute.answer,
-        predicted(tables, part),
+        predicted(dispute, tables, part),
     )
     return pair.vouched(trial, rows)
 
@@ -87,7 +87,7 @@ def ml_for_reml(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None
         "criterion's minimum, and its values follow from it",
         rows,
         dispute.answer,
-        predicted(lmer_tables(there, KINDS), part),
+        predicted(dispute, lmer_tables(there, KINDS), part),
     )
     return pair.vouched(trial, rows) if rise <= RISE else None
 
@@ -114,6 +114,12 @@ class Sides:
             return None
         return cls(dispute, part, fit, fit.at(*places[0]), fit.at(*places[1]))
 
+    @property
+    def same_place(self) -> bool:
+        """Whether the parameters agree up to rounding."""
+        mine, theirs = (np.append(side.theta_hat, side.sigma) for side in (self.mine, self.theirs))
+        return bool((digits(mine, theirs) >= ROUNDING_DIGITS).all())
+
     def rise(self, there: LmerResults) -> float:
         """How far the criterion is above its minimum."""
         return there.criterion - self.fit.criterion
@@ -121,8 +127,8 @@ class Sides:
     def vouched(self, trial: Trial, rows: pd.DataFrame) -> Trial:
         """Let a trial hold only where the other side's values follow from its own parameters.
 
-        And only if something else than the parameters themselves, which follow from themselves,
-        is explained.
+        Parameters follow from themselves: they hold only if whatever else differs, does so
+        because of them, or if nothing else differs.
         """
         theirs = compared(
             "",
@@ -130,11 +136,12 @@ class Sides:
             "",
             rows,
             self.dispute.truth,
-            predicted(lmer_tables(self.theirs, KINDS), self.part),
+            predicted(self.dispute, lmer_tables(self.theirs, KINDS), self.part),
         )
         gone = trial.vanished & theirs.vanished
         follow = ~rows["table"].str.rpartition(".")[2].isin(["theta", "varcorr"])
-        return replace(trial, vanished=gone & bool((gone & follow).any()))
+        alone = not follow.any() and not self.dispute.figures
+        return replace(trial, vanished=gone & bool(alone or (gone & follow).any()))
 
 
 def standard_deviations(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
@@ -149,7 +156,7 @@ def standard_deviations(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
         "the engine's variances are the reference's standard deviations, or the other way round",
         rows,
         dispute.answer,
-        predicted({"varcorr": swapped}, part),
+        predicted(dispute, {"varcorr": swapped}, part),
     )
 
 
