@@ -41,8 +41,8 @@ def _sample_rounding(rng: RRandom, n: int) -> NDArray[Any]:
 
 
 # The parameters are recycled, and lead through all algorithms.
-SIZE, PROB = [1, 10, 60, 100, 1000, 1e6], [0.02, 0.3, 0.5, 0.75, 0.99]
-MEAN = [0.1, 3, 9.9, 10, 25, 400, 1e6]
+SIZE, PROB = [1e6, 1000, 100, 60, 10, 1], [0.3, 0.02, 0.75, 0.99, 0.5]
+MEAN = [1e6, 400, 25, 10, 9.9, 3, 0.1]
 SHAPE, SCALE = [0.05, 0.7, 1, 2.5, 8, 40, 1e4], [0.3, 1, 7]
 SHAPE1, SHAPE2 = [0.4, 1, 2.5, 20, 1000], [0.2, 1, 3, 50]
 
