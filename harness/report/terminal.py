@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 import pandas as pd
@@ -33,9 +33,9 @@ MEASURED = ("reference_value", "value", "digits", "verdict")
 WIDTH = 160
 
 
-def console(*, stderr: bool = False) -> Console:
-    """Return a console that cuts no table short, however narrow the terminal."""
-    return Console(stderr=stderr, highlight=False, width=max(WIDTH, Console().width))
+def console(file: IO[str] | None = None) -> Console:
+    """Return a console that cuts no table short, however narrow the terminal; None: on stdout."""
+    return Console(file=file, highlight=False, width=max(WIDTH, Console().width))
 
 
 def show_run(run: CaseRun, out: Console) -> None:
@@ -77,7 +77,8 @@ def show_cases(cases: Iterable[tuple[Case, str]], out: Console) -> None:
         out.print(f"  {state}", style="dim")
 
 
-def _table(*columns: str, right: Sequence[str] = ()) -> Table:
+def plain_table(*columns: str, right: Sequence[str] = ()) -> Table:
+    """Return a table without lines; the columns named in `right` are aligned there."""
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
         table.add_column(column, justify="right" if column in right else "left", no_wrap=True)
@@ -100,7 +101,7 @@ def _show_published(run: CaseRun, out: Console) -> None:
     small = run.comparisons[run.comparisons["table"].isin(list(published.figures))]
     mine, theirs = _cells(small, "rparity", "R"), _cells(small, "R", "published")
     out.print(f"\nAs published: {published.source}")
-    table = _table(
+    table = plain_table(
         "",
         "",
         "published",
@@ -125,7 +126,7 @@ def _show_published(run: CaseRun, out: Console) -> None:
                     number(here["reference_value"]),
                     number(here["value"]),
                     f"{here['digits']:.1f}",
-                    _styled(here["verdict"]),
+                    styled(here["verdict"]),
                     _printed_alike(printed["verdict"]),
                 )
                 section = ""
@@ -148,7 +149,7 @@ def _cells(
 
 
 def _printed_alike(verdict: str) -> str:
-    return "yes" if not Verdict(verdict).fails and verdict != Verdict.KNOWN else _styled(verdict)
+    return "yes" if not Verdict(verdict).fails and verdict != Verdict.KNOWN else styled(verdict)
 
 
 def _show_claim(run: CaseRun, claim: Claim, out: Console) -> None:
@@ -156,7 +157,7 @@ def _show_claim(run: CaseRun, claim: Claim, out: Console) -> None:
     rows = rows[(rows["table"] == claim.table) & (rows["reference"] == equals)]
     error = monte_carlo_error(run.nsim)
     out.print(f"\nClaim: {claim.says}")
-    shown = _table(
+    shown = plain_table(
         "",
         "",
         "bootstrap",
@@ -168,7 +169,7 @@ def _show_claim(run: CaseRun, claim: Claim, out: Console) -> None:
     )
     for _, row in rows.iterrows():
         ratio = row["value"] / row["reference_value"]
-        verdict = "holds" if row["verdict"] == Verdict.WITHIN else _styled(row["verdict"])
+        verdict = "holds" if row["verdict"] == Verdict.WITHIN else styled(row["verdict"])
         shown.add_row(
             row["engine"],
             row["row"],
@@ -184,7 +185,7 @@ def _show_claim(run: CaseRun, claim: Claim, out: Console) -> None:
 def _show_parts(run: CaseRun, out: Console) -> None:
     """One line for each part that an engine answered: how much, and where it is furthest off."""
     out.print("\nEverything that was compared with R")
-    table = _table(
+    table = plain_table(
         "engine",
         "part",
         "tables",
@@ -207,7 +208,7 @@ def _show_parts(run: CaseRun, out: Console) -> None:
             str(len(rows)),
             f"{worst['digits']:.1f}",
             place,
-            ", ".join(f"{counts[v]} {_styled(v)}" for v in Verdict if v in counts),
+            ", ".join(f"{counts[v]} {styled(v)}" for v in Verdict if v in counts),
         )
     out.print(table)
     for engine, answer in run.answers.items():
@@ -228,7 +229,7 @@ def _show_replicates(run: CaseRun, out: Console) -> None:
     if rows.empty:
         return
     out.print("\nReplicates one by one, in units of R's standard deviation")
-    table = _table(
+    table = plain_table(
         "engine",
         "part",
         "replicates",
@@ -258,7 +259,7 @@ def _show_failures(comparisons: pd.DataFrame, out: Console) -> None:
     if failing.empty:
         return
     out.print("\n[bold red]What nothing explains[/bold red]")
-    table = _table(
+    table = plain_table(
         "engine",
         "against",
         "table",
@@ -283,7 +284,7 @@ def _show_failures(comparisons: pd.DataFrame, out: Console) -> None:
             number(row["value"]),
             f"{row['digits']:.1f}",
             f"± {allowed:.2g}",
-            _styled(row["verdict"]),
+            styled(row["verdict"]),
         )
     out.print(table)
     if len(failing) > FAILURES_SHOWN:
@@ -292,11 +293,12 @@ def _show_failures(comparisons: pd.DataFrame, out: Console) -> None:
 
 def _show_verdicts(run: CaseRun, out: Console) -> None:
     counts = run.comparisons["verdict"].value_counts()
-    tally = ", ".join(f"{counts.get(v, 0)} {_styled(v)}" for v in Verdict)
+    tally = ", ".join(f"{counts.get(v, 0)} {styled(v)}" for v in Verdict)
     out.print(f"{len(run.comparisons)} comparisons: {tally}")
 
 
-def _styled(verdict: str) -> str:
+def styled(verdict: str) -> str:
+    """Return a verdict in its colour."""
     return f"[{STYLES[Verdict(verdict)]}]{Verdict(verdict).value}[/]"
 
 
@@ -317,7 +319,7 @@ def show_drift(report: Drift, out: Console) -> None:
     who = report.engine
     out.print(f"[bold]{report.case.name}[/bold]  today's {who} against the recording")
     out.print(f"both sides: {versions}" if not changed else f"changed: {'; '.join(changed)}")
-    table = _table(
+    table = plain_table(
         "table", "values", "fewest digits", "verdicts", right=["values", "fewest digits"]
     )
     for name, rows in report.comparisons.groupby("table", sort=False):
@@ -326,7 +328,7 @@ def show_drift(report: Drift, out: Console) -> None:
             str(name),
             str(len(rows)),
             f"{rows['digits'].min():.1f}",
-            ", ".join(f"{counts[v]} {_styled(v)}" for v in Verdict if v in counts),
+            ", ".join(f"{counts[v]} {styled(v)}" for v in Verdict if v in counts),
         )
     out.print(table)
     _show_failures(report.comparisons, out)
