@@ -180,6 +180,8 @@ PYTHON_ENGINES = {
     "mixedlm": "harness.engines.mixedlm:Mixedlm",
     "gpboost": "harness.engines.gpboost:Gpboost",
     "gpboost-tight": "harness.engines.gpboost:GpboostTight",
+    "pyfixest": "harness.engines.pyfixest:Pyfixest",
+    "linearmodels": "harness.engines.linearmodels:Linearmodels",
     "exact": "harness.engines.exact:Exact",
 }
 # R's own, which answer where there is R; and those whose answers are kept (harness/keep.py).
