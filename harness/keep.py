@@ -178,8 +178,7 @@ def _decoded(text: str) -> dict[str, pd.DataFrame]:
 
 
 def _hashed(data: pd.DataFrame) -> str:
-    """Hash a data frame's names, levels and the bits of its values."""
+    """Hash the names and levels of a data frame's columns and the bits of its values."""
     table, levels = encode_factors(data)
     values = np.ascontiguousarray(table.to_numpy(dtype="<f8"))
-    names = json.dumps([list(table.columns), list(table.index), levels])
-    return sha256(names.encode() + values.tobytes())
+    return sha256(json.dumps([list(table.columns), levels]).encode() + values.tobytes())

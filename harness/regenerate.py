@@ -19,11 +19,10 @@ from harness.engines.r import R, stamp
 Tell = Callable[[str], None]
 
 
-# A proven value has the same bits everywhere. What R's engines gave may differ by this much.
+# A proven value has the same bits everywhere. What R's engines gave may differ by this much: lme4's
+# Penicillin differs between two processes on one machine, by 2e-7 where its optimizer is tight.
 PROVEN = Tolerance(0.0, "proven and then rounded once: the same bits everywhere")
-STOPS = Tolerance(
-    1e-7, "where an optimizer stops turns on rounding, which differs between processors", 0.0, 1e-7
-)
+STOPS = Tolerance(1e-6, "where an optimizer stops turns on rounding", spread=1e-6)
 
 
 @dataclass(frozen=True)
