@@ -96,11 +96,13 @@ Found = tuple[Tables, Mapping[str, str]]
 class ModelEngine(ABC):
     """An engine that answers the models of a case one by one; what it cannot is a gap.
 
-    `kinds` are the tables that it answers of each kind of model.
+    `kinds` are the tables that it answers of each kind of model; `distributions` are the packages
+    whose versions its answers depend on.
     """
 
     name: str
     kinds: Mapping[type[Part], tuple[str, ...]]
+    distributions: Sequence[str] = ()
 
     @abstractmethod
     def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> Found:

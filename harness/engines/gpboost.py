@@ -36,6 +36,7 @@ class Gpboost(ModelEngine):
     kinds: Mapping[type[Part], tuple[str, ...]] = {
         Lmer: ("coef", "varcorr", "theta", "ranef", "glance")
     }
+    distributions: Sequence[str] = ("gpboost",)
     model: Mapping[str, Any] = {}
     optimizer: Mapping[str, Any] = {}
 

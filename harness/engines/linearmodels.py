@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ class Linearmodels(LinearEngine):
     """
 
     name = "linearmodels"
+    distributions: Sequence[str] = ("linearmodels", "numpy")
 
     def least_squares(self, y: pd.Series[float], X: pd.DataFrame) -> Found:
         """Regress by two-stage least squares of which the first stage is empty."""

@@ -39,6 +39,7 @@ class Mixedlm(ModelEngine):
 
     name = "mixedlm"
     kinds: Mapping[type[Part], tuple[str, ...]] = {Lmer: LMER_TABLES, Boot: ("boot",)}
+    distributions: Sequence[str] = ("mixedlm", "scipy", "numpy")
 
     def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> Found:
         """Answer one mixed model."""
@@ -51,7 +52,8 @@ class Mixedlm(ModelEngine):
             raise UnsupportedError("bootMer draws new random effects each time: it has no use.u")
         if nsim > MOST_REPLICATES:
             warnings.warn(f"{MOST_REPLICATES} replicates, of its own draws", stacklevel=1)
-        return Fit(model, data).boot(part, min(nsim, MOST_REPLICATES)), {}
+        gaps = {"boot/*/nsim": "how many replicates it drew, which R's table does not tell"}
+        return Fit(model, data).boot(part, min(nsim, MOST_REPLICATES)), gaps
 
 
 class Fit:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -19,6 +20,7 @@ class Pyfixest(LinearEngine):
     """`feols(…, vcov="iid")`: classical standard errors, of n less all coefficients."""
 
     name = "pyfixest"
+    distributions: Sequence[str] = ("pyfixest", "numpy")
 
     def least_squares(self, y: pd.Series[float], X: pd.DataFrame) -> Found:
         """Regress on the columns as covariates, the intercept by the formula's own."""

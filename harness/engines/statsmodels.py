@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -39,6 +39,7 @@ class Statsmodels(ModelEngine):
 
     name = "statsmodels"
     kinds: Mapping[type[Part], tuple[str, ...]] = {Lmer: LMER_TABLES, Lm: LM_TABLES}
+    distributions: Sequence[str] = ("statsmodels", "scipy", "numpy")
     options: Mapping[str, Any] = {}
     least_squares: Mapping[str, Any] = {}
 
