@@ -2,8 +2,8 @@
 # that follows, which tells how much of the stream they took.
 #
 # By hand, from the root: Rscript --vanilla tests/r/draws.R tests/data/draws.csv
-# answers the calls of the file anew: its columns seed, sample_kind and call are read, n = 1000, and
-# the others are written.
+# answers the calls of the file anew: its columns seed, sample_kind and call are read, n = 10000,
+# and the others are written.
 
 answer <- function(seed, sample_kind, call, n) {
   suppressWarnings(set.seed(seed, "Mersenne-Twister", "Inversion", sample_kind))
@@ -24,7 +24,7 @@ answers <- function(seed, sample_kind, call, n) {
 if (sys.nframe() == 0L) {
   file <- commandArgs(TRUE)
   calls <- read.csv(file)[c("seed", "sample_kind", "call")]
-  found <- answers(calls$seed, calls$sample_kind, calls$call, n = 1000)
+  found <- answers(calls$seed, calls$sample_kind, calls$call, n = 10000)
   for (column in c("first", "last", "following")) found[[column]] <- sprintf("%.17g", found[[column]])
   write.csv(cbind(calls, found), file, row.names = FALSE)
 }
