@@ -235,17 +235,17 @@ def _pair(name: str, what: str, r: Array, python: Array, off: Array) -> Drawing:
         f"{what}: Python's replicates against R's; the median difference is "
         f"{np.median(size):.1e} and the largest {worst:.1e} standard deviations."
     )
-    drawing = Drawing(name, 360, 430, what, says)
+    drawing = Drawing(name, 300, 400, what, says)
     shown = thinned(size)
     low, high = float(min(r.min(), python.min())), float(max(r.max(), python.max()))
-    x = Scale(low, high, 70, 345)
-    y = Scale(low, high, 235, 40)
-    drawing.text(70, 16, what, "label")
+    x = Scale(low, high, 62, 290)
+    y = Scale(low, high, 215, 45)
+    drawing.text(62, 14, what, "label")
     drawing.axes(x, y, "", "Python")
     drawing.line([x(low), x(high)], [y(low), y(high)], "curve")
     drawing.dots(((x(r[k]), y(python[k])) for k in shown), "points")
     limit = 1.1 * worst or 1e-16
-    beneath = Scale(-limit, limit, 385, 290)
+    beneath = Scale(-limit, limit, 360, 275)
     drawing.axes(x, beneath, "R", "difference, sd")
     drawing.dots(((x(r[k]), beneath(off[k])) for k in shown), "points")
     return drawing

@@ -13,8 +13,8 @@ from rich.table import Table
 from rich.text import Text
 
 from harness.audit.results import Audit, Cell
-from harness.compare import ALL
 from harness.report import summary
+from harness.report.details import everything
 from harness.report.summary import GAP, LEGEND, MARKS, PROBLEM, REFERENCE
 from harness.report.terminal import STYLES, number, plain_table, styled
 
@@ -163,11 +163,6 @@ def failure(row: pd.Series[Any]) -> tuple[str, ...]:
         f"{row['reference']} {number(row['reference_value'])}",
         row["cause"],
     )
-
-
-def everything(name: str) -> str:
-    """Name a row or a column, where it is about all of them too."""
-    return "all" if name == ALL else name
 
 
 def _show_witnesses(audit: Audit, out: Console) -> None:

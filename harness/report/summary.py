@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from glob import escape
@@ -84,8 +85,8 @@ def fewest(comparisons: pd.DataFrame) -> float:
 
 def counted(comparisons: pd.DataFrame) -> dict[Verdict, int]:
     """Count the verdicts of some comparisons, the best first; what does not occur is left out."""
-    counts = comparisons["verdict"].value_counts()
-    return {v: int(counts[v]) for v in SEVERITY if v in counts}
+    counts = Counter(comparisons["verdict"].tolist())
+    return {v: counts[v] for v in SEVERITY if v in counts}
 
 
 def failing(audit: Audit) -> pd.DataFrame:

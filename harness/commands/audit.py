@@ -1,0 +1,110 @@
+"""`rparity audit`: every engine on every case, and the cause of each difference."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
+
+from harness.commands import (
+    AGREE,
+    DISCREPANCY,
+    Commands,
+    add_cases,
+    add_fixtures,
+    chosen_cases,
+    progress,
+)
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.audit.results import Audit
+
+SECONDS = 60.0
+
+
+def add(commands: Commands) -> None:
+    """Add the parser."""
+    parser = commands.add_parser(
+        "audit", help="ask every engine about every case, and find why they differ"
+    )
+    parser.set_defaults(action=run)
+    add_cases(parser)
+    parser.add_argument(
+        "--engine",
+        action="append",
+        metavar="NAME",
+        help="an engine, instead of all; may be given several times",
+    )
+    parser.add_argument(
+        "--live", action="store_true", help="ask R and the arbiter now instead of their recordings"
+    )
+    parser.add_argument(
+        "--timeout",
+        type=float,
+        default=SECONDS,
+        metavar="S",
+        help="seconds that an engine may take for a case (default: %(default)g)",
+    )
+    parser.add_argument("--format", choices=("text", "json", "html"), default="text")
+    parser.add_argument(
+        "-o", "--output", type=Path, metavar="FILE", help="where to, instead of standard output"
+    )
+    add_fixtures(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Conduct the audit and report what was found."""
+    _require(options)
+    from harness.audit.conduct import conduct
+    from harness.report.output import writing
+
+    chosen = {case.name: case for case in chosen_cases(options.cases)}
+    with progress("audit") as tell:
+        audit = conduct(
+            list(chosen.values()),
+            fixtures=options.fixtures,
+            engines=list(dict.fromkeys(options.engine or ())),
+            live=options.live,
+            limit=options.timeout,
+            on_progress=tell,
+        )
+    if options.output is None:
+        _report(audit, options.format, sys.stdout)
+    else:
+        with writing(options.output) as file, file.open("w", encoding="utf-8") as out:
+            _report(audit, options.format, out)
+    return DISCREPANCY if audit.failed else AGREE
+
+
+def _require(options: argparse.Namespace) -> None:
+    """Refuse before the work starts rather than after it."""
+    if not options.timeout > 0.0:
+        raise UsageError(f"--timeout must be above 0 seconds, and is {options.timeout:g}.")
+    if options.format == "html":
+        if find_spec("jinja2") is None:
+            raise UsageError('--format html needs jinja2: pip install "rparity[audit]"')
+        if options.output is None and sys.stdout.isatty():
+            raise UsageError("A page does not belong on a terminal: add -o report.html.")
+    if options.output is not None:
+        from harness.report.output import require_folder
+
+        require_folder(options.output)
+
+
+def _report(audit: Audit, form: str, out: TextIO) -> None:
+    if form == "html":
+        from harness.report import html
+
+        out.write(html.page(audit))
+    elif form == "json":
+        from harness.compare import COLUMNS
+        from harness.report.machine import as_json
+
+        print(as_json(audit.comparisons, (*COLUMNS, "cause")), file=out)
+    else:
+        from harness.report import matrix, terminal
+
+        matrix.show_audit(audit, terminal.console(out))
