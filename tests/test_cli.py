@@ -418,7 +418,8 @@ def modules_after(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-EXTRAS = {"rpy2", "matplotlib", "mixedlm", "nlopt", "flint", "jinja2", "dask", "mpmath", "pytest"}
+AUDITED = {"mixedlm", "gpboost", "pyfixest", "linearmodels"}
+EXTRAS = AUDITED | {"rpy2", "matplotlib", "nlopt", "flint", "jinja2", "dask", "mpmath", "pytest"}
 
 
 def test_help_loads_no_numpy() -> None:
