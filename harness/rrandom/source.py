@@ -43,8 +43,14 @@ def each(stream: Stream, n: int, sampler: Sampler, *parameters: Floats) -> Float
             draw = make(*(float(values[0]) for values in parameters))
             return np.fromiter(starmap(draw, repeat((), n)), np.float64, count=n)
         make_once = lru_cache(SETUPS)(make)
-        rows = zip(*(np.broadcast_to(values, n).tolist() for values in parameters), strict=True)
-        return np.fromiter((make_once(*row)() for row in rows), np.float64, count=n)
+        draws = (make_once(*row)() for row in _rows(n, parameters))
+        return np.fromiter(draws, np.float64, count=n)
+
+
+def _rows(n: int, parameters: tuple[Floats, ...]) -> Iterator[tuple[float, ...]]:
+    columns = [np.broadcast_to(values, n) for values in parameters]
+    for start in range(0, n, BLOCK):
+        yield from zip(*(column[start : start + BLOCK].tolist() for column in columns), strict=True)
 
 
 @contextmanager
