@@ -351,6 +351,29 @@ def test_large_models_are_a_gap_with_its_reason() -> None:
     assert answer.gaps == {"lmer": "120 random effects: the arbiter takes up to 100"}
 
 
+def test_a_model_without_a_proof_is_a_gap_and_costs_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_arguments: object) -> None:
+        raise NotCertifiedError("Krawczyk's test fails")
+
+    monkeypatch.setattr("harness.exact.certificate.optimum", refuse)
+    engine = Exact()
+    answer = engine.answer(Question(case("document"), 2))
+    assert answer.gap("lmer.coef") == answer.gap("lmer_ml.theta") == "Krawczyk's test fails"
+    assert list(engine.provenance["proofs"]) == ["lm", "lm_treatment"]
+    assert "lm.coef" in answer.tables
+
+
+def test_of_a_perfect_fit_only_the_estimates_are_told() -> None:
+    engine = Exact()
+    answer = engine.answer(Question(case("wampler2"), 1))
+    for part in ("lm", "lm_decimal"):
+        assert list(answer.tables[f"{part}.coef"]) == ["estimate"]
+        assert list(engine.decimals[f"{part}.coef"]) == ["estimate"]
+    assert engine.decimals["lm_decimal.coef"].loc["I(x^5)", "estimate"] == "1.0000000000000000000e-5"
+
+
 def test_without_flint_a_sentence_names_the_remedy() -> None:
     code = (
         "import sys; sys.modules['flint'] = None\n"

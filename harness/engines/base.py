@@ -165,8 +165,8 @@ class ModelEngine(ABC):
         others = (name for name in part.tables if name not in names)
         return (
             {name: found[kind] for name, kind in names.items() if kind in found},
-            {f"{part.name}.{place}": why for place, why in left_out.items()}
-            | dict.fromkeys(others, f"{self.name} gives none"),
+            dict.fromkeys(others, f"{self.name} gives none")
+            | {f"{part.name}.{place}": why for place, why in left_out.items()},
         )
 
 

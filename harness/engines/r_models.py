@@ -74,7 +74,9 @@ class RModels(ModelEngine):
             raise UnsupportedError(found["gap"])
         if "optimizer" in found:
             self._optimizers[part.name] = plain(found["optimizer"])
-        lacks = {place: why for place, why in self.lacks.items() if place.split("/")[0] in kinds}
+        lacks = {
+            place: why for place, why in self.lacks.items() if place.split("/")[0] in part.kinds
+        }
         return found["tables"], lacks
 
     @cached_property
@@ -131,6 +133,7 @@ class Nlme(RModels):
         MixedModel: tuple(kind for kind in LMER_TABLES if kind != "confint_wald")
     }
     lacks: ClassVar[Mapping[str, str]] = {
+        "confint_wald": "intervals.lme() are Student's t, with degrees of freedom of each term",
         "ranef/*/condsd": "ranef.lme() has no conditional variances",
         "glance/*/df_residual": "lme() has degrees of freedom of each term, none of the residual",
     }
