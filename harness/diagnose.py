@@ -15,7 +15,7 @@ from harness.experiments.bootstraps import (
     noise_scaled_by_weights,
     refit_degrees_of_freedom,
 )
-from harness.experiments.definitions import other_contrasts, own_log_likelihood
+from harness.experiments.definitions import count_of_parameters, other_contrasts
 from harness.experiments.figures import (
     decimals_as_written,
     optimizer_of_the_time,
@@ -24,6 +24,7 @@ from harness.experiments.figures import (
     tight_controls,
 )
 from harness.experiments.parameters import (
+    adjusted_sigma,
     joint_hessian,
     ml_for_reml,
     standard_deviations,
@@ -34,9 +35,10 @@ from harness.ledger import Entry
 # From the plainest explanation to the last resort: the first that ends a difference names it.
 EXPERIMENTS: tuple[Experiment, ...] = (
     rounding_of_the_figure,
-    own_log_likelihood,
+    count_of_parameters,
     stopped_early,
     joint_hessian,
+    adjusted_sigma,
     ml_for_reml,
     standard_deviations,
     other_contrasts,

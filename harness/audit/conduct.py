@@ -426,7 +426,7 @@ def _cancelled(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]
 
 
 def _derived(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
-    """Let a ratio have the cause of what it is made of: t is estimate over standard error."""
+    """Let what is made of others have their cause: t is estimate over standard error."""
     at = {
         (table, row, column): (Verdict(verdict).fails and not cause, cause)
         for table, row, column, verdict, cause in zip(

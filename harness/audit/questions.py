@@ -28,7 +28,7 @@ from harness.tables import decode_factors
 
 # Digits that all responses share, from which on the models are also asked of the response less
 # its first value: a difference without rounding, which shows what the leading digits cost.
-LEADING_DIGITS = 5.0
+LEADING_DIGITS = 0.5
 CENTRED = "_centred"
 
 

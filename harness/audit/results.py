@@ -15,7 +15,7 @@ from harness.diagnose import Finding
 from harness.engines.base import Answer
 
 # What a cell's digits are taken from: what users read off a fit. The rest is in the details.
-HEADLINE = ("coef", "varcorr", "theta", "boot")
+HEADLINE = ("coef", "varcorr", "theta")
 FIT = ("sigma", "log_lik", "criterion", "r_squared")
 # From best to worst; a cell has the worst of its comparisons.
 SEVERITY = (

@@ -14,7 +14,7 @@ from typing import Protocol
 import pandas as pd
 
 from harness.cases.base import Boot, Case, Data, Lm, Lmer, Part
-from harness.compare import Tables
+from harness.compare import ALL, Tables
 from harness.errors import UsageError
 from harness.rrandom import RRandom
 
@@ -36,8 +36,8 @@ class Answer:
         for place, reason in self.gaps.items():
             if place == table.partition(".")[0]:
                 return reason
-            patterns = place.split("/")
-            if all(map(fnmatchcase, (table, row, column), patterns)):
+            named = zip((table, row, column), place.split("/"), strict=False)
+            if all(name == ALL or fnmatchcase(name, pattern) for name, pattern in named):
                 return reason
         return None
 

@@ -66,6 +66,7 @@ def other_units(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None
         rows,
         dispute.rescaled,
         Reference("truth", dispute.truth, room, partial=True),
+        improving=True,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import pandas as pd
 
 from harness.cases.base import Case, Lm, Lmer, Part
-from harness.compare import Reference, Tables, Tolerance, Verdict, compare
+from harness.compare import ROUNDING_DIGITS, Reference, Tables, Tolerance, Verdict, compare
 from harness.lmm.fit import LmerResults, lmer
 
 # A disagreement has vanished where so much of it is left: formulas evaluated at another's
@@ -18,6 +18,7 @@ from harness.lmm.fit import LmerResults, lmer
 VANISHED = Tolerance(1e-9, "formulas at rounded parameters", spread=1e-9)
 DIFFERENCE = Tolerance(1e-6, "a small difference of large variances, as some compute it")
 PUBLISHED = "published"
+BETTER = 0.5  # digits
 # The largest effect of a few random last bits is a sample; an engine's own rounding is another,
 # of some sums of them.
 ROOM = 30.0
@@ -125,22 +126,26 @@ def compared(
     rows: pd.DataFrame,
     subject: Tables,
     predicted: Reference,
+    *,
+    improving: bool = False,
 ) -> Trial:
-    """Return the trial in which `subject` is held against what the experiment predicts for it."""
+    """Return the trial in which `subject` is held against what the experiment predicts for it.
+
+    With `improving` a disagreement is gone only if it also became smaller: what hardly differs
+    from the truth hardly differs from what is nearly the truth, whatever was changed.
+    """
     tables = [table for table in rows["table"].unique() if table in predicted.tables]
     tables = [table for table in tables if table in subject]
     found = compare("", "", subject, predicted, tables)
     at = found.set_index(["table", "row", "column"])
     places = pd.MultiIndex.from_frame(rows[["table", "row", "column"]])
     at = at[~at.index.duplicated()].reindex(places)
-    gone = [isinstance(v, str) and not Verdict(v).fails for v in at["verdict"]]
-    return Trial(
-        experiment,
-        cause,
-        says,
-        pd.Series(at["digits"].fillna(0.0).to_numpy(), rows.index),
-        pd.Series(gone, rows.index, dtype=bool),
-    )
+    passed = [isinstance(v, str) and not Verdict(v).fails for v in at["verdict"]]
+    gone = pd.Series(passed, rows.index, dtype=bool)
+    after = pd.Series(at["digits"].fillna(0.0).to_numpy(), rows.index)
+    if improving:
+        gone &= (after >= ROUNDING_DIGITS) | (after >= rows["digits"] + BETTER)
+    return Trial(experiment, cause, says, after, gone)
 
 
 def predicted(dispute: Dispute, tables: Tables, part: str) -> Reference:

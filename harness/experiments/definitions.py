@@ -46,62 +46,63 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
             rows,
             dispute.answer,
             predicted(dispute, found, part),
+            improving=True,
         )
         if best is None or trial.vanished.sum() > best.vanished.sum():
             best = trial
     return best
 
 
-def own_log_likelihood(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Work AIC and BIC out from the engine's own log-likelihood.
+def count_of_parameters(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Work AIC and BIC out from the engine's own log-likelihood, and count parameters.
 
-    Where they are NaN, they were left undefined. Where they differ by a whole number of
-    parameters, the engine counts other ones; BIC may also take another number of observations.
+    AIC and BIC that are NaN were left undefined. Where they, or the degrees of freedom, differ by
+    whole parameters, the engine counts other ones; BIC may also take another number of rows.
     """
     mine, truth = (tables.get(f"{part}.glance") for tables in (dispute.answer, dispute.truth))
-    if mine is None or truth is None or "log_lik" not in mine:
+    if mine is None or truth is None or dispute.asked.data is None or "log_lik" not in mine:
         return None
     told, known = mine.loc["1"], truth.loc["1"]
     if not np.isfinite(told["log_lik"]) or not {"log_lik", "aic"} <= set(known.index):
         return None
+    coef = dispute.truth.get(f"{part}.coef", pd.DataFrame())
+    n, p = float(mine.get("nobs", pd.Series([np.nan])).iloc[0]), len(coef)
     k = round((known["aic"] + 2.0 * known["log_lik"]) / 2.0)
-    n = len(dispute.asked.data) if dispute.asked.data is not None else 0
-    model = dispute.asked.parts.get(part)
-    coef = dispute.truth.get(f"{part}.coef")
-    p = len(coef) if coef is not None and isinstance(model, Lmer) else 0
-    vanished, notes = [], []
+    counts = {
+        "aic": {"": (told.get("aic", np.nan) + 2.0 * told["log_lik"]) / 2.0},
+        "bic": {
+            name: (told.get("bic", np.nan) + 2.0 * told["log_lik"]) / np.log(rows_)
+            for name, rows_ in (("n", n), ("n − p", n - p))
+        },
+        "df_residual": {"": n - told.get("df_residual", np.nan)},
+    }
+    usual = {"aic": ("", k), "bic": ("n", k), "df_residual": ("", n - known.get("df_residual", n))}
+    vanished, said, undefined = [], [], False
     for table, column in zip(rows["table"], rows["column"], strict=True):
-        if table != f"{part}.glance" or column not in ("aic", "bic") or column not in told:
+        if table != f"{part}.glance" or column not in counts or column not in told:
             vanished.append(False)
-            continue
-        if np.isnan(told[column]):
+        elif np.isnan(told[column]):
             vanished.append(True)
-            notes.append(f"{column} is not defined by {dispute.engine} here, though its parts are")
-            continue
-        penalty = told[column] + 2.0 * told["log_lik"]
-        sizes = {
-            "aic": {"": 2.0},
-            "bic": {"n": np.log(n)} | ({"n − p": np.log(n - p)} if p else {}),
-        }
-        counts = {name: penalty / size for name, size in sizes[column].items()}
-        usual = {"aic": "", "bic": "n"}[column]
-        fits = {
-            name: c
-            for name, c in counts.items()
-            if abs(c - round(c)) <= WHOLE * max(1.0, c) and (name, round(c)) != (usual, k)
-        }
-        vanished.append(bool(fits))
-        notes += [
-            f"{column} counts {round(c)} parameters (R: {k})" + (f", with log({name})" * bool(name))
-            for name, c in list(fits.items())[:1]
-        ]
+            undefined = True
+            said.append(f"{column} is NaN, though {dispute.engine} gives what it is made of")
+        else:
+            whole = {
+                (name, round(c))
+                for name, c in counts[column].items()
+                if abs(c - round(c)) <= WHOLE * max(1.0, abs(c))
+            }
+            vanished.append(bool(whole) and usual[column] not in whole)
+            said += [
+                f"{column} counts {c} parameters (R: {k})" + f", with log({name})" * bool(name)
+                for name, c in sorted(whole)[:1]
+                if vanished[-1]
+            ]
     if not any(vanished):
         return None
-    undefined = any("not defined" in note for note in notes)
     return Trial(
-        "AIC and BIC from the engine's own log-likelihood",
-        "left undefined" if undefined else "definition of AIC and BIC",
-        "; ".join(dict.fromkeys(notes)),
+        "AIC, BIC and degrees of freedom from the engine's own numbers",
+        "left undefined" if undefined else "count of parameters",
+        "; ".join(dict.fromkeys(said)),
         rows["digits"],
         pd.Series(vanished, rows.index),
     )

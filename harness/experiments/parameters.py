@@ -48,6 +48,7 @@ def stopped_early(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         rows,
         dispute.answer,
         predicted(dispute, lmer_tables(pair.mine, KINDS), part),
+        improving=True,
     )
     admitted = any("onverge" in note for note in dispute.notes)
     return pair.vouched(trial, rows) if max(rises.values()) <= RISE or admitted else None
@@ -67,6 +68,27 @@ def joint_hessian(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         rows,
         dispute.answer,
         predicted(dispute, tables, part),
+        improving=True,
+    )
+    return pair.vouched(trial, rows)
+
+
+def adjusted_sigma(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Divide σ² by n − p where maximum likelihood divides by n, for the standard errors alone."""
+    pair = Sides.of(dispute, part)
+    if pair is None or pair.fit.reml or not _about(rows, {"coef", "vcov", "confint_wald"}):
+        return None
+    n, p = pair.fit.nobs, len(pair.fit.params)
+    tables = _with_cov(pair.mine, pair.mine.cov_params() * (n / (n - p)))
+    trial = compared(
+        "σ² over n − p in the standard errors",
+        "formula of the standard error",
+        f"its standard errors under maximum likelihood are R's times √(n / (n − p)), n = {n}, "
+        f"p = {p}",
+        rows,
+        dispute.answer,
+        predicted(dispute, tables, part),
+        improving=True,
     )
     return pair.vouched(trial, rows)
 
@@ -88,6 +110,7 @@ def ml_for_reml(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None
         rows,
         dispute.answer,
         predicted(dispute, lmer_tables(there, KINDS), part),
+        improving=True,
     )
     return pair.vouched(trial, rows) if rise <= RISE else None
 
@@ -157,6 +180,7 @@ def standard_deviations(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
         rows,
         dispute.answer,
         predicted(dispute, {"varcorr": swapped}, part),
+        improving=True,
     )
 
 
