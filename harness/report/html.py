@@ -19,7 +19,7 @@ from harness.report.charts import figures
 from harness.report.details import details, everything
 from harness.report.terminal import number
 
-FAILURES = 200
+FAILURES = 60
 TEMPLATES = files("harness.report") / "templates"
 
 
@@ -42,13 +42,17 @@ def page(audit: Audit) -> str:
         Without jinja2, which the extra `audit` brings.
     """
     from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
+
+    def breakable(name: str) -> Markup:
+        """Let a narrow column break a name where it is joined."""
+        return escape(name).replace("-", Markup("-<wbr>")).replace("_", Markup("_<wbr>"))
 
     style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("audit.css", "audit.js"))
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "everything": everything, "anchor": anchor}
+    environment.filters |= {"number": number, "everything": everything, "breakable": breakable}
     template = environment.from_string((TEMPLATES / "audit.html").read_text("utf-8"))
     text: str = template.render(
         audit=audit,
