@@ -88,7 +88,7 @@ def conduct(
     begun = time.monotonic()
     tell = on_progress or (lambda _text: None)
     chosen = _chosen(engines)
-    matters = [_matter(case, fixtures) for case in cases]
+    matters = [matter_of(case, fixtures) for case in cases]
     replies = _replies(matters, chosen, fixtures, live=live, limit=limit, tell=tell)
     truth = {matter.case.name: _truth(matter, replies) for matter in matters}
     found: dict[tuple[str, str], Examined] = {}
@@ -136,7 +136,14 @@ def _chosen(engines: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(engines) if engines else known
 
 
-def _matter(case: Case, fixtures: Path) -> Matter:
+def matter_of(case: Case, fixtures: Path) -> Matter:
+    """Return a case under audit, with R's recording of it.
+
+    Raises
+    ------
+    RecordingError
+        Where the recording is missing, stale or corrupt.
+    """
     recording = recordings.read(fixtures, case.name, case.scripts())
     if has_data(case):
         data = decode_factors(recording.tables["data"], recording.provenance["levels"])

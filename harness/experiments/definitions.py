@@ -39,6 +39,9 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
             weights = None if model.weights is None else data[model.weights]
             fit = lmer(model.formula, data, REML=model.reml, weights=weights, contrasts=chosen)
             found = lmer_tables(fit, ("coef", "vcov", "confint_wald"))
+        if f"{part}.coef" in dispute.truth:  # the same number of them, under the question's names
+            names = dispute.truth[f"{part}.coef"].index
+            found = {k: _renamed(table, names) for k, table in found.items()}
         trial = compared(
             "other contrasts",
             "parametrisation",
@@ -51,6 +54,14 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
         if best is None or trial.vanished.sum() > best.vanished.sum():
             best = trial
     return best
+
+
+def _renamed(table: pd.DataFrame, names: pd.Index[str]) -> pd.DataFrame:
+    """Name the rows, and of a square table the columns, by position."""
+    if len(table) != len(names):
+        return table
+    square = list(table.columns) == list(table.index)
+    return table.set_axis(names).set_axis(names, axis=1) if square else table.set_axis(names)
 
 
 def count_of_parameters(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
