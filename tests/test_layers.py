@@ -22,6 +22,7 @@ LAYERS = [
     ["ledger", "experiments"],
     ["engines", "keep"],
     ["cases"],
+    ["study"],
     ["linear", "exact", "rprint"],
     ["lmm"],
     ["rsession", "rrandom", "recordings", "cluster", "_dask"],
