@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+
 from harness.cases.base import Case
-from harness.errors import UsageError, did_you_mean
+from harness.errors import UsageError
 
 
 def cases() -> dict[str, Case]:
@@ -27,6 +29,7 @@ def case(name: str) -> Case:
     """
     known = cases()
     if name not in known:
-        hint = did_you_mean(name, known)
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"Did you mean {near[0]!r}? " if near else ""
         raise UsageError(f"There is no case {name!r}. {hint}`rparity list` shows all there are.")
     return known[name]
