@@ -1,6 +1,7 @@
 """Binomial variates, as R's `rbinom`: inversion below a mean of 30, BTPE from there on.
 
-Kachitvichyanukul & Schmeiser (1988), Communications of the ACM 31, 216-222.
+Kachitvichyanukul & Schmeiser (1988), Communications of the ACM 31, 216-222. R 4.7 is to mend two
+signs and a constant of its BTPE, and then `RNGkind(binom.kind = "Buggy BTPE")` gives these draws.
 """
 
 from __future__ import annotations
@@ -184,7 +185,7 @@ def _btpe(source: Source, n: int, p: float, _: float) -> Draw:
 
 
 def _stirling(x: float) -> float:
-    """The correction to Stirling's formula, as the paper and R have it."""
+    """The correction to Stirling's formula; R adds all four, two of them with the wrong sign."""
     x2 = x * x
     return (13860.0 - (462.0 - (132.0 - (99.0 - 140.0 / x2) / x2) / x2) / x2) / x / 166320.0
 
