@@ -1,5 +1,8 @@
 """The errors that a user can cause; their messages say what is wrong and the remedy."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class RparityError(Exception):
     """Base of every error that a user can cause; the command prints it and exits with status 2."""
@@ -43,3 +46,9 @@ class ClusterError(RparityError):
 
 class WorkerCrashedError(RparityError):
     """An item of work that twice ended its worker process, or did not end within its time limit."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a question about the nearest known name, to put into an error, or nothing."""
+    near = difflib.get_close_matches(name, list(known), 1)
+    return f"Did you mean {near[0]!r}? " if near else ""

@@ -16,7 +16,7 @@ LAYERS = [
     ["cli", "pytest_plugin"],
     ["commands"],
     ["report"],
-    ["regenerate", "run", "doctor", "parity"],
+    ["regenerate", "run", "explain", "doctor", "parity"],
     ["audit"],
     ["diagnose"],
     ["ledger", "experiments"],

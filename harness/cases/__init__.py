@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-
 from harness.cases.base import Case
-from harness.errors import UsageError
+from harness.errors import UsageError, did_you_mean
 
 
 def cases() -> dict[str, Case]:
@@ -29,7 +27,6 @@ def case(name: str) -> Case:
     """
     known = cases()
     if name not in known:
-        near = difflib.get_close_matches(name, known, 1)
-        hint = f"Did you mean {near[0]!r}? " if near else ""
+        hint = did_you_mean(name, known)
         raise UsageError(f"There is no case {name!r}. {hint}`rparity list` shows all there are.")
     return known[name]

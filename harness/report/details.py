@@ -36,7 +36,10 @@ class Value:
 
 @dataclass(frozen=True)
 class Tried:
-    """What an experiment did to the values of a finding: their fewest digits after it."""
+    """What an experiment did to the values of a finding: their fewest digits after it.
+
+    They are NaN where it says nothing of them.
+    """
 
     experiment: str
     says: str
