@@ -143,7 +143,8 @@ local({
       found <- suppressWarnings(utils::packageDescription(package, fields = "Version"))
       if (!is.na(found)) found
     }
-    flatten(list(R = as.character(getRversion()), lme4 = of("lme4")), "versions", "")
+    found <- list(R = as.character(getRversion()), lme4 = of("lme4"), nlme = of("nlme"))
+    flatten(found, "versions", "")
   }
 
   environment()

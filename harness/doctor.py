@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness import recordings
+from harness import keep, recordings
+from harness.audit.questions import has_data, question_of
 from harness.cases import cases
+from harness.engines.base import KEPT_ENGINES, Question
 from harness.errors import RecordingError
 
 PYTHON_PACKAGES = ("numpy", "scipy", "pandas", "statsmodels", "formulaic")
@@ -29,7 +32,7 @@ class Check:
 
 
 def examine(fixtures: Path, *, require_r: bool = False) -> list[Check]:
-    """Look at Python and its packages, R, rpy2 and lme4, matplotlib, and every recording."""
+    """Look at Python and its packages, R and its packages, matplotlib, and every recording."""
     checks = [Check("Python", platform.python_version())]
     checks += [Check(name, _installed(name) or "missing") for name in PYTHON_PACKAGES]
     checks.append(_r(require_r))
@@ -44,6 +47,7 @@ def examine(fixtures: Path, *, require_r: bool = False) -> list[Check]:
             remedy='pip install "rparity[plot]"',
         )
     )
+    questions = []
     for case in cases().values():
         try:
             made = recordings.read(fixtures, case.name, case.scripts()).provenance
@@ -61,7 +65,21 @@ def examine(fixtures: Path, *, require_r: bool = False) -> list[Check]:
             checks.append(
                 Check(f"recording of {case.name}", f"sound, by R {packages['R']}, {made['time']}")
             )
-    return checks
+            if has_data(case):
+                questions.append(question_of(case, fixtures))
+    return checks + [_kept(name, questions, fixtures) for name in KEPT_ENGINES]
+
+
+def _kept(name: str, questions: Sequence[Question], fixtures: Path) -> Check:
+    """Look at all that is kept of an engine, up to the first answer that is not sound."""
+    what = f"answers of {name}"
+    for question in questions:
+        try:
+            keep.read(fixtures, name, question)
+        except RecordingError as error:
+            remedy = f"rparity regenerate --engine {name} {question.case.name}"
+            return Check(what, str(error), ok=False, remedy=remedy)
+    return Check(what, f"sound, to {len(questions)} cases")
 
 
 def _r(required: bool) -> Check:
@@ -70,7 +88,7 @@ def _r(required: bool) -> Check:
     there = availability()
     if there.problem is None:
         found = f"R {there.r_version}, rpy2 {there.rpy2_version}, lme4 {there.lme4_version}"
-        return Check("R", found)
+        return Check("R", f"{found}, nlme {there.nlme_version or 'missing: one engine fewer'}")
     return Check(
         "R",
         f"{there.problem}; only --live and regenerate need it",

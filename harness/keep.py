@@ -174,7 +174,13 @@ def _decoded(text: str) -> dict[str, pd.DataFrame]:
     for name, row, column, value in lines:
         cells = tables.setdefault(name, {}).setdefault(row, {})
         cells[column] = np.nan if value == "NA" else float(value)
-    return {name: pd.DataFrame(list(t.values()), list(t)) for name, t in tables.items()}
+    return {name: _frame(rows) for name, rows in tables.items()}
+
+
+def _frame(rows: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    columns = list(next(iter(rows.values())))
+    values = np.array([[cells[column] for column in columns] for cells in rows.values()])
+    return pd.DataFrame(values, list(rows), columns)
 
 
 def _hashed(data: pd.DataFrame) -> str:

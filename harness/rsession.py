@@ -65,6 +65,7 @@ class Availability:
     r_home: str | None = None
     rpy2_version: str | None = None
     lme4_version: str | None = None
+    nlme_version: str | None = None
     problem: str | None = None
     remedy: str | None = None
 
@@ -124,7 +125,7 @@ class RSession:
         return None if self._child is None else self._child.process.pid
 
     def versions(self) -> dict[str, str | None]:
-        """Start R if need be; give the versions of `R` and of `lme4` (None: not installed)."""
+        """Start R if need be; give the versions of `R`, `lme4` and `nlme` (None: not installed)."""
         with self._lock:
             return self._started().versions
 
@@ -337,6 +338,7 @@ def availability() -> Availability:
         r_home=home,
         rpy2_version=rpy2_version(),
         lme4_version=found.get("lme4"),
+        nlme_version=found.get("nlme"),
         problem=problem.problem if problem else None,
         remedy=problem.remedy if problem else None,
     )

@@ -23,6 +23,7 @@ from harness.cases.nist import certified
 from harness.cli import main
 from harness.commands import AGREE, DISCREPANCY, UNUSABLE
 from harness.compare import Tables
+from harness.doctor import examine
 from harness.engines.base import KEPT_ENGINES, Answer, Question
 from harness.errors import RecordingError, UsageError
 from harness.recordings import Recording
@@ -365,6 +366,21 @@ def test_check_sees_one_ulp_in_what_is_proven(
     command = ["regenerate", "dyestuff2", "--engine", "exact", "--check"]
     assert main([*command, "--fixtures", str(fixtures)]) == DISCREPANCY
     assert "lmer.coef" in capsys.readouterr().out.split("What nothing explains")[1]
+
+
+def test_doctor_names_the_first_answer_that_is_not_sound(
+    fixtures: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("R_HOME", raising=False)
+    for name in ("dyestuff2", "filip"):
+        kept_there = keep.folder(paths.fixtures(), "exact") / name
+        shutil.copytree(kept_there, keep.folder(fixtures, "exact") / name)
+    checks = {check.what: check for check in examine(fixtures)}
+    assert checks["answers of exact"].ok
+    assert checks["answers of exact"].found == "sound, to 2 cases"
+    assert not checks["answers of lme4"].ok
+    assert checks["answers of lme4"].remedy == "rparity regenerate --engine lme4 dyestuff2"
 
 
 def test_a_case_without_models_has_nothing_to_ask(capsys: Capture, tmp_path: Path) -> None:
