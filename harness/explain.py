@@ -12,10 +12,11 @@ import pandas as pd
 from harness import keep
 from harness.audit.conduct import RECORDED, Matter, all_engines, conduct, matter_of
 from harness.audit.results import Audit, Reply
-from harness.cases.base import Boot, Case, Lm, Lmer, Part
+from harness.cases.base import Boot, Case, Lm, Lmer, Part, first_names
 from harness.compare import ALL, Verdict, digits
 from harness.diagnose import Finding
 from harness.errors import UsageError, did_you_mean
+from harness.experiments.base import PUBLISHED
 from harness.ledger import Entry
 
 ARBITER = "exact"
@@ -24,7 +25,7 @@ AGREEING = (Verdict.IDENTICAL, Verdict.ROUNDING, Verdict.WITHIN)
 
 @dataclass(frozen=True)
 class Voice:
-    """Who says what about a value: `decimals` where it has more digits than a double.
+    """Who says what about a value: `decimals` where it has other digits than a double.
 
     `digits` are those in which it agrees with the reference; None for the reference itself.
     `made_by` are versions, `when` the time of the recording; None for what answered now.
@@ -53,7 +54,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Argument:
-    """Why one value differs. `alike` counts the values of its part that have the same cause."""
+    """Why one value differs. `alike` counts the values that have the same cause, this one too.
+
+    `notes` are what the engine said of the value's part.
+    """
 
     table: str
     row: str
@@ -66,6 +70,7 @@ class Argument:
     fewest: float
     entry: Entry | None
     reproduce: str
+    notes: Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -219,7 +224,16 @@ def _arguments(
             fewest=float(alike["digits"].min()) + 0.0,
             entry=None if finding is None else finding.entry,
             reproduce=shlex.join(command if row == ALL else [*command, row]),
+            notes=_notes(audit, matter, engine, table.partition(".")[0]),
         )
+
+
+def _notes(audit: Audit, matter: Matter, engine: str, part: str) -> list[str]:
+    """Return what an engine said, but of other parts."""
+    answer = audit.replies[engine, matter.case.name].answer
+    others = {other.name for other in matter.question.case.parts} - {part}
+    said = () if answer is None else answer.notes
+    return [note for note in said if note.partition(":")[0] not in others]
 
 
 def _steps(finding: Finding, place: int) -> list[Step]:
@@ -235,7 +249,8 @@ def _voices(audit: Audit, matter: Matter, row: pd.Series, fixtures: Path) -> lis
     name, reference = str(row["engine"]), str(row["reference"])
     value, told = float(row["value"]), float(row["reference_value"])
     mine, theirs = (audit.replies.get((n, matter.case.name)) for n in (name, reference))
-    voices = [_voice(name, value, float(row["digits"]) + 0.0, mine, matter)]
+    printed = _printed(matter.case, row) if name == PUBLISHED else None
+    voices = [_voice(name, value, float(row["digits"]) + 0.0, mine, matter, printed)]
     recorded = matter.recording.tables.get(str(row["table"]), pd.DataFrame())
     place = row["row"], row["column"]
     if reference != RECORDED and place[0] in recorded.index and place[1] in recorded.columns:
@@ -259,6 +274,16 @@ def _voice(
         made = matter.recording.provenance
         return Voice(name, value, agreeing, made["made_by"]["packages"], made["time"])
     return Voice(name, value, agreeing, reply.made_by, reply.when, decimals)
+
+
+def _printed(case: Case, row: pd.Series) -> str | None:
+    """Return a published figure as it is printed."""
+    first = first_names(case)
+    for name, table in case.published.figures.items() if case.published else ():
+        part, _, kind = name.rpartition(".")
+        if row["table"] == f"{first.get(part, part)}.{kind}":
+            return table.get(row["row"], {}).get(row["column"])
+    return None
 
 
 def _decimals(matter: Matter, row: pd.Series, fixtures: Path) -> str | None:

@@ -12,6 +12,8 @@ from harness.explain import ARBITER, Argument, Explanation, Voice
 
 WIDTH = 96
 LABEL = 12
+# Characters of what an experiment says.
+SAID = 280
 # R and the packages that decide what it says of a model; the rest is in the recording.
 TELLING = ("R", "lme4", "nlme", "nloptr", "Matrix")
 
@@ -42,6 +44,8 @@ def _argument(found: Explanation, argument: Argument) -> str:
     lines += _nearer(argument)
     lines += _experiments(argument)
     lines += _cause(argument)
+    for i, note in enumerate(argument.notes):
+        lines += _labelled("" if i else "Notes", note, "  ")
     if argument.entry is not None:
         lines += _labelled("Ledger", f"{argument.entry.id}: {argument.entry.why}")
         for reference in argument.entry.references:
@@ -69,13 +73,14 @@ def _labelled(label: str, text: str, indent: str = "") -> list[str]:
 
 
 def _values(argument: Argument) -> Iterator[str]:
+    values = [v.decimals or (f"{v.value:.17g}").replace("nan", "NaN") for v in argument.voices]
     wide = max(len(voice.name) for voice in argument.voices) + 2
-    for i, voice in enumerate(argument.voices):
-        value = voice.decimals or ("NaN" if isnan(voice.value) else f"{voice.value:.17g}")
+    long = max(map(len, values)) + 2
+    for i, (voice, value) in enumerate(zip(argument.voices, values, strict=True)):
         said = "" if voice.digits is None else f"{voice.digits:.1f} digits"
         if voice.digits is None:
             said = "the arbiter, proven" if voice.name == ARBITER else "the reference"
-        yield f"{'' if i else 'Values':<{LABEL}}{voice.name:<{wide}}{value:<26}{said}"
+        yield f"{'' if i else 'Values':<{LABEL}}{voice.name:<{wide}}{value:<{long}}{said}"
 
 
 def _nearer(argument: Argument) -> list[str]:
@@ -101,10 +106,10 @@ def _experiments(argument: Argument) -> list[str]:
     lines = []
     for i, step in enumerate(argument.steps):
         after = f"{before:.1f} → {step.digits:.1f} digits"
-        done = "the difference vanishes" if step.vanished else "the difference stays"
-        done = "it says nothing of this value" if isnan(step.digits) else f"{after}, {done}"
-        says = f": {step.says}" if step.vanished else ""
-        text = f"{i + 1}. {step.experiment}: {done}{says}"
+        done = "it says nothing of this value" if isnan(step.digits) else after
+        says = textwrap.shorten(step.says, SAID, placeholder=" …")
+        done = f"{done}, which explains it: {says}" if step.vanished else done
+        text = f"{i + 1}. {step.experiment}: {done}"
         lines += _labelled("" if i else "Experiments", text, "   ")
     return lines
 
