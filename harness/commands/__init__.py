@@ -48,6 +48,23 @@ def add_fixtures(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_workers(parser: argparse.ArgumentParser) -> None:
+    """Add the options `--workers` and `--dask`, both of which are `workers` of `cluster`."""
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument(
+        "--workers",
+        type=int,
+        metavar="K",
+        help="work in K processes of this machine, which needs Dask (default: in this one)",
+    )
+    where.add_argument(
+        "--dask",
+        dest="workers",
+        metavar="ADDRESS",
+        help="work on the Dask cluster whose scheduler is there, such as tcp://host:8786",
+    )
+
+
 def chosen_cases(names: Sequence[str]) -> list[Case]:
     """Return the cases of those names, or all.
 

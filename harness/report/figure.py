@@ -34,6 +34,17 @@ def require(file: Path, cases: Sequence[str]) -> None:
     """
     if "document" not in cases:
         raise UsageError("--plot draws the document's figure: run the case document.")
+    require_drawing(file)
+
+
+def require_drawing(file: Path) -> None:
+    """Refuse a figure that could not be drawn.
+
+    Raises
+    ------
+    UsageError
+        Where the folder does not exist, or matplotlib is not installed.
+    """
     require_folder(file)
     if find_spec("matplotlib") is None:
         raise UsageError('--plot needs matplotlib: pip install "rparity[plot]"')
