@@ -319,6 +319,9 @@ def show_drift(report: Drift, out: Console) -> None:
     who = report.engine
     out.print(f"[bold]{report.case.name}[/bold]  today's {who} against the recording")
     out.print(f"both sides: {versions}" if not changed else f"changed: {'; '.join(changed)}")
+    if report.comparisons.empty:
+        out.print("no tables on either side: it has no counterpart to the case's models")
+        return
     table = plain_table(
         "table", "values", "fewest digits", "verdicts", right=["values", "fewest digits"]
     )
