@@ -19,6 +19,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: 0 where all agrees, 1 for a discrepancy, 2 for what a user can mend."""
     options = _parser().parse_args(arguments)
     try:
+        if getattr(options, "more", None) is not None:
+            from harness import extensions
+
+            extensions.use(options.more)
         status: int = options.action(options)
     except RparityError as error:
         print(f"rparity: {error}", file=sys.stderr)

@@ -21,7 +21,7 @@ LAYERS = [
     ["diagnose"],
     ["ledger", "experiments"],
     ["engines", "keep"],
-    ["cases"],
+    ["cases", "extensions"],
     ["study"],
     ["linear", "exact", "rprint"],
     ["lmm"],

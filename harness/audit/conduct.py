@@ -18,7 +18,7 @@ from harness.audit.workers import Told, ask_all
 from harness.cases.base import Boot, Call, Case, Lmer, Part
 from harness.compare import COLUMNS, Reference, Tables, Tolerance, Verdict, compare
 from harness.diagnose import Finding, diagnose, with_entries
-from harness.engines.base import KEPT_ENGINES, PYTHON_ENGINES, Answer, Question, engine
+from harness.engines.base import KEPT_ENGINES, Answer, Question, engine, engine_names
 from harness.engines.published import Published
 from harness.errors import RecordingError, UsageError
 from harness.experiments.arithmetic import PERTURBATIONS, last_bits, scatter
@@ -49,6 +49,7 @@ class Matter:
     """One case under audit: the question, what R recorded, and what the experiments share."""
 
     case: Case
+    fixtures: Path
     question: Question
     recording: Recording
     asked: Asked
@@ -56,7 +57,7 @@ class Matter:
 
 def all_engines() -> tuple[str, ...]:
     """Return the rows of the matrix: R's engines, the published figures, then Python's."""
-    python = [name for name in PYTHON_ENGINES if name not in KEPT_ENGINES]
+    python = [name for name in engine_names() if name not in KEPT_ENGINES]
     kept = [name for name in KEPT_ENGINES if name != "exact"]
     return ("exact", *kept, PUBLISHED, *python)
 
@@ -64,7 +65,7 @@ def all_engines() -> tuple[str, ...]:
 def conduct(
     cases: Sequence[Case],
     *,
-    fixtures: Path,
+    fixtures: Path | None = None,
     engines: Sequence[str] | None = None,
     live: bool = False,
     limit: float = LIMIT,
@@ -74,7 +75,8 @@ def conduct(
 ) -> Audit:
     """Ask every engine about every case, compare with the referee, and find the causes.
 
-    Answers of R and of the arbiter are those that are kept, unless `live`. `limit` is the time an
+    Answers of R and of the arbiter are those that are kept under `fixtures`, or at the case's home,
+    unless `live`. `limit` is the time an
     engine may take for a case, in seconds. `thorough` runs all the experiments on every
     disagreement, also where one has named the cause already.
 
@@ -88,8 +90,8 @@ def conduct(
     begun = time.monotonic()
     tell = on_progress or (lambda _text: None)
     chosen = _chosen(engines)
-    matters = [matter_of(case, fixtures) for case in cases]
-    replies = _replies(matters, chosen, fixtures, live=live, limit=limit, tell=tell)
+    matters = [matter_of(case, case.fixtures(fixtures)) for case in cases]
+    replies = _replies(matters, chosen, live=live, limit=limit, tell=tell)
     truth = {matter.case.name: _truth(matter, replies) for matter in matters}
     found: dict[tuple[str, str], Examined] = {}
     for matter in matters:
@@ -151,7 +153,7 @@ def matter_of(case: Case, fixtures: Path) -> Matter:
     else:
         question = Question(unadorned(case, case.parts), case.nsim)
     asked = Asked(case, question.case.parts, question.data, recording.tables, recording.provenance)
-    return Matter(case, question, recording, asked)
+    return Matter(case, fixtures, question, recording, asked)
 
 
 # -- replies ---------------------------------------------------------------------------------------
@@ -160,7 +162,6 @@ def matter_of(case: Case, fixtures: Path) -> Matter:
 def _replies(
     matters: Sequence[Matter],
     engines: Sequence[str],
-    fixtures: Path,
     *,
     live: bool,
     limit: float,
@@ -186,17 +187,17 @@ def _replies(
             if name == PUBLISHED:
                 replies[name, case] = Reply(Published().answer_case(matter.case))
             elif name in KEPT_ENGINES and not live:
-                replies[name, case] = _kept(name, matter, fixtures)
+                replies[name, case] = _kept(name, matter)
     return replies
 
 
-def _kept(name: str, matter: Matter, fixtures: Path) -> Reply:
+def _kept(name: str, matter: Matter) -> Reply:
     if not has_data(matter.case):
         return Reply(
             Answer({}, {part.name: "has no models" for part in matter.question.case.parts})
         )
     try:
-        answer, provenance = keep.read(fixtures, name, matter.question)
+        answer, provenance = keep.read(matter.fixtures, name, matter.question)
     except RecordingError as error:
         return Reply(None, str(error))
     return Reply(answer, None, 0.0, provenance["made_by"]["packages"], provenance["time"])

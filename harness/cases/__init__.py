@@ -1,4 +1,4 @@
-"""The built-in cases, by name."""
+"""The cases by name: those built in, and those of other projects."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ from harness.errors import UsageError, did_you_mean
 
 
 def cases() -> dict[str, Case]:
-    """Return the built-in cases in the order they are listed."""
+    """Return all cases in the order they are listed."""
+    from harness import extensions
     from harness.cases.document import DOCUMENT
     from harness.cases.lme4 import CASES
     from harness.cases.nist import nist_cases
     from harness.cases.streams import STREAMS
     from harness.cases.study import STUDY
 
-    return {case.name: case for case in (DOCUMENT, STREAMS, STUDY, *CASES, *nist_cases())}
+    known = {case.name: case for case in (DOCUMENT, STREAMS, STUDY, *CASES, *nist_cases())}
+    for case in extensions.cases():
+        if case.name in known:
+            raise UsageError(f"There are two cases {case.name!r}: rename the one in {case.home}.")
+        known[case.name] = case
+    return known
 
 
 def case(name: str) -> Case:

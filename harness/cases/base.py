@@ -6,11 +6,13 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from pathlib import Path
 
 import pandas as pd
 
 from harness import paths
 from harness.compare import Reference, Tables, Tolerance
+from harness.errors import UsageError
 from harness.rrandom import RRandom
 
 LMER_TABLES = (
@@ -206,7 +208,11 @@ def _nsim_alone(nsim: int) -> Mapping[str, object]:
 
 @dataclass(frozen=True)
 class Case:
-    """One statistical problem: models, the R script that answers it, tolerances with reasons."""
+    """One statistical problem: models, the R script that answers it, tolerances with reasons.
+
+    `home` is the folder of another project's case, with its R files and, under `fixtures`, its
+    recordings.
+    """
 
     name: str
     title: str
@@ -222,6 +228,7 @@ class Case:
     claims: tuple[Claim, ...] = ()
     engines: tuple[str, ...] = ("rparity", "statsmodels")
     arguments: Callable[[int], Mapping[str, object]] = _nsim_alone
+    home: Path | None = None
 
     @property
     def tables(self) -> tuple[str, ...]:
@@ -246,10 +253,33 @@ class Case:
         raise LookupError(f"case {self.name}: no tolerance for {engine}, {table}, {column}")
 
     def scripts(self) -> dict[str, bytes]:
-        """Return the R files that answer the case, name to content."""
-        return {
-            name: (paths.r_scripts() / name).read_bytes() for name in (*self.libraries, self.script)
-        }
+        """Return the R files that answer the case, name to content.
+
+        Raises
+        ------
+        UsageError
+            Where one is missing.
+        """
+        found = {}
+        for name in (*self.libraries, self.script):
+            try:
+                found[name] = self.path(name).read_bytes()
+            except OSError as error:
+                raise UsageError(
+                    f"The case {self.name!r} needs {self.path(name)}: {error.strerror}."
+                ) from error
+        return found
+
+    def path(self, script: str) -> Path:
+        """Return where an R file is: at home, or among this package's own."""
+        own = None if self.home is None else self.home / script
+        return own if own is not None and own.exists() else paths.r_scripts() / script
+
+    def fixtures(self, elsewhere: Path | None) -> Path:
+        """Return where the recordings are: `elsewhere` if it is given, else at home."""
+        if elsewhere is not None:
+            return elsewhere
+        return paths.fixtures() if self.home is None else self.home / "fixtures"
 
 
 def first_names(case: Case) -> dict[str, str]:

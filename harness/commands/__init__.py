@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from harness import paths
-
 if TYPE_CHECKING:
     from harness.cases.base import Case
 
@@ -38,13 +36,16 @@ def add_cases(parser: argparse.ArgumentParser) -> None:
 
 
 def add_fixtures(parser: argparse.ArgumentParser) -> None:
-    """Add the option `--fixtures`."""
+    """Add the options `--fixtures` and `--cases`."""
     parser.add_argument(
-        "--fixtures",
+        "--fixtures", type=Path, metavar="DIR", help="where the recordings are, if not at home"
+    )
+    parser.add_argument(
+        "--cases",
+        dest="more",
         type=Path,
-        default=paths.fixtures(),
         metavar="DIR",
-        help="where the recordings are",
+        help="a folder with cases and engines of your own",
     )
 
 

@@ -24,7 +24,9 @@ def run(options: argparse.Namespace) -> int:
     rows = []
     for case in cases().values():
         try:
-            provenance = recordings.read(options.fixtures, case.name, case.scripts()).provenance
+            provenance = recordings.read(
+                case.fixtures(options.fixtures), case.name, case.scripts()
+            ).provenance
             versions = provenance["made_by"]["packages"]
             state = f"recorded {provenance['time'][:10]}, R {versions['R']}"
         except RecordingError as error:

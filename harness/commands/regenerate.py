@@ -57,9 +57,9 @@ def run(options: argparse.Namespace) -> int:
         for name, engine in asked.items():
             with progress(case.name) as tell:
                 if options.check:
-                    report = drift(case, options.fixtures, tell, engine)
+                    report = drift(case, case.fixtures(options.fixtures), tell, engine)
                 else:
-                    written = regenerate(case, options.fixtures, tell, engine)
+                    written = regenerate(case, case.fixtures(options.fixtures), tell, engine)
             if options.check:
                 terminal.show_drift(report, out)
                 status = max(status, DISCREPANCY if report.failed else AGREE)

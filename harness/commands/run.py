@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
             runs.append(
                 run_case(
                     case,
-                    fixtures=options.fixtures,
+                    fixtures=case.fixtures(options.fixtures),
                     live=options.live,
                     nsim=options.nsim,
                     engines=options.engine,

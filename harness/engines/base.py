@@ -13,6 +13,7 @@ from typing import Protocol
 
 import pandas as pd
 
+from harness import extensions
 from harness.cases.base import Boot, Case, Data, Lm, Lmer, Part
 from harness.compare import ALL, Tables
 from harness.errors import UsageError
@@ -196,6 +197,15 @@ R_ENGINES = {
 KEPT_ENGINES = (*R_ENGINES, "exact")
 
 
+def engine_names() -> tuple[str, ...]:
+    """Return the names of all engines, those of other projects last."""
+    return tuple(_known())
+
+
+def _known() -> dict[str, str]:
+    return PYTHON_ENGINES | R_ENGINES | extensions.engines()
+
+
 def engine(name: str) -> Engine:
     """Return the engine of that name.
 
@@ -204,7 +214,7 @@ def engine(name: str) -> Engine:
     UsageError
         For a name that is not registered, and for an engine whose package is not installed.
     """
-    known = PYTHON_ENGINES | R_ENGINES
+    known = _known()
     if name not in known:
         raise UsageError(f"There is no engine {name!r}: there are {', '.join(known)}.")
     module, _, attribute = known[name].partition(":")

@@ -45,14 +45,13 @@ class R:
         RError, RCrashedError, RNotAvailableError, RTimeoutError
         """
         case, nsim = question.case, question.nsim
-        folder = paths.r_scripts()
         scripts = case.scripts()
         with RSession(timeout=self._timeout, on_message=self._on_message) as session:
             result = session.call(
-                folder / case.script,
+                case.path(case.script),
                 case.function,
                 case.arguments(nsim),
-                libraries=[folder / name for name in case.libraries],
+                libraries=[case.path(name) for name in case.libraries],
                 seed=case.seed,
             )
             software = made_by(session, case.packages)
