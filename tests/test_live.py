@@ -105,7 +105,7 @@ def test_streams_of_two_seeds() -> None:
         f"draws.{kind}": table for kind, table in stream_tables([1, -2147483647], 20_000).items()
     }
     found = compare("streams", "rparity", mine, exact, list(tables))
-    assert len(found) == 5 * len(mine) == 65
+    assert len(found) == 2 * 5 * len(mine) == 130
     assert set(found["verdict"]) == {"identical"}
 
 
