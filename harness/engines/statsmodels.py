@@ -26,8 +26,8 @@ from harness.lmm.matrices import ModelMatrices, RandomTerm, build
 
 Array = NDArray[np.float64]
 
-# Crossed factors make one group of all rows, with a dense V⁻¹Z: InstEval would take hours.
-MOST_ROWS = 20_000
+# Of several factors MixedLM needs dense indicators of all their levels, and some copies of them.
+MOST_BYTES = 1e8
 
 
 class Statsmodels(ModelEngine):
@@ -49,8 +49,6 @@ class Statsmodels(ModelEngine):
             return _ols_tables(part, data, **self.least_squares), {}
         if part.weights is not None:
             raise UnsupportedError("MixedLM takes no prior weights")
-        if len(data) > MOST_ROWS:
-            raise UnsupportedError(f"{len(data)} rows: MixedLM is asked up to {MOST_ROWS}")
         m = build(part.formula, data, na_action="fail")
         model, free = _model(m)
         return _tables(m, model.fit(reml=part.reml, free=free, **self.options))
@@ -90,6 +88,11 @@ def _model(m: ModelMatrices) -> tuple[MixedLM, MixedLMParams | None]:
         return model, MixedLMParams.from_components(np.ones(m.X.shape[1]), mask)
     if any(len(term.names) > 1 for term in m.random):
         raise UnsupportedError("MixedLM has no correlated effects beside a second grouping factor")
+    size = 8.0 * len(y) * sum(len(term.levels) for term in m.random)
+    if size > MOST_BYTES:
+        raise UnsupportedError(
+            f"{len(y)} rows: MixedLM's dense indicators of levels would take {size / 1e9:.1f} GB"
+        )
     components = VCSpec(
         [term.group for term in m.random],
         [[list(term.levels)] for term in m.random],
