@@ -30,7 +30,7 @@ study_answers <- function(world, seed, nsim, ...) {
   answers <- function(estimate, std_error, interval) {
     parameters <- c("(Intercept)", "x")
     found <- rbind(estimate[parameters], std_error[parameters], t(interval[parameters, ]))
-    rownames(found) <- c("estimate", "std_error", "conf_low", "conf_high")
+    rownames(found) <- c("estimate", if (!is.null(std_error)) "std_error", "conf_low", "conf_high")
     found
   }
   boot <- function(use.u) {
@@ -42,8 +42,7 @@ study_answers <- function(world, seed, nsim, ...) {
     lm = answers(coef(fmod), coef(summary(fmod))[, 2L], confint(fmod)),
     wald = answers(mixed[, 1L], mixed[, 2L], confint(mod, method = "Wald")),
     profile = answers(
-      mixed[, 1L], c("(Intercept)" = NA, x = NA),
-      confint(mod, parm = "beta_", method = "profile", quiet = TRUE)
+      mixed[, 1L], NULL, confint(mod, parm = "beta_", method = "profile", quiet = TRUE)
     ),
     boot_simulate_u = boot(FALSE),
     boot_fix_u = boot(TRUE)

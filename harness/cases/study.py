@@ -24,7 +24,7 @@ def study_tables(
     """Return what `study()` of r_scripts/study.R returns of a world, from this package.
 
     A table for each interval: a row for each seed from 1 to `datasets`, and a column
-    `parameter.column` for each number.
+    `parameter.column` for each number that the interval has.
     """
     rows: dict[str, list[pd.Series[float]]] = {name: [] for name in INTERVALS}
     seeds = range(1, datasets + 1)
@@ -33,9 +33,11 @@ def study_tables(
         for name, table in tables.items():
             rows[name].append(pd.Series(table.to_numpy().ravel()))
     columns = [f"{parameter}.{column}" for parameter in PARAMETERS for column in COLUMNS]
+    names = [str(seed) for seed in seeds]
+    found = {name: pd.DataFrame(of).set_axis(names) for name, of in rows.items()}
     return {
-        name: pd.DataFrame(of).set_axis([str(seed) for seed in seeds]).set_axis(columns, axis=1)
-        for name, of in rows.items()
+        name: table.set_axis(columns, axis=1).dropna(axis=1, how="all")
+        for name, table in found.items()
     }
 
 

@@ -62,7 +62,12 @@ def add(commands: Commands) -> None:
 
 
 def _sizes(text: str) -> tuple[int, ...]:
-    return tuple(int(size) for size in text.split(","))
+    try:
+        return tuple(int(size) for size in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(
+            f"whole numbers between commas, such as 10 or 5,20, not {text!r}"
+        ) from None
 
 
 def run(options: argparse.Namespace) -> int:

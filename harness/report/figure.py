@@ -43,11 +43,17 @@ def require_drawing(file: Path) -> None:
     Raises
     ------
     UsageError
-        Where the folder does not exist, or matplotlib is not installed.
+        Where the folder does not exist, matplotlib is not installed, or the suffix names no format
+        that it knows.
     """
     require_folder(file)
     if find_spec("matplotlib") is None:
         raise UsageError('--plot needs matplotlib: pip install "rparity[plot]"')
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if file.suffix.removeprefix(".").lower() not in known:
+        raise UsageError(f"Cannot draw {file}: its suffix must be one of {', '.join(known)}.")
 
 
 def draw(run: CaseRun, file: Path) -> None:

@@ -14,6 +14,8 @@ from harness.rrandom import RRandom
 
 # The question's lines: intercepts 12, 14, …, 30.
 BASE, STEP = 10.0, 2.0
+# Noise this small beside the response is not to be told from rounding.
+ROUNDING = 1e-9
 
 
 class World(StrEnum):
@@ -70,6 +72,11 @@ class Design:
         if self.between is not None and not (math.isfinite(self.between) and self.between >= 0.0):
             raise UsageError(
                 f"The lines need a standard deviation of at least 0, not {self.between:g}."
+            )
+        largest = self.points * (abs(self.slope) + self.step) + BASE
+        if self.sd < ROUNDING * largest:
+            raise UsageError(
+                f"Noise of {self.sd:g} is lost in the rounding of responses of {largest:g}."
             )
 
     @property
