@@ -9,10 +9,11 @@ import pytest
 from parity import REFUSAL, Parity, regenerates
 
 from harness import paths, recordings
+from harness.audit.conduct import conduct
+from harness.audit.results import Audit
 from harness.cases import case, cases
 from harness.recordings import Recording
 from harness.run import CaseRun, run_case
-
 
 pytest_plugins = ["pytester"]
 
@@ -43,6 +44,14 @@ def run_of() -> Callable[[str], CaseRun]:
         return runs[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def small_audit() -> Audit:
+    """An audit of two cases by engines whose answers are kept, and by this package."""
+    engines = ("exact", "lme4", "lm", "published", "rparity")
+    chosen = [case("sleepstudy"), case("norris")]
+    return conduct(chosen, fixtures=paths.fixtures(), engines=engines)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import pandas as pd
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
-from rich.text import Text
 
 from harness.audit.results import Audit, Cell
 from harness.report import summary
@@ -25,7 +24,8 @@ SYLLABLES = {
     "published": "pub-lished",
 }
 HEADER = 8
-BLANKS = {REFERENCE: "[dim]ref [/]", GAP: "[dim]· [/]", PROBLEM: "[bold red]! [/]"}
+# As wide as digits with their mark: rich strips what is beyond.
+BLANKS = {REFERENCE: " [dim]ref[/]", GAP: "   [dim]·[/]", PROBLEM: "   [bold red]![/]"}
 NAMED = 4
 FAILURES_SHOWN = 40
 
@@ -44,10 +44,10 @@ def show_audit(audit: Audit, out: Console) -> None:
 
 
 def _matrix(audit: Audit) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1))
-    table.add_column("fewest digits", no_wrap=True, vertical="bottom")
+    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+    table.add_column("fewest digits", no_wrap=True)
     for engine in audit.engines:
-        table.add_column(Text(header(engine), justify="right"), justify="right", no_wrap=True)
+        table.add_column(header(engine), no_wrap=True)
     blanks = summary.blanks(audit)
     for case in audit.cases:
         places = [(engine, case.name) for engine in audit.engines]
@@ -66,8 +66,8 @@ def header(engine: str) -> str:
 def _cell(cell: Cell) -> str:
     assert cell.digits is not None
     assert cell.verdict is not None
-    mark = MARKS.get(cell.verdict, " ")
-    return f"[{STYLES[cell.verdict]}]{cell.digits + 0.0:.1f}{mark}[/]"
+    mark = MARKS.get(cell.verdict, "")
+    return f"[{STYLES[cell.verdict]}]{cell.digits + 0.0:4.1f}{mark}[/]"
 
 
 def _show_legend(out: Console) -> None:
@@ -76,8 +76,7 @@ def _show_legend(out: Console) -> None:
         "\nA cell has the fewest digits of its coefficients, variances, fit statistics and "
         "replicates, and the worst verdict of all its tables:\n"
         f"[green]12.3[/green] agrees  {marks}\n"
-        f"{BLANKS[REFERENCE]}what the others are compared with  {BLANKS[GAP]}gap  "
-        f"{BLANKS[PROBLEM]}problem"
+        "[dim]ref[/] what the others are compared with  [dim]·[/] gap  [bold red]![/] problem"
     )
 
 

@@ -96,13 +96,14 @@ def failing(audit: Audit) -> pd.DataFrame:
     how many; and of the worst value `case, table, row, reference_value, value, digits`.
     """
     rows = audit.comparisons
-    rows = rows[[Verdict(v).fails for v in rows["verdict"]]]
-    rows = rows.assign(kind=rows["table"].str.rpartition(".")[2]).fillna({"reference": ""})
+    rows = rows[rows["verdict"].isin([v for v in Verdict if v.fails])]
+    rows = rows.assign(kind=rows["table"].str.split(".").str[-1]).fillna({"reference": ""})
     by = ["engine", "reference", "kind", "column", "verdict", "cause"]
-    of = rows.sort_values("digits", kind="stable").groupby(by, sort=False)
-    found = of.first().assign(cases=of["case"].nunique(), values=of.size()).reset_index()
-    severity = found["verdict"].map(lambda verdict: -SEVERITY.index(Verdict(verdict)))
-    worst = found.assign(severity=severity).sort_values(["severity", "digits"], kind="stable")
+    of = rows.groupby(by)
+    counts = {"cases": of["case"].transform("nunique"), "values": of["row"].transform("size")}
+    worst = rows.assign(**counts).sort_values("digits", kind="stable").drop_duplicates(by)
+    severity = worst["verdict"].map(lambda verdict: -SEVERITY.index(Verdict(verdict)))
+    worst = worst.assign(severity=severity).sort_values(["severity", "digits"], kind="stable")
     return worst.drop(columns="severity")
 
 

@@ -1,0 +1,377 @@
+"""`rparity audit`: the matrix, the causes, what fails, JSON to the bit, exit status, mistakes."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Callable
+from io import StringIO
+from pathlib import Path
+
+import audits
+import numpy as np
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from harness.audit.results import Audit, Reply
+from harness.cli import main
+from harness.commands import AGREE, DISCREPANCY, UNUSABLE
+from harness.compare import COLUMNS, Verdict
+from harness.ledger import judge, ledger
+from harness.report import matrix, summary
+from harness.report.terminal import WIDTH, console
+
+Capture = pytest.CaptureFixture[str]
+Patch = pytest.MonkeyPatch
+
+
+def shown(audit: Audit) -> str:
+    out = StringIO()
+    matrix.show_audit(audit, console(out))
+    return out.getvalue()
+
+
+def line(text: str, first: str) -> list[str]:
+    """The words of the first line that begins with a word."""
+    return next(words for words in map(str.split, text.splitlines()) if words[:1] == [first])
+
+
+@pytest.fixture
+def conducted(monkeypatch: Patch) -> Callable[[Audit], dict[str, object]]:
+    """Let an audit come out as it is given; returns what it was asked for."""
+
+    def let(audit: Audit) -> dict[str, object]:
+        asked: dict[str, object] = {}
+
+        def conduct(cases: object, **options: object) -> Audit:
+            asked.update(options, cases=cases)
+            return audit
+
+        monkeypatch.setattr("harness.audit.conduct.conduct", conduct)
+        return asked
+
+    return let
+
+
+# The matrix -------------------------------------------------------------------------------------
+
+
+def test_each_cell_says_its_digits_and_its_verdict() -> None:
+    text = shown(audits.one_of_everything())
+    assert line(text, "one") == ["one", "ref", "15.9", "5.0~", "13.0", "1.0?", "·"]
+    assert line(text, "two") == ["two", "ref", "3.0+", "0.0x", "8.0", "0.0-", "!"]
+
+
+def test_gaps_and_problems_come_with_their_reasons() -> None:
+    text = shown(audits.one_of_everything())
+    problems, gaps = text.split("Problems")[1].split("Gaps")
+    assert line(problems, "gpboost") == ["gpboost", "two", "crashed:", "killed", "by", "SIGSEGV"]
+    assert line(gaps, "gpboost") == ["gpboost", "one", "it", "knows", "no", "REML"]
+
+
+def test_an_answer_that_nobody_can_judge_is_a_gap_not_agreement() -> None:
+    audit = audits.audit(audits.comparisons(), ("nlme",), ("one",))
+    text = shown(audit)
+    assert line(text, "one") == ["one", "·"]
+    assert "there is nothing to compare it with" in text
+
+
+def test_reasons_that_differ_in_the_case_alone_are_told_once() -> None:
+    cases = [f"c{i}" for i in range(5)]
+    stale = {("nlme", c): Reply(None, f"The answer to {c!r} is stale: ask {c}.") for c in cases}
+    audit = audits.audit(audits.comparisons(), ("nlme",), cases, replies=stale)
+    assert summary.problems(audit) == [
+        ("nlme", "The answer to 'CASE' is stale: ask CASE.", tuple(cases))
+    ]
+    one = {("nlme", "c0"): stale["nlme", "c0"]}
+    audit = audits.audit(audits.comparisons(), ("nlme",), cases, replies=one)
+    assert summary.problems(audit) == [("nlme", "The answer to 'c0' is stale: ask c0.", ("c0",))]
+
+
+def test_a_full_matrix_fits_a_terminal() -> None:
+    names = ["exact", "lme4", "lme4-tight", "nlme", "lm", "published", "rparity", "statsmodels"]
+    names += [
+        "statsmodels-tight",
+        "mixedlm",
+        "gpboost",
+        "gpboost-tight",
+        "pyfixest",
+        "linearmodels",
+    ]
+    cases = ["document", "sleepstudy_uncorrelated", *(f"smls{i:02}" for i in range(35))]
+    rows = [audits.row(c, e, digits=12.3, verdict="known", cause="x") for c in cases for e in names]
+    audit = audits.audit(audits.comparisons(*rows), names, cases)
+    lines = shown(audit).splitlines()
+    beneath = [text for text in lines if text.startswith(tuple(cases))]
+    assert len(beneath) == len(cases)
+    assert max(len(text.rstrip()) for text in beneath) <= 130
+    assert all(text.count("12.3~") == len(names) for text in beneath)
+    assert max(map(len, lines)) <= WIDTH
+    header = [text for text in lines if text not in beneath][:3]
+    assert " ".join(header).split().count("tight") == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("statsmodels-tight", ["stats-", "models-", "tight"]),
+        ("linearmodels", ["linear-", "models"]),
+        ("lme4-tight", ["lme4-", "tight"]),
+        ("pyfixest", ["pyfixest"]),
+        ("somebody_elses_engine", ["somebody", "_elses_e", "ngine"]),
+    ],
+)
+def test_long_names_are_broken(name: str, lines: list[str]) -> None:
+    assert matrix.header(name).splitlines() == lines
+
+
+def test_verdicts_are_coloured_on_a_terminal() -> None:
+    out = StringIO()
+    colours = Console(file=out, force_terminal=True, color_system="standard", width=WIDTH)
+    matrix.show_audit(audits.one_of_everything(), colours)
+    text = out.getvalue()
+    for digits, colour in (("15.9", "32"), (" 5.0~", "33"), (" 1.0?", "1;31")):
+        assert f"\x1b[{colour}m{digits}" in text
+
+
+# Causes, failures, the ledger -------------------------------------------------------------------
+
+
+def test_causes_are_counted(small_audit: Audit) -> None:
+    rows = small_audit.comparisons
+    found = {cause.name: cause for cause in summary.causes(small_audit)}
+    assert set(found) == set(rows["cause"]) - {""}
+    assert found
+    for name, cause in found.items():
+        of = rows[rows["cause"] == name]
+        assert cause.values == len(of) == sum(cause.verdicts.values())
+        assert cause.cells == len(set(zip(of["engine"], of["case"], strict=True)))
+        assert cause.digits == of["digits"].min()
+        assert set(cause.engines) == set(of["engine"])
+    text = shown(small_audit)
+    assert "stopped early" in text.split("Causes, each found by an experiment")[1]
+
+
+def test_a_cause_names_its_entries() -> None:
+    causes = {c.name: c for c in summary.causes(audits.one_of_everything())}
+    assert causes["stopped early"].entries == ("planted",)
+    assert causes["other [units]"].entries == ()
+
+
+def test_what_fails_is_told_with_its_worst_value() -> None:
+    text = shown(audits.one_of_everything()).split("What fails")[1]
+    assert " ".join(line(text, "unexplained")) == (
+        "unexplained mixedlm coef estimate 1 1 1.0 one m.coef x 1.1 exact 1"
+    )
+    assert line(text, "missing")[:8] == [
+        "missing",
+        "nlme",
+        "coef",
+        "estimate",
+        "1",
+        "1",
+        "0.0",
+        "two",
+    ]
+    assert line(text, "stale")[1] == "mixedlm"
+    assert line(text, "new")[-2:] == ["other", "[units]"]
+
+
+def test_what_fails_alike_is_one_line_however_many_there_are() -> None:
+    cases = [f"c{i}" for i in range(9)]
+    rows = [
+        audits.row(c, "nlme", digits=float(i), verdict="unexplained", value=2.0, row=f"r{j}")
+        for i, c in enumerate(cases)
+        for j in range(3)
+    ]
+    audit = audits.audit(audits.comparisons(*rows), ("nlme",), cases)
+    found = summary.failing(audit)
+    assert len(found) == 1
+    assert found.loc[0, ["cases", "values", "digits", "case"]].tolist() == [9, 27, 0.0, "c0"]
+
+
+def test_the_worst_verdicts_come_first() -> None:
+    found = summary.failing(audits.one_of_everything())
+    assert found["verdict"].tolist() == ["unexplained", "missing", "stale", "new"]
+
+
+def test_entries_to_paste_make_what_is_new_known(small_audit: Audit, tmp_path: Path) -> None:
+    """Pasted as they are: the ledger reads them, and judges all that was new as known."""
+    before = small_audit.comparisons
+    new = before["verdict"] == Verdict.NEW
+    assert new.any()
+    (tmp_path / "ledger.toml").write_text(summary.entries_to_paste(small_audit))
+    entries = ledger(tmp_path / "ledger.toml")
+    assert all(entry.why for entry in entries)
+    raw = before.assign(
+        verdict=before["verdict"].where(~before["verdict"].isin(["new", "known"]), "unexplained")
+    )
+    judged, known = judge(raw, entries, [])
+    assert set(judged.loc[new, "verdict"]) == {"known"}
+    assert set(before.index[new]) <= set(known)
+
+
+def test_entries_to_paste_hold_names_of_any_kind() -> None:
+    rows = [
+        audits.row(
+            "c[1]", 'an "engine"', row=f"p*{i}\n\\", table="m?.coef", verdict="new", cause="ü"
+        )
+        for i in range(3)
+    ]
+    audit = audits.audit(audits.comparisons(*rows), ('an "engine"',), ("c[1]",))
+    (entry,) = tomllib.loads(summary.entries_to_paste(audit))["discrepancy"]
+    (tmp := pd.DataFrame(rows)).loc[3] = audits.row("c1", 'an "engine"', table="mm.coef")
+    from harness.ledger import Entry
+
+    assert Entry(**entry).about(tmp).tolist() == [True, True, True, False]
+
+
+def test_nothing_to_paste_where_nothing_is_new() -> None:
+    audit = audits.audit(audits.comparisons(audits.row("one", "lme4")), ("lme4",), ("one",))
+    assert summary.entries_to_paste(audit) == ""
+    assert "What fails" not in shown(audit)
+    assert "For a ledger" not in shown(audit)
+
+
+def test_the_last_line_has_the_totals_and_who_answered_stands_above(small_audit: Audit) -> None:
+    *lines, last = shown(small_audit).splitlines()
+    counts = small_audit.comparisons["verdict"].value_counts()
+    assert last.startswith(f"{len(small_audit.comparisons)} comparisons: ")
+    assert f"{counts['rounding']} rounding" in last
+    assert last.endswith(f"; {small_audit.seconds:.0f} s")
+    who = "\n".join(lines).split("Who answered")[1]
+    assert "recorded 20" in " ".join(line(who, "lme4"))
+    assert "lme4 1.1-" in who
+    assert "as printed" in " ".join(line(who, "published"))
+
+
+def test_digits_are_never_minus_zero() -> None:
+    rows = audits.comparisons(audits.row("one", "nlme", digits=-0.0, verdict="unexplained"))
+    assert "-0.0" not in shown(audits.audit(rows, ("nlme",), ("one",)))
+
+
+# The command ------------------------------------------------------------------------------------
+
+
+def test_an_audit_from_what_is_recorded(capsys: Capture) -> None:
+    status = main(["audit", "norris", "--engine", "lm", "--engine", "published"])
+    streams = capsys.readouterr()
+    assert streams.err == ""
+    found = line(streams.out, "norris")
+    assert len(found) == 3
+    assert float(found[1].rstrip("~+?x")) > 11
+    assert status == (DISCREPANCY if "What fails" in streams.out else AGREE)
+
+
+@pytest.mark.parametrize("verdict", list(Verdict))
+def test_the_exit_status_is_the_worst_verdicts(
+    capsys: Capture, conducted: Callable[[Audit], object], verdict: Verdict
+) -> None:
+    rows = audits.comparisons(audits.row("norris", "lm", verdict=verdict.value, cause="x"))
+    conducted(audits.audit(rows, ("lm",), ("norris",)))
+    for form in ("text", "json"):
+        status = main(["audit", "norris", "--format", form])
+        assert status == (DISCREPANCY if verdict.fails else AGREE)
+
+
+def test_options_reach_the_audit(
+    capsys: Capture, conducted: Callable[[Audit], dict[str, object]], tmp_path: Path
+) -> None:
+    asked = conducted(audits.one_of_everything())
+    main(["audit"])
+    from harness.cases import cases
+
+    assert asked["cases"] == list(cases().values())
+    assert (asked["live"], asked["engines"], asked["limit"]) == (False, [], 60.0)
+    main(
+        "audit norris longley norris --engine lm --engine lme4 --engine lm --live --timeout 5"
+        f" --fixtures {tmp_path}".split()
+    )
+    assert [case.name for case in asked["cases"]] == ["norris", "longley"]
+    assert asked["engines"] == ["lm", "lme4"]
+    assert (asked["live"], asked["limit"], asked["fixtures"]) == (True, 5.0, tmp_path)
+
+
+def test_json_has_every_comparison_to_the_bit(
+    capsys: Capture, conducted: Callable[[Audit], object], small_audit: Audit
+) -> None:
+    conducted(small_audit)
+    main(["audit", "--format", "json"])
+    found = json.loads(capsys.readouterr().out)
+    assert all(tuple(row) == (*COLUMNS, "cause") for row in found)
+    expected = small_audit.comparisons
+    assert len(found) == len(expected)
+    for name in (*COLUMNS, "cause"):
+        values = [row[name] for row in found]
+        if expected[name].dtype.kind == "f":
+            back = np.array([np.nan if value is None else value for value in values])
+            finite = np.where(np.isfinite(expected[name]), expected[name], np.nan)
+            np.testing.assert_array_equal(back, finite)
+        else:
+            assert values == expected[name].tolist()
+
+
+@pytest.mark.parametrize("form", ["text", "json", "html"])
+def test_a_file_gets_what_standard_output_would(
+    capsys: Capture, conducted: Callable[[Audit], object], tmp_path: Path, form: str
+) -> None:
+    conducted(audits.one_of_everything())
+    assert main(["audit", "--format", form]) == DISCREPANCY
+    printed = capsys.readouterr().out
+    target = tmp_path / "out"
+    assert main(["audit", "--format", form, "-o", str(target)]) == DISCREPANCY
+    assert capsys.readouterr().out == ""
+    assert target.read_text() == printed
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def mistake(capsys: Capture, *arguments: object) -> str:
+    assert main(["audit", *map(str, arguments)]) == UNUSABLE
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err.startswith("rparity: ")
+    assert streams.err.count("\n") == 1
+    return streams.err.removeprefix("rparity: ").rstrip("\n")
+
+
+def test_mistakes_are_found_before_the_work(
+    capsys: Capture, monkeypatch: Patch, tmp_path: Path
+) -> None:
+    def conduct(*_arguments: object, **_options: object) -> None:
+        raise AssertionError("the audit began")
+
+    monkeypatch.setattr("harness.audit.conduct.conduct", conduct)
+    assert "There is no case 'noris'. Did you mean 'norris'?" in mistake(capsys, "noris")
+    assert mistake(capsys, "-o", tmp_path / "nowhere" / "x.html") == (
+        f"There is no folder {tmp_path / 'nowhere'} to put x.html in."
+    )
+    assert mistake(capsys, "-o", tmp_path) == f"{tmp_path} is a folder: name a file in it."
+    for seconds in ("0", "-1", "nan"):
+        expected = f"--timeout must be above 0 seconds, and is {float(seconds):g}."
+        assert mistake(capsys, "--timeout", seconds) == expected
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    assert "add -o report.html" in mistake(capsys, "--format", "html")
+    monkeypatch.setattr("harness.commands.audit.find_spec", lambda _name: None)
+    assert 'pip install "rparity[audit]"' in mistake(capsys, "--format", "html", "-o", "x.html")
+
+
+def test_an_engine_that_is_not_there(capsys: Capture) -> None:
+    assert "There is no engine 'lmr'" in mistake(capsys, "norris", "--engine", "lmr")
+
+
+def test_a_file_that_cannot_be_written(
+    capsys: Capture, conducted: Callable[[Audit], object], tmp_path: Path, monkeypatch: Patch
+) -> None:
+    conducted(audits.one_of_everything())
+    target = tmp_path / "report.html"
+    target.write_text("the old one")
+
+    def full(self: Path, _target: Path) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    sentence = mistake(capsys, "--format", "html", "-o", target)
+    assert sentence == f"Cannot write {target}: No space left on device."
+    assert target.read_text() == "the old one"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
