@@ -3,7 +3,8 @@
 An entry point of the group `rparity.cases` is a `Case`, a sequence of them or a function that
 returns one; one of `rparity.engines` has the engine's name and its class. In a folder
 (`--cases DIR`, or the environment variable RPARITY_CASES) every module is looked at for `CASES`, a
-sequence of cases, and `ENGINES`, a mapping of names to classes as `"module:Class"`.
+sequence of cases, and `ENGINES`, a mapping of names to classes as `"module:Class"`. What is found
+is at home in the folder of its module, where its R files, recordings and `ledger.toml` lie.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import entry_points
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,6 +25,7 @@ from harness.errors import UsageError
 
 VARIABLE = "RPARITY_CASES"
 EXAMPLE = "see docs/how-to/add-a-case.md"
+ENGINE = "see docs/how-to/add-an-engine.md"
 
 
 def use(folder: Path) -> None:
@@ -50,10 +52,10 @@ def cases() -> list[Case]:
     found: list[Case] = []
     for point in entry_points(group="rparity.cases"):
         where = f"the entry point {point.name} = {point.value}"
-        found += _as_cases(_loaded(where, point.load), where)
+        loaded = _loaded(where, point.load)
+        found += _as_cases(loaded, where, _home(sys.modules[point.module]))
     for path, module in _modules(os.environ.get(VARIABLE)):
-        mine = _as_cases(getattr(module, "CASES", ()), f"CASES in {path}")
-        found += [case if case.home else replace(case, home=path.parent) for case in mine]
+        found += _as_cases(getattr(module, "CASES", ()), f"CASES in {path}", path.parent)
     return found
 
 
@@ -68,10 +70,44 @@ def engines() -> dict[str, str]:
     found = {point.name: point.value for point in entry_points(group="rparity.engines")}
     for path, module in _modules(os.environ.get(VARIABLE)):
         mine = getattr(module, "ENGINES", {})
-        if not isinstance(mine, Mapping) or not all(isinstance(v, str) for v in mine.values()):
-            raise UsageError(f'ENGINES in {path} must map names to "module:Class"; {EXAMPLE}.')
+        if not isinstance(mine, Mapping) or not all(
+            isinstance(value, str) and ":" in value for value in mine.values()
+        ):
+            raise UsageError(f'ENGINES in {path} must map names to "module:Class"; {ENGINE}.')
         found |= mine
     return found
+
+
+def load_engine(name: str, value: str) -> Any:
+    """Return an engine of another project, from `module:class`.
+
+    Raises
+    ------
+    UsageError
+        Where it cannot be loaded, or is no engine.
+    """
+    where = f"the engine {name} = {value}"
+    found = _loaded(where, EntryPoint(name, value, "rparity.engines").load)
+    made = _loaded(where, found)
+    if not callable(getattr(made, "answer", None)) or not callable(getattr(made, "expected", None)):
+        raise UsageError(
+            f"{value} is no engine: it needs the methods expected and answer; {ENGINE}."
+        )
+    return made
+
+
+def ledgers() -> list[Path]:
+    """Return the ledgers that lie where cases of other projects are at home, and in the folder.
+
+    Raises
+    ------
+    UsageError
+        As `cases` does.
+    """
+    homes = {case.home for case in cases() if case.home is not None}
+    if named := os.environ.get(VARIABLE):
+        homes.add(Path(named))
+    return sorted(path for home in homes if (path := home / "ledger.toml").is_file())
 
 
 @cache
@@ -79,6 +115,8 @@ def _modules(folder: str | None) -> tuple[tuple[Path, ModuleType], ...]:
     """Import every module of a folder, once."""
     if not folder:
         return ()
+    if not Path(folder).is_dir():
+        raise UsageError(f"There is no folder {folder}, which {VARIABLE} names.")
     if folder not in sys.path:
         sys.path.insert(0, folder)
     paths = sorted(p for p in Path(folder).glob("*.py") if not p.name.startswith(("test_", "conf")))
@@ -97,13 +135,17 @@ def _loaded(where: str, load: Any) -> Any:
         ) from error
 
 
-def _as_cases(found: object, where: str) -> list[Case]:
+def _home(module: ModuleType) -> Path | None:
+    return Path(module.__file__).parent if module.__file__ else None
+
+
+def _as_cases(found: object, where: str, home: Path | None) -> list[Case]:
     if callable(found) and not isinstance(found, Case):
-        found = found()
+        found = _loaded(where, found)
     several = [found] if isinstance(found, Case) else found
     if not isinstance(several, Iterable):
         raise UsageError(f"There are no cases in {where}; {EXAMPLE}.")
     listed = list(several)
     if not all(isinstance(each, Case) for each in listed):
         raise UsageError(f"Not all of {where} are of the type Case; {EXAMPLE}.")
-    return listed
+    return [case if case.home else replace(case, home=home) for case in listed]

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from harness import extensions
 from harness.compare import ALL, COLUMNS, Verdict
 from harness.errors import UsageError
 
@@ -51,26 +52,35 @@ class Entry:
         return keep
 
 
-@cache
-def ledger(path: Path = LEDGER) -> tuple[Entry, ...]:
-    """Return the entries of a ledger, by default of ledger.toml.
+def ledger(path: Path | None = None) -> tuple[Entry, ...]:
+    """Return the entries of a ledger, by default of ledger.toml and those of other projects.
 
     Raises
     ------
     UsageError
-        For an entry that lacks a field or has an unknown one.
+        For a file that is no ledger, and for an entry that lacks a field or has an unknown one.
     """
+    paths = [LEDGER, *extensions.ledgers()] if path is None else [path]
+    return tuple(entry for each in paths for entry in _entries(each))
+
+
+@cache
+def _entries(path: Path) -> tuple[Entry, ...]:
     fields = {field.name for field in dataclasses.fields(Entry)}
-    entries = []
-    for found in tomllib.loads(path.read_text(encoding="utf-8"))["discrepancy"]:
-        wrong = sorted(fields ^ found.keys())
+    try:
+        listed = tomllib.loads(path.read_text(encoding="utf-8"))["discrepancy"]
+    except (tomllib.TOMLDecodeError, KeyError) as error:
+        raise UsageError(f"{path} is not TOML with entries [[discrepancy]]: {error}.") from error
+    found = []
+    for listed_entry in listed:
+        wrong = sorted(fields ^ listed_entry.keys())
         if wrong:
             raise UsageError(
-                f"The entry {found.get('id', '?')!r} of {path.name} lacks, or has without need: "
-                f"{', '.join(wrong)}."
+                f"The entry {listed_entry.get('id', '?')!r} of {path.name} lacks, or has without "
+                f"need: {', '.join(wrong)}."
             )
-        entries.append(Entry(**found))
-    return tuple(entries)
+        found.append(Entry(**listed_entry))
+    return tuple(found)
 
 
 def judge(

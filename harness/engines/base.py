@@ -203,7 +203,11 @@ def engine_names() -> tuple[str, ...]:
 
 
 def _known() -> dict[str, str]:
-    return PYTHON_ENGINES | R_ENGINES | extensions.engines()
+    built_in = PYTHON_ENGINES | R_ENGINES
+    others = extensions.engines()
+    for name in built_in.keys() & others.keys():
+        raise UsageError(f"There are two engines {name!r}: rename the one in {others[name]}.")
+    return built_in | others
 
 
 def engine(name: str) -> Engine:
@@ -212,11 +216,15 @@ def engine(name: str) -> Engine:
     Raises
     ------
     UsageError
-        For a name that is not registered, and for an engine whose package is not installed.
+        For a name that is not registered, and for an engine whose package is not installed or
+        which cannot be loaded.
     """
     known = _known()
     if name not in known:
         raise UsageError(f"There is no engine {name!r}: there are {', '.join(known)}.")
+    if name not in PYTHON_ENGINES | R_ENGINES:
+        theirs: Engine = extensions.load_engine(name, known[name])
+        return theirs
     module, _, attribute = known[name].partition(":")
     try:
         found: Engine = getattr(import_module(module), attribute)()

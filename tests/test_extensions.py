@@ -1,0 +1,245 @@
+"""Cases and engines of other projects: found, run, audited, known in a ledger of their own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import extensions, paths
+from harness.cases import cases
+from harness.cli import main
+from harness.commands import AGREE, DISCREPANCY, UNUSABLE
+from harness.engines.base import engine_names
+from harness.ledger import ledger
+
+Capture = pytest.CaptureFixture[str]
+# R's answer to `norris` and what is kept of the others' lie beside the case, as R wrote them.
+CASE = """
+from dataclasses import replace
+from harness.cases import nist
+
+CASES = [replace(case, name="mine") for case in nist.nist_cases() if case.name == "norris"]
+"""
+ENGINE = """
+from harness.engines.base import ModelEngine
+from harness.engines.native import lm_tables
+from harness.cases.base import LM_TABLES, Lm
+
+class Mine(ModelEngine):
+    name = "my-own"
+    kinds = {Lm: LM_TABLES}
+    factor = 1.0
+
+    def fit(self, part, data):
+        import harness
+        tables = lm_tables(harness.lm(part.formula, data))
+        tables["coef"]["std_error"] *= self.factor
+        return tables, {}
+
+class Wrong(Mine):
+    name = "my-wrong"
+    factor = 1 + 1e-4
+
+ENGINES = {"my-own": "my_engine:Mine", "my-wrong": "my_engine:Wrong"}
+"""
+
+
+@pytest.fixture(autouse=True)
+def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave neither modules nor the folder behind."""
+    monkeypatch.setenv(extensions.VARIABLE, "")
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    before = set(sys.modules)
+    yield
+    extensions._modules.cache_clear()
+    for name in set(sys.modules) - before:
+        if name.startswith("my_"):
+            del sys.modules[name]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A project with a case, its recording, and engines."""
+    home = tmp_path / "parity"
+    home.mkdir()
+    (home / "my_case.py").write_text(CASE)
+    (home / "my_engine.py").write_text(ENGINE)
+    recorded = paths.fixtures()
+    shutil.copytree(recorded / "norris", home / "fixtures" / "mine")
+    for kept in recorded.glob("engines/*/norris"):
+        shutil.copytree(kept, home / "fixtures" / "engines" / kept.parent.name / "mine")
+    return home
+
+
+def found(capsys: Capture, *arguments: object) -> list[dict[str, object]]:
+    """What a command finds, as JSON."""
+    main([*map(str, arguments), "--format", "json"])
+    rows: list[dict[str, object]] = json.loads(capsys.readouterr().out)
+    return rows
+
+
+def mistake(capsys: Capture, *arguments: object) -> str:
+    """The one sentence of a command that ends with 2."""
+    assert main([str(argument) for argument in arguments]) == UNUSABLE
+    streams = capsys.readouterr()
+    assert streams.out == ""
+    assert streams.err.count("\n") == 1
+    assert streams.err.startswith("rparity: ")
+    return streams.err
+
+
+def test_a_case_in_a_folder_is_listed_and_run(folder: Path, capsys: Capture) -> None:
+    assert main(["list", "--cases", str(folder)]) == AGREE
+    (line,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith("mine ")]
+    assert "NIST Norris" in line
+    assert main(["run", "mine", "--cases", str(folder)]) == AGREE
+    assert "0 unexplained" in capsys.readouterr().out
+
+
+def test_it_runs_on_its_own_recording(folder: Path, capsys: Capture) -> None:
+    shutil.rmtree(folder / "fixtures" / "mine")
+    said = mistake(capsys, "run", "mine", "--cases", folder)
+    assert f"no recording of 'mine' in {folder / 'fixtures'}" in said
+
+
+def test_an_engine_in_a_folder_runs(folder: Path, capsys: Capture) -> None:
+    rows = found(capsys, "run", "mine", "--engine", "my-own", "--cases", folder)
+    assert {row["engine"] for row in rows} >= {"my-own"}
+    assert {row["verdict"] for row in rows} <= {"identical", "rounding", "within"}
+    rows = found(capsys, "run", "norris", "--engine", "my-wrong", "--cases", folder)
+    assert "unexplained" in {row["verdict"] for row in rows if row["engine"] == "my-wrong"}
+
+
+def test_an_engine_has_its_row_in_the_audit(folder: Path, capsys: Capture) -> None:
+    engines = ["--engine", "my-own", "--engine", "my-wrong"]
+    command = ["audit", "mine", *engines, "--format", "json", "--cases", str(folder)]
+    assert main(command) == DISCREPANCY
+    rows = json.loads(capsys.readouterr().out)
+    assert {row["engine"] for row in rows} == {"my-own", "my-wrong"}
+    fails = {(r["engine"], r["table"], r["column"]) for r in rows if r["verdict"] == "unexplained"}
+    assert ("my-wrong", "lm.coef", "std_error") in fails
+    assert {engine for engine, _, _ in fails} == {"my-wrong"}
+
+
+def test_a_ledger_beside_the_cases_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built_in = ledger()
+    (folder / "ledger.toml").write_text(
+        '[[discrepancy]]\nid = "mine"\ncases = ["mine"]\nengine = "my-*"\nreference = "exact"\n'
+        'tables = ["*"]\nrows = ["*"]\ncolumns = ["*"]\ncause = "x"\nbound = 4\nwhy = "w"\n'
+        'references = []\nreproduce = "rparity audit mine"\n'
+    )
+    extensions.use(folder)
+    assert [entry.id for entry in ledger()] == [*(entry.id for entry in built_in), "mine"]
+
+
+@pytest.mark.parametrize("text", ["[[discrepancy", "x = 1"])
+def test_a_broken_ledger_is_a_sentence(folder: Path, capsys: Capture, text: str) -> None:
+    (folder / "ledger.toml").write_text(text)
+    said = mistake(capsys, "run", "mine", "--cases", folder)
+    assert "ledger.toml is not TOML with entries [[discrepancy]]" in said
+
+
+@pytest.mark.parametrize(
+    ("module", "says"),
+    [
+        ("import nowhere\n", "my_case.py: ModuleNotFoundError: No module named 'nowhere'. Mend it"),
+        ("1 +\n", "my_case.py: SyntaxError"),
+        ("CASES = 1\n", "There are no cases in CASES in"),
+        ("CASES = [1]\n", "my_case.py are of the type Case; see docs/how-to/add-a-case.md."),
+        ("def CASES(): raise ValueError('no data')\n", "ValueError: no data"),
+        (CASE.replace('"mine"', '"norris"'), "There are two cases 'norris': rename the one in "),
+        ("ENGINES = ['my_engine:Mine']\n", 'my_case.py must map names to "module:Class"'),
+        ("ENGINES = {'x': 'my_engine'}\n", 'my_case.py must map names to "module:Class"'),
+        ("ENGINES = {'exact': 'my_engine:Mine'}\n", "There are two engines 'exact': rename"),
+    ],
+)
+def test_mistakes_in_a_module(folder: Path, capsys: Capture, module: str, says: str) -> None:
+    (folder / "my_case.py").write_text(module)
+    command = ["audit"] if "ENGINES" in module else ["list"]
+    assert says in mistake(capsys, *command, "--cases", folder)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("my_engine:Other", "Cannot load the engine other = my_engine:Other: AttributeError"),
+        ("my_nowhere:Mine", "No module named 'my_nowhere'. Mend it"),
+        ("my_engine:LM_TABLES", "TypeError"),
+        ("builtins:dict", "builtins:dict is no engine: it needs the methods expected and answer"),
+    ],
+)
+def test_an_engine_that_is_none(folder: Path, capsys: Capture, value: str, says: str) -> None:
+    (folder / "my_more.py").write_text(f"ENGINES = {{'other': '{value}'}}\n")
+    assert says in mistake(capsys, "run", "mine", "--engine", "other", "--cases", folder)
+
+
+def test_a_folder_that_is_not_there(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "no folder" in mistake(capsys, "list", "--cases", tmp_path / "nowhere")
+    monkeypatch.setenv(extensions.VARIABLE, str(tmp_path / "gone"))
+    assert f"which {extensions.VARIABLE} names" in mistake(capsys, "list")
+
+
+@pytest.fixture
+def installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Install a distribution with those entry points, whose modules lie in the folder."""
+
+    def install(points: str) -> None:
+        info = folder / "my_project-1.0.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: my-project\nVersion: 1.0\n")
+        (info / "entry_points.txt").write_text(points)
+        monkeypatch.syspath_prepend(str(folder))
+
+    return install
+
+
+def test_entry_points(folder: Path, installed: Callable[[str], None], capsys: Capture) -> None:
+    installed("[rparity.cases]\nmine = my_case:CASES\n[rparity.engines]\nmy-own = my_engine:Mine\n")
+    assert cases()["mine"].home == folder
+    assert list(cases())[-1] == "mine"
+    assert main(["run", "mine", "--engine", "my-own"]) == AGREE
+    assert "0 unexplained" in capsys.readouterr().out
+    assert "my-own" in engine_names()
+
+
+def test_an_entry_point_that_cannot_be_loaded(
+    installed: Callable[[str], None], capsys: Capture
+) -> None:
+    installed("[rparity.cases]\nmine = my_nowhere:CASES\n")
+    said = mistake(capsys, "list")
+    assert "Cannot load the entry point mine = my_nowhere:CASES: ModuleNotFoundError" in said
+
+
+@pytest.mark.live
+def test_a_case_is_regenerated_run_and_audited(tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "my_model.R").write_text(
+        "mine <- function() {\n"
+        "  data <- data.frame(x = 1:20, y = 2 + 0.5 * 1:20 + rnorm(20))\n"
+        "  list(tables = c(list(data = data),"
+        " flatten_tables(list(lm = lm_tables(lm(y ~ x, data))))))\n}\n"
+    )
+    (tmp_path / "my_case.py").write_text(
+        "from harness.cases.base import Case, Data, Lm, Rule\n"
+        "from harness.compare import Tolerance\n"
+        "CASES = [Case(name='mine', title='A line', script='my_model.R', function='mine', seed=1,"
+        " nsim=0, parts=(Data(), Lm('lm', formula='y ~ x')), packages=(),"
+        " rules=(Rule('data', '*', Tolerance(0.0, 'same')),"
+        " Rule('*', '*', Tolerance(1e-12, 'QR'))), engines=('rparity',),"
+        " arguments=lambda nsim: {})]\n"
+    )
+    mine = ["mine", "--cases", str(tmp_path)]
+    assert main(["regenerate", *mine]) == AGREE
+    assert (tmp_path / "fixtures" / "mine" / "provenance.json").exists()
+    assert (tmp_path / "fixtures" / "engines" / "lm" / "mine").is_dir()
+    assert main(["regenerate", "--check", *mine]) == AGREE
+    assert main(["run", *mine]) == AGREE
+    assert main(["run", "--live", *mine]) == AGREE
+    assert main(["audit", *mine, "--engine", "lm", "--engine", "rparity"]) == AGREE
+    assert "rparity" in capsys.readouterr().out
