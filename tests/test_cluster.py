@@ -15,7 +15,9 @@ import pytest
 
 import harness
 from harness import _dask
+from harness.cli import main
 from harness.cluster import Cluster, Here, Outcome, Progress, cluster
+from harness.commands import AGREE
 from harness.errors import ClusterError, UsageError, WorkerCrashedError
 
 # What the workers do: functions that they can import.
@@ -253,3 +255,26 @@ def test_only_the_dask_side_loads_dask() -> None:
         if re.search(r"^(import|from) (dask|distributed)\b", path.read_text("utf-8"), re.M)
     }
     assert users == {"_dask.py"}
+
+
+@pytest.mark.live
+def test_regenerate_on_workers_writes_what_it_writes_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1500000000")
+    cases = ["norris", "longley", "noint1"]
+    said = []
+    for workers in ([], ["--workers", "2"]):
+        folder = tmp_path / "-".join(["on", *workers])
+        command = ["regenerate", *cases, "--engine", "R", "--fixtures", str(folder)]
+        assert main([*command, *workers]) == AGREE
+        said.append(capsys.readouterr().out.replace(str(folder), ""))
+        assert main([*command, *workers, "--check"]) == AGREE
+        capsys.readouterr()
+    assert said[0] == said[1]
+    one, other = (
+        {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*.*")}
+        for folder in sorted(tmp_path.iterdir())
+    )
+    assert one == other
+    assert len(one) > 2 * len(cases)

@@ -79,11 +79,15 @@ def chosen_cases(names: Sequence[str]) -> list[Case]:
     return [case(name) for name in names] if names else list(cases().values())
 
 
+def silent(text: str) -> None:
+    """Show nothing: a `Tell` for where nobody looks."""
+
+
 @contextmanager
 def progress(name: str) -> Iterator[Tell]:
     """Show a bar with what goes on and how long it has, on a terminal; nothing in a pipe."""
     if not sys.stderr.isatty():
-        yield lambda text: None  # noqa: ARG005
+        yield silent
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

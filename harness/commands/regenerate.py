@@ -3,16 +3,27 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands import (
     AGREE,
     DISCREPANCY,
     Commands,
+    Tell,
     add_cases,
     add_fixtures,
+    add_workers,
     chosen_cases,
     progress,
+    silent,
 )
+
+if TYPE_CHECKING:
+    from harness.cases.base import Case
+    from harness.regenerate import Drift
 
 # R itself, which answers each case with the case's own script.
 R = "R"
@@ -35,6 +46,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "--check", action="store_true", help="write nothing; report how today's answers differ"
     )
+    add_workers(parser)
     add_fixtures(parser)
 
 
@@ -43,26 +55,67 @@ def run(options: argparse.Namespace) -> int:
     from harness import keep
     from harness.audit.questions import has_data
     from harness.engines.base import KEPT_ENGINES
-    from harness.regenerate import drift, regenerate
+    from harness.regenerate import Drift
     from harness.report import terminal
 
     status, out = AGREE, terminal.console()
-    cases = chosen_cases(options.cases)
     names = options.engine or [R, *KEPT_ENGINES]
-    engines = {name: None if name == R else keep.witness(name) for name in names}
-    for case in cases:
-        asked = {n: engine for n, engine in engines.items() if engine is None or has_data(case)}
+    for name in names:
+        if name != R:
+            keep.witness(name)
+    work = []
+    for case in chosen_cases(options.cases):
+        asked = [name for name in names if name == R or has_data(case)]
         if not asked:
-            out.print(f"{case.name}: has no models to ask {', '.join(engines)} about")
-        for name, engine in asked.items():
-            with progress(case.name) as tell:
-                if options.check:
-                    report = drift(case, case.fixtures(options.fixtures), tell, engine)
-                else:
-                    written = regenerate(case, case.fixtures(options.fixtures), tell, engine)
-            if options.check:
-                terminal.show_drift(report, out)
-                status = max(status, DISCREPANCY if report.failed else AGREE)
-            else:
-                out.print(f"{case.name}: {name}'s answer is in {written.folder}")
+            out.print(f"{case.name}: has no models to ask {', '.join(names)} about")
+        work += [_Piece(case, name) for name in asked]
+    for piece, found in _done(options, work):
+        if isinstance(found, Drift):
+            terminal.show_drift(found, out)
+            status = max(status, DISCREPANCY if found.failed else AGREE)
+        else:
+            out.print(f"{piece.case.name}: {piece.engine}'s answer is in {found}")
     return status
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A case, and who is asked about it."""
+
+    case: Case
+    engine: str
+
+    def __str__(self) -> str:
+        """Return what a crash is named by."""
+        return f"{self.engine}'s answer to {self.case.name}"
+
+
+def _done(
+    options: argparse.Namespace, work: Sequence[_Piece]
+) -> Iterator[tuple[_Piece, Drift | Path]]:
+    """Yield what becomes of each piece of work, in order: one by one, or all at once by workers."""
+    how = options.fixtures, options.check
+    if options.workers is None:
+        for piece in work:
+            with progress(piece.case.name) as tell:
+                found = _answered(how, piece, tell)
+            yield piece, found
+        return
+    from harness.cluster import cluster
+
+    with progress("regenerate") as tell, cluster(options.workers) as pool:
+        shown = pool.map(_answered, how, work, tell=lambda done: tell(str(done)))
+        answers = {str(outcome.item): outcome.result() for outcome in shown}
+    yield from ((piece, answers[str(piece)]) for piece in work)
+
+
+def _answered(how: tuple[Path, bool], piece: _Piece, tell: Tell = silent) -> Drift | Path:
+    """Write an engine's answer, or compare it: the work of a worker, or of this process."""
+    from harness import keep
+    from harness.regenerate import drift, regenerate
+
+    folder, check = how
+    case, engine = piece.case, None if piece.engine == R else keep.witness(piece.engine)
+    if check:
+        return drift(case, case.fixtures(folder), tell, engine)
+    return regenerate(case, case.fixtures(folder), tell, engine).folder
