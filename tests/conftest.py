@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
+import audits
 import pytest
 from parity import REFUSAL, Parity, regenerates
 
@@ -13,6 +15,7 @@ from harness.audit.conduct import conduct
 from harness.audit.results import Audit
 from harness.cases import case, cases
 from harness.recordings import Recording
+from harness.report import html
 from harness.run import CaseRun, run_case
 
 pytest_plugins = ["pytester"]
@@ -52,6 +55,19 @@ def small_audit() -> Audit:
     engines = ("exact", "lme4", "lm", "published", "rparity")
     chosen = [case("sleepstudy"), case("norris")]
     return conduct(chosen, fixtures=paths.fixtures(), engines=engines)
+
+
+@pytest.fixture(scope="session")
+def page_of(request: pytest.FixtureRequest) -> Callable[[str], str]:
+    """The page of an audit: of `everything` there is, `attacked` by its names, or `real`."""
+    made_up = {"everything": audits.one_of_everything, "attacked": audits.under_attack}
+
+    @cache
+    def get(name: str) -> str:
+        audit = made_up[name]() if name in made_up else request.getfixturevalue("small_audit")
+        return html.page(audit)
+
+    return get
 
 
 @pytest.fixture
