@@ -1,4 +1,4 @@
-"""tox's inline plugin: plain `tox` runs `live` too, where R is or where CI requires it."""
+"""tox's inline plugin: plain `tox` also runs `live` where R is, `browser` where chromium is."""
 
 import os
 import shutil
@@ -14,8 +14,10 @@ EVERYWHERE = ["py311", "py312", "py313", "lint", "type"]
 
 @impl
 def tox_add_core_config(core_conf: ConfigSet, state: State) -> None:
-    """Add `live` to the environments that run by default."""
-    if shutil.which("R") or os.environ.get("RPARITY_REQUIRE_R"):
-        core_conf.loaders.insert(0, MemoryLoader(env_list=EnvList([*EVERYWHERE, "live"])))
-    elif not state.conf.options.quiet:
+    """Add to the environments that run by default what this machine has, or CI requires."""
+    has_r = shutil.which("R") or os.environ.get("RPARITY_REQUIRE_R")
+    browses = shutil.which("chromium") or os.environ.get("RPARITY_REQUIRE_BROWSER")
+    more = ["live"] * bool(has_r) + ["browser"] * bool(browses)
+    core_conf.loaders.insert(0, MemoryLoader(env_list=EnvList([*EVERYWHERE, *more])))
+    if not has_r and not state.conf.options.quiet:
         print("There is no R on this machine: the tests run on the recordings of R's answers.")
