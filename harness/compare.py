@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -114,24 +115,37 @@ def compare(
     stands for what is missing as a whole.
     """
     parts = [
-        _compare_table(table, answer.get(table), reference.tables.get(table), reference)
+        part
         for table in expected
         if not (reference.partial and table not in reference.tables)
+        for part in _compare_table(table, answer.get(table), reference.tables.get(table), reference)
     ]
     if not parts:
         return pd.DataFrame(columns=list(COLUMNS))
-    frame = pd.concat(parts, ignore_index=True)
-    return frame.assign(case=case, engine=engine, reference=reference.name)[list(COLUMNS)]
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in MEASURED}
+    verdict = np.select(
+        [columns.pop("same"), columns.pop("rounding"), columns.pop("within"), columns.pop("lost")],
+        [v.value for v in (Verdict.IDENTICAL, Verdict.ROUNDING, Verdict.WITHIN, Verdict.MISSING)],
+        Verdict.UNEXPLAINED.value,
+    )
+    return pd.DataFrame(
+        {"case": case, "engine": engine, **columns, "reference": reference.name, "verdict": verdict}
+    )[list(COLUMNS)]
+
+
+Measured = Mapping[str, NDArray[Any]]
 
 
 def _compare_table(
     table: str, mine: pd.DataFrame | None, theirs: pd.DataFrame | None, reference: Reference
-) -> pd.DataFrame:
+) -> list[Measured]:
     if mine is None or theirs is None:
-        return _missing(table, [(ALL, ALL)])
+        return [_missing(table, [(ALL, ALL)])]
     for side in (mine, theirs):
         if not (side.index.is_unique and side.columns.is_unique):
             raise ValueError(f"table {table} has a row or column name twice")
+    if mine.index.equals(theirs.index) and mine.columns.equals(theirs.columns):
+        return [_compare_values(table, mine, theirs, reference)]
     rows = [row for row in theirs.index if row in mine.index]
     columns = [column for column in theirs.columns if column in mine.columns]
     parts = [_compare_values(table, mine.loc[rows, columns], theirs.loc[rows, columns], reference)]
@@ -140,18 +154,16 @@ def _compare_table(
     if not reference.partial:
         lost += [(row, ALL) for row in mine.index.difference(theirs.index, sort=False)]
         lost += [(ALL, column) for column in mine.columns.difference(theirs.columns, sort=False)]
-    if lost:
-        parts.append(_missing(table, lost))
-    return pd.concat(parts, ignore_index=True) if len(parts) > 1 else parts[0]
+    return [*parts, _missing(table, lost)] if lost else parts
 
 
 def _compare_values(
     table: str, mine: pd.DataFrame, theirs: pd.DataFrame, reference: Reference
-) -> pd.DataFrame:
+) -> Measured:
     """Compare two frames of the same rows and columns, one column after the other."""
     n = len(theirs)
     tolerances = [reference.tolerance(table, column) for column in theirs.columns]
-    rtol = np.repeat([tolerance.rtol for tolerance in tolerances], n)
+    rtol = np.repeat(np.array([tolerance.rtol for tolerance in tolerances]), n)
     allowed = np.array(
         [t.absolute(theirs[name]) for t, name in zip(tolerances, theirs, strict=True)]
     )
@@ -161,41 +173,58 @@ def _compare_values(
     with np.errstate(invalid="ignore"):
         room = allowed + rtol * np.abs(c)
         within = np.isfinite(c) & (np.abs(q - c) <= room)
-    # A relative tolerance leaves no room beside zero: there, 12 decimals are rounding.
-    rounding = (agreed >= ROUNDING_DIGITS) & (within | ((room == 0.0) & (rtol > 0.0)))
-    verdict = np.select(
-        [(q == c) | (np.isnan(q) & np.isnan(c)), rounding, within],
-        [Verdict.IDENTICAL.value, Verdict.ROUNDING.value, Verdict.WITHIN.value],
-        Verdict.UNEXPLAINED.value,
-    )
-    frame = pd.DataFrame(
-        {
-            "table": table,
-            "row": np.tile(np.asarray(theirs.index, dtype=object), len(tolerances)),
-            "column": np.repeat(np.asarray(theirs.columns, dtype=object), n),
-            "reference_value": c,
-            "value": q,
-            "digits": agreed,
-            "rtol": rtol,
-            "atol": allowed,
-            "verdict": verdict,
-        }
-    )
+    measured: Measured = {
+        "table": np.full(len(q), table, dtype=object),
+        "row": np.tile(np.asarray(theirs.index, dtype=object), len(tolerances)),
+        "column": np.repeat(np.asarray(theirs.columns, dtype=object), n),
+        "reference_value": c,
+        "value": q,
+        "digits": agreed,
+        "rtol": rtol,
+        "atol": allowed,
+        "same": (q == c) | (np.isnan(q) & np.isnan(c)),
+        # A relative tolerance leaves no room beside zero: there, 12 decimals are rounding.
+        "rounding": (agreed >= ROUNDING_DIGITS) & (within | ((room == 0.0) & (rtol > 0.0))),
+        "within": within,
+        "lost": np.zeros(len(q), dtype=bool),
+    }
+    if not reference.partial:
+        return measured
     # What a printed page leaves empty is not compared.
-    return frame[~np.isnan(c)] if reference.partial else frame
+    return {name: values[~np.isnan(c)] for name, values in measured.items()}
 
 
-def _missing(table: str, places: list[tuple[str, str]]) -> pd.DataFrame:
-    return pd.DataFrame(
-        {
-            "table": table,
-            "row": [row for row, _ in places],
-            "column": [column for _, column in places],
-            "reference_value": np.nan,
-            "value": np.nan,
-            "digits": 0.0,
-            "rtol": np.nan,
-            "atol": np.nan,
-            "verdict": Verdict.MISSING.value,
-        }
-    )
+def _missing(table: str, places: list[tuple[str, str]]) -> Measured:
+    n = len(places)
+    nothing, never = np.full(n, np.nan), np.zeros(n, dtype=bool)
+    return {
+        "table": np.full(n, table, dtype=object),
+        "row": np.array([row for row, _ in places], dtype=object),
+        "column": np.array([column for _, column in places], dtype=object),
+        "reference_value": nothing,
+        "value": nothing,
+        "digits": np.zeros(n),
+        "rtol": nothing,
+        "atol": nothing,
+        "same": never,
+        "rounding": never,
+        "within": never,
+        "lost": np.ones(n, dtype=bool),
+    }
+
+
+# What a comparison is measured by, before it has a verdict.
+MEASURED = (
+    "table",
+    "row",
+    "column",
+    "reference_value",
+    "value",
+    "digits",
+    "rtol",
+    "atol",
+    "same",
+    "rounding",
+    "within",
+    "lost",
+)

@@ -8,14 +8,23 @@ from dataclasses import dataclass, replace
 import pandas as pd
 
 from harness.compare import Verdict
-from harness.experiments.arithmetic import conditioning, other_units, unstable_arithmetic
+from harness.experiments.arithmetic import (
+    conditioning,
+    other_units,
+    subtracted_from_one,
+    unstable_arithmetic,
+)
 from harness.experiments.base import Dispute, Experiment, Trial
 from harness.experiments.bootstraps import (
     monte_carlo,
     noise_scaled_by_weights,
     refit_degrees_of_freedom,
 )
-from harness.experiments.definitions import count_of_parameters, other_contrasts
+from harness.experiments.definitions import (
+    count_of_parameters,
+    other_contrasts,
+    other_r_squared,
+)
 from harness.experiments.figures import (
     decimals_as_written,
     optimizer_of_the_time,
@@ -42,6 +51,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     ml_for_reml,
     standard_deviations,
     other_contrasts,
+    other_r_squared,
+    subtracted_from_one,
     refit_degrees_of_freedom,
     monte_carlo,
     noise_scaled_by_weights,

@@ -159,6 +159,7 @@ def test_verdict_at_other_tolerances(
 
 def test_what_fails_a_run() -> None:
     assert {v for v in Verdict if v.fails} == {
+        Verdict.NEW,
         Verdict.UNEXPLAINED,
         Verdict.MISSING,
         Verdict.STALE,

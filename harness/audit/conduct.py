@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from harness.engines.base import KEPT_ENGINES, Answer, Question, engine, engine_
 from harness.engines.published import Published
 from harness.errors import RecordingError, UsageError
 from harness.experiments.arithmetic import PERTURBATIONS, last_bits, scatter
-from harness.experiments.base import PUBLISHED, Asked, Dispute, Trial
+from harness.experiments.base import PLACE, PUBLISHED, Asked, Dispute, Trial
 from harness.experiments.parameters import parameters
 from harness.experiments.scaling import in_other_units, in_the_questions_units
 from harness.ledger import Entry, judge, ledger
@@ -37,7 +38,6 @@ REFEREES = ("exact", "lme4-tight", "lm")
 RECORDED = "R"
 LIMIT = 60.0
 RATIOS = ("statistic", "p_value")
-PLACE = ("table", "row", "column")
 BAR = Tolerance(1e-12, "rounding")
 # What may be near zero is held to the spread of its column as well.
 NEAR_ZERO = Tolerance(1e-12, "rounding, beside the column's spread", spread=1e-12)
@@ -151,7 +151,8 @@ def matter_of(case: Case, fixtures: Path) -> Matter:
         data = decode_factors(recording.tables["data"], recording.provenance["levels"])
         question = audited(case, data, {})
     else:
-        question = Question(unadorned(case, case.parts), case.nsim)
+        versions = recording.provenance["made_by"]["packages"]
+        question = Question(unadorned(case, case.parts), case.nsim, versions)
     asked = Asked(case, question.case.parts, question.data, recording.tables, recording.provenance)
     return Matter(case, fixtures, question, recording, asked)
 
@@ -274,9 +275,10 @@ def _examined(
         )
         findings += diagnose(dispute, rows[rows["reference"] == reference], thorough=thorough)
     _name_causes(rows, findings)
-    for further in (_cancelled, _derived):
-        findings = further(findings, rows)
-        _name_causes(rows, findings)
+    findings = _cancelled(findings, rows)
+    _name_causes(rows, findings)
+    findings = _derived(matter, findings, rows)
+    _name_causes(rows, findings)
     asked_for = ~rows["table"].str.partition(".")[0].str.endswith(CENTRED)
     return rows[asked_for], [f for f in findings if not f.part.endswith(CENTRED)]
 
@@ -370,7 +372,10 @@ def _compared(matter: Matter, name: str, answer: Answer | None, truth: Truth) ->
 def _undertaken(name: str, part: Part, answer: Answer) -> tuple[str, ...]:
     if name == PUBLISHED:
         return tuple(_of_part(answer.tables, part.name))
-    return engine(name).expected(part)
+    return _engine(name).expected(part)
+
+
+_engine = cache(engine)
 
 
 def _printed_part(printed: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
@@ -403,7 +408,7 @@ def _without_gaps(found: pd.DataFrame, answer: Answer, *, printed: bool) -> pd.D
 
 def _cancelled(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
     """Explain what agrees, or has a cause, once the engine is given the response centred."""
-    at = rows.set_index(["table", "row", "column"])
+    at = rows.set_index(list(PLACE))
     out: list[Finding] = []
     for finding in findings:
         if finding.cause or finding.part.endswith(CENTRED):
@@ -433,7 +438,17 @@ def _cancelled(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]
     return out
 
 
-def _derived(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
+def _sources(matter: Matter, table: str, row: str, column: str) -> list[tuple[str, str, str]]:
+    """Return the values that a value is made of: a ratio's parts, a bootstrap's estimate."""
+    if column in RATIOS:
+        return [(table, row, "std_error"), (table, row, "estimate")]
+    part = matter.asked.parts.get(table.partition(".")[0])
+    if isinstance(part, Boot) and column == "estimate":
+        return [(f"{part.of}.coef", row, "estimate")]
+    return []
+
+
+def _derived(matter: Matter, findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
     """Let what is made of others have their cause: t is estimate over standard error."""
     at = {
         (table, row, column): (Verdict(verdict).fails and not cause, cause)
@@ -448,9 +463,11 @@ def _derived(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
             continue
         causes: dict[object, str] = {}
         for place, (table, row, column) in rows.loc[finding.rows, list(PLACE)].iterrows():
-            made_of = [at.get((table, row, name), (True, "")) for name in ("std_error", "estimate")]
+            made_of = [
+                at.get(source, (True, "")) for source in _sources(matter, table, row, column)
+            ]
             named = next((cause for _, cause in made_of if cause), "")
-            if column in RATIOS and named and not any(open_ for open_, _ in made_of):
+            if named and not any(open_ for open_, _ in made_of):
                 causes[place] = named
         left = [finding]
         for cause in dict.fromkeys(causes.values()):
@@ -458,7 +475,7 @@ def _derived(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
             trial = Trial(
                 "what it is made of",
                 cause,
-                "a ratio of an estimate and a standard error, which differ for this cause",
+                "made of other values, which differ for this cause",
                 rows.loc[open_.rows, "digits"],
                 pd.Series([causes.get(place) == cause for place in open_.rows], open_.rows),
             )

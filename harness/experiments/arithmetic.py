@@ -8,6 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from harness.cases.base import Lm, Lmer
 from harness.compare import Reference, Tables, Tolerance
@@ -66,7 +67,7 @@ def other_units(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None
         rows,
         dispute.rescaled,
         Reference("truth", dispute.truth, room, partial=True),
-        improving=True,
+        instead_of=dispute.truth,
     )
 
 
@@ -90,6 +91,27 @@ def unstable_arithmetic(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
         dispute.answer,
         Reference("truth", truth, room, partial=True),
     )
+
+
+def subtracted_from_one(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Take p-values as one less the distribution function, which has no digits below 1e-16."""
+    coef, glance = (dispute.truth.get(f"{part}.{kind}") for kind in ("coef", "glance"))
+    mine = dispute.answer.get(f"{part}.coef", pd.DataFrame())
+    if coef is None or glance is None or not {"statistic", "p_value"} <= set(mine):
+        return None
+    df = glance["df_residual"].to_numpy(dtype=float)[0]
+    lost = mine.assign(p_value=2.0 * (1.0 - student.cdf(mine["statistic"].abs(), df)))
+    tolerance = Tolerance(1e-9, "a few units of one's last place", 2e-15)
+    trial = compared(
+        "p-values by subtraction from one",
+        "unstable arithmetic",
+        f"{dispute.engine} subtracts the distribution function from one, which leaves nothing of "
+        "a p-value below 1e-16",
+        rows,
+        dispute.answer,
+        Reference("prediction", {f"{part}.coef": lost}, lambda _t, _c: tolerance, partial=True),
+    )
+    return replace(trial, vanished=trial.vanished & (rows["column"] == "p_value"))
 
 
 def scatter(base: Tables, others: Sequence[Tables]) -> Tables:

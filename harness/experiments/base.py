@@ -19,6 +19,7 @@ VANISHED = Tolerance(1e-9, "formulas at rounded parameters", spread=1e-9)
 DIFFERENCE = Tolerance(1e-6, "a small difference of large variances, as some compute it")
 PUBLISHED = "published"
 BETTER = 0.5  # digits
+PLACE = ("table", "row", "column")
 # The largest effect of a few random last bits is a sample; an engine's own rounding is another,
 # of some sums of them.
 ROOM = 30.0
@@ -127,25 +128,39 @@ def compared(
     subject: Tables,
     predicted: Reference,
     *,
-    improving: bool = False,
+    instead_of: Tables | None = None,
 ) -> Trial:
     """Return the trial in which `subject` is held against what the experiment predicts for it.
 
-    With `improving` a disagreement is gone only if it also became smaller: what hardly differs
-    from the truth hardly differs from what is nearly the truth, whatever was changed.
+    Where the prediction comes `instead_of` the truth, a disagreement is gone only if it became
+    smaller. What hardly differs from the truth is gone with those that did: it hardly differs
+    from what is nearly the truth either, whatever was changed.
     """
     tables = [table for table in rows["table"].unique() if table in predicted.tables]
     tables = [table for table in tables if table in subject]
-    found = compare("", "", subject, predicted, tables)
-    at = found.set_index(["table", "row", "column"])
-    places = pd.MultiIndex.from_frame(rows[["table", "row", "column"]])
-    at = at[~at.index.duplicated()].reindex(places)
-    passed = [isinstance(v, str) and not Verdict(v).fails for v in at["verdict"]]
-    gone = pd.Series(passed, rows.index, dtype=bool)
+    at = _verdicts(subject, predicted, rows, tables)
+    gone = pd.Series(at["verdict"].map(_passes).to_numpy(dtype=bool), rows.index)
     after = pd.Series(at["digits"].fillna(0.0).to_numpy(), rows.index)
-    if improving:
-        gone &= (after >= ROUNDING_DIGITS) | (after >= rows["digits"] + BETTER)
+    if instead_of is not None:
+        better = gone & ((after >= ROUNDING_DIGITS) | (after >= rows["digits"] + BETTER))
+        truth = Reference("truth", instead_of, predicted.tolerance, partial=True)
+        before = _verdicts(subject, truth, rows, tables)["verdict"].map(_passes)
+        gone = better | (gone & before.to_numpy() & bool(better.any()))
     return Trial(experiment, cause, says, after, gone)
+
+
+def _verdicts(
+    subject: Tables, reference: Reference, rows: pd.DataFrame, tables: Sequence[str]
+) -> pd.DataFrame:
+    """Compare again: digits and verdicts of the comparisons in `rows`, in their order."""
+    found = compare("", "", subject, reference, [t for t in tables if t in reference.tables])
+    at = found.set_index(list(PLACE))[["digits", "verdict"]]
+    places = pd.MultiIndex.from_frame(rows[list(PLACE)])
+    return at[~at.index.duplicated()].reindex(places)
+
+
+def _passes(verdict: object) -> bool:
+    return isinstance(verdict, str) and not Verdict(verdict).fails
 
 
 def predicted(dispute: Dispute, tables: Tables, part: str) -> Reference:

@@ -49,10 +49,44 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
             rows,
             dispute.answer,
             predicted(dispute, found, part),
-            improving=True,
+            instead_of=dispute.truth,
         )
         if best is None or trial.vanished.sum() > best.vanished.sum():
             best = trial
+    return best
+
+
+def other_r_squared(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Take R² about the mean where the model has no intercept, or about zero where it has one."""
+    model, data = dispute.asked.parts.get(part), dispute.asked.data
+    glance = dispute.truth.get(f"{part}.glance")
+    if not isinstance(model, Lm) or data is None or glance is None:
+        return None
+    y = data[model.formula.partition("~")[0].strip()]
+    known = glance.iloc[0].astype(float)
+    df, n = known["df_residual"], len(y)
+    residual = known["sigma"] ** 2 * df
+    best: Trial | None = None
+    for about, total, whole in (
+        ("the mean", float(((y - y.mean()) ** 2).sum()), n - 1),
+        ("zero", float((y**2).sum()), n),
+    ):
+        for free in (whole, 2 * n - 1 - whole):
+            r_squared = 1.0 - residual / total
+            other = glance.assign(
+                r_squared=r_squared, adj_r_squared=1.0 - (1.0 - r_squared) * free / df
+            )
+            trial = compared(
+                f"R² about {about}",
+                "definition of R squared",
+                f"its R² is about {about}; R takes it about zero where there is no intercept",
+                rows,
+                dispute.answer,
+                predicted(dispute, {"glance": other[["r_squared", "adj_r_squared"]]}, part),
+                instead_of=dispute.truth,
+            )
+            if best is None or trial.vanished.sum() > best.vanished.sum():
+                best = trial
     return best
 
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from harness.cases.base import LMER_TABLES, Lmer
-from harness.compare import ROUNDING_DIGITS, Tables, digits
+from harness.compare import ROUNDING_DIGITS, Reference, Tables, Verdict, compare, digits
 from harness.engines.native import lmer_tables
-from harness.experiments.base import Dispute, Trial, compared, predicted
+from harness.experiments.base import PLACE, Dispute, Trial, compared, predicted
 from harness.experiments.hessian import joint_cov_params
 from harness.lmm.fit import LmerResults
 from harness.lmm.varcorr import labels, order
@@ -36,7 +36,7 @@ def stopped_early(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
     above its minimum, the formulas are the same, and only the stopping points differ.
     """
     pair = Sides.of(dispute, part)
-    if pair is None or pair.same_place:
+    if pair is None or pair.same_place or pair.contradicted(rows):
         return None
     rises = {dispute.engine: pair.rise(pair.mine), dispute.reference: pair.rise(pair.theirs)}
     who = max(rises, key=lambda name: rises[name])
@@ -47,8 +47,8 @@ def stopped_early(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         "evaluated there, give its values",
         rows,
         dispute.answer,
-        predicted(dispute, lmer_tables(pair.mine, KINDS), part),
-        improving=True,
+        pair.predicted(pair.mine),
+        instead_of=dispute.truth,
     )
     admitted = any("onverge" in note for note in dispute.notes)
     return pair.vouched(trial, rows) if max(rises.values()) <= RISE or admitted else None
@@ -68,7 +68,7 @@ def joint_hessian(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         rows,
         dispute.answer,
         predicted(dispute, tables, part),
-        improving=True,
+        instead_of=dispute.truth,
     )
     return pair.vouched(trial, rows)
 
@@ -88,7 +88,7 @@ def adjusted_sigma(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | N
         rows,
         dispute.answer,
         predicted(dispute, tables, part),
-        improving=True,
+        instead_of=dispute.truth,
     )
     return pair.vouched(trial, rows)
 
@@ -109,8 +109,8 @@ def ml_for_reml(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None
         "criterion's minimum, and its values follow from it",
         rows,
         dispute.answer,
-        predicted(dispute, lmer_tables(there, KINDS), part),
-        improving=True,
+        pair.predicted(there),
+        instead_of=dispute.truth,
     )
     return pair.vouched(trial, rows) if rise <= RISE else None
 
@@ -148,23 +148,26 @@ class Sides:
         return there.criterion - self.fit.criterion
 
     def vouched(self, trial: Trial, rows: pd.DataFrame) -> Trial:
-        """Let a trial hold only where the other side's values follow from its own parameters.
+        """Let a trial hold only where the other side's values follow from its own parameters."""
+        theirs = compared("", "", "", rows, self.dispute.truth, self.predicted(self.theirs))
+        return replace(trial, vanished=trial.vanished & theirs.vanished)
 
-        Parameters follow from themselves: they hold only if whatever else differs, does so
-        because of them, or if nothing else differs.
+    def predicted(self, there: LmerResults) -> Reference:
+        """Return what the formulas give at some parameters."""
+        return predicted(self.dispute, lmer_tables(there, KINDS), self.part)
+
+    def contradicted(self, rows: pd.DataFrame) -> bool:
+        """Whether a value that agrees with the truth would not, did it follow from the parameters.
+
+        Parameters follow from themselves; this tells those that nothing else follows from.
         """
-        theirs = compared(
-            "",
-            "",
-            "",
-            rows,
-            self.dispute.truth,
-            predicted(self.dispute, lmer_tables(self.theirs, KINDS), self.part),
-        )
-        gone = trial.vanished & theirs.vanished
-        follow = ~rows["table"].str.rpartition(".")[2].isin(["theta", "varcorr"])
-        alone = not follow.any() and not self.dispute.figures
-        return replace(trial, vanished=gone & bool(alone or (gone & follow).any()))
+        reference = self.predicted(self.mine)
+        tables = [table for table in self.dispute.answer if table in reference.tables]
+        found = compare("", "", self.dispute.answer, reference, tables)
+        fails = found["verdict"].map({v.value: v.fails for v in Verdict}).astype(bool)
+        failing = found[fails & found["value"].notna()]
+        differ = set(rows[list(PLACE)].itertuples(index=False, name=None))
+        return not set(failing[list(PLACE)].itertuples(index=False, name=None)) <= differ
 
 
 def standard_deviations(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
@@ -180,7 +183,7 @@ def standard_deviations(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
         rows,
         dispute.answer,
         predicted(dispute, {"varcorr": swapped}, part),
-        improving=True,
+        instead_of=dispute.truth,
     )
 
 
