@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -31,8 +31,11 @@ class Check:
     remedy: str = ""
 
 
-def examine(fixtures: Path, *, require_r: bool = False) -> list[Check]:
-    """Look at Python and its packages, R and its packages, matplotlib, and every recording."""
+def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
+    """Look at Python and its packages, R and its packages, matplotlib, and every recording.
+
+    Recordings are looked for in `fixtures`; None means at each case's home.
+    """
     checks = [Check("Python", platform.python_version())]
     checks += [Check(name, _installed(name) or "missing") for name in PYTHON_PACKAGES]
     checks.append(_r(require_r))
@@ -47,10 +50,11 @@ def examine(fixtures: Path, *, require_r: bool = False) -> list[Check]:
             remedy='pip install "rparity[plot]"',
         )
     )
-    questions = []
+    questions: dict[str, tuple[Question, Path]] = {}
     for case in cases().values():
+        folder = case.fixtures(fixtures)
         try:
-            made = recordings.read(fixtures, case.name, case.scripts()).provenance
+            made = recordings.read(folder, case.name, case.scripts()).provenance
         except RecordingError as error:
             checks.append(
                 Check(
@@ -66,16 +70,16 @@ def examine(fixtures: Path, *, require_r: bool = False) -> list[Check]:
                 Check(f"recording of {case.name}", f"sound, by R {packages['R']}, {made['time']}")
             )
             if has_data(case):
-                questions.append(question_of(case, fixtures))
-    return checks + [_kept(name, questions, fixtures) for name in KEPT_ENGINES]
+                questions[case.name] = question_of(case, folder), folder
+    return checks + [_kept(name, questions.values()) for name in KEPT_ENGINES]
 
 
-def _kept(name: str, questions: Sequence[Question], fixtures: Path) -> Check:
+def _kept(name: str, questions: Collection[tuple[Question, Path]]) -> Check:
     """Look at all that is kept of an engine, up to the first answer that is not sound."""
     what = f"answers of {name}"
-    for question in questions:
+    for question, folder in questions:
         try:
-            keep.read(fixtures, name, question)
+            keep.read(folder, name, question)
         except RecordingError as error:
             remedy = f"rparity regenerate --engine {name} {question.case.name}"
             return Check(what, str(error), ok=False, remedy=remedy)

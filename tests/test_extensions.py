@@ -14,6 +14,7 @@ from harness import extensions, paths
 from harness.cases import cases
 from harness.cli import main
 from harness.commands import AGREE, DISCREPANCY, UNUSABLE
+from harness.doctor import examine
 from harness.engines.base import engine_names
 from harness.ledger import ledger
 
@@ -99,6 +100,21 @@ def test_a_case_in_a_folder_is_listed_and_run(folder: Path, capsys: Capture) -> 
     assert "NIST Norris" in line
     assert main(["run", "mine", "--cases", str(folder)]) == AGREE
     assert "0 unexplained" in capsys.readouterr().out
+
+
+def test_it_is_examined_at_home(folder: Path) -> None:
+    extensions.use(folder)
+    checks = {check.what: check for check in examine(None)}
+    assert checks["recording of mine"].ok
+    assert checks["answers of exact"].ok
+    shutil.rmtree(folder / "fixtures" / "mine")
+    checks = {check.what: check for check in examine(None)}
+    assert not checks["recording of mine"].ok
+
+
+def test_its_disagreement_is_explained(folder: Path, capsys: Capture) -> None:
+    assert main(["explain", "mine", "rparity", "lm.coef", "x", "--cases", str(folder)]) == AGREE
+    assert "lm.coef" in capsys.readouterr().out
 
 
 def test_it_runs_on_its_own_recording(folder: Path, capsys: Capture) -> None:

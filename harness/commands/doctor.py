@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-from harness import paths
 from harness.commands import AGREE, UNUSABLE, Commands, add_fixtures
 
 
@@ -25,6 +24,6 @@ def run(options: argparse.Namespace) -> int:
     from harness.doctor import examine
     from harness.report import terminal
 
-    report = examine(options.fixtures or paths.fixtures(), require_r=options.require_r)
+    report = examine(options.fixtures, require_r=options.require_r)
     terminal.show_doctor(report, terminal.console())
     return UNUSABLE if any(not check.ok for check in report) else AGREE

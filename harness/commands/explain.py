@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
             options.engine,
             options.table,
             options.row,
-            fixtures=options.fixtures,
+            fixtures=chosen.fixtures(options.fixtures),
             on_progress=tell,
         )
     print(argument.as_text(found))
