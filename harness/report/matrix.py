@@ -73,8 +73,8 @@ def _cell(cell: Cell) -> str:
 def _show_legend(out: Console) -> None:
     marks = "  ".join(f"[{STYLES[v]}]{mark}[/] {LEGEND[v]}" for v, mark in MARKS.items())
     out.print(
-        "\nA cell has the fewest digits of its coefficients, variances, fit statistics and "
-        "replicates, and the worst verdict of all its tables:\n"
+        "\nA cell has the fewest digits of its coefficients, variances and fit, and the worst "
+        "verdict of all its tables:\n"
         f"[green]12.3[/green] agrees  {marks}\n"
         "[dim]ref[/] what the others are compared with  [dim]·[/] gap  [bold red]![/] problem"
     )

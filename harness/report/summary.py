@@ -138,7 +138,7 @@ def left_out(reply: Reply | None) -> list[str]:
     if reply is None or reply.answer is None:
         return []
     reasons = dict.fromkeys(r for place, r in reply.answer.gaps.items() if "." not in place)
-    return ["there is nothing to compare it with"] if reply.answer.tables else list(reasons)
+    return [*reasons, *["there is nothing to compare it with"] * bool(reply.answer.tables)]
 
 
 def _by_engine(
