@@ -37,6 +37,7 @@ REFEREES = ("exact", "lme4-tight", "lm")
 # R's recording of the case itself has its bootstraps and streams.
 RECORDED = "R"
 LIMIT = 60.0
+TIGHT = "-tight"  # the same engine, with settings that spare it nothing
 RATIOS = ("statistic", "p_value")
 BAR = Tolerance(1e-12, "rounding")
 # What may be near zero is held to the spread of its column as well.
@@ -109,6 +110,11 @@ def conduct(
                 found[name, matter.case.name] = _examined(
                     matter, name, replies, truth, more, thorough
                 )
+    for matter in matters:
+        for name in chosen:
+            tight = found.get((f"{name}{TIGHT}", matter.case.name))
+            if tight is not None:
+                found[name, matter.case.name] = _settled(*found[name, matter.case.name], tight[0])
     frames, findings = _numbered(found.values())
     nothing = pd.DataFrame(columns=[*COLUMNS, "cause"])
     comparisons = pd.concat(frames) if frames else nothing
@@ -280,7 +286,7 @@ def _examined(
     findings = _derived(matter, findings, rows)
     _name_causes(rows, findings)
     asked_for = ~rows["table"].str.partition(".")[0].str.endswith(CENTRED)
-    return rows[asked_for], [f for f in findings if not f.part.endswith(CENTRED)]
+    return rows[asked_for], findings
 
 
 def _numbered(found: Iterable[Examined]) -> tuple[list[pd.DataFrame], list[Finding]]:
@@ -408,33 +414,57 @@ def _without_gaps(found: pd.DataFrame, answer: Answer, *, printed: bool) -> pd.D
 
 def _cancelled(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
     """Explain what agrees, or has a cause, once the engine is given the response centred."""
-    at = rows.set_index(list(PLACE))
+    return _elsewhere(
+        [finding for finding in findings if not finding.part.endswith(CENTRED)],
+        rows,
+        rows.assign(table=rows["table"].str.replace(f"{CENTRED}.", ".", n=1, regex=False))[
+            rows["table"].str.partition(".")[0].str.endswith(CENTRED)
+        ],
+        "the response less its first value",
+        "cancellation",
+        "given the response less its first value, a difference without rounding, it has the "
+        "answer: the leading digits that all responses share cost it the others",
+    )
+
+
+def _settled(rows: pd.DataFrame, findings: Sequence[Finding], tight: pd.DataFrame) -> Examined:
+    """Explain what agrees, or has a cause, once the same engine is run with tight settings."""
+    found = _elsewhere(
+        findings,
+        rows,
+        tight,
+        "the same engine with tight settings",
+        "default settings",
+        "with tight settings the same engine has the answer: what its defaults approximate is off",
+    )
+    rows = rows.copy()
+    _name_causes(rows, found)
+    return rows, found
+
+
+def _elsewhere(
+    findings: Sequence[Finding],
+    rows: pd.DataFrame,
+    others: pd.DataFrame,
+    experiment: str,
+    cause: str,
+    says: str,
+) -> list[Finding]:
+    """Explain what agrees, or has a cause, in comparisons made elsewhere of the same values."""
+    at = others.set_index(list(PLACE))
+    at = at[~at.index.duplicated()]
     out: list[Finding] = []
     for finding in findings:
-        if finding.cause or finding.part.endswith(CENTRED):
+        if finding.cause:
             out.append(finding)
             continue
-        mine = rows.loc[finding.rows]
-        places = pd.MultiIndex.from_arrays(
-            [
-                mine["table"].str.replace(".", f"{CENTRED}.", n=1, regex=False),
-                mine["row"],
-                mine["column"],
-            ]
-        )
+        places = pd.MultiIndex.from_frame(rows.loc[finding.rows, list(PLACE)])
         there = at.reindex(places).set_axis(finding.rows)
         agrees = [isinstance(v, str) and not Verdict(v).fails for v in there["verdict"]]
-        named = there["cause"].fillna("")
-        gone = pd.Series(agrees, finding.rows, dtype=bool) | (named != "")
-        trial = Trial(
-            "the response less its first value",
-            "cancellation",
-            "given the response less its first value, a difference without rounding, it has the "
-            "answer: the leading digits that all responses share cost it the others",
-            there["digits"].fillna(0.0),
-            gone,
-        )
-        out += finding.split(trial)
+        named = there["cause"].fillna("").astype(str) != ""
+        gone = pd.Series(agrees, finding.rows, dtype=bool) | named
+        trial = Trial(experiment, cause, says, there["digits"].fillna(0.0).astype(float), gone)
+        out += finding.split(trial) if len(at) else [finding]
     return out
 
 

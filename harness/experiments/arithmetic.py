@@ -20,6 +20,7 @@ from harness.linear import lm
 from harness.lmm.fit import lmer
 
 PERTURBATIONS = 6
+NO_DIGITS = 2.0
 BAR = Tolerance(1e-12, "rounding")
 
 
@@ -72,7 +73,11 @@ def other_units(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None
 
 
 def unstable_arithmetic(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """See whether the engine's own answers to data changed in the last bit scatter as much."""
+    """See whether the engine's own answers to data changed in the last bit scatter as much.
+
+    Coefficients are solved for together: where the scatter leaves most of a table's values no
+    digits, the others of the model, NaN among them, are lost too.
+    """
     noise = {t: frame for t, frame in dispute.noise.items() if t.partition(".")[0] == part}
     truth = {name: table for name, table in dispute.truth.items() if name in noise}
     if not truth:
@@ -82,7 +87,7 @@ def unstable_arithmetic(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
         by = noise[table].get(column)
         return Tolerance(0.0, "the engine's own scatter", 0.0 if by is None else ROOM * by)
 
-    return compared(
+    trial = compared(
         "the engine asked again, the data changed in the last bit",
         "unstable arithmetic",
         f"with the last bits of the data {dispute.engine}'s own answer moves by as much, up to "
@@ -91,6 +96,12 @@ def unstable_arithmetic(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
         dispute.answer,
         Reference("truth", truth, room, partial=True),
     )
+    estimates = (rows["table"] == f"{part}.coef") & (rows["column"] == "estimate")
+    lost = trial.vanished & estimates & (rows["digits"] < NO_DIGITS)
+    if lost.sum() > estimates.sum() / 2:
+        solved = rows["table"].isin([f"{part}.{kind}" for kind in ("coef", "vcov", "confint_wald")])
+        return replace(trial, vanished=trial.vanished | solved)
+    return trial
 
 
 def subtracted_from_one(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:

@@ -164,12 +164,17 @@ def _passes(verdict: object) -> bool:
 
 
 def predicted(dispute: Dispute, tables: Tables, part: str) -> Reference:
-    """Return a part's tables by kind as what is predicted, up to the engine's own rounding."""
+    """Return a part's tables by kind as what is predicted, up to the engine's own rounding.
+
+    Random effects may all be as good as zero: they are seen beside the residuals.
+    """
     named = {f"{part}.{kind}": table for kind, table in tables.items()}
+    sigma = tables["glance"]["sigma"].iloc[0] if {"glance", "ranef"} <= tables.keys() else 0.0
 
     def tolerance(table: str, column: str) -> Tolerance:
         noise = dispute.noise.get(table, pd.DataFrame()).get(column)
         usual = DIFFERENCE if column == "condsd" else VANISHED
-        return usual if noise is None else replace(usual, atol=ROOM * noise)
+        room = VANISHED.rtol * sigma if column == "condval" else 0.0
+        return replace(usual, atol=room if noise is None else room + ROOM * noise)
 
     return Reference("prediction", named, tolerance, partial=True)
