@@ -31,9 +31,9 @@ def test_robust_lines_agree_to_ten_digits(r_parity):
 
 
 DESIGNS = {
-    "blended": (1, "interpolate", 1.52),  # between the vertices of the tree
-    "parabolas": (2, "direct", 7.00),  # instead of lines
-    "default": (2, "interpolate", 7.03),  # both, as R does unless told otherwise
+    "blended": (1, "interpolate", 1.521),  # between the vertices of the tree
+    "parabolas": (2, "direct", 7.001),  # instead of lines
+    "default": (2, "interpolate", 7.032),  # both, as R does unless told otherwise
 }
 
 
@@ -43,6 +43,6 @@ def test_what_differs_by_design(r_parity, design):
     degree, surface, feet = DESIGNS[design]
     r = r_parity.call("loess.R", "smooth", degree=degree, surface=surface)
     mine = smoothed(r["data"], it=0)
-    assert np.abs(mine - r["fitted"]).max() == pytest.approx(feet, abs=0.01)
+    assert np.abs(mine - r["fitted"]).max() == pytest.approx(feet, abs=5e-4)
     with pytest.raises(AssertionError, match=r"Python differs from R in \d+ values"):
         r.check({"fitted": mine}, only="fitted", rtol=1e-3)

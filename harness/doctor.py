@@ -95,7 +95,7 @@ def _r(required: bool) -> Check:
         return Check("R", f"{found}, nlme {there.nlme_version or 'missing: one engine fewer'}")
     return Check(
         "R",
-        f"{there.problem}; only --live and regenerate need it",
+        f"{there.problem}; only --live and regenerate need it, and pytest where it records",
         ok=not required,
         optional=True,
         remedy=there.remedy or "",

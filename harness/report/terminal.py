@@ -8,6 +8,7 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from harness.cases.base import Case, Claim, monte_carlo_error
@@ -341,6 +342,9 @@ def show_doctor(checks: Sequence[Check], out: Console) -> None:
     """Print what was found, and what mends what is missing."""
     for check in checks:
         mark = "[red]✗[/]" if not check.ok else "[yellow]–[/]" if check.optional else "[green]✓[/]"
-        out.print(f"{mark} {check.what}: {check.found}")
+        out.print(f"{mark} {escape(f'{check.what}: {check.found}')}")
         if check.remedy:
-            out.print(f"    {check.remedy}", style="bold")
+            out.print(f"    {check.remedy}", style="bold", markup=False)
+    missing = sorted((check for check in checks if check.remedy), key=lambda check: check.ok)
+    if missing:
+        out.print(f"\nFirst: {missing[0].remedy}", markup=False)

@@ -1,0 +1,78 @@
+"""The examples pass as they stand, without R; where R is, it still gives what was recorded."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+
+from harness.parity import FOLDER, calls
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+TESTS = sorted(EXAMPLES.glob("test_*.py"))
+# Where the package is installed pytest finds the plugin by itself.
+IS_INSTALLED = any(p.value == "harness.pytest_plugin" for p in entry_points(group="pytest11"))
+PLUGIN = [] if IS_INSTALLED else ["-p", "harness.pytest_plugin"]
+
+
+@pytest.fixture
+def copy(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The examples in a folder of their own, where there is no R."""
+
+    def no_r(**_options: object) -> None:
+        pytest.fail("R was asked")
+
+    monkeypatch.setattr(calls, "RSession", no_r)
+    shutil.copytree(EXAMPLES, pytester.path, dirs_exist_ok=True)
+    return pytester.path
+
+
+def test_the_examples_pass_without_r(pytester: pytest.Pytester, copy: Path) -> None:
+    result = pytester.runpytest_inprocess(*PLUGIN, "-W", "error")
+    result.assert_outcomes(passed=14)
+    assert "r_parity" not in result.stdout.str()  # no recording is left over
+
+
+WRONG = {
+    "test_welch.py": ("equal_var=False", "equal_var=True"),
+    "test_lm.py": ("fit.aic + 2", "fit.aic"),
+    "test_glm.py": ("smf.glm(formula,", "smf.glm(formula + ' - 1',"),
+    "test_loess.py": ("frac=2 / 3", "frac=0.65"),
+    "test_nls.py": ("return vm * conc / (k + conc)", "return vm * conc / (k + conc) + 1e-6"),
+}
+
+
+def test_wrong_ports_fail(pytester: pytest.Pytester, copy: Path) -> None:
+    assert set(WRONG) == {path.name for path in TESTS}
+    for file, (right, wrong) in WRONG.items():
+        text = (copy / file).read_text("utf-8")
+        assert right in text
+        (copy / file).write_text(text.replace(right, wrong), "utf-8")
+    pytester.runpytest_inprocess(*PLUGIN).assert_outcomes(failed=14)
+
+
+@pytest.mark.parametrize("test", TESTS, ids=lambda path: path.stem)
+def test_an_example_is_short_and_in_the_table(test: Path) -> None:
+    assert len(test.read_text("utf-8").splitlines()) <= 60
+    script = test.with_name(f"{test.stem.removeprefix('test_')}.R")
+    assert script.exists()
+    assert f"[{script.stem}]({test.name})" in (EXAMPLES / "README.md").read_text("utf-8")
+
+
+@pytest.mark.live
+def test_r_gives_what_was_recorded() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", *PLUGIN, "-p", "no:cacheprovider", "--r=check", "."],
+        cwd=EXAMPLES,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == pytest.ExitCode.OK, done.stdout
+    recorded = len(list((EXAMPLES / FOLDER).glob("*/*.json")))
+    assert sum(map(int, re.findall(r"(\d+) answers of R", done.stdout))) == recorded == 14
