@@ -95,6 +95,10 @@ CALLS: dict[str, Draw] = {
     ),
 }
 SAMPLES: dict[str, Draw] = {
+    # Ties, whose order is that of R's heapsort.
+    "unlist(lapply(2:60, function(k) sample(k, prob = 1:k %% 4 + 1)))": lambda r, _: np.concatenate(
+        [r.sample(k, prob=np.arange(1, k + 1) % 4 + 1) for k in range(2, 61)]
+    ),
     "sample(5, n, TRUE, 1:5)": lambda r, n: r.sample(5, n, True, range(1, 6)),
     "sample(5, 5, prob = 5:1)": lambda r, _: r.sample(5, 5, prob=[5, 4, 3, 2, 1]),
     "sample(c(2.5, -1, 7), n, TRUE, c(1, 0, 3))": lambda r, n: r.sample(
