@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -141,7 +142,8 @@ def where_they_stopped(audit: Audit) -> Figure | None:
         "costs a hundredth of the rise. What is on the edges is rounding."
     )
     title = "Where each engine stopped on the criterion's curve"
-    drawing = Drawing("stops", 760, 470, title, says)
+    engines = [name for name in audit.engines if (stops["engine"] == name).any()]
+    drawing = Drawing("stops", 760, 440 + 20 * math.ceil(len(engines) / 5), title, says)
     top = max(1.0, float(stops["rise"].max()) * 2)
     x = Scale(NEAREST, 10.0, 75, 740, log=True)
     y = Scale(LOWEST, 10.0 ** np.ceil(np.log10(top)), 380, 30, log=True)
@@ -150,7 +152,6 @@ def where_they_stopped(audit: Audit) -> Figure | None:
         ends = np.sqrt(np.array([y.low, y.high]) / curvature)
         ends = np.clip(ends, x.low, x.high)
         drawing.line([x(v) for v in ends], [y(curvature * v**2) for v in ends], "curve")
-    engines = [name for name in audit.engines if (stops["engine"] == name).any()]
     rows = []
     for i, name in enumerate(engines):
         mine = stops[stops["engine"] == name]

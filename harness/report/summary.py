@@ -217,14 +217,14 @@ def entries_to_paste(audit: Audit) -> str:
     new = audit.comparisons[audit.comparisons["verdict"] == Verdict.NEW]
     by = new.groupby(["engine", "reference", "cause"], sort=False)
     return "\n".join(
-        _entry(rows, _why(audit.findings, rows), *map(str, place)) for place, rows in by
+        _entry(rows, _why(audit.findings, *place), *map(str, place)) for place, rows in by
     )
 
 
-def _why(findings: Iterable[Finding], rows: pd.DataFrame) -> str:
-    """Return what the experiment said that named the cause of some of these rows."""
+def _why(findings: Iterable[Finding], *place: str) -> str:
+    """Return what an experiment said that named a cause between an engine and a reference."""
     for finding in findings:
-        if finding.decisive is not None and finding.rows.isin(rows.index).any():
+        if (finding.engine, finding.reference, finding.cause) == place and finding.decisive:
             return finding.decisive.says
     return ""
 
