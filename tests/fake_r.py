@@ -15,12 +15,15 @@ from harness.parity.store import Recorded
 from harness.parity.values import tree
 from harness.rsession import RResult
 
-PROVENANCE = {
-    "r_version": "R version 4.2.2",
-    "platform": "stand-in",
-    "contrasts": pd.Series({"unordered": "contr.treatment", "ordered": "contr.poly"}),
-    "packages": pd.Series({"R": "4.2.2"}),
-}
+
+def provenance(packages: list[str]) -> dict[str, object]:
+    """What r_scripts/provenance.R says, where no package is installed."""
+    return {
+        "r_version": "R version 4.2.2",
+        "platform": "stand-in",
+        "contrasts": pd.Series({"unordered": "contr.treatment", "ordered": "contr.poly"}),
+        "packages": pd.Series({"R": "4.2.2"} | dict.fromkeys(packages)),
+    }
 
 
 def wire(value: object) -> Wire:
@@ -38,7 +41,7 @@ def wire(value: object) -> Wire:
 class FakeR:
     """What `RSession` is to the plugin; `functions` are those that R files are to define."""
 
-    functions: ClassVar[dict[str, Callable[..., Any]]] = {}
+    functions: ClassVar[dict[str, Callable[..., Any]]] = {"provenance": provenance}
     asked: ClassVar[list[str]] = []
     rng_kind = RNG_KIND
 
@@ -58,12 +61,9 @@ class FakeR:
         arguments: Mapping[str, Any],
         **_options: Any,
     ) -> RResult:
-        if function == "provenance":
-            answer: Any = PROVENANCE
-        else:
+        if function != "provenance":
             self.asked.append(function)
-            answer = self.functions[function](**arguments)
-        sent = wire(answer)
+        sent = wire(self.functions[function](**arguments))
         return RResult(from_wire(sent), (), (), "", 0.0, self.rng_kind, sent)
 
 
