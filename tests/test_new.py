@@ -14,6 +14,7 @@ from test_examples import PLUGIN
 from harness import rsession
 from harness.cli import main
 from harness.commands import AGREE, DISCREPANCY, UNUSABLE
+from harness.compare import Verdict
 from harness.extensions import VARIABLE
 
 Capture = pytest.CaptureFixture[str]
@@ -113,13 +114,17 @@ def test_a_case_without_its_recording_names_the_command(tmp_path: Path, capsys: 
 def test_the_engine_in_the_comment_answers(tmp_path: Path, capsys: Capture) -> None:
     assert main(["new", "slope_engine", "--dir", str(tmp_path), "--case"]) == AGREE
     module = tmp_path / "case_slope_engine.py"
-    above, rule, below = module.read_text("utf-8").partition("# from harness.cases.base import Lm")
+    above, rule, below = module.read_text("utf-8").partition("# from typing import ClassVar")
     module.write_text(above + re.sub("^# ?", "", rule + below, flags=re.MULTILINE), "utf-8")
     capsys.readouterr()
     options = ["--engine", "mine", "--cases", str(tmp_path), "--format", "json"]
-    assert main(["run", "norris", *options]) == AGREE
-    rows = {(row["row"], row["column"]) for row in json.loads(capsys.readouterr().out)}
-    assert {("(Intercept)", "estimate"), ("x", "std_error")} <= rows
+    assert main(["run", "norris", *options]) == DISCREPANCY
+    answered = [row for row in json.loads(capsys.readouterr().out) if row["engine"] == "mine"]
+    assert {row["table"] for row in answered} == {"lm.coef"}
+    assert len(answered) == 8
+    failing = [row for row in answered if Verdict(row["verdict"]).fails]
+    assert [(row["row"], row["column"]) for row in failing] == [("x", "p_value")]
+    assert int(failing[0]["digits"]) == 10
 
 
 @pytest.mark.live
