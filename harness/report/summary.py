@@ -216,9 +216,8 @@ def entries_to_paste(audit: Audit) -> str:
     """
     new = audit.comparisons[audit.comparisons["verdict"] == Verdict.NEW]
     by = new.groupby(["engine", "reference", "cause"], sort=False)
-    return "\n".join(
-        _entry(rows, _why(audit.findings, *place), *map(str, place)) for place, rows in by
-    )
+    each = ((rows, [str(name) for name in place]) for place, rows in by)
+    return "\n".join(_entry(rows, _why(audit.findings, *place), *place) for rows, place in each)
 
 
 def _why(findings: Iterable[Finding], *place: str) -> str:
