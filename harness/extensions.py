@@ -119,7 +119,8 @@ def _modules(folder: str | None) -> tuple[tuple[Path, ModuleType], ...]:
         raise UsageError(f"There is no folder {folder}, which {VARIABLE} names.")
     if folder not in sys.path:
         sys.path.insert(0, folder)
-    paths = sorted(p for p in Path(folder).glob("*.py") if not p.name.startswith(("test_", "conf")))
+    tests = ("test_", "conftest.")
+    paths = sorted(p for p in Path(folder).glob("*.py") if not p.name.startswith(tests))
     return tuple(
         (path, _loaded(str(path), lambda name=path.stem: importlib.import_module(name)))
         for path in paths
