@@ -1,0 +1,237 @@
+"""The documents: their code runs, their output is what comes, their commands parse, links resolve.
+
+A page is a session in a folder of its own, from top to bottom. A block with a title is a file;
+other Python runs in one namespace; of a `console` block each command that shows output is run, and its
+output must have the lines shown, in that order (`…` stands for anything). What needs R is run by
+`pytest -m live`; without it the answers that R gave are those under docs/recordings/PAGE.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from pathlib import Path
+
+import pytest
+from _pytest.pytester import LineMatcher
+from markdown_it import MarkdownIt
+from markdown_it.token import Token
+
+from harness import extensions
+from harness.cli import _parser, main
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *ROOT.glob("docs/**/*.md")])
+RECORDINGS = ROOT / "docs" / "recordings"
+NEEDS_R = re.compile(r"--r=(record|live|check)|--live|\bregenerate\b")
+WRITES = re.compile(r"--r=record|\bregenerate (?!--check)")
+TOLD_OF_RECORDING = re.compile(r".* answers? of R recorded:|  r_recordings/|.*'s answer is in ")
+IS_INSTALLED = any(p.value == "harness.pytest_plugin" for p in entry_points(group="pytest11"))
+PLUGIN = [] if IS_INSTALLED else ["-p", "harness.pytest_plugin"]
+
+
+def name_of(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+def tokens(page: Path) -> Iterator[Token]:
+    """All tokens of a page, those within paragraphs too."""
+    for token in MarkdownIt().enable("table").parse(page.read_text("utf-8")):
+        yield token
+        yield from token.children or ()
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of code: its language, the name of the file that it is, and its text."""
+
+    language: str
+    title: str
+    text: str
+
+
+def blocks(page: Path) -> Iterator[Block]:
+    for token in tokens(page):
+        if token.type == "fence":
+            title = re.search(r'title="([^"]+)"', token.info)
+            yield Block(token.info.partition(" ")[0], title[1] if title else "", token.content)
+        elif token.type == "code_block":
+            python = token.content.startswith(("import ", "from "))
+            yield Block("python" if python else "", "", token.content)
+
+
+def steps(console: str) -> Iterator[tuple[str, list[str]]]:
+    """Commands of a console block, each with the lines that it prints."""
+    command, shown = "", []
+    for line in console.splitlines():
+        if line.startswith("$ "):
+            if command:
+                yield command, shown
+            command, shown = line[2:], []
+        elif line.strip() != "…":
+            shown.append(line)
+    yield command, shown
+
+
+def commands(page: Path) -> Iterator[str]:
+    """Each command `rparity …` that a page names, but not synopses with brackets."""
+    for token in tokens(page):
+        if token.type == "code_inline":
+            lines = [token.content]
+        elif token.info.startswith("console"):
+            lines = [command for command, _ in steps(token.content)]
+        elif token.type in ("fence", "code_block"):
+            lines = token.content.splitlines()
+        else:
+            continue
+        for line in lines:
+            text = re.sub(r"^\s*(\$ |- run: |run: )?|\s+#.*$", "", line)
+            if re.match(r"rparity -{0,2}[a-z]", text) and not re.search(r"[\[|…]", text):
+                yield text
+
+
+# -- the session of a page -------------------------------------------------------------------------
+
+
+class Session:
+    """What a page does, in a folder of its own."""
+
+    def __init__(
+        self, page: Path, pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str], live: bool
+    ) -> None:
+        self.page, self.pytester, self.capsys, self.live = page, pytester, capsys, live
+        self.kept = RECORDINGS / page.stem
+        self.names: dict[str, object] = {}
+
+    def play(self) -> None:
+        for block in blocks(self.page):
+            if block.title:
+                path = self.pytester.path / block.title
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_text(block.text)
+            elif block.language == "python":
+                exec(compile(block.text, name_of(self.page), "exec"), self.names)
+            elif block.language == "console":
+                for command, shown in steps(block.text):
+                    self.run(command, shown)
+
+    def run(self, command: str, shown: list[str]) -> None:
+        if NEEDS_R.search(command) and not self.live:
+            if not WRITES.search(command):
+                return
+            shutil.copytree(self.kept, self.pytester.path, dirs_exist_ok=True)
+            if command.startswith("rparity"):
+                return
+            command = command.replace(" --r=record", "")
+            shown = [line for line in shown if not TOLD_OF_RECORDING.match(line)]
+        if not shown:
+            if self.live and WRITES.search(command):
+                self.printed(command)
+            return
+        wanted = [re.sub(r"([*?\[])", r"[\1]", line).replace("…", "*") for line in shown]
+        LineMatcher(_narrow(self.printed(command))).fnmatch_lines(_narrow(wanted))
+
+    def printed(self, command: str) -> list[str]:
+        program, *arguments = shlex.split(command)
+        if program == "pytest":
+            result = self.pytester.runpytest_inprocess(*PLUGIN, *arguments)
+            self.capsys.readouterr()
+            return result.outlines
+        assert program == "rparity", f"{command!r} shows output, and cannot be run here"
+        main(arguments)
+        streams = self.capsys.readouterr()
+        return (streams.out + streams.err).splitlines()
+
+
+def _narrow(lines: list[str]) -> list[str]:
+    """The lines with single blanks: the width of a table's columns is not told."""
+    return [" ".join(line.split()) for line in lines]
+
+
+@pytest.fixture
+def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Leave nothing of a page behind."""
+    # A file that is written twice in a second would be taken for its compiled first version.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setenv(extensions.VARIABLE, "")
+    monkeypatch.setenv("COLUMNS", "120")
+    modules = set(sys.modules)
+    yield
+    extensions._modules.cache_clear()
+    for name in set(sys.modules) - modules:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(("/tmp", "/private")):
+            del sys.modules[name]
+
+
+RUN = [page for page in PAGES if page.parent.name != "examples"]
+
+
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize("page", RUN, ids=name_of)
+def test_a_page_does_what_it_shows(
+    page: Path, pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Session(page, pytester, capsys, live=False).play()
+
+
+@pytest.mark.live
+@pytest.mark.usefixtures("clean")
+@pytest.mark.parametrize(
+    "page",
+    [p for p in RUN if any(b.language == "console" and WRITES.search(b.text) for b in blocks(p))],
+    ids=name_of,
+)
+def test_what_a_page_records(
+    page: Path, pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = Session(page, pytester, capsys, live=True)
+    session.play()
+    kept = {path.relative_to(session.kept) for path in session.kept.rglob("*") if path.is_file()}
+    assert kept
+    assert all((pytester.path / path).is_file() for path in kept)
+
+
+# -- commands and links ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_commands_parse(page: Path) -> None:
+    for command in commands(page):
+        words = shlex.split(command)[1:]
+        try:
+            _parser().parse_args(words)
+        except SystemExit as stop:
+            if stop.code:
+                pytest.fail(f"{name_of(page)}: {command}")
+
+
+def anchors(page: Path) -> set[str]:
+    """Anchors of a page's headings, as GitHub and MkDocs name them."""
+    found = list(tokens(page))
+    heads = [found[i + 1].content for i, t in enumerate(found) if t.type == "heading_open"]
+    return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_resolve(page: Path) -> None:
+    for token in tokens(page):
+        target = str(token.attrs.get("href") or token.attrs.get("src") or "")
+        if not target or ":" in target:
+            continue
+        file, _, anchor = target.partition("#")
+        path = (page.parent / file).resolve() if file else page
+        assert path.exists(), f"{name_of(page)} links to {target}, which is not there"
+        if anchor:
+            assert anchor in anchors(path), f"{name_of(page)} links to {target}: no such heading"
+
+
+def test_the_navigation_has_every_page() -> None:
+    listed = set(re.findall(r"[\w/-]+\.md", (ROOT / "mkdocs.yml").read_text("utf-8")))
+    there = {page.relative_to(ROOT / "docs").as_posix() for page in ROOT.glob("docs/**/*.md")}
+    assert listed == there
