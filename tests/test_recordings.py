@@ -8,8 +8,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 import zipfile
 from collections.abc import Callable, Iterator
@@ -19,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import writer
+from writer import Server
 
 from harness import recordings
 from harness.errors import RecordingError
@@ -428,35 +427,10 @@ def test_a_disk_that_is_full_in_the_middle_of_a_file(
 # Killed in the middle ---------------------------------------------------------------------------
 
 
-class Server:
-    """The process of writer.py."""
-
-    def __init__(self) -> None:
-        self.process = subprocess.Popen(
-            [sys.executable, "-W", "ignore", writer.__file__],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            env=os.environ
-            | {
-                "PYTHONPATH": str(Path(recordings.__file__).parents[1]),
-                "OPENBLAS_NUM_THREADS": "1",
-            },
-        )
-
-    def ask(self, *words: object) -> int:
-        self.process.stdin.write(" ".join(map(str, words)) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
-
-
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
-    server = Server()
-    yield server
-    with server.process as process:
-        process.stdin.close()
-        process.stdout.close()
+    with Server(writer.__file__) as server:
+        yield server
 
 
 @pytest.mark.parametrize("before", ["old", None])

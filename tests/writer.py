@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -25,6 +26,35 @@ import numpy as np
 import pandas as pd
 
 from harness import recordings
+
+
+class Server:
+    """The process of a script that serves, from the outside."""
+
+    def __init__(self, script: str) -> None:
+        paths = [str(Path(recordings.__file__).parents[1]), str(Path(__file__).parent)]
+        self.process = subprocess.Popen(
+            [sys.executable, "-W", "ignore", script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=os.environ | {"PYTHONPATH": os.pathsep.join(paths), "OPENBLAS_NUM_THREADS": "1"},
+        )
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self.process as process:
+            process.stdin.close()
+            process.stdout.close()
+
+    def ask(self, *words: object) -> int:
+        """Send a command and read the answer."""
+        self.process.stdin.write(" ".join(map(str, words)) + "\n")
+        self.process.stdin.flush()
+        return int(self.process.stdout.readline())
+
 
 CASE = "planted"
 SCRIPTS = {"planted.R": b"planted <- function() 1\n"}
