@@ -1,9 +1,9 @@
 """The documents: their code runs, their output is what comes, their commands parse, links resolve.
 
 A page is a session in a folder of its own, from top to bottom. A block with a title is a file;
-other Python runs in one namespace; of a `console` block each command that shows output is run, and its
-output must have the lines shown, in that order (`…` stands for anything). What needs R is run by
-`pytest -m live`; without it the answers that R gave are those under docs/recordings/PAGE.
+other Python runs in one namespace; of a `console` block each command that shows output is run, and
+its output must have the lines shown, in that order (`…` stands for anything). What needs R is run
+by `pytest -m live`; without it the answers that R gave are those under docs/recordings/PAGE.
 """
 
 from __future__ import annotations

@@ -1,0 +1,99 @@
+"""The wheel: all that the command needs is inside, and works from an empty directory."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+# Where each optional package is named in an error, and the extra that has it.
+NAMED = re.compile(r"rparity\[([\w,]+)\]")
+
+
+def tracked(*folders: str) -> set[str]:
+    """Files of the source tree below those folders, without caches and leftovers."""
+    paths = (p for folder in folders for p in (ROOT / folder).rglob("*") if p.is_file())
+    names = {path.relative_to(ROOT).as_posix() for path in paths}
+    return {name for name in names if "__pycache__" not in name and "/." not in name}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of this tree."""
+    from hatchling.builders.wheel import WheelBuilder
+
+    (built,) = WheelBuilder(str(ROOT)).build(directory=str(tmp_path_factory.mktemp("dist")))
+    return Path(built)
+
+
+@pytest.fixture(scope="module")
+def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel unpacked, which is all that installing a pure one does."""
+    folder = tmp_path_factory.mktemp("site")
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(folder)
+    return folder
+
+
+def run(site: Path, empty: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Python in an empty directory, with the package as the wheel has it."""
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    return subprocess.run(
+        [sys.executable, "-P", *arguments],
+        cwd=empty,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_everything_is_inside(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+    bundled = {f"harness/_bundled/{name}" for name in tracked("r_scripts", "fixtures")}
+    assert inside == tracked("harness") | bundled
+    assert "harness/py.typed" in inside
+
+
+def test_it_works_from_an_empty_directory(site: Path, tmp_path: Path) -> None:
+    where = run(site, tmp_path, "-c", "import harness; print(harness.__file__)")
+    assert where.stdout.strip() == str(site / "harness" / "__init__.py")
+    found = run(site, tmp_path, "-m", "harness.cli", "run", "norris", "sleepstudy")
+    assert (found.returncode, found.stderr) == (0, "")
+    assert found.stdout.count(" 0 unexplained, 0 missing, 0 stale") == 2
+    assert not list(tmp_path.iterdir())
+
+
+def test_its_metadata(site: Path) -> None:
+    (info,) = site.glob("*.dist-info")
+    points = (info / "entry_points.txt").read_text("utf-8")
+    assert "rparity = harness.cli:main" in points
+    assert "[pytest11]\nrparity = harness.pytest_plugin" in points
+    metadata = (info / "METADATA").read_text("utf-8")
+    assert set(re.findall(r"Provides-Extra: (\S+)", metadata)) == set(
+        PROJECT["optional-dependencies"]
+    )
+    assert (info / "licenses" / "LICENSE").exists()
+
+
+def test_the_version_is_the_packages_own() -> None:
+    import harness
+
+    assert PROJECT["version"] == harness.__version__
+
+
+def test_errors_name_extras_that_there_are() -> None:
+    texts = [path.read_text("utf-8") for path in (ROOT / "harness").rglob("*.py")]
+    texts += [path.read_text("utf-8") for path in (ROOT / "docs").rglob("*.md")]
+    named = {extra for text in texts for names in NAMED.findall(text) for extra in names.split(",")}
+    assert {"r", "plot", "arbiter", "dask", "audit", "test"} <= named
+    assert named <= set(PROJECT["optional-dependencies"])
