@@ -176,7 +176,8 @@ def test_a_broken_ledger_is_a_sentence(folder: Path, capsys: Capture, text: str)
 )
 def test_mistakes_in_a_module(folder: Path, capsys: Capture, module: str, says: str) -> None:
     (folder / "my_case.py").write_text(module)
-    command = ["audit"] if "ENGINES" in module else ["list"]
+    engine = ["run", "norris", "--engine", "rparity"]
+    command = engine if "ENGINES" in module else ["list"]
     assert says in mistake(capsys, *command, "--cases", folder)
 
 
