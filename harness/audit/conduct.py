@@ -22,7 +22,7 @@ from harness.diagnose import Finding, diagnose, with_entries
 from harness.engines.base import KEPT_ENGINES, Answer, Question, engine, engine_names
 from harness.engines.published import Published
 from harness.errors import RecordingError, UsageError
-from harness.experiments.arithmetic import PERTURBATIONS, last_bits, scatter
+from harness.experiments.arithmetic import last_bits, scatter
 from harness.experiments.base import PLACE, PUBLISHED, Asked, Dispute, Trial
 from harness.experiments.parameters import parameters
 from harness.experiments.scaling import in_other_units, in_the_questions_units
@@ -37,6 +37,7 @@ REFEREES = ("exact", "lme4-tight", "lm")
 # R's recording of the case itself has its bootstraps and streams.
 RECORDED = "R"
 LIMIT = 60.0
+TIMES = 3  # that an engine is asked again about data changed in their last bits
 TIGHT = "-tight"  # the same engine, with settings that spare it nothing
 RATIOS = ("statistic", "p_value")
 BAR = Tolerance(1e-12, "rounding")
@@ -321,7 +322,7 @@ def _asked_again(
         asking = [n for n, c in places if c == case and n not in (*KEPT_ENGINES, PUBLISHED)]
         if data is None or not asking:
             continue
-        more = [replace(matter.question, data=last_bits(data, rng)) for _ in range(PERTURBATIONS)]
+        more = [replace(matter.question, data=last_bits(data, rng)) for _ in range(TIMES)]
         if rescaled := in_other_units(matter.question):
             factors[case] = rescaled[1]
             more.append(rescaled[0])
@@ -532,6 +533,6 @@ def _stops(
                 if place is None or size == 0.0 or part.name.endswith(CENTRED):
                     continue
                 distance = float(np.linalg.norm(place[0] - fit.theta_hat)) / size
-                rise = fit.at(*place).criterion - fit.criterion
+                rise = matter.asked.at(part, *place).criterion - fit.criterion
                 found.append((matter.case.name, part.name, name, distance, rise))
     return pd.DataFrame(found, columns=["case", "model", "engine", "distance", "rise"])

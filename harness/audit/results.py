@@ -15,8 +15,12 @@ from harness.diagnose import Finding
 from harness.engines.base import Answer
 
 # What a cell's digits are taken from: what users read off a fit. The rest is in the details.
-HEADLINE = ("coef", "varcorr", "theta")
-FIT = ("sigma", "log_lik", "criterion", "r_squared")
+HEADLINE: Mapping[str, tuple[str, ...]] = {
+    "coef": ("estimate", "std_error"),
+    "varcorr": ("vcov", "sdcor"),
+    "theta": ("value",),
+    "glance": ("sigma", "log_lik", "criterion", "r_squared"),
+}
 # From best to worst; a cell has the worst of its comparisons.
 SEVERITY = (
     Verdict.IDENTICAL,
@@ -99,9 +103,7 @@ class Audit:
         gaps = tuple(dict.fromkeys(reply.answer.gaps.values())) if reply.answer else ()
         if rows is None or rows.empty:
             return Cell(engine, case, None, None, (), gaps, reply.problem, 0)
-        kinds = rows["table"].str.rpartition(".")[2]
-        of_fit = (kinds == "glance") & rows["column"].isin(FIT)
-        headline = rows[kinds.isin(HEADLINE) | of_fit]
+        headline = rows[is_headline(rows)]
         verdict = max((Verdict(v) for v in rows["verdict"].unique()), key=SEVERITY.index)
         return Cell(
             engine,
@@ -113,3 +115,12 @@ class Audit:
             reply.problem,
             len(rows),
         )
+
+
+def is_headline(comparisons: pd.DataFrame) -> pd.Series[bool]:
+    """Which comparisons are of `HEADLINE`: estimates, standard errors, variances and the fit."""
+    kinds = comparisons["table"].str.rpartition(".")[2]
+    found = pd.Series(False, comparisons.index)
+    for kind, columns in HEADLINE.items():
+        found |= (kinds == kind) & comparisons["column"].isin(columns)
+    return found

@@ -59,9 +59,12 @@ def run(options: argparse.Namespace) -> int:
     """Conduct the audit and report what was found."""
     _require(options)
     from harness.audit.conduct import conduct
+    from harness.audit.questions import has_data
     from harness.report.output import writing
 
-    chosen = {case.name: case for case in chosen_cases(options.cases)}
+    # Of cases without models there is nothing to ask other engines: only who names them gets them.
+    asked_for = chosen_cases(options.cases)
+    chosen = {case.name: case for case in asked_for if options.cases or has_data(case)}
     with progress("audit") as tell:
         audit = conduct(
             list(chosen.values()),

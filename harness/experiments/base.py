@@ -7,7 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from harness.cases.base import Case, Lm, Lmer, Part
 from harness.compare import ROUNDING_DIGITS, Reference, Tables, Tolerance, Verdict, compare
@@ -47,6 +49,7 @@ class Asked:
         self.provenance = provenance or {}
         self._fits: dict[tuple[object, ...], LmerResults] = {}
         self._movements: dict[tuple[object, ...], Tables] = {}
+        self._elsewhere: dict[tuple[object, ...], LmerResults] = {}
 
     def lmer(self, part: Lmer) -> LmerResults:
         """Return the package's own fit of a mixed model: formulas to evaluate anywhere."""
@@ -57,6 +60,13 @@ class Asked:
                 part.formula, self.data, REML=part.reml, weights=weights, na_action="fail"
             )
         return self._fits[part.key]
+
+    def at(self, part: Lmer, theta: NDArray[np.float64], sigma: float | None) -> LmerResults:
+        """Return what the formulas give for a mixed model at θ (m,) and σ."""
+        key = (*part.key, theta.tobytes(), sigma)
+        if key not in self._elsewhere:
+            self._elsewhere[key] = self.lmer(part).at(theta, sigma)
+        return self._elsewhere[key]
 
     def movements(
         self, part: Lmer | Lm, measure: Callable[[Lmer | Lm, pd.DataFrame], Tables]

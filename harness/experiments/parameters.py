@@ -135,7 +135,8 @@ class Sides:
         places = [parameters(fit, part, side) for side in (dispute.answer, dispute.truth)]
         if places[0] is None or places[1] is None:
             return None
-        return cls(dispute, part, fit, fit.at(*places[0]), fit.at(*places[1]))
+        mine, theirs = (dispute.asked.at(model, *place) for place in places if place)
+        return cls(dispute, part, fit, mine, theirs)
 
     @property
     def same_place(self) -> bool:
