@@ -1,0 +1,251 @@
+"""The plugin with R itself: a port in ten lines, shared streams, isolation, and R misbehaving."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from test_plugin import HERE, PLUGIN, recordings, said
+
+from harness.errors import RCrashedError, RError, RTimeoutError
+from harness.parity.calls import RParity
+from harness.parity.store import Place
+
+pytestmark = pytest.mark.live
+
+Run = Callable[..., pytest.RunResult]
+FILE = Path(__file__)
+
+TEN_LINES = """
+import scipy.stats
+
+x = [27.5, 21.0, 19.0, 23.6, 17.0, 17.9, 16.9, 20.1, 21.9, 22.6, 23.1, 19.6, 19.0, 21.7, 21.4]
+y = [27.1, 22.0, 20.8, 23.4, 23.4, 23.5, 25.8, 22.0, 24.8, 20.2, 21.9, 22.1, 22.9, 30.5, 11.0]
+
+def test_welch(r_parity):
+    r = r_parity.call("welch.R", "welch", x=x, y=y, seed=1)
+    s = scipy.stats.ttest_ind(x, y, equal_var=False)
+    r.check({"glance": {"statistic": s.statistic, "p_value": s.pvalue, "df": s.df}}, rtol=1e-10)
+"""
+WELCH = """
+welch <- function(x, y) {
+  t <- t.test(x, y)
+  list(glance = c(statistic = t$statistic[["t"]], p_value = t$p.value, df = t$parameter[["df"]]))
+}
+"""
+
+
+@pytest.fixture
+def r(tmp_path: Path) -> RParity:
+    """Calls answered by R; the R file is that of tests/r."""
+    return RParity(Place(FILE, "test"), "live")
+
+
+@pytest.fixture
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+    return lambda *options: pytester.runpytest_inprocess(*PLUGIN, *options)
+
+
+def without_r(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nowhere")
+    monkeypatch.delenv("R_HOME", raising=False)
+
+
+def test_ten_lines_record_and_replay_where_there_is_no_r(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytester.makepyfile(test_welch=TEN_LINES)
+    (pytester.path / "welch.R").write_text(WELCH)
+    run("--r=record").assert_outcomes(passed=1)
+    run("--r=live").assert_outcomes(passed=1)
+    result = run("--r=check")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["1 answers of R as recorded, bit for bit"])
+    without_r(monkeypatch)
+    run().assert_outcomes(passed=1)
+    pytester.makepyfile(test_welch=TEN_LINES.replace("equal_var=False", "equal_var=True"))
+    result = run()
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*glance p_value *", "*glance df *", "*R 4.*seed 1, recorded *"])
+
+
+def test_recordings_say_what_r_says(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(HERE / "r" / "ports.R", pytester.path)
+    pytester.makepyfile(
+        test_a="""
+        import pathlib
+        import pickle
+
+        def test_one(r_parity):
+            r = r_parity.call("ports.R", "everything")
+            seen = pathlib.Path(f"seen.{len(list(pathlib.Path().glob('seen.*')))}")
+            seen.write_bytes(pickle.dumps(r.value))
+            r.check(r.value, rtol=0)
+        """
+    )
+    for mode in ("record", "live"):
+        run(f"--r={mode}").assert_outcomes(passed=1)
+    without_r(monkeypatch)
+    run().assert_outcomes(passed=1)
+    seen = [path.read_bytes() for path in sorted(pytester.path.glob("seen.*"))]
+    assert len(seen) == 3
+    assert len(set(seen)) == 1
+
+
+def test_values_of_every_kind(r: RParity) -> None:
+    answer = r.call("r/ports.R", "everything")
+    v = answer.value
+    assert (v["number"], v["integer"], v["text"]) == (0.1 + 0.2, 7, "é")
+    assert type(v["integer"]) is int
+    assert np.isnan(v["logical"])
+    assert v["missing"] is None
+    assert v["day"] == np.datetime64("2024-02-29")
+    np.testing.assert_array_equal(v["special"], [1, np.nan, np.nan, np.inf, -np.inf, -0.0])
+    frame = v["frame"]
+    assert frame.index.tolist() == ["first", "second", "third"]
+    assert frame["ok"].tolist() == [True, pd.NA, False]
+    assert frame["level"].cat.categories.tolist() == ["lo", "hi"]
+    assert frame["level"].isna().tolist() == [False, False, True]
+    assert isinstance(v["numbered"].index, pd.RangeIndex)
+    assert v["nested"] == {"a": {"b": True}}
+    answer.check(v, rtol=0)
+
+
+def test_arguments_arrive_as_what_they_are(r: RParity) -> None:
+    frame = pd.DataFrame(
+        {
+            "x": [1.5, np.nan],
+            "i": pd.array([1, None], "Int64"),
+            "b": [True, False],
+            "s": ["u", None],
+            "g": pd.Categorical(["b", None], categories=["b", "z", "a"]),
+            "o": pd.Categorical(["lo", "hi"], categories=["lo", "hi"], ordered=True),
+            "d": pd.to_datetime(["2024-02-29", None]),
+        }
+    )
+    day = pd.Timestamp("2024-02-29")
+    answer = r.call(
+        "r/ports.R", "seen", n=1.5, s="a", b=True, d=day, v=np.array([1.0, np.nan]), f=frame
+    )
+    answer.check(
+        {
+            "types": {"n": "double", "s": "character", "b": "logical", "d": "Date", "v": "double"},
+            "missing": 1,
+            "columns": {
+                "x": "numeric",
+                "i": "integer",
+                "b": "logical",
+                "s": "character",
+                "g": "factor",
+                "o": "ordered",
+                "d": "Date",
+            },
+            "levels": ["b", "z", "a"],
+            "ordered": True,
+            "gone": {"x": 1, "i": 1, "b": 0, "s": 1, "g": 1, "o": 0, "d": 1},
+        }
+    )
+
+
+def test_python_draws_what_r_drew(r: RParity) -> None:
+    answer = r.call("r/ports.R", "draws", n=2000, seed=20240229)
+    rng = answer.rng
+    mine = {"rnorm": rng.rnorm(2000), "runif": rng.runif(2000), "rexp": rng.rexp(2000)}
+    answer.check({**mine, "sample": rng.sample(2000)}, rtol=0)
+    with pytest.raises(AssertionError, match="rnorm 1 "):
+        answer.check({"rnorm": rng.rnorm(2000)}, only="rnorm", rtol=0)
+
+
+def test_a_call_starts_from_nothing(r: RParity, tmp_path: Path) -> None:
+    assert r.call("r/ports.R", "counted").value == 1
+    assert r.call("r/ports.R", "leave_traces").value == 1
+    assert not r.call("r/ports.R", "traces").value.any()
+    assert r.call("r/ports.R", "counted").value == 1
+
+
+def test_the_user_s_profile_is_not_read(
+    r: RParity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / ".Rprofile").write_text("read_profile <- TRUE; options(digits = 3)")
+    (tmp_path / ".Renviron").write_text("RPARITY_TRACE=1")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("R_PROFILE_USER", str(tmp_path / ".Rprofile"))
+    monkeypatch.chdir(tmp_path)
+    assert not r.call("r/ports.R", "traces").value.any()
+
+
+@pytest.mark.parametrize(
+    ("function", "error", "says"),
+    [
+        ("leave", RCrashedError, "R died during leave() (it quit with status 0); R code must not"),
+        ("crash", RCrashedError, "R died during crash() (killed by signal 11); run the script"),
+        ("fail", RError, "R error in fail(): no good"),
+        ("closure", RError, "closure() returned a function (closure); return a number, a vector"),
+        ("fit", RError, "fit() returned a list in which $fit is an object of class lm; return"),
+        ("s4", RError, "s4() returned an S4 object of class Thing; return a number"),
+        ("environment_", RError, "environment_() returned an environment; return a number"),
+        ("nothing", RError, "nothing() returned NULL; return a number"),
+        ("formula_", RError, "formula_() returned an object of class formula; return a number"),
+        ("count", RError, "R error in count(): ports.R defines no such function"),
+        ("wichmann", RError, "wichmann() changed R's random number generator to Wichmann-Hill,"),
+    ],
+)
+def test_what_r_code_must_not_do_fails_with_a_sentence_and_harms_nothing_else(
+    r: RParity, function: str, error: type[Exception], says: str
+) -> None:
+    with pytest.raises(error) as caught:
+        r.call("r/ports.R", function, seed=1)
+    assert str(caught.value).startswith(says)
+    assert r.call("r/ports.R", "counted").value == 1
+
+
+def test_an_endless_loop_is_stopped(r: RParity) -> None:
+    with pytest.raises(RTimeoutError, match=r"R did not finish spin\(\) within 2 s"):
+        r.call("r/ports.R", "spin", timeout=2.0)
+
+
+def test_a_megabyte_of_output_is_no_part_of_the_answer(
+    r: RParity, capsys: pytest.CaptureFixture[str]
+) -> None:
+    answer = r.call("r/ports.R", "shout")
+    assert answer.value == 1
+    assert answer.provenance["warnings"] == ["and clear"]
+    assert answer.provenance["messages"] == ["loud"]
+    shown = capsys.readouterr().out
+    assert shown.startswith("shout() printed:\nxxx")
+    assert len(shown) < 6000
+
+
+def test_the_provenance_tells_what_answered(r: RParity) -> None:
+    made_by = r.call("r/ports.R", "counted", packages=["lme4"]).provenance["made_by"]
+    assert made_by["r_version"].startswith("R version ")
+    assert made_by["rng_kind"]["sample_kind"] == "Rejection"
+    assert made_by["contrasts"] == {"unordered": "contr.treatment", "ordered": "contr.poly"}
+    assert set(made_by["packages"]) >= {"R", "lme4"}
+    assert {"platform", "blas", "lapack", "locale"} <= set(made_by)
+
+
+def test_eight_workers_record_at_once(pytester: pytest.Pytester, run: Run) -> None:
+    (pytester.path / "f.R").write_text("f <- function(x) c(x = x, y = 2 * x)\n")
+    pytester.makepyfile(
+        test_a="""
+        import pytest
+
+        @pytest.mark.parametrize("x", range(16))
+        def test_one(r_parity, x):
+            r_parity.call("f.R", "f", x=x).check({"x": x, "y": 2 * x}, rtol=0)
+        """
+    )
+    result = pytester.runpytest_subprocess(*PLUGIN, "--r=record", "-n8")
+    result.assert_outcomes(passed=16)
+    result.stdout.fnmatch_lines(["16 answers of R recorded:"])
+    assert len(recordings(pytester.path)) == 16
+    result = run()
+    result.assert_outcomes(passed=16)
+    assert "r_parity" not in said(result).replace("-p harness", "")
