@@ -9,7 +9,7 @@ from tox.config.types import EnvList
 from tox.plugin import impl
 from tox.session.state import State
 
-EVERYWHERE = ["py311", "py312", "py313", "lint", "type"]
+EVERYWHERE = ["py311", "py312", "py313", "audit", "lint", "type"]
 
 
 @impl

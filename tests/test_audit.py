@@ -1,0 +1,76 @@
+"""The whole audit: every engine on every case, nothing unexplained, the ledger enforced."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from harness.audit.conduct import all_engines, conduct
+from harness.audit.questions import has_data
+from harness.audit.results import Audit
+from harness.cases import cases
+from harness.compare import Verdict
+from harness.ledger import Entry, judge, ledger
+
+pytestmark = pytest.mark.audit
+AUDITED = [case for case in cases().values() if has_data(case)]
+
+
+@pytest.fixture(scope="module")
+def audit() -> Audit:
+    return conduct(AUDITED)
+
+
+def test_ten_engines_and_more_on_twenty_cases_and_more(audit: Audit) -> None:
+    assert len(audit.engines) >= 10
+    assert len(audit.cases) >= 20
+    filled = {engine for (engine, _), cell in audit.cells.items() if cell.digits is not None}
+    assert filled == set(all_engines()) - {"exact"}
+
+
+def test_nothing_is_unexplained_new_stale_or_missing(audit: Audit) -> None:
+    failing = [Verdict(v).fails for v in audit.comparisons["verdict"]]
+    assert audit.comparisons[failing].empty, audit.comparisons[failing].to_string()
+
+
+def test_every_engine_answered(audit: Audit) -> None:
+    assert {place: r.problem for place, r in audit.replies.items() if r.problem} == {}
+
+
+def audited_entries() -> list[Entry]:
+    return [e for e in ledger() if e.reference not in ("R", "published") or "refit" in e.id]
+
+
+@pytest.mark.parametrize("entry", audited_entries(), ids=lambda entry: entry.id)
+def test_every_entry_is_reproduced(audit: Audit, entry: Entry) -> None:
+    met = [finding for finding in audit.findings if finding.cause == entry.cause]
+    rows = [row for finding in met for row in finding.rows]
+    mine = audit.comparisons.loc[[row for row in rows if row in audit.comparisons.index]]
+    mine = mine[entry.about(mine) & (mine["digits"] >= entry.bound)]
+    assert len(mine)
+    assert entry.bound <= mine["digits"].min() < entry.bound + 1.0
+
+
+def test_without_an_entry_its_discrepancies_are_new(audit: Audit) -> None:
+    before = audit.comparisons.assign(
+        verdict=audit.comparisons["verdict"].replace("known", Verdict.UNEXPLAINED.value)
+    )
+    names = [case.name for case in audit.cases]
+    for entry in audited_entries():
+        others = [other for other in ledger() if other.id != entry.id]
+        judged, _ = judge(before, others, names)
+        assert (judged["verdict"] == Verdict.NEW).any() or entry.bound == 0.0, entry.id
+
+
+def test_this_package_has_the_optimum_on_every_case(audit: Audit) -> None:
+    """At least 12 digits of every mixed model that the arbiter answers, thirteen leading or not."""
+    for case in audit.cases:
+        if any(f"{part}.varcorr" in audit.truth[case.name] for part in ("lmer", "lmer_ml")):
+            cell = audit.cells["rparity", case.name]
+            least = 4.0 if case.name == "insteval" else 12.0
+            assert (cell.digits or 0.0) >= least, case.name
+
+
+def test_the_digits_are_finite(audit: Audit) -> None:
+    assert all(math.isfinite(value) for value in audit.comparisons["digits"])

@@ -1,0 +1,130 @@
+"""An engine that crashes, hangs, prints or is not installed costs its answer, not the audit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from harness import paths
+from harness.audit.conduct import conduct, matter_of
+from harness.audit.workers import Told, ask_all
+from harness.cases import case
+from harness.engines.base import Question
+from harness.extensions import VARIABLE
+
+MODULE = '''
+"""Engines that go wrong."""
+import os, signal, sys, time
+from harness.engines.base import Answer
+from harness.errors import UsageError
+
+class Good:
+    name = "good"
+    distributions = ("numpy",)
+    def expected(self, part): return ()
+    def answer(self, question): return Answer({})
+
+class Crashes(Good):
+    def answer(self, question): os._exit(3)
+
+class Killed(Good):
+    def answer(self, question): os.kill(os.getpid(), signal.SIGSEGV)
+
+class Hangs(Good):
+    def answer(self, question): time.sleep(600)
+
+class Raises(Good):
+    def answer(self, question): raise ZeroDivisionError("by zero\\nand more")
+
+class Prints(Good):
+    def answer(self, question):
+        print("x" * 2**21); sys.stderr.write("y" * 2**21)
+        return Answer({})
+
+class Once(Good):
+    """Crashes on dyestuff alone."""
+    def answer(self, question):
+        if question.case.name == "dyestuff": os._exit(1)
+        return Answer({})
+
+ENGINES = {name.lower(): f"wrong_engines:{name}"
+           for name in ("Good", "Crashes", "Killed", "Hangs", "Raises", "Prints", "Once")}
+ENGINES["absent"] = "not_installed_anywhere:Engine"
+'''
+
+
+@pytest.fixture(scope="module", autouse=True)
+def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    folder = tmp_path_factory.mktemp("wrong")
+    (folder / "wrong_engines.py").write_text(MODULE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(VARIABLE, str(folder))
+        patch.syspath_prepend(str(folder))
+        yield
+
+
+@pytest.fixture(scope="module")
+def questions() -> list[Question]:
+    return [matter_of(case(name), paths.fixtures()).question for name in ("dyestuff", "dyestuff2")]
+
+
+def asked(name: str, questions: list[Question], limit: float = 30.0) -> list[Told]:
+    return ask_all({name: questions}, limit=limit)
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("crashes", "crashed: ended with status 3"),
+        ("killed", "crashed: killed by SIGSEGV"),
+        ("raises", "ZeroDivisionError: by zero and more"),
+    ],
+)
+def test_an_engine_that_goes_wrong(name: str, problem: str, questions: list[Question]) -> None:
+    assert [told.problem for told in asked(name, questions)] == [problem, problem]
+
+
+def test_an_engine_that_hangs(questions: list[Question]) -> None:
+    (told,) = asked("hangs", questions[:1], limit=0.2)
+    assert told.problem == "gave no answer within 0 s"
+
+
+def test_an_engine_that_is_not_installed(questions: list[Question]) -> None:
+    for told in asked("absent", questions):
+        assert told.answer is None
+        assert "not_installed_anywhere" in (told.problem or "")
+
+
+def test_an_engine_that_prints_megabytes(
+    questions: list[Question], capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert all(told.answer is not None for told in asked("prints", questions))
+    assert capfd.readouterr() == ("", "")
+
+
+def test_an_engine_goes_on_after_a_crash(questions: list[Question]) -> None:
+    first, second = asked("once", questions)
+    assert first.problem == "crashed: ended with status 1"
+    assert second.answer is not None
+    assert set(second.made_by) == {"numpy"}
+
+
+def test_the_others_are_not_harmed(questions: list[Question]) -> None:
+    told = ask_all(dict.fromkeys(("crashes", "good", "killed"), questions), limit=30.0)
+    assert [(t.engine, t.case, t.answer is not None) for t in told] == [
+        ("crashes", "dyestuff", False),
+        ("crashes", "dyestuff2", False),
+        ("good", "dyestuff", True),
+        ("good", "dyestuff2", True),
+        ("killed", "dyestuff", False),
+        ("killed", "dyestuff2", False),
+    ]
+
+
+def test_an_audit_names_the_reason_and_goes_on() -> None:
+    audit = conduct([case("dyestuff")], engines=["crashes", "absent", "lme4"])
+    assert audit.cells["crashes", "dyestuff"].problem == "crashed: ended with status 3"
+    assert "not_installed_anywhere" in (audit.cells["absent", "dyestuff"].problem or "")
+    assert audit.cells["lme4", "dyestuff"].digits is not None
+    assert not audit.failed
