@@ -14,11 +14,13 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from harness.audit.questions import has_data
 from harness.audit.results import Audit, Reply
+from harness.cases import case, cases
 from harness.cli import main
 from harness.commands import AGREE, DISCREPANCY, UNUSABLE
 from harness.compare import COLUMNS, Verdict
-from harness.ledger import judge, ledger
+from harness.ledger import Entry, judge, ledger
 from harness.report import matrix, summary
 from harness.report.terminal import WIDTH, console
 
@@ -213,18 +215,14 @@ def test_entries_to_paste_make_what_is_new_known(small_audit: Audit, tmp_path: P
 
 
 def test_entries_to_paste_hold_names_of_any_kind() -> None:
-    rows = [
-        audits.row(
-            "c[1]", 'an "engine"', row=f"p*{i}\n\\", table="m?.coef", verdict="new", cause="ü"
-        )
-        for i in range(3)
-    ]
-    audit = audits.audit(audits.comparisons(*rows), ('an "engine"',), ("c[1]",))
-    (entry,) = tomllib.loads(summary.entries_to_paste(audit))["discrepancy"]
-    (tmp := pd.DataFrame(rows)).loc[3] = audits.row("c1", 'an "engine"', table="mm.coef")
-    from harness.ledger import Entry
-
-    assert Entry(**entry).about(tmp).tolist() == [True, True, True, False]
+    who = 'an "engine"'
+    rows = [audits.row("c[1]", who, row=f"p*{i}\n\\", table="m?.coef") for i in range(3)]
+    rows = [row | {"verdict": "new", "cause": "é"} for row in rows]
+    audit = audits.audit(audits.comparisons(*rows), (who,), ("c[1]",))
+    (found,) = tomllib.loads(summary.entries_to_paste(audit))["discrepancy"]
+    others = [{"case": "c1"}, {"table": "mm.coef"}, {"row": "pp0\n\\"}, {"column": "std_error"}]
+    asked = pd.DataFrame([*rows, *(rows[0] | other for other in others)])
+    assert Entry(**found).about(asked).tolist() == [True] * 3 + [False] * 4
 
 
 def test_nothing_to_paste_where_nothing_is_new() -> None:
@@ -280,15 +278,13 @@ def test_options_reach_the_audit(
 ) -> None:
     asked = conducted(audits.one_of_everything())
     main(["audit"])
-    from harness.cases import cases
-
-    assert asked["cases"] == list(cases().values())
+    assert asked["cases"] == [case for case in cases().values() if has_data(case)]
     assert (asked["live"], asked["engines"], asked["limit"]) == (False, [], 60.0)
     main(
         "audit norris longley norris --engine lm --engine lme4 --engine lm --live --timeout 5"
         f" --fixtures {tmp_path}".split()
     )
-    assert [case.name for case in asked["cases"]] == ["norris", "longley"]
+    assert asked["cases"] == [case("norris"), case("longley")]
     assert asked["engines"] == ["lm", "lme4"]
     assert (asked["live"], asked["limit"], asked["fixtures"]) == (True, 5.0, tmp_path)
 

@@ -63,6 +63,14 @@ def test_the_values_are_the_engines_and_the_arbiters(early: Argument) -> None:
     assert float(arbiter.decimals) == pytest.approx(arbiter.value, rel=1e-15)
 
 
+def test_the_arbiters_decimals_are_those_of_the_very_value() -> None:
+    found = explained("sleepstudy", "lme4", "lmer.coef", "Days")
+    (argument,) = found.arguments
+    assert argument.column != "estimate"
+    decimals = argument.voices[-1].decimals
+    assert float(decimals or "nan") == pytest.approx(argument.voices[-1].value, rel=1e-15)
+
+
 def test_the_experiments_are_all_there_and_the_decisive_one_ends_it(early: Argument) -> None:
     assert len(early.steps) >= 3
     first = next(step for step in early.steps if step.vanished)
