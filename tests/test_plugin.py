@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -685,6 +686,15 @@ def test_beside_pytest_regressions_and_without_a_cache(pytester: pytest.Pytester
     pytester.makepyfile(test_a=ONE.replace("3.0", "4.0") + "\ndef test_two(num_regression): pass")
     run("-p", "no:cacheprovider", "--force-regen").assert_outcomes(passed=1, failed=1)
     assert recordings(pytester.path) == before
+
+
+def test_what_r_itself_answered_is_replayed_without_r(
+    pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calls, "RSession", None)
+    for folder in ("r", "data/plugin"):
+        shutil.copytree(HERE / folder, pytester.path / folder)
+    run("data/plugin/ports.py").assert_outcomes(passed=4)
 
 
 @pytest.mark.parametrize("mode", ["live", "record", "check"])

@@ -171,6 +171,13 @@ def test_whole_numbers_name_what_r_names_by_them() -> None:
     r.check(pd.Series({309: 2.5, 308: 1.5}), rtol=0)
 
 
+def test_numbers_and_dates_name_what_r_names_by_them() -> None:
+    r = answer(pd.Series({"0.1": 1.5, "1": 2.5}))
+    r.check(pd.Series({1.0: 2.5, 0.1: 1.5}), rtol=0)
+    r = answer(pd.Series({"2024-02-29": 1.5, "2024-03-01": 2.5}))
+    r.check(pd.Series([1.5, 2.5], pd.date_range("2024-02-29", periods=2)), rtol=0)
+
+
 def test_what_has_an_array_inside_is_an_array() -> None:
     class Tensor:
         def __array__(self, *_: object, **__: object) -> np.ndarray:

@@ -98,6 +98,14 @@ def test_recordings_say_what_r_says(
     assert len(set(seen)) == 1
 
 
+def test_r_answers_as_it_did_when_recorded(pytester: pytest.Pytester, run: Run) -> None:
+    for folder in ("r", "data/plugin"):
+        shutil.copytree(HERE / folder, pytester.path / folder)
+    result = run("--r=check", "data/plugin/ports.py")
+    result.assert_outcomes(passed=4)
+    result.stdout.fnmatch_lines(["* answers of R *"])
+
+
 def test_values_of_every_kind(r: RParity) -> None:
     answer = r.call("r/ports.R", "everything")
     v = answer.value

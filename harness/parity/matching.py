@@ -83,12 +83,21 @@ def read(mine: Any, place: str) -> Leaf:
                 "does, for example by `.index.map('.'.join)`."
             )
         numbered = axis.equals(pd.RangeIndex(len(axis)))
-        axes.append(pd.RangeIndex(len(axis)) if numbered else pd.Index([str(x) for x in axis]))
+        axes.append(pd.RangeIndex(len(axis)) if numbered else pd.Index([_name(x) for x in axis]))
         twice = axes[-1][axes[-1].duplicated()]
         if len(twice):
             raise UsageError(f"{place}: Python has the name {twice[0]!r} twice.")
     named = frame.set_axis(axes[0], axis=0).set_axis(axes[1], axis=1)
     return Leaf(named.infer_objects(), is_vector)
+
+
+def _name(label: Any) -> str:
+    """Write a label as R's `as.character()` does: 1.0 is 1, and midnight is the day."""
+    if isinstance(label, float):
+        return f"{label:.15g}"
+    if isinstance(label, pd.Timestamp) and label == label.normalize():
+        return label.date().isoformat()
+    return str(label)
 
 
 def _frame(mine: Any, place: str) -> tuple[pd.DataFrame, bool]:

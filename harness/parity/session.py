@@ -117,9 +117,11 @@ class ParitySession:
             return
         from harness.parity.store import recordings_in
 
+        filtered = self._config.getoption("lf", default=False)
+        partial = filtered or any("::" in argument for argument in self._config.args)
         for file, those in tests.items():
             calls = {_place(item).stem: self._allowed(item) for item in those}
-            whole = self._is_whole(file, len(those))
+            whole = not partial and self._collected[file] == len(those)
             for path, (stem, number) in recordings_in(_place(those[0]).folder).items():
                 if number > calls[stem] if stem in calls else whole:
                     yield path
@@ -133,14 +135,6 @@ class ParitySession:
         if item.nodeid in self._finished - self._failed:
             return self._calls.get(item.nodeid, 0)
         return float("inf")
-
-    def _is_whole(self, file: Path, kept: int) -> bool:
-        """Whether all tests of a file were collected, and none was left out."""
-        named = [arg.partition("::")[0] for arg in self._config.args if "::" in arg]
-        here = self._config.invocation_params.dir
-        chosen = any(file == (here / name).resolve() for name in named)
-        filtered = self._config.getoption("lf", default=False)
-        return self._collected[file] == kept and not chosen and not filtered
 
 
 def _names(item: pytest.Item) -> list[str]:

@@ -16,7 +16,7 @@ everything <- function() {
   list(
     number = 0.1 + 0.2, integer = 7L, text = "é", logical = NA, day = as.Date("2024-02-29"),
     missing = NA_character_, special = c(1, NaN, NA, Inf, -Inf, -0),
-    vector = c(`(Intercept)` = 1.5, x = 2), named = c(t = 1.5), draws = rnorm(100),
+    vector = c(`(Intercept)` = 1.5, x = 2), named = c(t = 1.5), draws = rnorm(10),
     matrix = matrix(1:6 / 3, 2, dimnames = list(c("a", "b"), c("p", "q", "r"))),
     bare = matrix(rnorm(4), 2), frame = frame, numbered = data.frame(a = 1:2),
     nested = list(a = list(b = TRUE)))
