@@ -155,7 +155,8 @@ def _comparisons(
         if table not in unmatched
     ]
     reference = Reference("R", r_tables, lambda table, column: case.tolerance(name, table, column))
-    frames = [compare(case.name, name, answer.tables, reference, expected)]
+    found = compare(case.name, name, answer.tables, reference, expected)
+    frames = [answer.without_gaps(found)]
     if name == "rparity":
         frames += _against_published(case, name, answer.tables, nsim, case.nsim)
         frames += _claims(case, name, answer.tables, nsim)

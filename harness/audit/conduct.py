@@ -35,7 +35,7 @@ Array = NDArray[np.float64]
 # Who says what is right: the first of these that answers a part.
 REFEREES = ("exact", "lme4-tight", "lm")
 # R's recording of the case itself has its bootstraps and streams.
-RECORDED = "R"
+RECORDED = "recording"
 LIMIT = 60.0
 TIMES = 3  # that an engine is asked again about data changed in their last bits
 TIGHT = "-tight"  # the same engine, with settings that spare it nothing
@@ -322,8 +322,10 @@ def _asked_again(
         asking = [n for n, c in places if c == case and n not in (*KEPT_ENGINES, PUBLISHED)]
         if data is None or not asking:
             continue
-        more = [replace(matter.question, data=last_bits(data, rng)) for _ in range(TIMES)]
-        if rescaled := in_other_units(matter.question):
+        models = [part for part in matter.question.case.parts if not isinstance(part, Boot | Call)]
+        question = replace(matter.question, case=unadorned(matter.case, models))
+        more = [replace(question, data=last_bits(data, rng)) for _ in range(TIMES)]
+        if rescaled := in_other_units(question):
             factors[case] = rescaled[1]
             more.append(rescaled[0])
         for name in asking:
@@ -367,7 +369,9 @@ def _compared(matter: Matter, name: str, answer: Answer | None, truth: Truth) ->
                 tables = {t: _printed_part(f, tables[t]) for t, f in subject.items()}
             reference = Reference(who, tables, _tolerance(matter.case, name, part))
             found = compare(matter.case.name, name, subject, reference, list(tables))
-            frames.append(_without_gaps(found, answer, printed=name == PUBLISHED))
+            if name == PUBLISHED:  # what a page leaves empty
+                found = found[found["value"].notna() | (found["verdict"] == Verdict.MISSING)]
+            frames.append(answer.without_gaps(found))
     frames = [frame for frame in frames if len(frame)]
     return (
         pd.concat(frames, ignore_index=True)
@@ -397,20 +401,6 @@ def _tolerance(case: Case, name: str, part: Part) -> Callable[[str, str], Tolera
             return case.published.reference().tolerance
         return lambda table, column: case.tolerance(name, table, column)
     return lambda table, _column: NEAR_ZERO if table.rpartition(".")[2] in SPREAD else BAR
-
-
-def _without_gaps(found: pd.DataFrame, answer: Answer, *, printed: bool) -> pd.DataFrame:
-    """Drop what is missing for a reason that the engine gives, and what a page leaves empty."""
-    missing = found["verdict"] == Verdict.MISSING
-    places = zip(found["table"], found["row"], found["column"], strict=True)
-    excused = [
-        is_missing and answer.gap(*place) is not None
-        for is_missing, place in zip(missing, places, strict=True)
-    ]
-    drop = np.array(excused, dtype=bool)
-    if printed:
-        drop |= (found["value"].isna() & ~missing).to_numpy()
-    return found[~drop]
 
 
 def _cancelled(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from harness import extensions
 from harness.cases.base import Boot, Case, Data, Lm, Lmer, Part
-from harness.compare import ALL, Tables
+from harness.compare import ALL, Tables, Verdict
 from harness.errors import UsageError
 from harness.rrandom import RRandom
 
@@ -41,6 +41,16 @@ class Answer:
             if all(name == ALL or fnmatchcase(name, pattern) for name, pattern in named):
                 return reason
         return None
+
+    def without_gaps(self, comparisons: pd.DataFrame) -> pd.DataFrame:
+        """Drop what is missing for a reason that the engine gives."""
+        missing = comparisons["verdict"] == Verdict.MISSING
+        places = zip(*(comparisons[name] for name in ("table", "row", "column")), strict=True)
+        excused = [
+            is_missing and self.gap(*place) is not None
+            for is_missing, place in zip(missing, places, strict=True)
+        ]
+        return comparisons[[not each for each in excused]]
 
 
 # What packages say to their developers.

@@ -112,6 +112,8 @@ def count_of_parameters(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
         return None
     coef = dispute.truth.get(f"{part}.coef", pd.DataFrame())
     n, p = float(mine.get("nobs", pd.Series([np.nan])).iloc[0]), len(coef)
+    if not n > p + 1:
+        return None
     k = round((known["aic"] + 2.0 * known["log_lik"]) / 2.0)
     counts = {
         "aic": {"": (told.get("aic", np.nan) + 2.0 * told["log_lik"]) / 2.0},
