@@ -53,7 +53,8 @@ study_answers <- function(world, seed, nsim, ...) {
 study_tables <- function(world, seeds, nsim, ...) {
   found <- lapply(seeds, function(seed) {
     message(world, " world, seed ", seed, " of ", max(seeds))
-    study_answers(world, seed, nsim, ...)
+    # By name: `n` among the others would be taken for the beginning of `nsim`.
+    study_answers(world, seed = seed, nsim = nsim, ...)
   })
   sapply(names(found[[1L]]), simplify = FALSE, function(interval) {
     rows <- t(sapply(found, function(one) c(one[[interval]])))

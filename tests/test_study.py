@@ -1,0 +1,461 @@
+"""The study: its data and answers are R's, its coverage is counted rightly, its report is read."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness import document_data, paths
+from harness.cases.study import STUDY, study_tables
+from harness.cli import main
+from harness.cluster import Cluster, Outcome, Progress, cluster
+from harness.commands import AGREE, UNUSABLE
+from harness.compare import Reference, Verdict, compare, digits
+from harness.errors import DataError, RparityError, UsageError, WorkerCrashedError
+from harness.lmm.bootstrap import refit_df_of
+from harness.recordings import Recording
+from harness.report.study_figure import draw
+from harness.rrandom import RRandom
+from harness.rsession import RSession
+from harness.run import CaseRun
+from harness.study import answers, coverage
+from harness.study.answers import COLUMNS, INTERVALS, PARAMETERS, answer
+from harness.study.coverage import (
+    MEAN_OF_LINES,
+    MEAN_OF_POPULATION,
+    SLOPE,
+    Study,
+    run_study,
+    wilson,
+)
+from harness.study.design import Design, World
+
+Capture = pytest.CaptureFixture[str]
+FIXED, RANDOM = World.FIXED, World.RANDOM
+# Small, but of unequal lines: two data sets that differ in all that can be asked for.
+OTHER = Design(points=4, sizes=(3, 7), sd=0.5, slope=2.0, between=3.0)
+OTHER_IN_R = {"points": 4, "n": [3, 7], "sd": 0.5, "slope": 2.0}
+
+
+# What is drawn ----------------------------------------------------------------------------------
+
+
+def test_the_first_data_set_of_the_fixed_world_is_the_questions() -> None:
+    for seed in (1, 7):
+        drawn = Design().draw(FIXED, RRandom(seed))
+        pd.testing.assert_frame_equal(drawn.data, document_data(seed), rtol=0, atol=0)
+        assert drawn.lines == 21.0
+
+
+def test_the_worlds_have_the_same_mean_and_spread() -> None:
+    design = Design(sizes=(2,))
+    lines = np.arange(12.0, 31.0, 2.0)
+    assert design.intercept == lines.mean()
+    assert math.isclose(design.spread, lines.std(ddof=1))
+    rng = RRandom(1)
+    means = [design.draw(RANDOM, rng).lines for _ in range(400)]
+    assert abs(np.mean(means) - 21.0) < 4 * design.spread / math.sqrt(10 * 400)
+    assert abs(np.std(means, ddof=1) * math.sqrt(10) / design.spread - 1.0) < 4 / math.sqrt(800)
+    assert {design.draw(FIXED, rng).lines for _ in range(5)} == {21.0}
+
+
+def test_the_spread_of_the_lines_is_an_option() -> None:
+    assert math.isclose(Design(points=6, between=3.0).spread, 3.0)
+    assert Design(points=6).step == 2.0
+    assert Design(between=0.0).draw(RANDOM, RRandom(1)).lines == 10.0
+
+
+def test_lines_have_their_sizes_in_turn() -> None:
+    drawn = OTHER.draw(FIXED, RRandom(1)).data
+    assert drawn["p"].value_counts(sort=False).tolist() == [3, 7, 3, 7]
+    # Noise of a tenth of a step tells the lines apart: y − 2x is about 10 + d_i.
+    quiet = replace(OTHER, sd=1e-3).draw(FIXED, RRandom(1)).data
+    at = (quiet["y"] - 2.0 * quiet["x"]).groupby(quiet["p"], observed=True).mean()
+    np.testing.assert_allclose(at, 10.0 + OTHER.step * np.arange(1, 5), atol=3e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"points": 1}, "at least 2 lines"),
+        ({"sizes": ()}, "at least 1 point"),
+        ({"sizes": (3, 0)}, "at least 1 point"),
+        ({"sizes": (1,)}, "cannot be fitted to 10 points"),
+        ({"sd": 0.0}, "standard deviation above 0"),
+        ({"sd": math.nan}, "standard deviation above 0"),
+        ({"slope": math.inf}, "slope must be a finite number"),
+        ({"between": -1.0}, "standard deviation of at least 0"),
+        ({"sd": 1e-9, "slope": 1e3}, "lost in the rounding"),
+    ],
+)
+def test_designs_that_make_no_sense(options: dict[str, Any], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        Design(**options)
+
+
+# What is answered -------------------------------------------------------------------------------
+
+
+def test_the_first_answers_are_those_that_r_gave_to_the_question(
+    recorded: dict[str, Recording],
+) -> None:
+    _, found = answer(Design(), FIXED, 1, 5)
+    tables, ends = recorded["document"].tables, ["conf_low", "conf_high"]
+    for interval, theirs, fewest in (
+        ("lm", "lm.confint_wald", 13.0),
+        ("wald", "lmer.confint_wald", 7.5),
+        ("profile", "lmer.confint_profile", 4.5),
+    ):
+        r = tables[theirs].loc[PARAMETERS, ends]
+        assert digits(found[interval][ends], r).min() > fewest
+    assert digits(found["lm"]["std_error"], tables["lm.coef"]["std_error"][PARAMETERS]).min() > 13
+    # The question's two numbers.
+    assert f"{found['wald'].loc['(Intercept)', 'std_error']:.2f}" == "1.92"
+    assert f"{found['lm'].loc['(Intercept)', 'std_error']:.3f}" == "0.056"
+
+
+def test_a_hundred_data_sets_agree_with_r_to_the_digits_that_are_stated(
+    run_of: Callable[[str], CaseRun],
+) -> None:
+    found = run_of("study").comparisons
+    assert not any(Verdict(verdict).fails for verdict in found["verdict"].unique())
+    fewest = found.groupby(found["table"].str.partition(".")[2])["digits"].min()
+    stated = {"lm": 13.5, "wald": 6.0, "profile": 6.0, "boot_simulate_u": 6.0, "boot_fix_u": 6.0}
+    assert {name: fewest[name] > least for name, least in stated.items()} == dict.fromkeys(
+        stated, True
+    )
+    assert found["row"].nunique() == 50
+    assert len(found) == 2 * 50 * 2 * (4 * 4 + 3)  # worlds, data sets, parameters, numbers
+
+
+def restarted(monkeypatch: pytest.MonkeyPatch) -> None:
+    bootmer = answers.bootmer
+
+    def wrong(*arguments: Any, **options: Any) -> Any:
+        return bootmer(*arguments, **options | {"rng": RRandom(1)})
+
+    monkeypatch.setattr(answers, "bootmer", wrong)
+
+
+def swapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    bootmer = answers.bootmer
+
+    def wrong(fit: Any, nsim: int, use_u: bool, **options: Any) -> Any:
+        return bootmer(fit, nsim, not use_u, **options)
+
+    monkeypatch.setattr(answers, "bootmer", wrong)
+
+
+def by_likelihood(monkeypatch: pytest.MonkeyPatch) -> None:
+    lmer = answers.lmer
+    monkeypatch.setattr(answers, "lmer", lambda *args, **_options: lmer(*args, REML=False))
+
+
+def other_contrasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    lm = answers.lm
+    monkeypatch.setattr(answers, "lm", lambda formula, data, **_options: lm(formula, data))
+
+
+def one_sided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answers, "ALPHA", 0.1)
+
+
+BOOTS = {"boot_simulate_u", "boot_fix_u"}
+
+
+@pytest.mark.parametrize(
+    ("mistake", "caught"),
+    [
+        (restarted, BOOTS),
+        (swapped, BOOTS),
+        (by_likelihood, {"wald", "profile", *BOOTS}),
+        (other_contrasts, {"lm"}),
+        (one_sided, set(INTERVALS)),
+    ],
+)
+def test_mistakes_are_caught_against_r(
+    recorded: dict[str, Recording],
+    monkeypatch: pytest.MonkeyPatch,
+    mistake: Callable[[pytest.MonkeyPatch], None],
+    caught: set[str],
+) -> None:
+    recording = recorded["study"]
+    versions = recording.provenance["made_by"]["packages"]
+
+    def failing() -> set[str]:
+        mine = study_tables(RANDOM, STUDY.nsim, versions, datasets=2)
+        theirs = {name: recording.tables[f"random.{name}"].iloc[:2] for name in mine}
+        reference = Reference(
+            "R", theirs, lambda table, column: STUDY.tolerance("rparity", f"random.{table}", column)
+        )
+        found = compare("study", "rparity", mine, reference, list(mine))
+        return set(found["table"][[Verdict(verdict).fails for verdict in found["verdict"]]])
+
+    assert failing() == set()
+    mistake(monkeypatch)
+    assert failing() == caught
+
+
+# What is counted --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def small() -> Study:
+    """A few data sets of the question's design."""
+    return run_study(Design(), datasets=24, nsim=60)
+
+
+def test_no_result_depends_on_the_workers_or_on_what_else_is_asked() -> None:
+    alone = run_study(OTHER, datasets=7, nsim=2000, seed=5)
+    with cluster(2) as two:
+        spread = run_study(OTHER, datasets=7, nsim=2000, seed=5, workers=two)
+    pd.testing.assert_frame_equal(spread.answers, alone.answers, rtol=0, atol=0)
+    later = run_study(OTHER, datasets=2, nsim=2000, seed=10).answers
+    known = alone.answers[alone.answers["seed"].isin([10, 11])].reset_index(drop=True)
+    pd.testing.assert_frame_equal(later, known, rtol=0, atol=0)
+    _, tables = answer(OTHER, RANDOM, 11, 2000)
+    mine = later.query("world == 'random' and seed == 11").set_index(["interval", "parameter"])
+    for name, table in tables.items():
+        np.testing.assert_array_equal(mine.loc[name, COLUMNS], table)
+
+
+def test_each_world_has_its_right_interval(small: Study) -> None:
+    """Of 24 data sets a share of 95 % is 21 or more, and one of 4.5 % is 4 or fewer, 99 times."""
+    keys = ["world", "parameter", "target", "interval"]
+    found = small.coverage.set_index(keys)["coverage"].sort_index()
+    of_lm = ["lm", "boot_fix_u"]
+    of_lmer = ["wald", "profile", "boot_simulate_u"]
+    assert (found["fixed", "(Intercept)", MEAN_OF_LINES][of_lm] > 20 / 24).all()
+    assert (found["fixed", "(Intercept)", MEAN_OF_LINES][of_lmer] == 1.0).all()
+    assert (found["random", "(Intercept)", MEAN_OF_POPULATION][of_lm] < 5 / 24).all()
+    assert (found["random", "(Intercept)", MEAN_OF_POPULATION][of_lmer] > 18 / 24).all()
+    assert (found["random", "(Intercept)", MEAN_OF_LINES][of_lm] > 19 / 24).all()
+    assert (found.xs("x", level="parameter") > 19 / 24).all()
+    errors = small.standard_errors.set_index(["world", "parameter", "interval"]).sort_index()
+    for world, right, wrong in (("fixed", "lm", "wald"), ("random", "wald", "lm")):
+        claimed, spread = (errors.loc[world, "(Intercept)"][c] for c in ("std_error", "spread"))
+        assert abs(claimed[right] / spread[right] - 1.0) < 0.45  # three Monte Carlo errors
+        assert not 0.1 < claimed[wrong] / spread[wrong] < 10.0
+
+
+def hand_made() -> Study:
+    """Four data sets of the fixed world and four of the random one, and one without an answer."""
+    ends = {
+        ("fixed", "(Intercept)"): [(20, 22), (21, 23), (21.5, 23), (19, 20)],
+        ("fixed", "x"): [(-2, 0), (-2, -1), (-2, -1.5), (-1, 0)],
+        ("random", "(Intercept)"): [(20, 22), (24, 26), (14, 16), (20.5, 30)],
+        ("random", "x"): [(-2, 0), (-2, -1), (-2, -1.5), (-1, 0)],
+    }
+    lines = [21.5, 25.0, 20.0, 20.0]
+    rows = [
+        {
+            "world": world,
+            "seed": seed,
+            "interval": "lm",
+            "parameter": parameter,
+            "estimate": (low + high) / 2,
+            "std_error": 0.5 * seed,
+            "conf_low": low,
+            "conf_high": high,
+            "lines": 21.0 if world == "fixed" else lines[seed - 1],
+        }
+        for (world, parameter), found in ends.items()
+        for seed, (low, high) in enumerate(found, 1)
+    ]
+    lost = {"world": "random", "seed": 5, "interval": "lm", "parameter": "x"}
+    frame = pd.DataFrame([*rows, lost])
+    return Study(Design(), 100, 4, 1, frame, {(RANDOM, 5): "There is nothing to fit."})
+
+
+def test_coverage_is_counted() -> None:
+    found = hand_made().coverage.set_index(["world", "parameter", "target"])
+    assert len(found) == 5
+    expected = {
+        ("fixed", "(Intercept)", MEAN_OF_LINES): (2, 1, 1),
+        ("fixed", "x", SLOPE): (3, 1, 0),
+        ("random", "(Intercept)", MEAN_OF_POPULATION): (2, 1, 1),
+        ("random", "(Intercept)", MEAN_OF_LINES): (2, 1, 1),
+        ("random", "x", SLOPE): (3, 1, 0),
+    }
+    for at, (held, below, above) in expected.items():
+        row = found.loc[at]
+        assert (row["n"], row["coverage"]) == (4, held / 4)
+        assert row["coverage_error"] == math.sqrt(held / 4 * (1 - held / 4) / 4)
+        assert (row["coverage_low"], row["coverage_high"]) == wilson(held, 4)
+        assert (row["below"], row["above"]) == (below / 4, above / 4)
+    row = found.loc[("fixed", "(Intercept)", MEAN_OF_LINES)]
+    assert row["width"] == (2 + 2 + 1.5 + 1) / 4
+    assert math.isclose(row["width_error"], np.std([2, 2, 1.5, 1], ddof=1) / 2)
+
+
+def test_claims_and_spreads_are_counted() -> None:
+    found = hand_made().standard_errors.set_index(["world", "parameter"])
+    row, estimates = found.loc[("random", "(Intercept)")], np.array([21.0, 25.0, 15.0, 25.25])
+    assert row["std_error"] == 0.5 * 2.5
+    assert math.isclose(row["spread"], estimates.std(ddof=1))
+    assert math.isclose(row["spread_error"], estimates.std(ddof=1) / math.sqrt(6))
+    assert math.isclose(row["bias"], estimates.mean() - 21.0)
+    assert math.isclose(row["bias_error"], estimates.std(ddof=1) / 2)
+    slopes = np.array([-1.0, -1.5, -1.75, -0.5])
+    assert math.isclose(found.loc[("fixed", "x"), "bias"], slopes.mean() + 1.0)
+
+
+def test_wilsons_interval() -> None:
+    """R: prop.test(x, 10, correct = FALSE)$conf.int."""
+    np.testing.assert_allclose(wilson(0, 10), (0.0, 0.2775327998628892), atol=1e-15)
+    np.testing.assert_allclose(wilson(5, 10), (0.2365930905125640, 0.7634069094874359))
+    np.testing.assert_allclose(wilson(10, 10), (0.7224672001371107, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"datasets": 1}, "--datasets must be at least 2"),
+        ({"nsim": 1}, "--nsim must be at least 2"),
+        ({"seed": 2**31 - 2, "datasets": 3}, "not all 32-bit integers"),
+    ],
+)
+def test_studies_that_make_no_sense(options: dict[str, int], says: str) -> None:
+    with pytest.raises(UsageError, match=says):
+        run_study(Design(), **options)
+
+
+def test_a_data_set_without_an_answer_is_told_and_left_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    right = coverage.answer
+
+    def wrong(design: Design, world: World, seed: int, nsim: int) -> Any:
+        if world is RANDOM and seed != 2:
+            raise DataError("There is nothing to fit.")
+        return right(design, world, seed, nsim)
+
+    monkeypatch.setattr(coverage, "answer", wrong)
+    study = run_study(OTHER, datasets=3, nsim=10)
+    assert study.failures == {(RANDOM, s): "There is nothing to fit." for s in (1, 3)}
+    counts = study.coverage.groupby("world")["n"].unique()
+    assert counts["fixed"].tolist() == [3]
+    assert counts["random"].tolist() == [1]
+
+    monkeypatch.setattr(coverage, "answer", lambda *_: wrong(OTHER, RANDOM, 1, 10))
+    with pytest.raises(RparityError, match="No data set could be answered: There is nothing"):
+        run_study(OTHER, datasets=3, nsim=10)
+
+
+def test_a_crash_costs_its_part_only() -> None:
+    class Doomed(Cluster):
+        def _outcomes(self, task: Any, shared: Any, items: Any, _limit: Any) -> Iterator[Any]:
+            for item in items:
+                if item.world is RANDOM and item.seeds[0] == 1:
+                    yield Outcome(item, error=WorkerCrashedError(f"{item} is lost."))
+                else:
+                    yield Outcome(item, value=task(shared, item))
+
+    study = run_study(OTHER, datasets=4, nsim=2500, workers=Doomed())
+    why = "The random world's part from seed 1 to 2 is lost."
+    assert study.failures == {(RANDOM, 1): why, (RANDOM, 2): why}
+
+
+def test_progress_counts_data_sets() -> None:
+    told: list[Progress] = []
+    run_study(OTHER, datasets=3, nsim=2500, tell=told.append)
+    assert [(p.done, p.total) for p in told] == [(2, 6), (4, 6), (6, 6), (6, 6)]
+
+
+# What is reported -------------------------------------------------------------------------------
+
+
+def test_text_json_figure_and_answers(tmp_path: Path, capsys: Capture) -> None:
+    options = ["--datasets", "3", "--nsim", "20", "--points", "4", "--n", "3,7", "--seed", "9"]
+    options += ["--sd", "0.5", "--slope", "2", "--between", "3"]
+    files = ["--plot", str(tmp_path / "a.png"), "--answers", str(tmp_path / "a.csv")]
+    assert main(["study", *options, *files]) == AGREE
+    text = capsys.readouterr().out
+    assert "3 data sets in each world, seeds 9 to 11; 20 replicates of each bootstrap" in text
+    assert "4 lines of 3, 7 points" in text
+    assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    answers_ = pd.read_csv(tmp_path / "a.csv")
+    assert len(answers_) == 2 * 3 * len(INTERVALS) * 2
+
+    assert main(["study", *options, "--format", "json", "-o", str(tmp_path / "a.json")]) == AGREE
+    assert capsys.readouterr().out == ""
+    found = json.loads((tmp_path / "a.json").read_text())
+    assert found["design"]["sizes"] == [3, 7]
+    study = run_study(OTHER, datasets=3, nsim=20, seed=9)
+    assert found["coverage"] == study.coverage.to_dict("records")
+    assert found["standard_errors"] == study.standard_errors.to_dict("records")
+    pd.testing.assert_frame_equal(answers_, study.answers, check_dtype=False, rtol=0, atol=0)
+
+
+def test_failures_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
+    monkeypatch.setattr(coverage, "run_study", lambda *_args, **_options: hand_made())
+    assert main(["study"]) == AGREE
+    text = capsys.readouterr().out
+    assert "1 data sets have no answer:\n  random world, seed 5: There is nothing to fit." in text
+    assert "50.0 ± 25.0 (15.0 to 85.0)" in text
+
+
+def test_the_figure_can_do_without_an_interval(tmp_path: Path) -> None:
+    study = hand_made()
+    extra = study.answers.assign(interval="wald")
+    both = replace(study, answers=pd.concat([study.answers, extra], ignore_index=True))
+    draw(both, tmp_path / "few.svg")
+    assert "<svg" in (tmp_path / "few.svg").read_text()
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--plot", "nowhere/x.png"], "There is no folder"),
+        (["--plot", "x.xyz"], "its suffix must be one of"),
+        (["-o", "nowhere/x.txt"], "There is no folder"),
+        (["--workers", "0"], "number of workers must be at least 1"),
+        (["--points", "1"], "at least 2 lines"),
+    ],
+)
+def test_mistakes_of_usage_are_told_before_the_work(
+    options: list[str],
+    says: str,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(coverage, "_answered", lambda *_: pytest.fail("it worked"))
+    assert main(["study", *options]) == UNUSABLE
+    said = capsys.readouterr()
+    assert says in said.err
+    assert said.out == ""
+
+
+# R itself ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.live
+def test_r_answers_other_designs_alike() -> None:
+    scripts = paths.r_scripts()
+    with RSession(timeout=300) as session:
+        tables = session.call(
+            scripts / "study.R",
+            "study",
+            {"seeds": [101, 102], "nsim": 45, "step": OTHER.step, **OTHER_IN_R},
+            libraries=[scripts / "tables.R"],
+        ).value["tables"]
+        versions = session.call(scripts / "provenance.R", "provenance", {"packages": ["lme4"]})
+    old = refit_df_of(dict(versions.value["packages"]))
+    for world in World:
+        for seed in (101, 102):
+            _, mine = answer(OTHER, world, seed, 45, refit_df=old)
+            for name, table in mine.items():
+                theirs = tables[f"{world}.{name}"].loc[str(seed)]
+                kinds = [c for c in COLUMNS if name != "profile" or c != "std_error"]
+                q = table[kinds].to_numpy().ravel()
+                c = theirs[[f"{p}.{kind}" for p in PARAMETERS for kind in kinds]]
+                least = {"lm": 12.0, "profile": 3.0}.get(name, 4.0)
+                assert digits(q, c).min() > least, (world, seed, name, digits(q, c))
