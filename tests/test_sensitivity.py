@@ -299,6 +299,26 @@ def test_another_order_or_shape_fails(which: str, mine: object) -> None:
     assert not passes(answer(KINDS[which]), mine, rtol=0.9)
 
 
+@pytest.mark.parametrize(
+    ("theirs", "mine"),
+    [
+        (1.0, True),
+        (True, 1.0),
+        (1.0, "1"),
+        ("1", 1.0),
+        (np.array([1.0, 0.0]), np.array([True, False])),
+        (np.array([True, False]), np.array([1.0, 0.0])),
+        (np.array([1.0, 2.0]), ["1", "2"]),
+        (pd.Series({"a": 1, "b": 0}), {"a": True, "b": False}),
+        (pd.DataFrame({"x": [1.0, 0.0]}), pd.DataFrame({"x": [True, False]})),
+        (pd.Categorical(["1", "2"]), [1, 2]),
+        (np.datetime64("1970-01-02"), 1.0),
+    ],
+)
+def test_what_is_equal_but_of_another_type_fails(theirs: object, mine: object) -> None:
+    assert not passes(answer(theirs), mine, rtol=0.9)
+
+
 @pytest.mark.parametrize("value", [np.float32(0.5), np.int8(3), 7, np.array(2.5), pd.Series([1])])
 def test_the_type_of_a_number_is_of_no_matter(value: Any) -> None:
     number = np.asarray(value, dtype=float).ravel()[0]
