@@ -14,6 +14,14 @@ from harness.compare import Verdict
 from harness.ledger import Entry, judge, ledger
 
 pytestmark = pytest.mark.audit
+OF_LAST_BITS = (
+    "cancellation",
+    "conditioning",
+    "scale of the predictors",
+    "unstable arithmetic",
+    "Monte Carlo",
+    "noise scaled by prior weights",
+)
 AUDITED = [case for case in cases().values() if has_data(case)]
 
 
@@ -49,7 +57,9 @@ def test_every_entry_is_reproduced(audit: Audit, entry: Entry) -> None:
     mine = audit.comparisons.loc[[row for row in rows if row in audit.comparisons.index]]
     mine = mine[entry.about(mine) & (mine["digits"] >= entry.bound)]
     assert len(mine)
-    assert entry.bound <= mine["digits"].min() < entry.bound + 1.0
+    # What the last bits decide, another processor may decide otherwise.
+    least = float(mine["digits"].min())
+    assert entry.bound <= least < entry.bound + (4.0 if entry.cause in OF_LAST_BITS else 1.0)
 
 
 def test_without_an_entry_its_discrepancies_are_new(audit: Audit) -> None:

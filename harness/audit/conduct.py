@@ -37,7 +37,7 @@ REFEREES = ("exact", "lme4-tight", "lm")
 # R's recording of the case itself has its bootstraps and streams.
 RECORDED = "recording"
 LIMIT = 60.0
-TIMES = 3  # that an engine is asked again about data changed in their last bits
+TIMES = 6  # that an engine is asked again about data changed in their last bits
 TIGHT = "-tight"  # the same engine, with settings that spare it nothing
 RATIOS = ("statistic", "p_value")
 BAR = Tolerance(1e-12, "rounding")

@@ -121,9 +121,12 @@ def subtracted_from_one(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
         rows,
         dispute.answer,
         Reference("prediction", {f"{part}.coef": lost}, lambda _t, _c: tolerance, partial=True),
+        instead_of=dispute.truth,
     )
-    lost_all = (rows["column"] == "p_value") & (rows["reference_value"] < LEAST_P)
-    return replace(trial, vanished=trial.vanished & lost_all)
+    small = (rows["column"] == "p_value") & (rows["reference_value"] < LEAST_P)
+    # A difference from one is nothing, or no less than half the last place of one.
+    coarse = (rows["value"] == 0.0) | (rows["value"] >= 2.0**-54)
+    return replace(trial, vanished=trial.vanished & small & coarse)
 
 
 def scatter(base: Tables, others: Sequence[Tables]) -> Tables:

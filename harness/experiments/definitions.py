@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from harness.cases.base import Lm, Lmer
+from harness.compare import Tables
 from harness.engines.native import lm_tables, lmer_tables
 from harness.experiments.base import Dispute, Trial, compared, predicted
 from harness.linear import lm
@@ -32,13 +35,7 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
     ]
     best: Trial | None = None
     for contrast in CONTRASTS if factors else ():
-        chosen = dict.fromkeys(factors, contrast)
-        if isinstance(model, Lm):
-            found = lm_tables(lm(model.formula, data, contrasts=chosen, na_action="fail"))
-        else:
-            weights = None if model.weights is None else data[model.weights]
-            fit = lmer(model.formula, data, REML=model.reml, weights=weights, contrasts=chosen)
-            found = lmer_tables(fit, ("coef", "vcov", "confint_wald"))
+        found = _coded(model, data, dict.fromkeys(factors, contrast))
         if f"{part}.coef" in dispute.truth:  # the same number of them, under the question's names
             names = dispute.truth[f"{part}.coef"].index
             found = {k: _renamed(table, names) for k, table in found.items()}
@@ -53,7 +50,21 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
         )
         if best is None or trial.vanished.sum() > best.vanished.sum():
             best = trial
-    return best
+    if best is None or not best.vanished.any():
+        return best
+    # The other side must have what the contrasts that were asked for give.
+    asked = _coded(model, data, model.contrasts if isinstance(model, Lm) else {})
+    theirs = compared("", "", "", rows, dispute.truth, predicted(dispute, asked, part))
+    return replace(best, vanished=best.vanished & theirs.vanished)
+
+
+def _coded(model: Lm | Lmer, data: pd.DataFrame, contrasts: Mapping[str, str]) -> Tables:
+    """Answer a model with its factors coded by some contrasts."""
+    if isinstance(model, Lm):
+        return lm_tables(lm(model.formula, data, contrasts=contrasts, na_action="fail"))
+    weights = None if model.weights is None else data[model.weights]
+    fit = lmer(model.formula, data, REML=model.reml, weights=weights, contrasts=contrasts)
+    return lmer_tables(fit, ("coef", "vcov", "confint_wald"))
 
 
 def other_r_squared(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
