@@ -371,7 +371,8 @@ def test_of_a_perfect_fit_only_the_estimates_are_told() -> None:
     for part in ("lm", "lm_decimal"):
         assert list(answer.tables[f"{part}.coef"]) == ["estimate"]
         assert list(engine.decimals[f"{part}.coef"]) == ["estimate"]
-    assert engine.decimals["lm_decimal.coef"].loc["I(x^5)", "estimate"] == "1.0000000000000000000e-5"
+    told = engine.decimals["lm_decimal.coef"].loc["I(x^5)", "estimate"]
+    assert told == "1.0000000000000000000e-5"
 
 
 def test_without_flint_a_sentence_names_the_remedy() -> None:

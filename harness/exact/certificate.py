@@ -124,9 +124,7 @@ def certify(
     agreed = least_agreement(before[1], after)
     if agreed < min(AGREED, digits):
         raise NotCertifiedError(f"Twice the precision agrees in {agreed:.0f} digits only.")
-    return Certified(
-        formula, after, least_accuracy(after), agreed, 2 * before[0], _boundary(after)
-    )
+    return Certified(formula, after, least_accuracy(after), agreed, 2 * before[0], _boundary(after))
 
 
 def _wide_enough(
