@@ -192,7 +192,7 @@ def test_a_number_for_what_is_missing_fails() -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", [None, pd.NA, np.nan, float("nan"), np.datetime64("NaT"), pd.NaT]
+    "missing", [None, pd.NA, np.nan, float("nan"), np.datetime64("NaT", "D"), pd.NaT]
 )
 def test_all_that_is_missing_agrees(missing: object) -> None:
     assert passes(answer(np.nan), missing, rtol=0)
