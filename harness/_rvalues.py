@@ -255,7 +255,7 @@ def _read_vector(wire: Wire) -> Any:
         if "Date" not in classes:
             return values
         days = np.where(np.isfinite(values), np.floor(values), 0).astype(np.int64)
-        return np.where(np.isfinite(values), days.view("datetime64[D]"), np.datetime64("NaT"))
+        return np.where(np.isfinite(values), days.view("datetime64[D]"), np.datetime64("NaT", "D"))
     codes = np.frombuffer(data, dtype=np.int32)
     missing = codes == NA_INTEGER
     if "factor" in classes:
