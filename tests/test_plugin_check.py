@@ -195,6 +195,11 @@ def test_only_what_is_chosen_is_compared(r: RAnswer, only: object) -> None:
     assert len(r.check({"glance": VALUE["glance"], "n": 8, "more": 1}, only=only)) == 2
 
 
+def test_what_is_chosen_may_come_from_a_generator(r: RAnswer) -> None:
+    assert len(r.check({"n": 7}, only=(name for name in ["n"]))) == 1
+    assert report(r, {"n": 8}, only=(name for name in ["n"]))
+
+
 def test_elements_and_columns_and_parts_of_lists_can_be_chosen(r: RAnswer) -> None:
     r.check({"glance": {"df": 27.5}}, only="glance.df")
     r.check({"coef": {"estimate": [1, 2]}}, only="coef.estimate")

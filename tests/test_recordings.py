@@ -465,8 +465,11 @@ def test_a_kill_at_any_moment_leaves_one_of_the_two_whole(server: Server, root: 
     rng = np.random.default_rng(4)
     seen = set()
     for i in range(20):
-        pid = server.ask("start", root, ("old", "newer")[i % 2])
-        time.sleep(rng.uniform(0.002, 0.04))
+        name = ("old", "newer")[i % 2]
+        pid = server.ask("start", root, name)
+        while writer.whose(root) != name:
+            time.sleep(0.001)
+        time.sleep(rng.uniform(0.0, 0.02))
         os.kill(pid, signal.SIGKILL)
         server.ask("wait", pid)
         seen.add(writer.whose(root))

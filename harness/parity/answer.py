@@ -108,7 +108,8 @@ class RAnswer:
         __tracebackhide__ = True
         self.checked = True
         try:
-            terms = Terms(rtol, atol, tolerances, only)
+            chosen = (only,) if isinstance(only, str) else only
+            terms = Terms(rtol, atol, tolerances, None if chosen is None else tuple(chosen))
             self.check_drift(terms)
             found = check(self._function, self._recorded.answer, mine, terms)
         except RparityError as error:

@@ -33,14 +33,14 @@ class Terms:
     rtol: float = RTOL
     atol: float = 0.0
     tolerances: Mapping[str, float | Mapping[str, float]] | None = None
-    only: str | Iterable[str] | None = None
+    only: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         """Refuse tolerances that would let everything or nothing pass."""
         _require_tolerance("", {"rtol": self.rtol, "atol": self.atol})
         for place, given in self.wishes.items():
             _require_tolerance(f" of {place!r}", given)
-        if self.only is not None and not self.places:
+        if self.only == ():
             raise UsageError("only= names nothing to compare; leave it out to compare everything.")
 
     @property
@@ -51,14 +51,9 @@ class Terms:
             for place, given in (self.tolerances or {}).items()
         }
 
-    @property
-    def places(self) -> list[str]:
-        """The places named by `only`."""
-        return [self.only] if isinstance(self.only, str) else list(self.only or ())
-
     def chooses(self, place: str) -> bool:
         """Whether a place is compared."""
-        return self.only is None or any(_within(place, chosen) for chosen in self.places)
+        return self.only is None or any(_within(place, chosen) for chosen in self.only)
 
     def tolerance(self, place: str) -> Tolerance:
         """Tolerance of a place."""
@@ -77,7 +72,7 @@ class Terms:
             With the names that there are.
         """
         there = list(places)
-        for option, names in (("only", self.places), ("tolerances", self.wishes)):
+        for option, names in (("only", self.only or ()), ("tolerances", self.wishes)):
             for name in names:
                 if not any(_within(place, name) for place in there):
                     raise UsageError(
