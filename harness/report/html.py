@@ -16,21 +16,27 @@ from harness.compare import Verdict
 from harness.ledger import Entry
 from harness.report import summary
 from harness.report.charts import figures
-from harness.report.details import details, everything
-from harness.report.terminal import number
+from harness.report.details import details, everything, exactly
 
 FAILURES = 60
+SOFT_HYPHEN = "\u00ad"
+# Digits below which a cell is coloured as having few, or none to speak of.
+FEW, NONE = 6.0, 2.0
 TEMPLATES = files("harness.report") / "templates"
 
 
 @dataclass(frozen=True)
 class Square:
-    """A cell of the page's matrix: what is written in it, and what it is filtered by."""
+    """A cell of the page's matrix: what is written in it, and what it is filtered by.
+
+    `depth` says how few digits there are, for its colour: `none`, `few` or nothing of note.
+    """
 
     cell: Cell
     text: str
     kind: str
     says: str
+    depth: str = ""
 
 
 def page(audit: Audit) -> str:
@@ -45,14 +51,16 @@ def page(audit: Audit) -> str:
     from markupsafe import Markup, escape
 
     def breakable(name: str) -> Markup:
-        """Let a narrow column break a name where it is joined."""
+        """Let a narrow column break a name where it is joined, or between syllables."""
+        for word, broken in summary.SYLLABLES.items():
+            name = name.replace(word, broken.replace("-", SOFT_HYPHEN))
         return escape(name).replace("-", Markup("-<wbr>")).replace("_", Markup("_<wbr>"))
 
     style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("audit.css", "audit.js"))
     environment = Environment(
         autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "everything": everything, "breakable": breakable}
+    environment.filters |= {"exactly": exactly, "everything": everything, "breakable": breakable}
     template = environment.from_string((TEMPLATES / "audit.html").read_text("utf-8"))
     text: str = template.render(
         audit=audit,
@@ -127,7 +135,9 @@ def _squares(audit: Audit) -> dict[tuple[str, str], Square]:
         assert cell.verdict is not None
         mark = summary.MARKS.get(cell.verdict, "")
         says = ", ".join([f"{cell.values} values, {cell.verdict}", *cell.causes])
-        found[place] = Square(cell, f"{cell.digits + 0.0:.1f}{mark}", cell.verdict, says)
+        text = f"{cell.digits + 0.0:.1f}{mark}"
+        depth = "none" if cell.digits < NONE else "few" if cell.digits < FEW else ""
+        found[place] = Square(cell, text, cell.verdict, says, depth)
     return found
 
 

@@ -13,16 +13,10 @@ from rich.table import Table
 
 from harness.audit.results import Audit, Cell
 from harness.report import summary
-from harness.report.details import everything
-from harness.report.summary import GAP, LEGEND, MARKS, PROBLEM, REFERENCE
-from harness.report.terminal import STYLES, number, plain_table, styled
+from harness.report.details import everything, exactly
+from harness.report.summary import GAP, LEGEND, MARKS, PROBLEM, REFERENCE, SYLLABLES
+from harness.report.terminal import STYLES, plain_table, styled
 
-# Where long names may be broken.
-SYLLABLES = {
-    "statsmodels": "stats-models",
-    "linearmodels": "linear-models",
-    "published": "pub-lished",
-}
 HEADER = 8
 # As wide as digits with their mark: rich strips what is beyond.
 BLANKS = {REFERENCE: " [dim]ref[/]", GAP: "   [dim]·[/]", PROBLEM: "   [bold red]![/]"}
@@ -158,8 +152,8 @@ def failure(row: pd.Series[Any]) -> tuple[str, ...]:
         str(row["values"]),
         f"{row['digits'] + 0.0:.1f}",
         f"{row['case']} {row['table']} {everything(row['row'])}",
-        number(row["value"]),
-        f"{row['reference']} {number(row['reference_value'])}",
+        exactly(row["value"]),
+        f"{row['reference']} {exactly(row['reference_value'])}",
         row["cause"],
     )
 

@@ -34,6 +34,12 @@ LEGEND: Mapping[Verdict, str] = {
     Verdict.MISSING: "missing",
     Verdict.UNEXPLAINED: "unexplained",
 }
+# Where long names may be broken.
+SYLLABLES = {
+    "statsmodels": "stats-models",
+    "linearmodels": "linear-models",
+    "published": "pub-lished",
+}
 # What a cell without comparisons is, where it is no problem.
 REFERENCE, GAP, PROBLEM = "reference", "gap", "problem"
 
