@@ -256,7 +256,7 @@ def _voices(audit: Audit, matter: Matter, row: pd.Series, fixtures: Path) -> lis
     if reference != RECORDED and place[0] in recorded.index and place[1] in recorded.columns:
         r = float(recorded.loc[place[0], place[1]])
         if r != value:
-            voices.append(_voice(RECORDED, r, float(digits(r, told)) + 0.0, None, matter))
+            voices.append(_voice("R", r, float(digits(r, told)) + 0.0, None, matter))
     voices.append(_voice(reference, told, None, theirs, matter, _decimals(matter, row, fixtures)))
     return voices
 

@@ -202,7 +202,8 @@ def parameters(fit: LmerResults, part: str, answer: Tables) -> tuple[Array, floa
     sigma = float(np.sqrt(vcov["Residual"])) if vcov["Residual"] > 0.0 else None
     theta = answer.get(f"{part}.theta")
     if theta is not None and list(theta.index) == list(fit.theta.index):
-        return theta["value"].to_numpy(), sigma
+        values = theta["value"].to_numpy()
+        return (values, sigma) if np.isfinite(values).all() else None
     if sigma is None or not np.isfinite(vcov).all():
         return None
     template = fit.model.template
