@@ -69,7 +69,7 @@ def test_without_an_entry_its_discrepancies_are_new(audit: Audit) -> None:
     names = [case.name for case in audit.cases]
     for entry in audited_entries():
         others = [other for other in ledger() if other.id != entry.id]
-        judged, _ = judge(before, others, names)
+        judged, _ = judge(before[entry.about(before)], others, names)
         assert (judged["verdict"] == Verdict.NEW).any() or entry.bound == 0.0, entry.id
 
 
