@@ -125,8 +125,8 @@ def subtracted_from_one(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
     )
     off = (rows["value"] - rows["reference_value"]).abs()
     small = (rows["column"] == "p_value") & (off <= LAST_PLACES)
-    # A difference from one is nothing, or no less than half the last place of one.
-    coarse = (rows["value"] == 0.0) | (rows["value"] >= 2.0**-54)
+    # A difference from one is a multiple of half the last place of one.
+    coarse = (rows["value"] * 2.0**53) % 1.0 == 0.0
     return replace(trial, vanished=trial.vanished & small & coarse)
 
 
