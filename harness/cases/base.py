@@ -68,6 +68,7 @@ class Lmer(Part):
     formula: str = field(kw_only=True)
     reml: bool = True
     weights: str | None = None
+    contrasts: Mapping[str, str] = field(default_factory=dict)
     kinds: tuple[str, ...] = LMER_TABLES
     confint_nsim: int = 500
     confint_seed: int = 1
@@ -75,7 +76,8 @@ class Lmer(Part):
     @property
     def key(self) -> tuple[object, ...]:
         """What decides the answer: fits that differ in their optimizers have one optimum."""
-        return "lmer", self.formula, self.weights, self.reml
+        coded = tuple(sorted(self.contrasts.items()))
+        return "lmer", self.formula, self.weights, self.reml, *((coded,) if coded else ())
 
 
 @dataclass(frozen=True)

@@ -151,4 +151,12 @@ def _certified(part: Lmer | Lm, data: pd.DataFrame, figures: Figures) -> Certifi
     if isinstance(part, Lm):
         return certify(part.formula, data, contrasts=part.contrasts, figures=figures, rank=rank)
     weights = None if part.weights is None else data[part.weights]
-    return certify(part.formula, data, REML=part.reml, weights=weights, figures=figures, rank=rank)
+    return certify(
+        part.formula,
+        data,
+        REML=part.reml,
+        weights=weights,
+        contrasts=part.contrasts,
+        figures=figures,
+        rank=rank,
+    )

@@ -49,7 +49,7 @@ class Gpboost(ModelEngine):
                 f"{len(data)} rows: not asked, such a model takes {self.name} {self.seconds} s"
             )
         weights = None if part.weights is None else data[part.weights].to_numpy()
-        m = build(part.formula, data, weights=weights, na_action="fail")
+        m = build(part.formula, data, weights=weights, contrasts=part.contrasts, na_action="fail")
         if any(len(term.names) > 1 for term in m.random):
             raise UnsupportedError("gpboost has no correlated random effects")
         if part.reml:

@@ -64,7 +64,9 @@ class Fit:
             raise UnsupportedError(f"{len(data)} rows: not asked, such a model takes mixedlm 7 s")
         self.data = data
         weights = None if part.weights is None else data[part.weights].to_numpy()
-        self.m = build(part.formula, data, weights=weights, na_action="fail")
+        self.m = build(
+            part.formula, data, weights=weights, contrasts=part.contrasts, na_action="fail"
+        )
         ordered = [
             name
             for name in data.columns
@@ -76,7 +78,11 @@ class Fit:
             REML=part.reml,
             weights=weights,
             offset=self.m.offset if self.m.offset.any() else None,
-            contrasts=dict.fromkeys(ordered, "poly") or None,
+            contrasts={
+                **dict.fromkeys(ordered, "poly"),
+                **{name: each.removeprefix("contr.") for name, each in part.contrasts.items()},
+            }
+            or None,
         )
         if ordered:
             warnings.warn(

@@ -93,7 +93,14 @@ def _refit_of(question: Question) -> tuple[RefitDf | None, tuple[str, ...]]:
 
 def _fit(part: Lmer, data: pd.DataFrame) -> LmerResults:
     weights = None if part.weights is None else data[part.weights]
-    return lmer(part.formula, data, REML=part.reml, weights=weights, na_action="fail")
+    return lmer(
+        part.formula,
+        data,
+        REML=part.reml,
+        weights=weights,
+        contrasts=part.contrasts,
+        na_action="fail",
+    )
 
 
 def one_row(**values: float) -> pd.DataFrame:

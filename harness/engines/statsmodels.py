@@ -49,7 +49,7 @@ class Statsmodels(ModelEngine):
             return _ols_tables(part, data, **self.least_squares), {}
         if part.weights is not None:
             raise UnsupportedError("MixedLM takes no prior weights")
-        m = build(part.formula, data, na_action="fail")
+        m = build(part.formula, data, contrasts=part.contrasts, na_action="fail")
         model, free = _model(m)
         return _tables(m, model.fit(reml=part.reml, free=free, **self.options))
 

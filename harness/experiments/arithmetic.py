@@ -173,5 +173,12 @@ def _tables(model: Lm | Lmer, data: pd.DataFrame) -> Tables:
         if isinstance(model, Lm):
             return lm_tables(lm(model.formula, data, contrasts=model.contrasts, na_action="fail"))
         weights = None if model.weights is None else data[model.weights]
-        fit = lmer(model.formula, data, REML=model.reml, weights=weights, na_action="fail")
+        fit = lmer(
+            model.formula,
+            data,
+            REML=model.reml,
+            weights=weights,
+            contrasts=model.contrasts,
+            na_action="fail",
+        )
         return lmer_tables(fit, KINDS)
