@@ -39,7 +39,7 @@ class Entry:
 
     def about(self, comparisons: pd.DataFrame) -> pd.Series[bool]:
         """Which comparisons the entry speaks of."""
-        keep = pd.Series(True, comparisons.index)
+        rows = comparisons
         for column, patterns in (
             ("case", self.cases),
             ("engine", [self.engine]),
@@ -48,8 +48,10 @@ class Entry:
             ("row", self.rows),
             ("column", self.columns),
         ):
-            keep &= _matches(comparisons[column], patterns)
-        return keep
+            values = rows[column]
+            named = [v for v in values.unique() if any(fnmatchcase(v, p) for p in patterns)]
+            rows = rows[values.isin(named)]
+        return pd.Series(comparisons.index.isin(rows.index), comparisons.index)
 
 
 def ledger(path: Path | None = None) -> tuple[Entry, ...]:
@@ -140,8 +142,3 @@ def _stale(entry: Entry, like: pd.Series[str]) -> dict[str, object]:
         "verdict": Verdict.STALE.value,
         "cause": "",
     }
-
-
-def _matches(values: pd.Series[str], patterns: Sequence[str]) -> pd.Series[bool]:
-    known = {v: any(fnmatchcase(v, pattern) for pattern in patterns) for v in values.unique()}
-    return values.map(known).astype(bool)

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from harness.cases.base import Case, Lm, Lmer, Part
-from harness.compare import ROUNDING_DIGITS, Reference, Tables, Tolerance, Verdict, compare
+from harness.compare import ROUNDING_DIGITS, Reference, Tables, Tolerance, Verdict, measure
 from harness.lmm.fit import LmerResults, lmer
 
 # A disagreement has vanished where so much of it is left: formulas evaluated at another's
@@ -22,6 +22,7 @@ DIFFERENCE = Tolerance(1e-6, "a small difference of large variances, as some com
 PUBLISHED = "published"
 BETTER = 0.5  # digits
 PLACE = ("table", "row", "column")
+FAILING = [verdict.value for verdict in Verdict if verdict.fails]
 # The largest effect of a few random last bits is a sample; an engine's own rounding is another,
 # of some sums of them.
 ROOM = 30.0
@@ -31,7 +32,8 @@ class Asked:
     """What all disputes about one case share: its parts, data and recording, and fits of them.
 
     `parts` are the models and bootstraps by name; `recorded` is R's own recording of the case,
-    with its `provenance`. Fits are made when an experiment first needs them.
+    with its `provenance`. Fits are made when an experiment first needs them, but for those that
+    are there already, by `Lmer.key`.
     """
 
     def __init__(
@@ -41,13 +43,14 @@ class Asked:
         data: pd.DataFrame | None = None,
         recorded: Tables | None = None,
         provenance: Mapping[str, Any] | None = None,
+        fits: Mapping[tuple[object, ...], LmerResults] | None = None,
     ) -> None:
         self.case = case
         self.parts = {part.name: part for part in parts}
         self.data = data
         self.recorded = recorded or {}
         self.provenance = provenance or {}
-        self._fits: dict[tuple[object, ...], LmerResults] = {}
+        self._fits = dict(fits or {})
         self._movements: dict[tuple[object, ...], Tables] = {}
         self._elsewhere: dict[tuple[object, ...], LmerResults] = {}
 
@@ -57,7 +60,12 @@ class Asked:
             assert self.data is not None
             weights = None if part.weights is None else self.data[part.weights]
             self._fits[part.key] = lmer(
-                part.formula, self.data, REML=part.reml, weights=weights, na_action="fail"
+                part.formula,
+                self.data,
+                REML=part.reml,
+                weights=weights,
+                contrasts=part.contrasts,
+                na_action="fail",
             )
         return self._fits[part.key]
 
@@ -95,6 +103,8 @@ class Dispute:
     notes: Sequence[str] = ()
     noise: Tables = field(default_factory=dict)
     rescaled: Tables = field(default_factory=dict)
+    # What several experiments on a part need, worked out once.
+    shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def figures(self) -> Tables:
@@ -146,31 +156,36 @@ def compared(
     smaller. What hardly differs from the truth is gone with those that did: it hardly differs
     from what is nearly the truth either, whatever was changed.
     """
-    tables = [table for table in rows["table"].unique() if table in predicted.tables]
-    tables = [table for table in tables if table in subject]
-    at = _verdicts(subject, predicted, rows, tables)
-    gone = pd.Series(at["verdict"].map(_passes).to_numpy(dtype=bool), rows.index)
-    after = pd.Series(at["digits"].fillna(0.0).to_numpy(), rows.index)
+    after, agrees = _again(subject, predicted, rows)
+    gone = agrees
     if instead_of is not None:
-        better = gone & ((after >= ROUNDING_DIGITS) | (after >= rows["digits"] + BETTER))
+        better = agrees & ((after >= ROUNDING_DIGITS) | (after >= rows["digits"] + BETTER))
         truth = Reference("truth", instead_of, predicted.tolerance, partial=True)
-        before = _verdicts(subject, truth, rows, tables)["verdict"].map(_passes)
-        gone = better | (gone & before.to_numpy() & bool(better.any()))
+        known = {t: frame for t, frame in truth.tables.items() if t in predicted.tables}
+        _, before = _again(subject, replace(truth, tables=known), rows)
+        gone = better | (agrees & before & bool(better.any()))
     return Trial(experiment, cause, says, after, gone)
 
 
-def _verdicts(
-    subject: Tables, reference: Reference, rows: pd.DataFrame, tables: Sequence[str]
-) -> pd.DataFrame:
-    """Compare again: digits and verdicts of the comparisons in `rows`, in their order."""
-    found = compare("", "", subject, reference, [t for t in tables if t in reference.tables])
-    at = found.set_index(list(PLACE))[["digits", "verdict"]]
-    places = pd.MultiIndex.from_frame(rows[list(PLACE)])
-    return at[~at.index.duplicated()].reindex(places)
+def _again(
+    subject: Tables, reference: Reference, rows: pd.DataFrame
+) -> tuple[pd.Series[float], pd.Series[bool]]:
+    """Compare again what is in `rows`: its digits, and whether it passes."""
+    both = [t for t in rows["table"].unique() if t in reference.tables and t in subject]
+    # Two NaN agree, also with a partial reference: correlations with what does not vary.
+    found = measure(subject, replace(reference, partial=False), both)
+    passes = ~np.isin(found["verdict"], FAILING)
+    at = {place: i for i, place in enumerate(places(found))}
+    index = np.array([at.get(place, -1) for place in places(rows)], dtype=np.intp)
+    return (
+        pd.Series(np.append(found["digits"], 0.0)[index], rows.index),
+        pd.Series(np.append(passes, False)[index], rows.index),
+    )
 
 
-def _passes(verdict: object) -> bool:
-    return isinstance(verdict, str) and not Verdict(verdict).fails
+def places(rows: Mapping[str, Any] | pd.DataFrame) -> Iterable[tuple[str, str, str]]:
+    """Return where each comparison was made: table, row and column."""
+    return zip(*(rows[name].tolist() for name in PLACE), strict=True)
 
 
 def predicted(dispute: Dispute, tables: Tables, part: str) -> Reference:
@@ -182,7 +197,7 @@ def predicted(dispute: Dispute, tables: Tables, part: str) -> Reference:
     sigma = tables["glance"]["sigma"].iloc[0] if {"glance", "ranef"} <= tables.keys() else 0.0
 
     def tolerance(table: str, column: str) -> Tolerance:
-        noise = dispute.noise.get(table, pd.DataFrame()).get(column)
+        noise = None if table not in dispute.noise else dispute.noise[table].get(column)
         usual = DIFFERENCE if column == "condsd" else VANISHED
         room = VANISHED.rtol * sigma if column == "condval" else 0.0
         return replace(usual, atol=room if noise is None else room + ROOM * noise)

@@ -20,6 +20,7 @@ BAR = re.compile(r"\([^()]*\|[^()]*\)")
 CONTRASTS = ("contr.treatment", "contr.sum", "contr.helmert", "contr.poly")
 # A penalty counts whole parameters, up to the rounding of a criterion of a thousand.
 WHOLE = 1e-8
+R_SQUARED = ("r_squared", "adj_r_squared")
 
 
 def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
@@ -53,7 +54,7 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
     if best is None or not best.vanished.any():
         return best
     # The other side must have what the contrasts that were asked for give.
-    asked = _coded(model, data, model.contrasts if isinstance(model, Lm) else {})
+    asked = _coded(model, data, model.contrasts)
     theirs = compared("", "", "", rows, dispute.truth, predicted(dispute, asked, part))
     return replace(best, vanished=best.vanished & theirs.vanished)
 
@@ -72,6 +73,8 @@ def other_r_squared(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
     model, data = dispute.asked.parts.get(part), dispute.asked.data
     glance = dispute.truth.get(f"{part}.glance")
     if not isinstance(model, Lm) or data is None or glance is None:
+        return None
+    if not rows["column"].isin(R_SQUARED).any():
         return None
     y = data[model.formula.partition("~")[0].strip()]
     known = glance.iloc[0].astype(float)
@@ -93,7 +96,7 @@ def other_r_squared(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
                 f"its R² is about {about}; R takes it about zero where there is no intercept",
                 rows,
                 dispute.answer,
-                predicted(dispute, {"glance": other[["r_squared", "adj_r_squared"]]}, part),
+                predicted(dispute, {"glance": other[list(R_SQUARED)]}, part),
                 instead_of=dispute.truth,
             )
             if best is None or trial.vanished.sum() > best.vanished.sum():

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
+from itertools import compress
 from typing import Self
 
 import numpy as np
@@ -12,9 +14,9 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from harness.cases.base import LMER_TABLES, Lmer
-from harness.compare import ROUNDING_DIGITS, Reference, Tables, Verdict, compare, digits
+from harness.compare import ROUNDING_DIGITS, Reference, Tables, digits, measure
 from harness.engines.native import lmer_tables
-from harness.experiments.base import PLACE, Dispute, Trial, compared, predicted
+from harness.experiments.base import FAILING, Dispute, Trial, compared, places, predicted
 from harness.experiments.hessian import joint_cov_params
 from harness.lmm.fit import LmerResults
 from harness.lmm.varcorr import labels, order
@@ -24,9 +26,10 @@ Array = NDArray[np.float64]
 # An optimizer that stops early leaves the criterion no higher than this above its minimum, unless
 # it says itself that it did not converge.
 RISE = 0.05
-# Rows up to which a dense covariance is worth its time.
+# Random effects up to which a dense covariance is worth its time.
 DENSE = 2000
 KINDS = LMER_TABLES
+FIXED = {"coef", "vcov", "confint_wald"}
 
 
 def stopped_early(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
@@ -47,7 +50,7 @@ def stopped_early(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         "evaluated there, give its values",
         rows,
         dispute.answer,
-        pair.predicted(pair.mine),
+        pair.from_mine,
         instead_of=dispute.truth,
     )
     admitted = any("onverge" in note for note in dispute.notes)
@@ -57,7 +60,7 @@ def stopped_early(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
 def joint_hessian(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
     """Take the standard errors from the Hessian in fixed effects and variances together."""
     pair = Sides.of(dispute, part)
-    if pair is None or pair.fit.nobs > DENSE or not _about(rows, {"coef", "vcov", "confint_wald"}):
+    if pair is None or pair.fit.model.q > DENSE or not _about(rows, FIXED):
         return None
     tables = _with_cov(pair.mine, joint_cov_params(pair.mine))
     trial = compared(
@@ -76,7 +79,7 @@ def joint_hessian(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
 def adjusted_sigma(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
     """Divide σ² by n − p where maximum likelihood divides by n, for the standard errors alone."""
     pair = Sides.of(dispute, part)
-    if pair is None or pair.fit.reml or not _about(rows, {"coef", "vcov", "confint_wald"}):
+    if pair is None or pair.fit.reml or not _about(rows, FIXED):
         return None
     n, p = pair.fit.nobs, len(pair.fit.params)
     tables = _with_cov(pair.mine, pair.mine.cov_params() * (n / (n - p)))
@@ -96,7 +99,7 @@ def adjusted_sigma(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | N
 def ml_for_reml(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
     """Fit by the other criterion, and evaluate it where the engine's parameters are."""
     pair = Sides.of(dispute, part)
-    if pair is None:
+    if pair is None or pair.same_place:
         return None
     other = pair.fit.refit(REML=not pair.fit.reml)
     asked, gave = ("REML", "ML") if pair.fit.reml else ("ML", "REML")
@@ -128,6 +131,13 @@ class Sides:
     @classmethod
     def of(cls, dispute: Dispute, part: str) -> Self | None:
         """Return the sides of a dispute about a mixed model, if both give its parameters."""
+        if part not in dispute.shared:
+            dispute.shared[part] = cls._of(dispute, part)
+        found: Self | None = dispute.shared[part]
+        return found
+
+    @classmethod
+    def _of(cls, dispute: Dispute, part: str) -> Self | None:
         model = dispute.asked.parts.get(part)
         if not isinstance(model, Lmer) or dispute.asked.data is None:
             return None
@@ -152,8 +162,20 @@ class Sides:
 
     def vouched(self, trial: Trial, rows: pd.DataFrame) -> Trial:
         """Let a trial hold only where the other side's values follow from its own parameters."""
-        theirs = compared("", "", "", rows, self.dispute.truth, self.predicted(self.theirs))
+        if not trial.vanished.any():
+            return trial
+        theirs = compared("", "", "", rows, self.dispute.truth, self.from_theirs)
         return replace(trial, vanished=trial.vanished & theirs.vanished)
+
+    @cached_property
+    def from_mine(self) -> Reference:
+        """What the formulas give at the engine's parameters."""
+        return self.predicted(self.mine)
+
+    @cached_property
+    def from_theirs(self) -> Reference:
+        """What the formulas give at the reference's parameters."""
+        return self.predicted(self.theirs)
 
     def predicted(self, there: LmerResults) -> Reference:
         """Return what the formulas give at some parameters."""
@@ -164,13 +186,10 @@ class Sides:
 
         Parameters follow from themselves; this tells those that nothing else follows from.
         """
-        reference = self.predicted(self.mine)
-        tables = [table for table in self.dispute.answer if table in reference.tables]
-        found = compare("", "", self.dispute.answer, reference, tables)
-        fails = found["verdict"].map({v.value: v.fails for v in Verdict}).astype(bool)
-        failing = found[fails & found["value"].notna()]
-        differ = set(rows[list(PLACE)].itertuples(index=False, name=None))
-        return not set(failing[list(PLACE)].itertuples(index=False, name=None)) <= differ
+        told = [table for table in self.dispute.answer if table in self.from_mine.tables]
+        found = measure(self.dispute.answer, self.from_mine, told)
+        failing = np.isin(found["verdict"], FAILING) & ~np.isnan(found["value"])
+        return not set(compress(places(found), failing)) <= set(places(rows))
 
 
 def standard_deviations(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
