@@ -26,6 +26,8 @@ Array = NDArray[np.float64]
 # An optimizer that stops early leaves the criterion no higher than this above its minimum, unless
 # it says itself that it did not converge.
 RISE = 0.05
+# Rounding of a criterion, relative to its size: no answer is further below the minimum.
+BELOW = 1e-8
 # Random effects up to which a dense covariance is worth its time.
 DENSE = 2000
 KINDS = LMER_TABLES
@@ -42,6 +44,8 @@ def stopped_early(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
     if pair is None or pair.same_place or pair.contradicted(rows):
         return None
     rises = {dispute.engine: pair.rise(pair.mine), dispute.reference: pair.rise(pair.theirs)}
+    if min(rises.values()) < -BELOW * (1.0 + abs(pair.fit.criterion)):
+        return None  # what is called the minimum is none
     who = max(rises, key=lambda name: rises[name])
     trial = compared(
         "at each side's own variance parameters",

@@ -47,8 +47,13 @@ def order(template: Template) -> tuple[Index, Index]:
 
 
 def groups(terms: Sequence[RandomTerm]) -> list[str]:
-    """Name the terms' groups as R's `VarCorr` does: a second term of g is `g.1`."""
+    """Name the terms' groups as R's `VarCorr` does: a second term of g is `g.1`.
+
+    Where a name occurs twice R makes all of them syntactic, and g:h becomes g.h.
+    """
     names = [term.group for term in terms]
+    if len(set(names)) < len(names):
+        names = [name.replace(":", ".") for name in names]
     repeats = [names[:i].count(name) for i, name in enumerate(names)]
     return [
         f"{name}.{again}" if again else name for name, again in zip(names, repeats, strict=True)
