@@ -10,7 +10,8 @@ from pathlib import Path
 import pandas as pd
 
 from harness import keep
-from harness.audit.conduct import RECORDED, Matter, all_engines, conduct, matter_of
+from harness.audit.conduct import all_engines, conduct
+from harness.audit.matter import RECORDED, Matter, matter_of
 from harness.audit.results import Audit, Reply
 from harness.cases.base import Boot, Case, Lm, Lmer, Part, first_names
 from harness.compare import ALL, Verdict, digits

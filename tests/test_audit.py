@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 
 import pytest
 
@@ -27,7 +28,7 @@ AUDITED = [case for case in cases().values() if has_data(case)]
 
 @pytest.fixture(scope="module")
 def audit() -> Audit:
-    return conduct(AUDITED)
+    return conduct(AUDITED, processes=os.cpu_count() or 1)
 
 
 def test_ten_engines_and_more_on_twenty_cases_and_more(audit: Audit) -> None:

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import pytest
 
 from harness import paths
-from harness.audit.conduct import conduct, matter_of
+from harness.audit.conduct import conduct
+from harness.audit.matter import matter_of
 from harness.audit.workers import Told, ask_all
 from harness.cases import case
 from harness.engines.base import Question

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 
 from harness import bootmer, keep, paths
-from harness.audit.conduct import Matter, matter_of
+from harness.audit.matter import Matter, matter_of
 from harness.cases import case
 from harness.cases.base import LMER_TABLES, Boot, Lmer
 from harness.compare import Reference, Tables, Tolerance, compare

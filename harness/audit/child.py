@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from multiprocessing.connection import Connection
+from typing import Any
 
-from harness.engines.base import Answer, Engine, Question, engine
+from harness.engines.base import Engine, engine
 from harness.errors import RparityError
+
+# What the process does, and the versions of what it does it with.
+Service = tuple[Callable[[Any], Any], Mapping[str, str]]
 
 
 def versions(asked: Engine) -> dict[str, str]:
@@ -15,24 +20,24 @@ def versions(asked: Engine) -> dict[str, str]:
     return {name: version(name) for name in getattr(asked, "distributions", ())}
 
 
-def serve(pipe: Connection, name: str) -> None:
-    """Answer questions until the pipe closes."""
+def serve(pipe: Connection, load: Callable[[], Service]) -> None:
+    """Answer what is sent until the pipe closes: (answer, None), or (None, the problem)."""
     try:
-        asked = engine(name)
+        respond, made_by = load()
     except RparityError as error:
         pipe.send((None, str(error)))
         return
     except ImportError as error:
         pipe.send((None, f"not installed: {error}"))
         return
-    pipe.send((versions(asked), None))
+    pipe.send((made_by, None))
     while True:
         try:
-            question: Question = pipe.recv()
+            sent = pipe.recv()
         except (EOFError, KeyboardInterrupt):
             return
         try:
-            reply: tuple[Answer | None, str | None] = asked.answer(question), None
+            reply: tuple[Any, str | None] = respond(sent), None
         except RparityError as error:
             reply = None, str(error)
         except Exception as error:
@@ -40,5 +45,10 @@ def serve(pipe: Connection, name: str) -> None:
         pipe.send(reply)
 
 
+def _engine(name: str) -> Service:
+    asked = engine(name)
+    return asked.answer, versions(asked)
+
+
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])), sys.argv[2])
+    serve(Connection(int(sys.argv[1])), lambda: _engine(sys.argv[2]))

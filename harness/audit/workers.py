@@ -18,6 +18,7 @@ from harness.engines.base import Answer, Question
 
 # Seconds that an engine may take to load: some compile at their first import.
 START = 60.0
+ENGINE = "harness.audit.child"
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def _ask(name: str, questions: Sequence[Question], limit: float) -> Iterator[Tol
             case, begun = question.case.name, time.monotonic()
             if problem is None and child is None:
                 try:
-                    child = Child(name)
+                    child = Child(ENGINE, name)
                 except ChildError as error:
                     problem = str(error)
             if child is None:
@@ -89,21 +90,21 @@ class ChildError(Exception):
 
 
 class Child:
-    """One engine in a process of its own.
+    """A module that serves in a process of its own (see harness/audit/child.py).
 
     Raises
     ------
     ChildError
-        Where the engine cannot be loaded: its package is missing or broken.
+        Where what it serves cannot be loaded: its package is missing or broken.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, module: str, *arguments: str) -> None:
         # A plain process on a pipe needs no `__main__` guard and works from any thread.
         self._pipe, theirs = Pipe()
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "harness.audit.child", str(theirs.fileno()), name],
+                [sys.executable, "-m", module, str(theirs.fileno()), *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,  # what a package prints is not the audit's output
                 stderr=subprocess.DEVNULL,
@@ -120,20 +121,19 @@ class Child:
             raise ChildError(problem)
         self.made_by: Mapping[str, str] = made_by
 
-    def ask(self, question: Question, limit: float) -> tuple[Answer | None, str | None]:
-        """Return the answer, or the problem that the engine met.
+    def ask(self, question: object, limit: float | None) -> tuple[Any, str | None]:
+        """Return the answer, or the problem that was met.
 
         Raises
         ------
         ChildError
-            Where the process ends, or says nothing within `limit` seconds.
+            Where the process ends, or says nothing within `limit` seconds, if there is one.
         """
         with contextlib.suppress(OSError):  # it has ended: `_receive` says how
             self._pipe.send(question)
-        answer, problem = self._receive(limit)
-        return answer, problem
+        return self._receive(limit)
 
-    def _receive(self, limit: float) -> tuple[Any, str | None]:
+    def _receive(self, limit: float | None) -> tuple[Any, str | None]:
         """Wait for what the process has to say."""
         if not self._pipe.poll(limit):
             raise ChildError(f"gave no answer within {limit:.0f} s")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from importlib.util import find_spec
 from pathlib import Path
@@ -72,6 +73,7 @@ def run(options: argparse.Namespace) -> int:
             engines=list(dict.fromkeys(options.engine or ())),
             live=options.live,
             limit=options.timeout,
+            processes=os.cpu_count() or 1,
             on_progress=tell,
         )
     if options.output is None:
