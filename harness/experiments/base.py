@@ -21,6 +21,7 @@ VANISHED = Tolerance(1e-9, "formulas at rounded parameters", spread=1e-9)
 DIFFERENCE = Tolerance(1e-6, "a small difference of large variances, as some compute it")
 PUBLISHED = "published"
 BETTER = 0.5  # digits
+CONDITIONAL = ("condval", "condsd")
 PLACE = ("table", "row", "column")
 FAILING = [verdict.value for verdict in Verdict if verdict.fails]
 # The largest effect of a few random last bits is a sample; an engine's own rounding is another,
@@ -199,7 +200,7 @@ def predicted(dispute: Dispute, tables: Tables, part: str) -> Reference:
     def tolerance(table: str, column: str) -> Tolerance:
         noise = None if table not in dispute.noise else dispute.noise[table].get(column)
         usual = DIFFERENCE if column == "condsd" else VANISHED
-        room = VANISHED.rtol * sigma if column == "condval" else 0.0
+        room = VANISHED.rtol * sigma if column in CONDITIONAL else 0.0
         return replace(usual, atol=room if noise is None else room + ROOM * noise)
 
     return Reference("prediction", named, tolerance, partial=True)

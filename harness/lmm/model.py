@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import partial
 
 import numpy as np
@@ -244,9 +244,10 @@ class MixedModel:
     def at(self, moments: Moments, theta: Array, *, reml: bool) -> Solution:
         """Return what would be the solution if θ (R, m) were the optimum."""
         there = np.ones(len(theta), dtype=np.bool_)
-        return self._at(
+        found = self._at(
             moments, theta @ self.working.W.T, there, reml=reml, f=self.divisor(reml=reml)
         )
+        return replace(found, theta=theta)  # zeros stay zeros
 
     def _at(
         self, moments: Moments, theta: Array, converged: NDArray[np.bool_], *, reml: bool, f: float
