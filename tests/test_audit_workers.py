@@ -9,7 +9,7 @@ import pytest
 from harness import paths
 from harness.audit.conduct import conduct
 from harness.audit.matter import matter_of
-from harness.audit.workers import Told, ask_all
+from harness.audit.workers import Engines, Told
 from harness.cases import case
 from harness.engines.base import Question
 from harness.extensions import VARIABLE
@@ -71,7 +71,8 @@ def questions() -> list[Question]:
 
 
 def asked(name: str, questions: list[Question], limit: float = 30.0) -> list[Told]:
-    return ask_all({name: questions}, limit=limit)
+    with Engines(limit=limit) as engines:
+        return engines.ask({name: questions})
 
 
 @pytest.mark.parametrize(
@@ -112,7 +113,8 @@ def test_an_engine_goes_on_after_a_crash(questions: list[Question]) -> None:
 
 
 def test_the_others_are_not_harmed(questions: list[Question]) -> None:
-    told = ask_all(dict.fromkeys(("crashes", "good", "killed"), questions), limit=30.0)
+    with Engines(limit=30.0) as engines:
+        told = engines.ask(dict.fromkeys(("crashes", "good", "killed"), questions))
     assert [(t.engine, t.case, t.answer is not None) for t in told] == [
         ("crashes", "dyestuff", False),
         ("crashes", "dyestuff2", False),

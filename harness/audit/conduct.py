@@ -17,7 +17,7 @@ from harness.audit.examine import Examined
 from harness.audit.matter import REFEREES, Matter, matter_of
 from harness.audit.questions import has_data
 from harness.audit.results import Audit, Reply
-from harness.audit.workers import Told, ask_all
+from harness.audit.workers import Engines, Told
 from harness.cases.base import Case
 from harness.compare import COLUMNS
 from harness.diagnose import Finding, with_entries
@@ -68,11 +68,9 @@ def conduct(
     tell = on_progress or (lambda _text: None)
     chosen = _chosen(engines)
     matters = [matter_of(case, case.fixtures(fixtures)) for case in cases]
-    replies = _replies(matters, chosen, live=live, limit=limit, tell=tell)
-    with _clerks(min(processes, len(matters))) as clerks:
-        found = _examined(
-            clerks, matters, chosen, replies, limit=limit, thorough=thorough, tell=tell
-        )
+    with _clerks(min(processes, len(matters))) as clerks, Engines(limit=limit) as asked:
+        replies = _replies(asked, matters, chosen, live=live, tell=tell)
+        found = _examined(clerks, asked, matters, chosen, replies, thorough=thorough, tell=tell)
     frames, findings = _numbered(found, chosen)
     nothing = pd.DataFrame(columns=[*COLUMNS, "cause"])
     comparisons = pd.concat(frames) if frames else nothing
@@ -107,11 +105,11 @@ def _chosen(engines: Sequence[str] | None) -> tuple[str, ...]:
 
 
 def _replies(
+    asked: Engines,
     matters: Sequence[Matter],
     engines: Sequence[str],
     *,
     live: bool,
-    limit: float,
     tell: Callable[[str], None],
 ) -> dict[tuple[str, str], Reply]:
     wanted = [*dict.fromkeys([*engines, *REFEREES])]
@@ -125,7 +123,7 @@ def _replies(
         tell(f"{done} of {total} answers: {told.engine} on {told.case}")
 
     questions = [matter.question for matter in matters]
-    for told in ask_all(dict.fromkeys(run, questions), limit=limit, on_answer=heard):
+    for told in asked.ask(dict.fromkeys(run, questions), on_answer=heard):
         reply = Reply(told.answer, told.problem, told.seconds, told.made_by)
         replies[told.engine, told.case] = reply
     for matter in matters:
@@ -170,11 +168,11 @@ def _of(matter: Matter, replies: Mapping[tuple[str, str], Reply]) -> dict[str, R
 
 def _examined(
     clerks: Sequence[Clerk],
+    asked: Engines,
     matters: Sequence[Matter],
     engines: Sequence[str],
     replies: Mapping[tuple[str, str], Reply],
     *,
-    limit: float,
     thorough: bool,
     tell: Callable[[str], None],
 ) -> list[Examined]:
@@ -196,16 +194,14 @@ def _examined(
 
     _each(begin, clerks)
     questions: dict[str, list[Question]] = {}
-    for names, asked in again.values():
+    for names, more in again.values():
         for name in names:
-            questions.setdefault(name, []).extend(asked)
+            questions.setdefault(name, []).extend(more)
     answers: dict[str, dict[str, list[Answer | None]]] = {
         matter.case.name: {} for matter in matters
     }
-    for told in ask_all(
-        questions,
-        limit=limit,
-        on_answer=lambda told: tell(f"asking {told.engine} again about {told.case}"),
+    for told in asked.ask(
+        questions, on_answer=lambda told: tell(f"asking {told.engine} again about {told.case}")
     ):
         answers[told.case].setdefault(told.engine, []).append(told.answer)
     found: dict[str, Examined] = {}

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from multiprocessing import Pipe
-from typing import Any
+from typing import Any, Self
 
 from harness.engines.base import Answer, Question
 
@@ -33,56 +33,63 @@ class Told:
     made_by: Mapping[str, str] = field(default_factory=dict)
 
 
-def ask_all(
-    questions: Mapping[str, Sequence[Question]],
-    *,
-    limit: float,
-    processes: int | None = None,
-    on_answer: Callable[[Told], None] | None = None,
-) -> list[Told]:
-    """Ask each engine its questions, in a process of its own.
+class Engines:
+    """Engines, each in a process of its own, which stays from one question to the next.
 
     `limit` is the time that an answer may take, in seconds; so many engines work at once as there
-    are processors. The order of the answers does not depend on it.
+    are processors.
     """
-    tell = on_answer or (lambda _found: None)
 
-    def work(name: str) -> list[Told]:
-        found = []
-        for reply in _ask(name, questions[name], limit):
-            tell(reply)
-            found.append(reply)
-        return found
+    def __init__(self, *, limit: float) -> None:
+        self._limit = limit
+        self._children: dict[str, Child] = {}
 
-    with ThreadPoolExecutor(processes or os.cpu_count() or 1) as pool:
-        return [reply for replies in pool.map(work, questions) for reply in replies]
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, *_error: object) -> None:
+        for child in self._children.values():
+            child.stop()
 
-def _ask(name: str, questions: Sequence[Question], limit: float) -> Iterator[Told]:
-    child: Child | None = None
-    problem: str | None = None
-    try:
+    def ask(
+        self,
+        questions: Mapping[str, Sequence[Question]],
+        *,
+        on_answer: Callable[[Told], None] | None = None,
+    ) -> list[Told]:
+        """Ask each engine its questions; the order of the answers does not depend on time."""
+        tell = on_answer or (lambda _found: None)
+
+        def work(name: str) -> list[Told]:
+            found = []
+            for reply in self._ask(name, questions[name]):
+                tell(reply)
+                found.append(reply)
+            return found
+
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            return [reply for replies in pool.map(work, questions) for reply in replies]
+
+    def _ask(self, name: str, questions: Sequence[Question]) -> Iterator[Told]:
+        problem: str | None = None
         for question in questions:
             case, begun = question.case.name, time.monotonic()
-            if problem is None and child is None:
+            if problem is None and name not in self._children:
                 try:
-                    child = Child(ENGINE, name)
+                    self._children[name] = Child(ENGINE, name)
                 except ChildError as error:
                     problem = str(error)
+            child = self._children.get(name)
             if child is None:
                 yield Told(name, case, None, problem, 0.0)
                 continue
             try:
-                answer, failed = child.ask(question, limit)
+                answer, failed = child.ask(question, self._limit)
             except ChildError as error:
                 answer, failed = None, str(error)
-                child.stop()
-                child = None
-            made_by = {} if child is None else child.made_by
+                self._children.pop(name).stop()
+            made_by = child.made_by if name in self._children else {}
             yield Told(name, case, answer, failed, time.monotonic() - begun, made_by)
-    finally:
-        if child is not None:
-            child.stop()
 
 
 class ChildError(Exception):
