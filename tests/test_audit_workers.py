@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import pandas as pd
 import pytest
 
 from harness import paths
+from harness.audit.clerk import Remote
 from harness.audit.conduct import conduct
 from harness.audit.matter import matter_of
 from harness.audit.workers import Engines, Told
@@ -131,3 +133,19 @@ def test_an_audit_names_the_reason_and_goes_on() -> None:
     assert "not_installed_anywhere" in (audit.cells["absent", "dyestuff"].problem or "")
     assert audit.cells["lme4", "dyestuff"].digits is not None
     assert not audit.failed
+
+
+def test_two_clerks_find_what_one_finds() -> None:
+    chosen = [case("dyestuff"), case("norris")]
+    engines = ["rparity", "lme4", "published"]
+    one, two = (conduct(chosen, engines=engines, processes=n) for n in (1, 2))
+    pd.testing.assert_frame_equal(one.comparisons, two.comparisons)
+    pd.testing.assert_frame_equal(one.stops, two.stops)
+    assert [f.cause for f in one.findings] == [f.cause for f in two.findings] != []
+
+
+def test_a_clerk_that_fails_says_about_what() -> None:
+    clerk = Remote()
+    with pytest.raises(RuntimeError, match="Examining dyestuff: KeyError: 'dyestuff'"):
+        clerk.finish("dyestuff", {})  # which never began
+    clerk.stop()

@@ -220,7 +220,12 @@ def _each(work: Callable[[Clerk], None], clerks: Sequence[Clerk]) -> None:
         work(clerks[0])
         return
     with ThreadPoolExecutor(len(clerks)) as pool:
-        list(pool.map(work, clerks))
+        try:
+            list(pool.map(work, clerks))
+        except BaseException:
+            for clerk in clerks:
+                clerk.stop()  # or the pool would wait for work that nobody wants
+            raise
 
 
 def _numbered(

@@ -43,11 +43,13 @@ class Engines:
     def __init__(self, *, limit: float) -> None:
         self._limit = limit
         self._children: dict[str, Child] = {}
+        self._ended = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._ended = True
         for child in self._children.values():
             child.stop()
 
@@ -68,11 +70,17 @@ class Engines:
             return found
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            return [reply for replies in pool.map(work, questions) for reply in replies]
+            try:
+                return [reply for replies in pool.map(work, questions) for reply in replies]
+            except BaseException:
+                self.__exit__()  # or the pool would wait for answers that nobody wants
+                raise
 
     def _ask(self, name: str, questions: Sequence[Question]) -> Iterator[Told]:
         problem: str | None = None
         for question in questions:
+            if self._ended:
+                return
             case, begun = question.case.name, time.monotonic()
             if problem is None and name not in self._children:
                 try:
