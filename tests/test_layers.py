@@ -15,6 +15,7 @@ PACKAGE = Path(harness.__file__).parent
 LAYERS = [
     ["cli", "pytest_plugin"],
     ["commands"],
+    ["fuzz", "strategies"],
     ["report"],
     ["regenerate", "run", "explain", "doctor", "parity"],
     ["audit"],

@@ -1,0 +1,246 @@
+"""What becomes of one problem: R and the engines answer, and each disagreement gets its cause."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+
+import numpy as np
+import pandas as pd
+
+from harness.compare import Reference, Tables, Tolerance, Verdict, compare
+from harness.experiments.arithmetic import (
+    conditioning,
+    last_bits,
+    scatter,
+    unstable_arithmetic,
+)
+from harness.experiments.base import Asked, Dispute, Experiment
+from harness.experiments.parameters import BELOW, RISE, Sides, stopped_early
+from harness.fuzz.problem import PART, Problem, Told, Witness
+from harness.lmm.fit import LmerResults
+
+US, R = "rparity", "lme4"
+BAR = Tolerance(1e-12, "rounding")
+# What may be near zero is held to the spread of its column as well.
+NEAR_ZERO = Tolerance(1e-12, "rounding, beside the column's spread", spread=1e-12)
+SPREAD = ("vcov", "ranef", "residual_quantiles", "confint_wald")
+TIMES = 6  # that R is asked again about data changed in their last bits
+# What may make R's answer another one than this package's: its optimizer, and rounding. All else
+# would be a mistake in one of them, however well it is described.
+EXPERIMENTS: tuple[Experiment, ...] = (stopped_early, conditioning, unstable_arithmetic)
+# Of a difference that is as small as this beside what it is a difference of, rounding leaves next
+# to nothing, and perhaps no positive definite matrix.
+NOTHING_LEFT = 1e-13
+STEP = 1e-3
+SEVERAL = "several minima"
+SATURATED = "no unique optimum"
+NO_FACTOR = "normal equations"
+
+
+class Outcome(StrEnum):
+    """What a design ends in."""
+
+    AGREES = "agrees"
+    EXPLAINED = "explained"
+    REFUSED = "refused"
+    UNEXPLAINED = "unexplained"
+    CRASHED = "crashed"
+
+
+@dataclass(frozen=True)
+class Judged:
+    """What became of a problem: causes by how often, the fewest digits of each table, and why.
+
+    `open` are the tables in which something has no cause.
+    """
+
+    engine: str
+    verdict: Outcome
+    causes: Mapping[str, int] = field(default_factory=dict)
+    digits: Mapping[str, float] = field(default_factory=dict)
+    open: tuple[str, ...] = ()
+    says: str = ""
+
+
+def judge(problem: Problem, r: Witness) -> Judged:
+    """Hold R's answer against this package's, and find the causes of what differs."""
+    if problem.saturated:
+        return _explained(SATURATED, "the fixed and the random effects together fit any response")
+    told = r.answer(R, problem)
+    if told.gap is not None or isinstance(problem.mine, str):
+        return _refused(problem, told)
+    rows = compared(R, told.tables, problem.tables)
+    if not fails(rows).any():
+        return found_by(US, rows)
+    dispute = dispute_of(problem, R, told)
+    rows = _explain(rows, dispute, EXPERIMENTS[:1])
+    if not open_in(rows).any():
+        return found_by(US, rows)
+    sides = Sides.of(dispute, PART)
+    if sides is not None and sides.rise(sides.mine) > RISE:
+        dispute = replace(
+            dispute, notes=(*dispute.notes, *_not_converged(problem, sides, r)), shared={}
+        )
+        rows = _explain(rows, dispute, EXPERIMENTS[:1])
+    if open_in(rows).any() and sides is not None and several_minima(problem, sides, r):
+        rows = _all(rows, SEVERAL)
+    if open_in(rows).any():
+        rows = _explain(rows, dispute, EXPERIMENTS[1:2])
+    if open_in(rows).any():
+        noise = noise_of(problem, told.tables, lambda each: r.answer(R, each).tables)
+        rows = _explain(rows, replace(dispute, noise=noise, shared={}), EXPERIMENTS)
+    if open_in(rows).any() and left_by_downdating(problem.mine) < NOTHING_LEFT:
+        rows = _all(rows, NO_FACTOR)
+    return found_by(US, rows)
+
+
+def _refused(problem: Problem, told: Told) -> Judged:
+    """One of the two, or both, have no answer."""
+    mine, theirs = problem.mine, told.gap
+    if isinstance(mine, str) and theirs is not None:
+        return Judged(US, Outcome.REFUSED, says=f"rparity: {mine} R: {theirs}")
+    if isinstance(mine, LmerResults) and "not positive definite" in str(theirs):
+        start = mine.at(mine.model.template.diagonal.astype(np.float64))
+        left = min(left_by_downdating(start), left_by_downdating(mine))
+        if left < NOTHING_LEFT:
+            return _explained(NO_FACTOR, f"{_downdated(left)} {theirs}")
+    says = f"rparity: {mine}" if isinstance(mine, str) else f"R alone refuses: {theirs}"
+    return Judged(US, Outcome.UNEXPLAINED, open=("refused",), says=says)
+
+
+def left_by_downdating(fit: LmerResults) -> float:
+    """How much of X'X R's downdating leaves, the least in any direction.
+
+    R factors X'V⁻¹X as a difference of X'X, which rounds to 1e-16 of its diagonal. The least
+    eigenvalue of X'V⁻¹X, with X'X scaled to a diagonal of ones, tells what is left.
+    """
+    X = fit.model.sqrt_weights[:, None] * fit.model.matrices.X
+    size = np.linalg.norm(X, axis=0)
+    scaled = fit.cov_params().to_numpy() / fit.sigma**2 * np.outer(size, size)
+    return float(1.0 / np.linalg.eigvalsh(scaled)[-1])
+
+
+def _downdated(left: float) -> str:
+    return f"R factors X'V⁻¹X as a difference of which {left:.0e} is left beside X'X:"
+
+
+def _explained(cause: str, says: str) -> Judged:
+    return Judged(US, Outcome.EXPLAINED, {cause: 1}, says=says)
+
+
+def dispute_of(problem: Problem, engine: str, told: Told) -> Dispute:
+    """Return the dispute between an engine and this package, whose fit is the referee."""
+    complete = problem.complete
+    fits = {problem.part.key: problem.mine} if isinstance(problem.mine, LmerResults) else {}
+    asked = Asked(complete.case, complete.case.parts, complete.data, fits=fits)
+    return Dispute(asked, engine, US, told.tables, problem.tables, tuple(told.notes))
+
+
+def _tolerance(table: str, _column: str) -> Tolerance:
+    return NEAR_ZERO if table.rpartition(".")[2] in SPREAD else BAR
+
+
+def compared(engine: str, answer: Tables, truth: Tables) -> pd.DataFrame:
+    """Compare a subject with this package, whose values are the reference's."""
+    reference = Reference(US, truth, _tolerance)
+    return compare("fuzz", engine, answer, reference, list(truth)).assign(cause="")
+
+
+def fails(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Which comparisons fail."""
+    return rows["verdict"].isin([v.value for v in Verdict if v.fails])
+
+
+def open_in(rows: pd.DataFrame) -> pd.Series[bool]:
+    """Which comparisons fail and have no cause."""
+    return fails(rows) & (rows["cause"] == "")
+
+
+def _explain(
+    rows: pd.DataFrame, dispute: Dispute, experiments: Sequence[Experiment]
+) -> pd.DataFrame:
+    """Run experiments until nothing is open."""
+    causes = rows["cause"].copy()
+    differ = rows[rows["verdict"] == Verdict.UNEXPLAINED]
+    for experiment in experiments:
+        if not open_in(rows.assign(cause=causes)).any():
+            break
+        trial = experiment(dispute, PART, differ)
+        if trial is not None:
+            gone = trial.vanished & (causes[differ.index] == "")
+            causes[gone.index[gone]] = trial.cause
+    return rows.assign(cause=causes)
+
+
+def _not_converged(problem: Problem, sides: Sides, r: Witness) -> tuple[str, ...]:
+    """Ask R itself whether this package's parameters are better than those where it stopped."""
+    theta = np.stack([sides.mine.theta_hat, sides.fit.theta_hat], axis=1)
+    there, here = r.criterion(problem, theta)
+    if not there - here > RISE:
+        return ()
+    return (f"R did not converge: its own criterion is {there - here:.2g} lower at the optimum",)
+
+
+def several_minima(problem: Problem, sides: Sides, r: Witness) -> bool:
+    """Whether R found another, lower minimum, and says itself that this package's is one, too.
+
+    R's own criterion grows from this package's θ in both directions of each parameter, by steps of
+    1e-3 and less, and this package's solver, started where R stopped, goes at least as low as R.
+    """
+    if not sides.rise(sides.mine) < -BELOW * (1.0 + abs(sides.fit.criterion)):
+        return False
+    model, theta = sides.fit.model, sides.fit.theta_hat
+    again = LmerResults.fit(
+        model, sides.fit.response, reml=sides.fit.reml, start=sides.mine.theta_hat
+    )
+    if again.criterion > sides.mine.criterion + BELOW * (1.0 + abs(again.criterion)):
+        return False
+    steps = np.diag(STEP * np.maximum(np.abs(theta), STEP))
+    around = np.hstack([theta[:, None], theta[:, None] + steps, theta[:, None] - steps])
+    diagonal = model.template.diagonal
+    around[diagonal] = np.abs(around[diagonal])  # a variance's sign does not count
+    here, *others = r.criterion(problem, around)
+    return bool((np.array(others) >= here - BELOW * (1.0 + abs(here))).all())
+
+
+def _all(rows: pd.DataFrame, cause: str) -> pd.DataFrame:
+    """Give all that is open one cause."""
+    return rows.assign(cause=rows["cause"].mask(open_in(rows), cause))
+
+
+def noise_of(problem: Problem, base: Tables, answer: Callable[[Problem], Tables]) -> Tables:
+    """Return how far an engine's answer moves with the last bits of the data."""
+    rng = np.random.default_rng(1)
+    return scatter(
+        base, [answer(replace(problem, data=last_bits(problem.data, rng))) for _ in range(TIMES)]
+    )
+
+
+def found_by(engine: str, rows: pd.DataFrame) -> Judged:
+    """Sum up what was found."""
+    kinds = rows["table"].str.rpartition(".")[2]
+    failing, open_ = fails(rows), open_in(rows)
+    verdict = (
+        Outcome.UNEXPLAINED
+        if open_.any()
+        else Outcome.EXPLAINED
+        if failing.any()
+        else Outcome.AGREES
+    )
+    worst = rows[open_].sort_values("digits").head(1)
+    says = "".join(
+        f"{row.table} {row.row} {row.column}: {US} {row.reference_value:.17g}, "
+        f"{row.engine} {row.value:.17g}"
+        for row in worst.itertuples()
+    )
+    return Judged(
+        engine,
+        verdict,
+        dict(Counter(cause for cause in rows.loc[failing, "cause"] if cause)),
+        {str(kind): float(d) for kind, d in rows["digits"].groupby(kinds).min().items()},
+        tuple(kinds[open_].unique()),
+        says,
+    )

@@ -1,0 +1,78 @@
+"""What becomes of a problem that another engine answers: R's others, or one of Python's."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+from harness.audit.workers import ENGINE, Child, ChildError
+from harness.diagnose import diagnose
+from harness.engines.base import R_ENGINES, Answer, Question
+from harness.fuzz.judge import (
+    Judged,
+    Outcome,
+    compared,
+    dispute_of,
+    found_by,
+    noise_of,
+    open_in,
+)
+from harness.fuzz.problem import PART, Problem, Told, Witness
+from harness.lmm.fit import LmerResults
+
+RATIO = "statistic"
+
+
+def judge_other(problem: Problem, name: str, r: Witness, limit: float) -> Judged:
+    """Hold an engine's answer against this package's, which was held against R's.
+
+    Where it has no answer it says why: a gap is a refusal, not a disagreement.
+    """
+    if not isinstance(problem.mine, LmerResults) or problem.saturated:
+        return Judged(name, Outcome.REFUSED, says="there is nothing to compare with")
+    complete = problem.complete
+    try:
+        told = _ask(name, complete, r, limit)
+    except ChildError as error:
+        return Judged(name, Outcome.CRASHED, says=str(error))
+    if not told.tables:
+        return Judged(name, Outcome.REFUSED, says=str(told.gap))
+    undertaken = tuple(told.tables)
+    rows = compared(name, told.tables, {t: problem.tables[t] for t in undertaken})
+    rows = Answer(told.tables, told.gaps).without_gaps(rows)
+    for again in (False, True):
+        if not open_in(rows).any():
+            break
+        dispute = dispute_of(problem, name, told)
+        if again:
+            noise = noise_of(complete, told.tables, lambda p: _ask(name, p, r, limit).tables)
+            dispute = replace(dispute, noise=noise, shared={})
+        for finding in diagnose(dispute, rows):
+            rows.loc[finding.rows, "cause"] = finding.cause
+    # A ratio is as good as what it is made of.
+    open_ = open_in(rows)
+    parts = rows[(rows["table"] == f"{PART}.coef") & (rows["column"] != RATIO)]
+    causes = parts[parts["cause"] != ""].groupby("row")["cause"].first()
+    ratios = open_ & (rows["column"] == RATIO) & ~rows["row"].isin(parts["row"][open_in(parts)])
+    rows.loc[ratios, "cause"] = rows.loc[ratios, "row"].map(causes).fillna("")
+    return found_by(name, rows)
+
+
+def _ask(name: str, problem: Problem, r: Witness, limit: float) -> Told:
+    if name in R_ENGINES:
+        return r.answer(name, problem)
+    try:
+        answer, wrong = _child(name).ask(Question(problem.case, 2, {}, problem.data), limit)
+    except ChildError:
+        _child(name).stop()
+        _child.cache_clear()
+        raise
+    if answer is None:
+        return Told({}, wrong)
+    return Told(answer.tables, "; ".join(answer.gaps.values()), answer.notes, gaps=answer.gaps)
+
+
+@cache
+def _child(name: str) -> Child:
+    """Return the process of an engine, which stays up from one design to the next."""
+    return Child(ENGINE, name)

@@ -1,0 +1,174 @@
+"""A data set with a mixed model of it, and what R and this package answer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from harness import paths
+from harness.cases.base import Case, Data, Lmer
+from harness.compare import Tables
+from harness.engines.native import lmer_tables
+from harness.errors import RparityError
+from harness.lmm.fit import LmerResults
+from harness.lmm.matrices import build
+from harness.lmm.model import MixedModel
+from harness.rsession import RSession
+
+Array = NDArray[np.float64]
+
+PART = "lmer"
+SCRIPT, LIBRARIES = "fuzz.R", ("tables.R", "models.R", "engines.R")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A mixed model of a data frame, which may have missing values."""
+
+    part: Lmer
+    data: pd.DataFrame
+
+    @property
+    def weights(self) -> pd.Series[float] | None:
+        """Prior weights, if there are any."""
+        return None if self.part.weights is None else self.data[self.part.weights]
+
+    @cached_property
+    def model(self) -> MixedModel | str:
+        """The model as this package reads it, or why there is none."""
+        try:
+            return MixedModel(
+                build(
+                    self.part.formula,
+                    self.data,
+                    weights=self.weights,
+                    contrasts=self.part.contrasts,
+                )
+            )
+        except RparityError as error:
+            return str(error)
+
+    @cached_property
+    def saturated(self) -> bool:
+        """Whether X and Z together span all responses: there is no σ to be told from them."""
+        model = self.model
+        if isinstance(model, str) or model.p + model.q < model.n:
+            return False
+        columns = [model.matrices.X]
+        for term in model.matrices.random:
+            member = np.eye(len(term.levels))[term.codes]
+            columns += [member * z[:, None] for z in term.Z.T]
+        joint = np.hstack(columns)
+        joint = joint / np.maximum(np.linalg.norm(joint, axis=0), 1e-300)
+        return int(np.linalg.matrix_rank(joint)) == model.n
+
+    @cached_property
+    def mine(self) -> LmerResults | str:
+        """The fit of this package, or why there is none."""
+        if isinstance(self.model, str):
+            return self.model
+        try:
+            return LmerResults.fit(self.model, self.model.matrices.y, reml=self.part.reml)
+        except RparityError as error:
+            return str(error)
+
+    @cached_property
+    def tables(self) -> Tables:
+        """The answer of this package; nothing where there is no fit."""
+        if isinstance(self.mine, str):
+            return {}
+        return {f"{PART}.{k}": t for k, t in lmer_tables(self.mine, self.part.kinds).items()}
+
+    @cached_property
+    def complete(self) -> Problem:
+        """The same model of the rows that were used."""
+        if isinstance(self.mine, str) or self.mine.nobs == len(self.data):
+            return self
+        return self.of(self.data.loc[self.mine.model.matrices.rows])
+
+    def of(self, rows: pd.DataFrame) -> Problem:
+        """Return the same model of some rows, whose factors have the levels that occur."""
+        factors = [name for name in rows if isinstance(rows[name].dtype, pd.CategoricalDtype)]
+        data = rows.reset_index(drop=True)
+        for name in factors:
+            data[name] = data[name].cat.remove_unused_categories()
+        return Problem(self.part, data)
+
+    @property
+    def case(self) -> Case:
+        """The problem as a case."""
+        parts = (Data(), self.part)
+        return Case("fuzz", "a random design", SCRIPT, "fuzz_answer", 0, 2, parts, rules=())
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was answered: tables, or why there are none; what was said; gaps within, by place."""
+
+    tables: Tables
+    gap: str | None = None
+    notes: Sequence[str] = ()
+    gaps: Mapping[str, str] = field(default_factory=dict)
+
+
+class Witness(Protocol):
+    """R, or who stands in for it."""
+
+    def answer(self, engine: str, problem: Problem) -> Told:
+        """Answer a problem as one of R's engines does."""
+        ...
+
+    def criterion(self, problem: Problem, theta: Array) -> Array:
+        """R's own criterion at each column of θ (m, k)."""
+        ...
+
+
+@dataclass
+class LiveR:
+    """R itself, one process that stays up; `seconds` is what it has worked in all."""
+
+    session: RSession
+    seconds: float = field(default=0.0)
+
+    def answer(self, engine: str, problem: Problem) -> Told:
+        """Ask an engine of R.
+
+        Raises
+        ------
+        RCrashedError, RTimeoutError, RNotAvailableError
+        """
+        found = self._call(
+            "fuzz_answer", {"engine": engine, "data": problem.data, "model": _model(problem.part)}
+        )
+        said = found["said"]
+        tables = {f"{PART}.{kind}": table for kind, table in found.get("tables", {}).items()}
+        notes = (said,) if isinstance(said, str) else tuple(said)
+        return Told(tables, found.get("gap"), notes)
+
+    def criterion(self, problem: Problem, theta: Array) -> Array:
+        """Ask for R's own criterion at each column of θ (m, k)."""
+        arguments = {"data": problem.data, "model": _model(problem.part), "theta": theta}
+        return np.atleast_1d(np.asarray(self._call("criterion_at", arguments), dtype=np.float64))
+
+    def _call(self, function: str, arguments: Mapping[str, object]) -> Any:
+        folder = paths.r_scripts()
+        libraries = [folder / name for name in LIBRARIES]
+        result = self.session.call(folder / SCRIPT, function, arguments, libraries=libraries)
+        self.seconds += result.elapsed
+        return result.value
+
+
+def _model(part: Lmer) -> dict[str, object]:
+    return {
+        "formula": part.formula,
+        "reml": part.reml,
+        "weights": part.weights,
+        "contrasts": dict(part.contrasts) or None,
+        "kinds": list(part.kinds),
+    }

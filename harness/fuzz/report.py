@@ -1,0 +1,71 @@
+"""A campaign as text and as JSON."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from harness.fuzz.campaign import Campaign
+from harness.fuzz.judge import Outcome
+from harness.report.machine import as_json as rows_as_json
+
+COLUMNS = (
+    "number",
+    "engine",
+    "verdict",
+    "causes",
+    "digits",
+    "open",
+    "says",
+    "rows",
+    "formula",
+    "r_seconds",
+    "seconds",
+    "script",
+)
+
+
+def as_json(campaign: Campaign) -> str:
+    """One list of objects, one for each design and engine."""
+    return rows_as_json(campaign.designs, COLUMNS)
+
+
+def show(campaign: Campaign, out: TextIO) -> None:
+    """Print counts by verdict and by cause, the rate, and what stays unexplained."""
+    from rich.table import Table
+
+    from harness.report.terminal import console
+
+    to = console(out)
+    table = Table(box=None, title=f"designs of seed {campaign.seed}", title_justify="left")
+    table.add_column("engine")
+    for verdict in Outcome:
+        table.add_column(verdict.value, justify="right")
+    for engine, counts in campaign.verdicts.items():
+        table.add_row(engine, *(f"{counts[verdict]:,}" for verdict in Outcome))
+    to.print(table)
+    to.print()
+    causes = Table(box=None)
+    causes.add_column("engine")
+    causes.add_column("cause")
+    causes.add_column("designs", justify="right")
+    for engine, found in campaign.causes.items():
+        for cause, number in found.most_common():
+            causes.add_row(engine, cause, f"{number:,}")
+    if causes.row_count:
+        to.print(causes)
+        to.print()
+    if campaign.judged:
+        rate = campaign.judged / campaign.seconds
+        to.print(
+            f"{campaign.judged:,} designs in {campaign.seconds:.0f} s, {rate:.3g} a second; "
+            f"R worked {100 * campaign.r_share:.0f} % of the time."
+        )
+    to.print(f"All of them: {campaign.store}", soft_wrap=True)
+    for row in campaign.unexplained.to_dict("records"):
+        text = (
+            f"\nDesign {row['number']} ({row['engine']}, {row['rows']} rows) is unexplained in "
+            f"{row['open']}:\n  {row['formula']}\n  {row['says']}"
+        )
+        if row["script"]:
+            text += f"\n  {row['script']}.R, {row['script']}.py"
+        to.print(text, soft_wrap=True, markup=False, highlight=False)

@@ -1,0 +1,49 @@
+"""A stand-in for R in tests of `rparity fuzz`: this package's own answers, made worse on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.engines.native import lmer_tables
+from harness.errors import RCrashedError
+from harness.fuzz.problem import PART, Problem, Told
+from harness.lmm.fit import LmerResults
+
+Array = NDArray[np.float64]
+
+
+class FakeSession:
+    def versions(self) -> dict[str, str]:
+        return {"R": "4.2.2", "lme4": "1.1-31"}
+
+
+@dataclass
+class FakeR:
+    """Answers at `moved(θ̂)`; `refuses` says of a problem that R cannot; `dies` so many times."""
+
+    moved: Callable[[Array], Array] = lambda theta: theta
+    refuses: Callable[[Problem], bool] = lambda _problem: False
+    fit: Callable[[Problem], LmerResults | str] = lambda problem: problem.mine
+    dies: int = 0
+    seconds: float = 0.0
+    session: FakeSession = field(default_factory=FakeSession)
+
+    def answer(self, _engine: str, problem: Problem) -> Told:
+        if self.dies:
+            self.dies -= 1
+            raise RCrashedError("R died during fuzz_answer().")
+        fit = self.fit(problem)
+        if isinstance(fit, str) or self.refuses(problem):
+            return Told({}, "R error: refused")
+        fit = fit.at(self.moved(fit.theta_hat))
+        tables = lmer_tables(fit, problem.part.kinds)
+        return Told({f"{PART}.{kind}": table for kind, table in tables.items()})
+
+    def criterion(self, problem: Problem, theta: Array) -> Array:
+        fit = self.fit(problem)
+        assert isinstance(fit, LmerResults)
+        return np.array([fit.at(column).criterion for column in theta.T])

@@ -1,0 +1,159 @@
+"""What becomes of a design: every disagreement has its cause, and a mistake has none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from fuzz_r import Array, FakeR
+
+from harness.fuzz.design import Covariate, Design, FixedFactor, Grouping
+from harness.fuzz.judge import NO_FACTOR, SATURATED, SEVERAL, Judged, Outcome, judge
+from harness.fuzz.problem import Problem, Told
+from harness.lmm.fit import LmerResults
+
+PLAIN = Design((6, 5, 4, 6, 3), covariates=(Covariate(),), seed=5)
+TWO_MINIMA = Design(
+    (2, 2, 5, 3),
+    (
+        Grouping(ratio=0.0),
+        Grouping(ratio=0.1, place="at random", levels=3),
+        Grouping(ratio=100.0, place="at random", levels=12),
+    ),
+    factors=(FixedFactor(2, "contr.helmert"), FixedFactor()),
+    weights=3.0,
+    offset=True,
+    missing=5,
+    shift=1.0,
+    reml=False,
+    seed=2659747249,
+)
+
+
+def judged(design: Design, r: FakeR | None = None) -> Judged:
+    return judge(Problem(design.part(), design.data()), r or FakeR())
+
+
+def test_the_same_answer_agrees() -> None:
+    found = judged(PLAIN)
+    assert found.verdict is Outcome.AGREES
+    assert min(found.digits.values()) >= 12
+
+
+def test_an_optimizer_that_stops_early_is_explained() -> None:
+    found = judged(PLAIN, FakeR(moved=lambda theta: theta * 1.0001))
+    assert found.verdict is Outcome.EXPLAINED
+    assert set(found.causes) == {"stopped early"}
+    assert found.digits["theta"] < 5
+
+
+def test_one_that_stops_far_away_without_a_word_is_convicted_by_its_own_criterion() -> None:
+    found = judged(PLAIN, FakeR(moved=lambda theta: theta * 9 + 1))
+    assert found.verdict is Outcome.EXPLAINED
+    assert set(found.causes) == {"stopped early"}
+
+
+@pytest.mark.parametrize("kind", ["coef", "vcov", "varcorr", "ranef", "glance"])
+def test_a_wrong_value_is_unexplained(kind: str) -> None:
+    class Wrong(FakeR):
+        def answer(self, engine: str, problem: Problem) -> Told:
+            told = super().answer(engine, problem)
+            tables = dict(told.tables)
+            tables[f"lmer.{kind}"] = tables[f"lmer.{kind}"] * (1 + 1e-5)
+            return Told(tables)
+
+    for moved in (lambda theta: theta, lambda theta: theta * 1.0001):
+        found = judged(PLAIN, Wrong(moved=moved))
+        assert found.verdict is Outcome.UNEXPLAINED
+        assert kind in found.open
+        assert "rparity" in found.says
+
+
+def test_a_minimum_that_is_none_is_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
+    """R goes lower than this package: then its optimizer is wrong, whatever else is said."""
+    right = LmerResults.fit.__func__  # type: ignore[attr-defined]
+
+    def wrong(cls: type[LmerResults], *args: object, **options: object) -> LmerResults:
+        fit: LmerResults = right(cls, *args, **options)
+        there: LmerResults = fit.at(np.maximum(fit.theta_hat, 0.3))
+        return there
+
+    design = Design((4, 4, 4, 4, 4), (Grouping(ratio=0.0),), seed=2)
+    problem = Problem(design.part(), design.data())
+    mine = problem.mine
+    assert isinstance(mine, LmerResults)
+    assert mine.theta_hat[0] < 0.3
+    monkeypatch.setattr(LmerResults, "fit", classmethod(wrong))
+    found = judged(design, FakeR(fit=lambda _problem: mine))
+    assert found.verdict is Outcome.UNEXPLAINED
+    assert "theta" in found.open
+
+
+def test_both_refuse() -> None:
+    found = judged(Design((1, 1, 1, 1)))
+    assert found.verdict is Outcome.REFUSED
+    assert "fewer levels than rows" in found.says
+
+
+def test_one_refuses() -> None:
+    found = judged(PLAIN, FakeR(refuses=lambda _problem: True))
+    assert (found.verdict, found.open) == (Outcome.UNEXPLAINED, ("refused",))
+
+
+def test_what_downdating_leaves_nothing_of_may_have_no_factor() -> None:
+    class NotPositive(FakeR):
+        def answer(self, _engine: str, _problem: Problem) -> Told:
+            return Told({}, "R error: Downdated VtV is not positive definite")
+
+    near = Design((9, 9, 9), covariates=(Covariate(shift=1e4), Covariate(near=5)), seed=1)
+    assert set(judged(near, NotPositive()).causes) == {NO_FACTOR}
+    assert judged(PLAIN, NotPositive()).verdict is Outcome.UNEXPLAINED
+
+
+def test_a_saturated_model_has_no_optimum() -> None:
+    design = Design((3, 3), (Grouping(), Grouping(place="in turn", levels=5)))
+    design = Design(
+        design.sizes,
+        (Grouping(slope="correlated"), Grouping(place="in turn", levels=5)),
+        (Covariate(),),
+    )
+    assert set(judged(design).causes) == {SATURATED}
+
+
+def test_missing_values_and_contrasts_are_both_sides() -> None:
+    design = Design(
+        (9, 9, 9, 9),
+        (Grouping(10.0),),
+        covariates=(Covariate(),),
+        factors=(FixedFactor(3, "contr.sum"),),
+        missing=25,
+        weights=1.0,
+        seed=3,
+    )
+    assert judged(design, FakeR(moved=lambda t: t * 1.001)).verdict is Outcome.EXPLAINED
+    problem = Problem(design.part(), design.data())
+    assert len(problem.complete.data) < len(problem.data)
+    pd.testing.assert_series_equal(problem.mine.params, problem.complete.mine.params)
+
+
+def fitted_from(problem: Problem, *theta: float) -> LmerResults:
+    model = problem.model
+    assert not isinstance(model, str)
+    return LmerResults.fit(model, model.matrices.y, reml=False, start=np.array(theta))
+
+
+def test_two_minima_are_told_by_rs_own_criterion() -> None:
+    problem = Problem(TWO_MINIMA.part(), TWO_MINIMA.data())
+    high, low = fitted_from(problem, 10.5, 1.2, 0.01), fitted_from(problem, 10.5, 0.01, 1.5)
+    assert low.criterion < high.criterion - 0.5
+    problem.__dict__["mine"] = high
+    r = FakeR(fit=lambda _problem: low)
+    assert set(judge(problem, r).causes) == {SEVERAL}
+
+    class Slope(FakeR):
+        def criterion(self, problem: Problem, theta: Array) -> Array:
+            return super().criterion(problem, theta) + theta[0]
+
+    # Where R's own criterion falls from there it is no minimum, and there is no excuse.
+    found = judge(problem, Slope(fit=lambda _problem: low))
+    assert found.verdict is Outcome.UNEXPLAINED
