@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness import keep, recordings
+from harness import keep
 from harness.audit.questions import has_data, question_of
 from harness.cases import cases
 from harness.engines.base import KEPT_ENGINES, Question
@@ -54,14 +54,14 @@ def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
     for case in cases().values():
         folder = case.fixtures(fixtures)
         try:
-            made = recordings.read(folder, case.name, case.scripts()).provenance
+            made = case.recording(folder).provenance
         except RecordingError as error:
             checks.append(
                 Check(
                     f"recording of {case.name}",
                     str(error),
                     ok=False,
-                    remedy=f"rparity regenerate {case.name}",
+                    remedy=case.command,
                 )
             )
         else:

@@ -20,10 +20,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.cases.base import Case
+from harness.cases.base import VARIABLE, Case
 from harness.errors import UsageError
 
-VARIABLE = "RPARITY_CASES"
 EXAMPLE = "see docs/how-to/add-a-case.md"
 ENGINE = "see docs/how-to/add-an-engine.md"
 

@@ -202,7 +202,7 @@ def read(
     for name, recorded in provenance["scripts"].items():
         if name not in scripts or sha256(scripts[name]) != recorded:
             raise RecordingError(
-                f"The recording of {case!r} is stale: r_scripts/{name} has changed since R "
+                f"The recording of {case!r} is stale: {name} has changed since R "
                 f"answered; {remedy}."
             )
     tables = dict(decode(name, contents[name]) for name in provenance["tables"])

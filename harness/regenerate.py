@@ -70,7 +70,7 @@ def drift(case: Case, fixtures: Path, tell: Tell, engine: keep.Witness | None = 
     """
     if engine is not None:
         return _kept_drift(case, fixtures, tell, engine)
-    recording = recordings.read(fixtures, case.name, case.scripts())
+    recording = case.recording(fixtures)
     r = _r(tell)
     today = r.answer(Question(case, int(recording.provenance["nsim"]))).tables
     reference = Reference(

@@ -9,7 +9,6 @@ from typing import Any
 
 import pandas as pd
 
-from harness import recordings
 from harness.cases.base import Boot, Case
 from harness.compare import Reference, Tables, Verdict, compare
 from harness.diagnose import Finding, diagnose, with_entries
@@ -69,7 +68,7 @@ def run_case(
         r_tables: Tables = r.answer(Question(case, replicates)).tables
         provenance: Mapping[str, Any] = r.provenance
     else:
-        recording = recordings.read(fixtures, case.name, case.scripts())
+        recording = case.recording(fixtures)
         r_tables, provenance = recording.tables, recording.provenance
 
     data = r_tables.get("data")

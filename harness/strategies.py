@@ -35,7 +35,7 @@ def sizes(*, most_groups: int = 60, most_rows: int = MOST_ROWS) -> SearchStrateg
         lambda groups: st.lists(st.integers(1, 50), min_size=groups, max_size=groups)
     )
     alone = st.integers(1, 50).map(lambda rows: [rows])
-    kinds = st.sampled_from((small,) * 8 + (equal,) * 7 + (wide,) * 4 + (alone,))
+    kinds = st.sampled_from((small,) * 10 + (equal,) * 6 + (wide,) * 3 + (alone,))
     return kinds.flatmap(lambda kind: kind).map(lambda found: _cut(found, most_rows))
 
 

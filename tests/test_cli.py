@@ -258,7 +258,7 @@ def test_a_stale_recording(
     (scripts / "document.R").write_text("document <- function(nsim) list()\n")
     monkeypatch.setattr(paths, "r_scripts", lambda: scripts)
     sentence = mistake(capsys, "run", "document", "--fixtures", copy)
-    assert "is stale: r_scripts/document.R has changed" in sentence
+    assert "is stale: document.R has changed" in sentence
 
 
 def test_no_r(capsys: Capture, no_r: None, copy: Path) -> None:

@@ -108,7 +108,7 @@ def test_a_test_without_its_recording_names_the_command(
 def test_a_case_without_its_recording_names_the_command(tmp_path: Path, capsys: Capture) -> None:
     assert new(tmp_path, "--case") == AGREE
     assert main(["run", "slope", "--cases", str(tmp_path)]) == UNUSABLE
-    assert "run `rparity regenerate slope" in capsys.readouterr().err
+    assert "run `rparity regenerate slope --cases " in capsys.readouterr().err
 
 
 def test_the_engine_in_the_comment_answers(tmp_path: Path, capsys: Capture) -> None:

@@ -231,7 +231,7 @@ def test_two_tables_exchanged(root: Path, folder: Path) -> None:
 
 def test_a_recording_whose_script_has_changed(root: Path) -> None:
     for scripts in ({"planted.R": writer.SCRIPTS["planted.R"] + b"\n"}, {}):
-        with pytest.raises(RecordingError, match=r"is stale: r_scripts/planted\.R has changed"):
+        with pytest.raises(RecordingError, match=r"is stale: planted\.R has changed"):
             recordings.read(root, writer.CASE, scripts)
 
 

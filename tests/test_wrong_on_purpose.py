@@ -483,7 +483,7 @@ def test_a_recording_whose_script_has_changed(
             file.write("# changed\n")
         monkeypatch.setattr(paths, "r_scripts", lambda scripts=scripts: scripts)
         message = refusal(copy, capsys)
-        assert f"is stale: r_scripts/{script} has changed" in message
+        assert f"is stale: {script} has changed" in message
         assert "`rparity regenerate document`" in message
 
 

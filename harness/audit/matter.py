@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness import recordings
 from harness.audit.questions import audited, has_data, unadorned
 from harness.audit.results import Reply
 from harness.cases.base import Boot, Call, Case
@@ -70,7 +69,7 @@ def matter_of(case: Case, fixtures: Path) -> Matter:
     RecordingError
         Where the recording is missing, stale or corrupt.
     """
-    recording = recordings.read(fixtures, case.name, case.scripts())
+    recording = case.recording(fixtures)
     if has_data(case):
         data = decode_factors(recording.tables["data"], recording.provenance["levels"])
         question = audited(case, data, {})

@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness import recordings
 from harness.cases.base import (
     LM_TABLES,
     LMER_TABLES,
@@ -87,7 +86,7 @@ def question_of(case: Case, fixtures: Path) -> Question:
     """
     if not has_data(case):
         raise UsageError(f"The case {case.name!r} has no models: there is nothing to ask engines.")
-    recording = recordings.read(fixtures, case.name, case.scripts())
+    recording = case.recording(fixtures)
     data = decode_factors(recording.tables["data"], recording.provenance["levels"])
     return audited(case, data, recording.provenance["made_by"]["packages"])
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import os
+import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
@@ -10,9 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from harness import paths
+from harness import paths, recordings
 from harness.compare import Reference, Tables, Tolerance
 from harness.errors import UsageError
+from harness.recordings import Recording
 from harness.rrandom import RRandom
 
 LMER_TABLES = (
@@ -26,6 +29,8 @@ LMER_TABLES = (
     "confint_wald",
 )
 LM_TABLES = ("coef", "vcov", "glance", "residual_quantiles", "confint_wald")
+# The environment variable that names a folder of cases; --cases sets it.
+VARIABLE = "RPARITY_CASES"
 BOOT_TABLES = ("boot", "replicates")
 
 
@@ -276,6 +281,24 @@ class Case:
         """Return where an R file is: at home, or among this package's own."""
         own = None if self.home is None else self.home / script
         return own if own is not None and own.exists() else paths.r_scripts() / script
+
+    @property
+    def command(self) -> str:
+        """The command that makes the case's recording."""
+        home = str(self.home)
+        folder = ["--cases", home] if home == os.environ.get(VARIABLE) else []
+        return shlex.join(["rparity", "regenerate", self.name, *folder])
+
+    def recording(self, fixtures: Path) -> Recording:
+        """Read R's recording of the case.
+
+        Raises
+        ------
+        RecordingError
+            Where it is missing, stale or corrupt.
+        """
+        remedy = f"run `{self.command}`, which needs R"
+        return recordings.read(fixtures, self.name, self.scripts(), remedy)
 
     def fixtures(self, elsewhere: Path | None) -> Path:
         """Return where the recordings are: `elsewhere` if it is given, else at home."""

@@ -17,16 +17,13 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """List the cases."""
-    from harness import recordings
     from harness.cases import cases
     from harness.report import terminal
 
     rows = []
     for case in cases().values():
         try:
-            provenance = recordings.read(
-                case.fixtures(options.fixtures), case.name, case.scripts()
-            ).provenance
+            provenance = case.recording(case.fixtures(options.fixtures)).provenance
             versions = provenance["made_by"]["packages"]
             state = f"recorded {provenance['time'][:10]}, R {versions['R']}"
         except RecordingError as error:

@@ -27,10 +27,7 @@ BAR = Tolerance(1e-12, "rounding")
 # What may be near zero is held to the spread of its column as well.
 NEAR_ZERO = Tolerance(1e-12, "rounding, beside the column's spread", spread=1e-12)
 SPREAD = ("vcov", "ranef", "residual_quantiles", "confint_wald")
-TIMES = 6  # that R is asked again about data changed in their last bits
-# What may make R's answer another one than this package's: its optimizer, and rounding. All else
-# would be a mistake in one of them, however well it is described.
-EXPERIMENTS: tuple[Experiment, ...] = (stopped_early, conditioning, unstable_arithmetic)
+TIMES = (2, 6)  # that R is asked again about data changed in their last bits
 # Of a difference that is as small as this beside what it is a difference of, rounding leaves next
 # to nothing, and perhaps no positive definite matrix.
 NOTHING_LEFT = 1e-13
@@ -66,7 +63,11 @@ class Judged:
 
 
 def judge(problem: Problem, r: Witness) -> Judged:
-    """Hold R's answer against this package's, and find the causes of what differs."""
+    """Hold R's answer against this package's, and find the causes of what differs.
+
+    What may make R's answer another one are its optimizer and rounding. All else that the audit has
+    experiments for would be a mistake in one of the two, however well it is described.
+    """
     if problem.saturated:
         return _explained(SATURATED, "the fixed and the random effects together fit any response")
     told = r.answer(R, problem)
@@ -76,7 +77,7 @@ def judge(problem: Problem, r: Witness) -> Judged:
     if not fails(rows).any():
         return found_by(US, rows)
     dispute = dispute_of(problem, R, told)
-    rows = _explain(rows, dispute, EXPERIMENTS[:1])
+    rows = _explain(rows, dispute, (stopped_early,))
     if not open_in(rows).any():
         return found_by(US, rows)
     sides = Sides.of(dispute, PART)
@@ -84,14 +85,16 @@ def judge(problem: Problem, r: Witness) -> Judged:
         dispute = replace(
             dispute, notes=(*dispute.notes, *_not_converged(problem, sides, r)), shared={}
         )
-        rows = _explain(rows, dispute, EXPERIMENTS[:1])
+        rows = _explain(rows, dispute, (stopped_early,))
     if open_in(rows).any() and sides is not None and several_minima(problem, sides, r):
         rows = _all(rows, SEVERAL)
-    if open_in(rows).any():
-        rows = _explain(rows, dispute, EXPERIMENTS[1:2])
-    if open_in(rows).any():
-        noise = noise_of(problem, told.tables, lambda each: r.answer(R, each).tables)
-        rows = _explain(rows, replace(dispute, noise=noise, shared={}), EXPERIMENTS)
+    for times in TIMES:
+        if not open_in(rows).any():
+            break
+        noise = noise_of(problem, told.tables, lambda each: r.answer(R, each).tables, times)
+        noisy = replace(dispute, noise=noise, shared={})
+        rows = _explain(rows, noisy, (stopped_early, unstable_arithmetic))
+    rows = _explain(rows, dispute, (conditioning,))
     if open_in(rows).any() and left_by_downdating(problem.mine) < NOTHING_LEFT:
         rows = _all(rows, NO_FACTOR)
     return found_by(US, rows)
@@ -211,12 +214,13 @@ def _all(rows: pd.DataFrame, cause: str) -> pd.DataFrame:
     return rows.assign(cause=rows["cause"].mask(open_in(rows), cause))
 
 
-def noise_of(problem: Problem, base: Tables, answer: Callable[[Problem], Tables]) -> Tables:
+def noise_of(
+    problem: Problem, base: Tables, answer: Callable[[Problem], Tables], times: int
+) -> Tables:
     """Return how far an engine's answer moves with the last bits of the data."""
     rng = np.random.default_rng(1)
-    return scatter(
-        base, [answer(replace(problem, data=last_bits(problem.data, rng))) for _ in range(TIMES)]
-    )
+    changed = (replace(problem, data=last_bits(problem.data, rng)) for _ in range(times))
+    return scatter(base, [answer(each) for each in changed])
 
 
 def found_by(engine: str, rows: pd.DataFrame) -> Judged:

@@ -9,6 +9,7 @@ from harness.audit.workers import ENGINE, Child, ChildError
 from harness.diagnose import diagnose
 from harness.engines.base import R_ENGINES, Answer, Question
 from harness.fuzz.judge import (
+    TIMES,
     Judged,
     Outcome,
     compared,
@@ -20,6 +21,7 @@ from harness.fuzz.judge import (
 from harness.fuzz.problem import PART, Problem, Told, Witness
 from harness.lmm.fit import LmerResults
 
+MOST = TIMES[-1]
 RATIO = "statistic"
 
 
@@ -45,7 +47,7 @@ def judge_other(problem: Problem, name: str, r: Witness, limit: float) -> Judged
             break
         dispute = dispute_of(problem, name, told)
         if again:
-            noise = noise_of(complete, told.tables, lambda p: _ask(name, p, r, limit).tables)
+            noise = noise_of(complete, told.tables, lambda p: _ask(name, p, r, limit).tables, MOST)
             dispute = replace(dispute, noise=noise, shared={})
         for finding in diagnose(dispute, rows):
             rows.loc[finding.rows, "cause"] = finding.cause
