@@ -7,6 +7,7 @@ item at a time, so that when a worker dies there is no doubt which item it died 
 from __future__ import annotations
 
 import faulthandler
+import gc
 import logging
 import math
 import multiprocessing
@@ -59,13 +60,15 @@ def connected(workers: int | str | Client) -> Iterator[Dask]:
 
 
 def _client_at(address: str) -> Client:
-    try:
+    with suppress(OSError, ValueError, TypeError):
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    except (OSError, ValueError, TypeError) as error:
-        raise UsageError(
-            f"No Dask scheduler answers at {address}: start one with `dask scheduler`, and give "
-            "its address as tcp://host:port."
-        ) from error
+    # The client that failed closes itself when it is collected: now, and not in the thread that the
+    # next one starts, where it would wait for a lock that this one holds.
+    gc.collect()
+    raise UsageError(
+        f"No Dask scheduler answers at {address}: start one with `dask scheduler`, and give its "
+        "address as tcp://host:port."
+    )
 
 
 @contextmanager
