@@ -6,13 +6,13 @@
 # are NULL or factor to the name of a function.
 fuzz_answer <- function(engine, data, model) engine_answer(engine, data, model)
 
-# R's own criterion, profiled, at each column of `theta`.
+# R's own criterion, profiled, at each column of `theta`; NA where R cannot evaluate it.
 criterion_at <- function(data, model, theta) {
   suppressPackageStartupMessages(library(lme4))
   criterion <- suppressMessages(suppressWarnings(
     coded_fit(data, model, control = lmerControl(), devFunOnly = TRUE)
   ))
-  apply(theta, 2L, criterion)
+  apply(theta, 2L, function(t) tryCatch(as.numeric(criterion(t)), error = function(e) NA_real_))
 }
 
 coded_fit <- function(data, model, ...) {
