@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -49,7 +49,7 @@ def cases() -> list[Case]:
         For a module or an entry point that cannot be loaded, or holds something else.
     """
     found: list[Case] = []
-    for point in entry_points(group="rparity.cases"):
+    for point in _points("rparity.cases", tuple(sys.path)):
         where = f"the entry point {point.name} = {point.value}"
         loaded = _loaded(where, point.load)
         found += _as_cases(loaded, where, _home(sys.modules[point.module]))
@@ -66,7 +66,7 @@ def engines() -> dict[str, str]:
     UsageError
         As `cases` does.
     """
-    found = {point.name: point.value for point in entry_points(group="rparity.engines")}
+    found = {point.name: point.value for point in _points("rparity.engines", tuple(sys.path))}
     for path, module in _modules(os.environ.get(VARIABLE)):
         mine = getattr(module, "ENGINES", {})
         if not isinstance(mine, Mapping) or not all(
@@ -107,6 +107,12 @@ def ledgers() -> list[Path]:
     if named := os.environ.get(VARIABLE):
         homes.add(Path(named))
     return sorted(path for home in homes if (path := home / "ledger.toml").is_file())
+
+
+@cache
+def _points(group: str, _path: tuple[str, ...]) -> EntryPoints:
+    """Look through all that is installed on a path, once: it takes as long as a small fit."""
+    return entry_points(group=group)
 
 
 @cache
