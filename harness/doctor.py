@@ -45,9 +45,8 @@ def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
         if plots
         else Check(
             "matplotlib",
-            "not installed: only --plot needs it",
+            'not installed; only --plot needs it: pip install "rparity[plot]"',
             optional=True,
-            remedy='pip install "rparity[plot]"',
         )
     )
     questions: dict[str, tuple[Question, Path]] = {}

@@ -23,6 +23,11 @@ class FormulaError(RparityError):
 class RNotAvailableError(RparityError):
     """R, lme4 or a matching rpy2 is not there; the message names the command that installs it."""
 
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"{problem}: {remedy}" if remedy else problem)
+        self.problem = problem
+        self.remedy = remedy
+
 
 class RError(RparityError):
     """R raised an error; the message is R's own, with the R function that was called."""

@@ -70,15 +70,6 @@ class Availability:
     remedy: str | None = None
 
 
-class _Unavailable(RNotAvailableError):
-    """The error in two parts, for those who show them apart."""
-
-    def __init__(self, problem: str, remedy: str) -> None:
-        super().__init__(f"{problem}: {remedy}")
-        self.problem = problem
-        self.remedy = remedy
-
-
 class RSession:
     """An R process that starts at the first call, and anew after a crash or a time-out.
 
@@ -329,10 +320,10 @@ def availability() -> Availability:
         with RSession() as session:
             found = session.versions()
         problem = None if found["lme4"] else missing_package("lme4")
-    except _Unavailable as error:
+    except RNotAvailableError as error:
         found, problem = {}, error
     except Exception as error:
-        found, problem = {}, _Unavailable(f"R does not start ({error})", INSTALL_R)
+        found, problem = {}, RNotAvailableError(f"R does not start ({error})", INSTALL_R)
     return Availability(
         r_version=found.get("R") or (r_version(home) if home else None),
         r_home=home,
@@ -352,13 +343,13 @@ def r_home() -> str:
     home = os.environ.get("R_HOME")
     if home:
         if not Path(home, "bin", "R").exists():
-            raise _Unavailable(f"R_HOME is {home}, but there is no R in it", "unset R_HOME")
+            raise RNotAvailableError(f"R_HOME is {home}, but there is no R in it", "unset R_HOME")
         return home
     if shutil.which("R") is None:
-        raise _Unavailable("R is not installed (no R on the PATH)", INSTALL_R)
+        raise RNotAvailableError("R is not installed (no R on the PATH)", INSTALL_R)
     answer = _ask_r("R", "RHOME")
     if not answer:
-        raise _Unavailable("The R on the PATH does not work (R RHOME fails)", INSTALL_R)
+        raise RNotAvailableError("The R on the PATH does not work (R RHOME fails)", INSTALL_R)
     return answer.splitlines()[-1].strip()
 
 
@@ -408,29 +399,29 @@ def _named_list(values: Mapping[str, Any]) -> Any:
     return "list", list(values.values()), {"names": ("character", list(values), {})}
 
 
-def missing_package(package: str) -> _Unavailable:
+def missing_package(package: str) -> RNotAvailableError:
     """Return the error that tells how to install an R package."""
     in_r = f'install.packages("{package}") in R'
     remedy = f"apt-get install r-cran-lme4 (or {in_r})" if package == "lme4" else in_r
-    return _Unavailable(f"The R package {package} is not installed", remedy)
+    return RNotAvailableError(f"The R package {package} is not installed", remedy)
 
 
-def _why_unavailable(home: str, kind: str, text: str) -> _Unavailable:
+def _why_unavailable(home: str, kind: str, text: str) -> RNotAvailableError:
     """Tell the known reasons why R did not come up apart."""
     installed, version = rpy2_version(), r_version(home)
     if kind == "ModuleNotFoundError" and installed is None:
-        return _Unavailable("rpy2 is not installed", INSTALL_RPY2)
+        return RNotAvailableError("rpy2 is not installed", INSTALL_RPY2)
     if installed and version and _numbers(installed) >= (3, 6, 6) and _numbers(version) < (4, 5):
-        return _Unavailable(
+        return RNotAvailableError(
             f"rpy2-rinterface {installed} needs R 4.5 or newer and this is R {version}",
             MATCHING_RPY2,
         )
     if kind == "OSError" and "libR" in text:
-        return _Unavailable(
+        return RNotAvailableError(
             f"There is an R in {home}, but rpy2 cannot load its shared library ({text})",
             f"{INSTALL_R}, or build R with --enable-R-shlib",
         )
-    return _Unavailable(f"R does not start through rpy2 ({kind} {text})", MATCHING_RPY2)
+    return RNotAvailableError(f"R does not start through rpy2 ({kind} {text})", MATCHING_RPY2)
 
 
 def _numbers(version: str) -> tuple[int, ...]:
