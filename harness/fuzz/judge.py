@@ -10,7 +10,17 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
-from harness.compare import Reference, Tables, Tolerance, Verdict, compare
+from harness.compare import (
+    MAX_DIGITS,
+    ROUNDING_DIGITS,
+    Reference,
+    Tables,
+    Tolerance,
+    Verdict,
+    compare,
+    digits,
+)
+from harness.engines.native import lmer_tables
 from harness.experiments.arithmetic import (
     conditioning,
     last_bits,
@@ -27,11 +37,13 @@ BAR = Tolerance(1e-12, "rounding")
 # What may be near zero is held to the spread of its column as well.
 NEAR_ZERO = Tolerance(1e-12, "rounding, beside the column's spread", spread=1e-12)
 SPREAD = ("vcov", "ranef", "residual_quantiles", "confint_wald")
+PLAIN = 9.0  # digits
 TIMES = (2, 6)  # that R is asked again about data changed in their last bits
 # Of a difference that is as small as this beside what it is a difference of, rounding leaves next
 # to nothing, and perhaps no positive definite matrix.
 NOTHING_LEFT = 1e-13
 STEP = 1e-3
+NOT_POSITIVE = ("not positive definite", "objective in x0 returns NA")
 EARLY = "stopped early"
 SEVERAL = "several minima"
 SATURATED = "no unique optimum"
@@ -74,33 +86,75 @@ def judge(problem: Problem, r: Witness) -> Judged:
     told = r.answer(R, problem)
     if told.gap is not None or isinstance(problem.mine, str):
         return _refused(problem, told)
-    rows = compared(R, told.tables, problem.tables)
-    if not fails(rows).any():
-        return found_by(US, rows)
     dispute = dispute_of(problem, R, told)
     sides = Sides.of(dispute, PART)
-    if sides is not None and _follows(sides, rows):
-        return found_by(US, _all(rows, EARLY))
-    rows = _explain(rows, dispute, (stopped_early,))
-    if not open_in(rows).any():
+    if sides is not None and (found := at_a_glance(sides)) is not None:
+        return found
+    rows = compared(R, told.tables, problem.tables)
+    if not fails(rows).any() or sides is None:
         return found_by(US, rows)
-    if sides is not None and sides.rise(sides.mine) > RISE:
+    if sides.rise(sides.mine) < -_rounding(sides):
+        return _lower(problem, sides, rows, r)
+    rows = _explain(rows, dispute, (stopped_early,))
+    if open_in(rows).any() and sides.rise(sides.mine) > RISE:
         dispute = replace(
             dispute, notes=(*dispute.notes, *_not_converged(problem, sides, r)), shared={}
         )
         rows = _explain(rows, dispute, (stopped_early,))
-    if open_in(rows).any() and sides is not None and several_minima(problem, sides, r):
-        rows = _all(rows, SEVERAL)
     for times in TIMES:
         if not open_in(rows).any():
             break
         noise = noise_of(problem, told.tables, lambda each: r.answer(R, each).tables, times)
+        if times == TIMES[-1]:  # what is predicted has a rounding, too
+            for there in (sides.theirs, sides.mine):
+                noise = _sum(noise, _own_noise(problem, there, times))
         noisy = replace(dispute, noise=noise, shared={})
         rows = _explain(rows, noisy, (stopped_early, unstable_arithmetic))
     rows = _explain(rows, dispute, (conditioning,))
-    if open_in(rows).any() and left_by_downdating(problem.mine) < NOTHING_LEFT:
+    if open_in(rows).any() and nothing_left(sides.fit, left_by_downdating(sides.fit)):
         rows = _all(rows, NO_FACTOR)
     return found_by(US, rows)
+
+
+def at_a_glance(sides: Sides) -> Judged | None:
+    """Judge what is plain: all that R says is what the formulas give where it stopped.
+
+    That is what `stopped_early` would find, value by value. None where it is less than plain.
+    """
+    rise = sides.rise(sides.mine)
+    if sides.same_place or not -_rounding(sides) <= rise <= RISE:
+        return None
+    fewest: dict[str, float] = {}
+    causes = 0
+    for name, truth in sides.dispute.truth.items():
+        told, predicted = sides.dispute.answer.get(name), sides.from_mine.tables[name]
+        if told is None or not all(
+            told.index.equals(side.index) and told.columns.equals(side.columns)
+            for side in (truth, predicted)
+        ):
+            return None
+        said = told.to_numpy()
+        if (digits(said, predicted.to_numpy()) < PLAIN).any():
+            return None
+        found = digits(said, truth.to_numpy())
+        fewest[name.rpartition(".")[2]] = float(found.min(initial=MAX_DIGITS))
+        causes += int((found < ROUNDING_DIGITS).sum())
+    return Judged(US, Outcome.EXPLAINED, {EARLY: causes}, fewest)
+
+
+def _rounding(sides: Sides) -> float:
+    return BELOW * (1.0 + abs(sides.fit.criterion))
+
+
+def _lower(problem: Problem, sides: Sides, rows: pd.DataFrame, r: Witness) -> Judged:
+    """R is below what this package calls the minimum: it has found another one, or this is none."""
+    if several_minima(problem, sides, r):
+        return found_by(US, _all(rows, SEVERAL))
+    if nothing_left(sides.fit, left_by_downdating(sides.mine)):
+        return found_by(US, _all(rows, NO_FACTOR))
+    found = found_by(US, rows)
+    by = f"R's criterion is {-sides.rise(sides.mine):.2g} below rparity's. "
+    return replace(found, says=by + found.says)
 
 
 def _refused(problem: Problem, told: Told) -> Judged:
@@ -108,10 +162,10 @@ def _refused(problem: Problem, told: Told) -> Judged:
     mine, theirs = problem.mine, told.gap
     if isinstance(mine, str) and theirs is not None:
         return Judged(US, Outcome.REFUSED, says=f"rparity: {mine} R: {theirs}")
-    if isinstance(mine, LmerResults) and "not positive definite" in str(theirs):
+    if isinstance(mine, LmerResults) and any(text in str(theirs) for text in NOT_POSITIVE):
         start = mine.at(mine.model.template.diagonal.astype(np.float64))
         left = min(left_by_downdating(start), left_by_downdating(mine))
-        if left < NOTHING_LEFT:
+        if nothing_left(mine, left):
             return _explained(NO_FACTOR, f"{_downdated(left)} {theirs}")
     says = f"rparity: {mine}" if isinstance(mine, str) else f"R alone refuses: {theirs}"
     return Judged(US, Outcome.UNEXPLAINED, open=("refused",), says=says)
@@ -127,6 +181,11 @@ def left_by_downdating(fit: LmerResults) -> float:
     size = np.linalg.norm(X, axis=0)
     scaled = fit.cov_params().to_numpy() / fit.sigma**2 * np.outer(size, size)
     return float(1.0 / np.linalg.eigvalsh(scaled)[-1])
+
+
+def nothing_left(fit: LmerResults, left: float) -> bool:
+    """Whether that is less than what the products of n rows and p columns round by."""
+    return left < max(NOTHING_LEFT, fit.nobs * fit.model.p * float(np.finfo(float).eps))
 
 
 def _downdated(left: float) -> str:
@@ -190,40 +249,24 @@ def _not_converged(problem: Problem, sides: Sides, r: Witness) -> tuple[str, ...
     return (f"R did not converge: its own criterion is {there - here:.2g} lower at the optimum",)
 
 
-def _follows(sides: Sides, rows: pd.DataFrame) -> bool:
-    """Whether all that R says follows from where it stopped, as `stopped_early` would find, too.
-
-    In most designs it does, and one comparison shows it.
-    """
-    rise, failing = sides.rise(sides.mine), rows[fails(rows)]
-    return (
-        -BELOW * (1.0 + abs(sides.fit.criterion)) <= rise <= RISE
-        and bool((failing["verdict"] == Verdict.UNEXPLAINED).all())
-        and bool(failing["value"].notna().all())
-        and not sides.contradicted(rows.iloc[:0])
-    )
-
-
 def several_minima(problem: Problem, sides: Sides, r: Witness) -> bool:
     """Whether R found another, lower minimum, and says itself that this package's is one, too.
 
     R's own criterion grows from this package's θ in both directions of each parameter, by steps of
     1e-3 and less, and this package's solver, started where R stopped, goes at least as low as R.
     """
-    if not sides.rise(sides.mine) < -BELOW * (1.0 + abs(sides.fit.criterion)):
-        return False
     model, theta = sides.fit.model, sides.fit.theta_hat
     again = LmerResults.fit(
         model, sides.fit.response, reml=sides.fit.reml, start=sides.mine.theta_hat
     )
-    if again.criterion > sides.mine.criterion + BELOW * (1.0 + abs(again.criterion)):
+    if again.criterion > sides.mine.criterion + _rounding(sides):
         return False
     steps = np.diag(STEP * np.maximum(np.abs(theta), STEP))
     around = np.hstack([theta[:, None], theta[:, None] + steps, theta[:, None] - steps])
     diagonal = model.template.diagonal
     around[diagonal] = np.abs(around[diagonal])  # a variance's sign does not count
     here, *others = r.criterion(problem, around)
-    return bool((np.array(others) >= here - BELOW * (1.0 + abs(here))).all())
+    return bool((np.array(others) >= here - _rounding(sides)).all())
 
 
 def _all(rows: pd.DataFrame, cause: str) -> pd.DataFrame:
@@ -238,6 +281,25 @@ def noise_of(
     rng = np.random.default_rng(1)
     changed = (replace(problem, data=last_bits(problem.data, rng)) for _ in range(times))
     return scatter(base, [answer(each) for each in changed])
+
+
+def _own_noise(problem: Problem, there: LmerResults, times: int) -> Tables:
+    """How far this package's values at some θ and σ move with the last bits of the data."""
+
+    def at(each: Problem) -> Tables:
+        if isinstance(each.mine, str):
+            return {}
+        tables = lmer_tables(each.mine.at(there.theta_hat, there.sigma), problem.part.kinds)
+        return {f"{PART}.{kind}": table for kind, table in tables.items()}
+
+    return noise_of(problem, at(problem), at, times)
+
+
+def _sum(noise: Tables, more: Tables) -> Tables:
+    return {
+        name: table.add(more[name], fill_value=0.0) if name in more else table
+        for name, table in noise.items()
+    }
 
 
 def found_by(engine: str, rows: pd.DataFrame) -> Judged:
