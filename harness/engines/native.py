@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.cases.base import Boot, Call, Data, Experiment, Lm, Lmer, Part
+from harness.cases.base import LMER_TABLES, Boot, Call, Data, Experiment, Lm, Lmer, Part
 from harness.engines.base import Answer, Question
 from harness.linear import lm
 from harness.lmm.bootstrap import BootstrapResults, RefitDf, bootmer, refit_df_of
@@ -55,7 +55,7 @@ class Native:
                     tables["data"] = encode_factors(data)[0]
                     continue
                 case Lmer():
-                    fit = known.get(part.key) or known.setdefault(part.key, _fit(part, data))
+                    fit = known.get(part.key) or known.setdefault(part.key, fitted(part, data))
                     fits[part.name] = fit
                     found = lmer_tables(fit, part.kinds) | intervals(fit, part, refit_df)
                 case Lm():
@@ -91,7 +91,8 @@ def _refit_of(question: Question) -> tuple[RefitDf | None, tuple[str, ...]]:
     )
 
 
-def _fit(part: Lmer, data: pd.DataFrame) -> LmerResults:
+def fitted(part: Lmer, data: pd.DataFrame) -> LmerResults:
+    """Fit a mixed model of a case."""
     weights = None if part.weights is None else data[part.weights]
     return lmer(
         part.formula,
@@ -101,6 +102,13 @@ def _fit(part: Lmer, data: pd.DataFrame) -> LmerResults:
         contrasts=part.contrasts,
         na_action="fail",
     )
+
+
+def model_tables(part: Lm | Lmer, data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return all tables of a model, by kind."""
+    if isinstance(part, Lm):
+        return lm_tables(lm(part.formula, data, contrasts=part.contrasts, na_action="fail"))
+    return lmer_tables(fitted(part, data), LMER_TABLES)
 
 
 def one_row(**values: float) -> pd.DataFrame:

@@ -12,12 +12,9 @@ from scipy.stats import t as student
 
 from harness.cases.base import Lm, Lmer
 from harness.compare import Reference, Tables, Tolerance
-from harness.engines.native import lm_tables, lmer_tables
+from harness.engines.native import model_tables
 from harness.errors import RparityError
 from harness.experiments.base import ROOM, Dispute, Trial, compared
-from harness.experiments.parameters import KINDS
-from harness.linear import lm
-from harness.lmm.fit import lmer
 
 PERTURBATIONS = 6
 NO_DIGITS = 2.0
@@ -170,15 +167,4 @@ def last_bits(data: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
 def _tables(model: Lm | Lmer, data: pd.DataFrame) -> Tables:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if isinstance(model, Lm):
-            return lm_tables(lm(model.formula, data, contrasts=model.contrasts, na_action="fail"))
-        weights = None if model.weights is None else data[model.weights]
-        fit = lmer(
-            model.formula,
-            data,
-            REML=model.reml,
-            weights=weights,
-            contrasts=model.contrasts,
-            na_action="fail",
-        )
-        return lmer_tables(fit, KINDS)
+        return model_tables(model, data)

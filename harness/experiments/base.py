@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from harness.cases.base import Case, Lm, Lmer, Part
 from harness.compare import ROUNDING_DIGITS, Reference, Tables, Tolerance, Verdict, measure
-from harness.lmm.fit import LmerResults, lmer
+from harness.engines.native import fitted
+from harness.lmm.fit import LmerResults
 
 # A disagreement has vanished where so much of it is left: formulas evaluated at another's
 # parameters, which are themselves rounded, do not agree to the last bit.
@@ -59,15 +60,7 @@ class Asked:
         """Return the package's own fit of a mixed model: formulas to evaluate anywhere."""
         if part.key not in self._fits:
             assert self.data is not None
-            weights = None if part.weights is None else self.data[part.weights]
-            self._fits[part.key] = lmer(
-                part.formula,
-                self.data,
-                REML=part.reml,
-                weights=weights,
-                contrasts=part.contrasts,
-                na_action="fail",
-            )
+            self._fits[part.key] = fitted(part, self.data)
         return self._fits[part.key]
 
     def at(self, part: Lmer, theta: NDArray[np.float64], sigma: float | None) -> LmerResults:

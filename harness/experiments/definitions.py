@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from harness.cases.base import Lm, Lmer
-from harness.compare import Tables
-from harness.engines.native import lm_tables, lmer_tables
+from harness.engines.native import model_tables
 from harness.experiments.base import Dispute, Trial, compared, predicted
-from harness.linear import lm
-from harness.lmm.fit import lmer
 
 BAR = re.compile(r"\([^()]*\|[^()]*\)")
 CONTRASTS = ("contr.treatment", "contr.sum", "contr.helmert", "contr.poly")
@@ -36,7 +32,8 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
     ]
     best: Trial | None = None
     for contrast in CONTRASTS if factors else ():
-        found = _coded(model, data, dict.fromkeys(factors, contrast))
+        coded = replace(model, contrasts=dict.fromkeys(factors, contrast))
+        found = model_tables(coded, data)
         if f"{part}.coef" in dispute.truth:  # the same number of them, under the question's names
             names = dispute.truth[f"{part}.coef"].index
             found = {k: _renamed(table, names) for k, table in found.items()}
@@ -54,18 +51,9 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
     if best is None or not best.vanished.any():
         return best
     # The other side must have what the contrasts that were asked for give.
-    asked = _coded(model, data, model.contrasts)
+    asked = model_tables(model, data)
     theirs = compared("", "", "", rows, dispute.truth, predicted(dispute, asked, part))
     return replace(best, vanished=best.vanished & theirs.vanished)
-
-
-def _coded(model: Lm | Lmer, data: pd.DataFrame, contrasts: Mapping[str, str]) -> Tables:
-    """Answer a model with its factors coded by some contrasts."""
-    if isinstance(model, Lm):
-        return lm_tables(lm(model.formula, data, contrasts=contrasts, na_action="fail"))
-    weights = None if model.weights is None else data[model.weights]
-    fit = lmer(model.formula, data, REML=model.reml, weights=weights, contrasts=contrasts)
-    return lmer_tables(fit, ("coef", "vcov", "confint_wald"))
 
 
 def other_r_squared(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
