@@ -1,0 +1,388 @@
+"""`rparity fuzz`: the store that survives, going on, shrinking, and what the command says."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from fuzz_r import Array, FakeR
+
+import harness
+from harness.cli import main
+from harness.commands import AGREE, DISCREPANCY, UNUSABLE
+from harness.errors import RparityError, UsageError
+from harness.fuzz import campaign, work
+from harness.fuzz.campaign import run_fuzz
+from harness.fuzz.design import Covariate, Design, FixedFactor, Grouping
+from harness.fuzz.draw import Numbered, design
+from harness.fuzz.judge import US, Judged, Outcome, judge
+from harness.fuzz.problem import Problem
+from harness.fuzz.scripts import python_script, r_script
+from harness.fuzz.shrink import same_as, shrink, simplifications
+from harness.fuzz.store import Store
+from harness.fuzz.work import Work, answered
+from harness.lmm.fit import LmerResults
+from harness.lmm.model import MixedModel
+
+RIGHT = LmerResults.fit.__func__  # type: ignore[attr-defined]
+LEAST = 1.0
+
+
+def planted(cls: type[LmerResults], model: MixedModel, y: Array, **options: Any) -> LmerResults:
+    """The fit with a wrong bound, θ of 1 at least, where there are weights and an offset."""
+    fit: LmerResults = RIGHT(cls, model, y, **options)
+    if model.matrices.offset.any() and np.ptp(model.matrices.weights) > 0:
+        return fit.at(np.maximum(fit.theta_hat, np.where(model.template.diagonal, LEAST, -np.inf)))
+    return fit
+
+
+def right(problem: Problem) -> LmerResults | str:
+    model = problem.model
+    if isinstance(model, str):
+        return model
+    try:
+        fit: LmerResults = RIGHT(LmerResults, model, model.matrices.y, reml=problem.part.reml)
+    except RparityError as error:
+        return str(error)
+    return fit
+
+
+@pytest.fixture
+def bug(monkeypatch: pytest.MonkeyPatch) -> FakeR:
+    """A planted bug in this package, and an R without it."""
+    monkeypatch.setattr(LmerResults, "fit", classmethod(planted))
+    return FakeR(fit=right)
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeR], FakeR]:
+    def use(r: FakeR) -> FakeR:
+        for module in (work, campaign):
+            monkeypatch.setattr(module, "live_r", lambda _limit: r)
+        return r
+
+    return use
+
+
+def outcomes(found: pd.DataFrame) -> pd.DataFrame:
+    """All that does not depend on the clock."""
+    return found.drop(columns=["seconds", "r_seconds", "script"]).reset_index(drop=True)
+
+
+# -- the store -------------------------------------------------------------------------------------
+
+
+def test_a_campaign_goes_on_where_it_stopped(
+    tmp_path: Path, fake: Callable[[FakeR], FakeR], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(FakeR())
+    asked: list[int] = []
+    right = work.judge
+
+    def noted(problem: Problem, r: FakeR) -> Judged:
+        asked.append(len(problem.data))
+        return right(problem, r)
+
+    monkeypatch.setattr(work, "judge", noted)
+    first = run_fuzz(tmp_path / "a", n=8, seed=4)
+    more = run_fuzz(tmp_path / "a", n=20, seed=4)
+    assert (first.judged, more.judged, len(asked)) == (8, 12, 20)
+    whole = run_fuzz(tmp_path / "b", n=20, seed=4)
+    pd.testing.assert_frame_equal(outcomes(more.designs), outcomes(whole.designs))
+    alone = run_fuzz(tmp_path / "c", seed=4, only=13)
+    expected = outcomes(whole.designs[whole.designs["number"] == 13])
+    pd.testing.assert_frame_equal(outcomes(alone.designs), expected)
+
+
+def test_one_line_of_pandas_reads_it_and_a_stored_design_is_its_data(
+    tmp_path: Path, fake: Callable[[FakeR], FakeR]
+) -> None:
+    fake(FakeR())
+    run_fuzz(tmp_path, n=3, seed=2)
+    found = pd.read_sql("SELECT * FROM designs", sqlite3.connect(tmp_path / "fuzz.sqlite"))
+    assert found["number"].tolist() == [0, 1, 2]
+    stored = Design.from_json(found["design"][1])
+    assert stored == design(2, 1)
+    pd.testing.assert_frame_equal(stored.data(), design(2, 1).data())
+    assert json.loads(found["made_by"][0]) == {"R": "4.2.2", "lme4": "1.1-31"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"seed": 5}, "seed 4, and this is seed 5"), ({"engines": ["nlme"]}, "engines rparity nlme")],
+)
+def test_another_campaigns_store_is_refused(
+    tmp_path: Path, fake: Callable[[FakeR], FakeR], change: dict[str, object], said: str
+) -> None:
+    fake(FakeR())
+    run_fuzz(tmp_path, n=1, seed=4)
+    with pytest.raises(UsageError, match=f"was begun with .*{said}: give another folder by -o"):
+        run_fuzz(tmp_path, n=1, **{"seed": 4, **change})  # type: ignore[arg-type]
+
+
+def test_another_version_is_refused(
+    tmp_path: Path, fake: Callable[[FakeR], FakeR], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(FakeR())
+    run_fuzz(tmp_path, n=1)
+    monkeypatch.setattr(campaign, "__version__", "9.9")
+    with pytest.raises(UsageError, match=rf"rparity {harness.__version__}, and this is rparity 9"):
+        run_fuzz(tmp_path, n=1)
+
+
+def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "fuzz.sqlite").write_text("this is no data base, whatever its name says" * 50)
+    with pytest.raises(UsageError, match="cannot be used as a store: file is not a database"):
+        run_fuzz(tmp_path, n=1)
+
+
+WRITER = """
+import sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from fuzz_r import Array, FakeR
+from harness.fuzz import campaign, work
+for module in (work, campaign):
+    module.live_r = lambda _limit, r=FakeR(): r
+def tell(progress):
+    print(progress.done, flush=True)
+campaign.run_fuzz(Path({folder!r}), n=500, seed=6, tell=tell)
+"""
+
+
+def test_a_kill_loses_what_was_in_flight_and_no_more(
+    tmp_path: Path, fake: Callable[[FakeR], FakeR]
+) -> None:
+    code = WRITER.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "killed"))
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ
+    ) as process:
+        assert process.stdout is not None
+        for line in process.stdout:
+            if int(line) >= 9:
+                process.kill()
+                break
+    fake(FakeR())
+    with Store(tmp_path / "killed", _about(tmp_path / "killed")) as store:
+        done = store.done()
+    assert set(range(8)) <= done
+    n = max(done) + 4
+    went_on = run_fuzz(tmp_path / "killed", n=n, seed=6)
+    assert went_on.judged == n - len(done)
+    whole = run_fuzz(tmp_path / "whole", n=n, seed=6)
+    pd.testing.assert_frame_equal(outcomes(went_on.designs), outcomes(whole.designs))
+
+
+def _about(folder: Path) -> dict[str, str]:
+    with sqlite3.connect(folder / "fuzz.sqlite") as db:
+        return dict(db.execute("SELECT key, value FROM about"))
+
+
+def test_interrupted_the_command_says_so_and_keeps_what_is_done(tmp_path: Path) -> None:
+    code = WRITER.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    code = code[: code.index("def tell")] + (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from harness.cli import main\n"
+        f"sys.exit(main(['fuzz', '--n', '500', '--seed', '6', '-o', {str(tmp_path)!r}]))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as it:
+        until = time.monotonic() + 60
+        while not _stored(tmp_path):
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        it.send_signal(signal.SIGINT)
+        assert it.stderr is not None
+        assert it.stderr.read() == "rparity: interrupted; nothing was left half-written.\n"
+        assert it.wait() == 130
+
+
+def _stored(folder: Path) -> int:
+    try:
+        with sqlite3.connect(folder / "fuzz.sqlite") as db:
+            return int(db.execute("SELECT count(*) FROM designs").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0
+
+
+# -- crashes ---------------------------------------------------------------------------------------
+
+
+def test_r_that_dies_is_asked_once_more(fake: Callable[[FakeR], FakeR]) -> None:
+    item = Numbered(1, 0, design(1, 0))
+    fake(FakeR())
+    expected = answered(Work((US,), 1.0), item)[0]
+    fake(FakeR(dies=1))
+    found = answered(Work((US,), 1.0), item)[0]
+    assert (found.verdict, found.digits) == (expected.verdict, expected.digits)
+    fake(FakeR(dies=2))
+    found = answered(Work((US,), 1.0), item)[0]
+    assert (found.verdict, found.says) == (
+        "crashed",
+        "Design 0 of seed 1: R died during fuzz_answer().",
+    )
+
+
+def test_an_error_of_this_package_is_unexplained(
+    fake: Callable[[FakeR], FakeR], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(FakeR())
+
+    def fail(_problem: Problem, _r: FakeR) -> Judged:
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr(work, "judge", fail)
+    found = answered(Work((US,), 1.0), Numbered(1, 0, design(1, 0)))[0]
+    assert (found.verdict, found.open) == ("unexplained", "error")
+    assert found.says == "LinAlgError: Singular matrix"
+
+
+# -- shrinking -------------------------------------------------------------------------------------
+
+WEIGHTED = Design(
+    (9, 4, 7, 12, 3, 8),
+    (Grouping(0.0), Grouping(10.0, place="in turn", levels=3)),
+    (Covariate(scale=2), Covariate(shift=3.0)),
+    (FixedFactor(3, "contr.sum"),),
+    interaction=True,
+    weights=1.0,
+    offset=True,
+    missing=5,
+    scale=1,
+    seed=11,
+)
+
+
+def test_what_the_disagreement_does_not_need_is_taken_away(bug: FakeR) -> None:
+    first = judge(Problem(WEIGHTED.part(), WEIGHTED.data()), bug)
+    assert first.verdict is Outcome.UNEXPLAINED
+    assert "R's criterion is " in first.says
+    small = shrink(WEIGHTED, same_as(first, lambda problem: judge(problem, bug)))
+    assert judge(small, bug).verdict is Outcome.UNEXPLAINED
+    assert small.part.formula == "y ~ offset(o) + (1 | g1)"
+    assert small.part.weights == "w"
+    assert len(small.data) < 6
+
+
+def test_simplifications_are_simpler_and_end() -> None:
+    current, steps = WEIGHTED, 0
+    while (simpler := next(simplifications(current), None)) is not None:
+        current, steps = simpler, steps + 1
+        assert steps < 100
+    assert current.groupings == (Grouping(current.groupings[0].ratio),)
+
+
+def test_the_scripts_show_the_two_answers(tmp_path: Path) -> None:
+    problem = Problem(WEIGHTED.part(), WEIGHTED.data())
+    script = python_script(problem, ["coef", "theta"], "Design 1.")
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
+    )
+    mine = problem.mine
+    assert isinstance(mine, LmerResults)
+    assert f"{mine.params.iloc[0]:.15f}"[:12] in done.stdout
+    text = r_script(problem, ["coef", "theta"], "Design 1.")
+    assert 'contrasts = list(f1 = "contr.sum")' in text
+    assert "weights = w" in text
+    assert text.count("NA") >= int(problem.data.isna().sum().sum())
+
+
+# -- the command -----------------------------------------------------------------------------------
+
+
+def test_the_command_shows_what_is_unexplained_and_where_its_scripts_are(
+    tmp_path: Path,
+    fake: Callable[[FakeR], FakeR],
+    bug: FakeR,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    fake(bug)
+    number = next(
+        k
+        for k in range(200)
+        if (d := design(3, k)).weights and d.offset and 5 < d.rows < 60
+        if judge(Problem(d.part(), d.data()), bug).verdict is Outcome.UNEXPLAINED
+    )
+    folder = ["--seed", "3", "-o", str(tmp_path)]
+    assert main(["fuzz", "--only", str(number), *folder]) == DISCREPANCY
+    said = capsys.readouterr().out
+    assert f"Design {number} (rparity, " in said
+    assert "R worked" in said
+    script = tmp_path / f"design-{number}-rparity"
+    assert f"{script}.R, {script}.py" in said
+    assert "shrunk to" in Path(f"{script}.R").read_text()
+    assert main(["fuzz", "--only", str(number), "--format", "json", *folder]) == DISCREPANCY
+    (row,) = json.loads(capsys.readouterr().out)
+    assert (row["number"], row["verdict"], row["engine"]) == (number, "unexplained", "rparity")
+
+
+def test_all_explained_exits_with_zero(
+    tmp_path: Path, fake: Callable[[FakeR], FakeR], capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake(FakeR())
+    assert main(["fuzz", "--n", "5", "-o", str(tmp_path)]) == AGREE
+    assert "agrees" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--engines", "exact"], "There is no engine 'exact' of mixed models"),
+        (["--engines", "nobody"], "There is no engine 'nobody' of mixed models"),
+        (["--n", "0"], "--n is at least 1"),
+        (["--only", "-1"], "counted from 0"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    assert main(["fuzz", "-o", str(tmp_path), *arguments]) == UNUSABLE
+    assert said in capsys.readouterr().err
+
+
+def test_another_engine_has_its_own_rows(tmp_path: Path, fake: Callable[[FakeR], FakeR]) -> None:
+    fake(FakeR(moved=lambda theta: theta * 1.0001))
+    found = run_fuzz(tmp_path, n=4, seed=1, engines=["lme4-tight"])
+    assert found.designs["engine"].value_counts().to_dict() == {"rparity": 4, "lme4-tight": 4}
+    assert found.unexplained.empty
+    assert found.causes["lme4-tight"]["stopped early"] >= 1
+
+
+# -- with R ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.live
+def test_thirty_designs_against_r(tmp_path: Path) -> None:
+    found = run_fuzz(tmp_path, n=30, seed=1)
+    assert found.unexplained.empty
+    assert found.verdicts["rparity"][Outcome.EXPLAINED] > 15
+    assert found.r_share > 0.3
+
+
+@pytest.mark.live
+def test_a_worker_killed_on_the_way_changes_no_result(tmp_path: Path) -> None:
+    from harness.cluster import Progress, cluster
+
+    alone = run_fuzz(tmp_path / "alone", n=16, seed=8)
+    with cluster(2) as pool:
+        killed: list[int] = []
+
+        def kill_one(progress: Progress) -> None:
+            if progress.done == 5:
+                pids = pool._client.run(os.getpid)  # type: ignore[attr-defined]
+                killed.append(next(iter(pids.values())))
+                os.kill(killed[0], signal.SIGKILL)
+
+        found = run_fuzz(tmp_path / "two", n=16, seed=8, workers=pool, tell=kill_one)
+    assert killed
+    pd.testing.assert_frame_equal(outcomes(found.designs), outcomes(alone.designs))
