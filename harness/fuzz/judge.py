@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
@@ -27,7 +27,7 @@ from harness.experiments.arithmetic import (
     scatter,
     unstable_arithmetic,
 )
-from harness.experiments.base import Asked, Dispute, Experiment
+from harness.experiments.base import ROOM, VANISHED, Asked, Dispute, Experiment
 from harness.experiments.parameters import BELOW, RISE, Sides, stopped_early
 from harness.fuzz.problem import PART, Problem, Told, Witness
 from harness.lmm.fit import LmerResults
@@ -37,8 +37,8 @@ BAR = Tolerance(1e-12, "rounding")
 # What may be near zero is held to the spread of its column as well.
 NEAR_ZERO = Tolerance(1e-12, "rounding, beside the column's spread", spread=1e-12)
 SPREAD = ("vcov", "ranef", "residual_quantiles", "confint_wald")
-PLAIN = 9.0  # digits
-TIMES = (2, 6)  # that R is asked again about data changed in their last bits
+TIMES = 4  # that R is asked again about data changed in their last bits
+FIRST = 2  # of these, where all is plain
 # Of a difference that is as small as this beside what it is a difference of, rounding leaves next
 # to nothing, and perhaps no positive definite matrix.
 NOTHING_LEFT = 1e-13
@@ -88,53 +88,59 @@ def judge(problem: Problem, r: Witness) -> Judged:
         return _refused(problem, told)
     dispute = dispute_of(problem, R, told)
     sides = Sides.of(dispute, PART)
-    if sides is not None and (found := at_a_glance(sides)) is not None:
-        return found
-    rows = compared(R, told.tables, problem.tables)
-    if not fails(rows).any() or sides is None:
-        return found_by(US, rows)
-    if sides.rise(sides.mine) < -_rounding(sides):
-        return _lower(problem, sides, rows, r)
-    rows = _explain(rows, dispute, (stopped_early,))
-    if open_in(rows).any() and sides.rise(sides.mine) > RISE:
+    if sides is None or sides.rise(sides.mine) < -_rounding(sides):
+        return _lower(problem, sides, compared(R, told.tables, problem.tables), r)
+    if sides.rise(sides.mine) > RISE:
         dispute = replace(
             dispute, notes=(*dispute.notes, *_not_converged(problem, sides, r)), shared={}
         )
-        rows = _explain(rows, dispute, (stopped_early,))
-    for times in TIMES:
-        if not open_in(rows).any():
-            break
-        noise = noise_of(problem, told.tables, lambda each: r.answer(R, each).tables, times)
-        if times == TIMES[-1]:  # what is predicted has a rounding, too
-            for there in (sides.theirs, sides.mine):
-                noise = _sum(noise, _own_noise(problem, there, times))
-        noisy = replace(dispute, noise=noise, shared={})
-        rows = _explain(rows, noisy, (stopped_early, unstable_arithmetic))
+    if (found := at_a_glance(dispute)) is not None:
+        return found
+    rows = compared(R, told.tables, problem.tables)
+    if not fails(rows).any():
+        return found_by(US, rows)
+    changes = changed(problem, TIMES)
+    again = [r.answer(R, each).tables for each in changes[:FIRST]]
+    if (found := at_a_glance(dispute, again)) is not None:
+        return found
+    again += [r.answer(R, each).tables for each in changes[FIRST:]]
+    noise = scatter(told.tables, again)
+    # What is predicted has a rounding, too.
+    for there in (sides.theirs, sides.mine):
+        noise = _sum(noise, _own_noise(problem, there))
+    noisy = replace(dispute, noise=noise, shared={})
+    rows = _explain(rows, noisy, (stopped_early, unstable_arithmetic))
     rows = _explain(rows, dispute, (conditioning,))
     if open_in(rows).any() and nothing_left(sides.fit, left_by_downdating(sides.fit)):
         rows = _all(rows, NO_FACTOR)
     return found_by(US, rows)
 
 
-def at_a_glance(sides: Sides) -> Judged | None:
+def at_a_glance(dispute: Dispute, again: Sequence[Tables] = ()) -> Judged | None:
     """Judge what is plain: all that R says is what the formulas give where it stopped.
 
-    That is what `stopped_early` would find, value by value. None where it is less than plain.
+    That is what `stopped_early` would find, value by value. `again` is what R said of data changed
+    in their last bits, if it was asked: its own rounding. None where it is less than plain.
     """
-    rise = sides.rise(sides.mine)
-    if sides.same_place or not -_rounding(sides) <= rise <= RISE:
+    sides = Sides.of(dispute, PART)
+    if sides is None or sides.same_place:
+        return None
+    if sides.rise(sides.mine) > RISE and not any("onverge" in note for note in dispute.notes):
         return None
     fewest: dict[str, float] = {}
     causes = 0
-    for name, truth in sides.dispute.truth.items():
-        told, predicted = sides.dispute.answer.get(name), sides.from_mine.tables[name]
-        if told is None or not all(
-            told.index.equals(side.index) and told.columns.equals(side.columns)
-            for side in (truth, predicted)
-        ):
+    for name, truth in dispute.truth.items():
+        told, predicted = dispute.answer.get(name), sides.from_mine.tables[name]
+        others = [tables.get(name) for tables in again]
+        if told is None or not all(_alike(told, side) for side in (truth, predicted, *others)):
             return None
-        said = told.to_numpy()
-        if (digits(said, predicted.to_numpy()) < PLAIN).any():
+        said, there = told.to_numpy(), predicted.to_numpy()
+        room = VANISHED.rtol * np.abs(there)
+        if name == f"{PART}.ranef":
+            room = room + VANISHED.rtol * sides.mine.sigma
+        for other in others:
+            room = np.fmax(room, ROOM * np.abs(other.to_numpy() - said))
+        if not ((np.abs(said - there) <= room) | (np.isnan(said) & np.isnan(there))).all():
             return None
         found = digits(said, truth.to_numpy())
         fewest[name.rpartition(".")[2]] = float(found.min(initial=MAX_DIGITS))
@@ -142,12 +148,18 @@ def at_a_glance(sides: Sides) -> Judged | None:
     return Judged(US, Outcome.EXPLAINED, {EARLY: causes}, fewest)
 
 
+def _alike(one: pd.DataFrame, other: pd.DataFrame | None) -> bool:
+    return other is not None and one.index.equals(other.index) and one.columns.equals(other.columns)
+
+
 def _rounding(sides: Sides) -> float:
     return BELOW * (1.0 + abs(sides.fit.criterion))
 
 
-def _lower(problem: Problem, sides: Sides, rows: pd.DataFrame, r: Witness) -> Judged:
+def _lower(problem: Problem, sides: Sides | None, rows: pd.DataFrame, r: Witness) -> Judged:
     """R is below what this package calls the minimum: it has found another one, or this is none."""
+    if sides is None:
+        return found_by(US, rows)
     if several_minima(problem, sides, r):
         return found_by(US, _all(rows, SEVERAL))
     if nothing_left(sides.fit, left_by_downdating(sides.mine)):
@@ -274,16 +286,13 @@ def _all(rows: pd.DataFrame, cause: str) -> pd.DataFrame:
     return rows.assign(cause=rows["cause"].mask(open_in(rows), cause))
 
 
-def noise_of(
-    problem: Problem, base: Tables, answer: Callable[[Problem], Tables], times: int
-) -> Tables:
-    """Return how far an engine's answer moves with the last bits of the data."""
+def changed(problem: Problem, times: int) -> list[Problem]:
+    """Return the problem so often with the last bits of its data changed."""
     rng = np.random.default_rng(1)
-    changed = (replace(problem, data=last_bits(problem.data, rng)) for _ in range(times))
-    return scatter(base, [answer(each) for each in changed])
+    return [replace(problem, data=last_bits(problem.data, rng)) for _ in range(times)]
 
 
-def _own_noise(problem: Problem, there: LmerResults, times: int) -> Tables:
+def _own_noise(problem: Problem, there: LmerResults) -> Tables:
     """How far this package's values at some θ and σ move with the last bits of the data."""
 
     def at(each: Problem) -> Tables:
@@ -292,7 +301,7 @@ def _own_noise(problem: Problem, there: LmerResults, times: int) -> Tables:
         tables = lmer_tables(each.mine.at(there.theta_hat, there.sigma), problem.part.kinds)
         return {f"{PART}.{kind}": table for kind, table in tables.items()}
 
-    return noise_of(problem, at(problem), at, times)
+    return scatter(at(problem), [at(each) for each in changed(problem, TIMES)])
 
 
 def _sum(noise: Tables, more: Tables) -> Tables:

@@ -8,20 +8,20 @@ from functools import cache
 from harness.audit.workers import ENGINE, Child, ChildError
 from harness.diagnose import diagnose
 from harness.engines.base import R_ENGINES, Answer, Question
+from harness.experiments.arithmetic import scatter
 from harness.fuzz.judge import (
     TIMES,
     Judged,
     Outcome,
+    changed,
     compared,
     dispute_of,
     found_by,
-    noise_of,
     open_in,
 )
 from harness.fuzz.problem import PART, Problem, Told, Witness
 from harness.lmm.fit import LmerResults
 
-MOST = TIMES[-1]
 RATIO = "statistic"
 
 
@@ -47,7 +47,8 @@ def judge_other(problem: Problem, name: str, r: Witness, limit: float) -> Judged
             break
         dispute = dispute_of(problem, name, told)
         if again:
-            noise = noise_of(complete, told.tables, lambda p: _ask(name, p, r, limit).tables, MOST)
+            others = [_ask(name, each, r, limit).tables for each in changed(complete, TIMES)]
+            noise = scatter(told.tables, others)
             dispute = replace(dispute, noise=noise, shared={})
         for finding in diagnose(dispute, rows):
             rows.loc[finding.rows, "cause"] = finding.cause
