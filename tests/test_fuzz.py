@@ -317,7 +317,7 @@ def test_the_command_shows_what_is_unexplained_and_where_its_scripts_are(
     assert main(["fuzz", "--only", str(number), *folder]) == DISCREPANCY
     said = capsys.readouterr().out
     assert f"Design {number} (rparity, " in said
-    assert "R worked" in said
+    assert "of the time went to R" in said
     script = tmp_path / f"design-{number}-rparity"
     assert f"{script}.R, {script}.py" in said
     assert "shrunk to" in Path(f"{script}.R").read_text()

@@ -44,6 +44,7 @@ FIRST = 2  # of these, where all is plain
 NOTHING_LEFT = 1e-13
 STEP = 1e-3
 NOT_POSITIVE = ("not positive definite", "objective in x0 returns NA")
+NOTHING = pd.DataFrame()
 EARLY = "stopped early"
 SEVERAL = "several minima"
 SATURATED = "no unique optimum"
@@ -111,7 +112,7 @@ def judge(problem: Problem, r: Witness) -> Judged:
     noisy = replace(dispute, noise=noise, shared={})
     rows = _explain(rows, noisy, (stopped_early, unstable_arithmetic))
     rows = _explain(rows, dispute, (conditioning,))
-    if open_in(rows).any() and nothing_left(sides.fit, left_by_downdating(sides.fit)):
+    if open_in(rows).any() and nothing_left(sides.fit, _left_where_r_was(sides)):
         rows = _all(rows, NO_FACTOR)
     return found_by(US, rows)
 
@@ -131,7 +132,7 @@ def at_a_glance(dispute: Dispute, again: Sequence[Tables] = ()) -> Judged | None
     causes = 0
     for name, truth in dispute.truth.items():
         told, predicted = dispute.answer.get(name), sides.from_mine.tables[name]
-        others = [tables.get(name) for tables in again]
+        others = [tables.get(name, NOTHING) for tables in again]
         if told is None or not all(_alike(told, side) for side in (truth, predicted, *others)):
             return None
         said, there = told.to_numpy(), predicted.to_numpy()
@@ -148,8 +149,8 @@ def at_a_glance(dispute: Dispute, again: Sequence[Tables] = ()) -> Judged | None
     return Judged(US, Outcome.EXPLAINED, {EARLY: causes}, fewest)
 
 
-def _alike(one: pd.DataFrame, other: pd.DataFrame | None) -> bool:
-    return other is not None and one.index.equals(other.index) and one.columns.equals(other.columns)
+def _alike(one: pd.DataFrame, other: pd.DataFrame) -> bool:
+    return one.index.equals(other.index) and one.columns.equals(other.columns)
 
 
 def _rounding(sides: Sides) -> float:
@@ -162,7 +163,7 @@ def _lower(problem: Problem, sides: Sides | None, rows: pd.DataFrame, r: Witness
         return found_by(US, rows)
     if several_minima(problem, sides, r):
         return found_by(US, _all(rows, SEVERAL))
-    if nothing_left(sides.fit, left_by_downdating(sides.mine)):
+    if nothing_left(sides.fit, _left_where_r_was(sides)):
         return found_by(US, _all(rows, NO_FACTOR))
     found = found_by(US, rows)
     by = f"R's criterion is {-sides.rise(sides.mine):.2g} below rparity's. "
@@ -193,6 +194,10 @@ def left_by_downdating(fit: LmerResults) -> float:
     size = np.linalg.norm(X, axis=0)
     scaled = fit.cov_params().to_numpy() / fit.sigma**2 * np.outer(size, size)
     return float(1.0 / np.linalg.eigvalsh(scaled)[-1])
+
+
+def _left_where_r_was(sides: Sides) -> float:
+    return min(left_by_downdating(sides.fit), left_by_downdating(sides.mine))
 
 
 def nothing_left(fit: LmerResults, left: float) -> bool:

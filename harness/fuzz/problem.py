@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -131,7 +132,7 @@ class Witness(Protocol):
 
 @dataclass
 class LiveR:
-    """R itself, one process that stays up; `seconds` is what it has worked in all."""
+    """R itself, one process that stays up; `seconds` is how long it was waited for in all."""
 
     session: RSession
     seconds: float = field(default=0.0)
@@ -159,9 +160,13 @@ class LiveR:
     def _call(self, function: str, arguments: Mapping[str, object]) -> Any:
         folder = paths.r_scripts()
         libraries = [folder / name for name in LIBRARIES]
-        result = self.session.call(folder / SCRIPT, function, arguments, libraries=libraries)
-        self.seconds += result.elapsed
-        return result.value
+        began = time.perf_counter()
+        try:
+            return self.session.call(
+                folder / SCRIPT, function, arguments, libraries=libraries
+            ).value
+        finally:
+            self.seconds += time.perf_counter() - began
 
 
 def _model(part: Lmer) -> dict[str, object]:

@@ -58,7 +58,7 @@ def show(campaign: Campaign, out: TextIO) -> None:
         rate = campaign.judged / campaign.seconds
         to.print(
             f"{campaign.judged:,} designs in {campaign.seconds:.0f} s, {rate:.3g} a second; "
-            f"R worked {100 * campaign.r_share:.0f} % of the time."
+            f"{100 * campaign.r_share:.0f} % of the time went to R."
         )
     to.print(f"All of them: {campaign.store}", soft_wrap=True)
     for row in campaign.unexplained.to_dict("records"):

@@ -21,8 +21,8 @@ class Record:
     """What became of one design with one engine: a row of the table `designs`.
 
     `causes` are causes to how many values, `digits` tables to their fewest, as JSON; `open` names
-    the tables with something that has no cause, `script` the scripts that show it; `r_seconds` is
-    what R worked, of `seconds` in all; `made_by` has the versions of R and lme4.
+    the tables with something that has no cause, `script` the scripts that show it; `r_seconds` are
+    those that R was waited for, of `seconds` in all; `made_by` has the versions of R and lme4.
     """
 
     number: int
