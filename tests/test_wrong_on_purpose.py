@@ -301,7 +301,7 @@ def answer(
     """Python's tables of the document, to spoil; R's are cut to the same length."""
     known = recorded["document"]
     short = replace(known, tables=shortened(known.tables))
-    monkeypatch.setattr("harness.run.recordings.read", lambda *_arguments: short)
+    monkeypatch.setattr("harness.recordings.read", lambda *_arguments: short)
     return shortened(run_of("document").answers["rparity"].tables)
 
 
