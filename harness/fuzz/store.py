@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
@@ -65,12 +66,15 @@ class Store:
         self.path = folder / NAME
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(self.path)
-            # A commit is one appended frame: a kill loses what was not yet committed, no more.
-            self._db.execute("PRAGMA journal_mode = WAL")
-            self._db.execute("PRAGMA synchronous = NORMAL")
-            self._db.executescript(SCHEMA)
-            self._check(about)
+            with ExitStack() as unless_sound:
+                self._db = sqlite3.connect(self.path)
+                unless_sound.callback(self._db.close)
+                # A commit is one appended frame: a kill loses what was not yet committed, no more.
+                self._db.execute("PRAGMA journal_mode = WAL")
+                self._db.execute("PRAGMA synchronous = NORMAL")
+                self._db.executescript(SCHEMA)
+                self._check(about)
+                unless_sound.pop_all()
         except (sqlite3.Error, OSError) as error:
             raise UsageError(f"{self.path} cannot be used as a store: {error}.") from error
 
