@@ -220,4 +220,9 @@ def _tolerance(case: Case, name: str, part: Part) -> Callable[[str, str], Tolera
         if name == PUBLISHED and case.published is not None:
             return case.published.reference().tolerance
         return lambda table, column: case.tolerance(name, table, column)
-    return lambda table, _column: NEAR_ZERO if table.rpartition(".")[2] in SPREAD else BAR
+    return of_models
+
+
+def of_models(table: str, _column: str) -> Tolerance:
+    """Hold a model's table to rounding."""
+    return NEAR_ZERO if table.rpartition(".")[2] in SPREAD else BAR

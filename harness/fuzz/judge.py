@@ -10,12 +10,12 @@ from enum import StrEnum
 import numpy as np
 import pandas as pd
 
+from harness.audit.examine import of_models
 from harness.compare import (
     MAX_DIGITS,
     ROUNDING_DIGITS,
     Reference,
     Tables,
-    Tolerance,
     Verdict,
     compare,
     digits,
@@ -33,10 +33,6 @@ from harness.fuzz.problem import PART, Problem, Told, Witness
 from harness.lmm.fit import LmerResults
 
 US, R = "rparity", "lme4"
-BAR = Tolerance(1e-12, "rounding")
-# What may be near zero is held to the spread of its column as well.
-NEAR_ZERO = Tolerance(1e-12, "rounding, beside the column's spread", spread=1e-12)
-SPREAD = ("vcov", "ranef", "residual_quantiles", "confint_wald")
 TIMES = 4  # that R is asked again about data changed in their last bits
 FIRST = 2  # of these, where all is plain
 # Of a difference that is as small as this beside what it is a difference of, rounding leaves next
@@ -221,13 +217,9 @@ def dispute_of(problem: Problem, engine: str, told: Told) -> Dispute:
     return Dispute(asked, engine, US, told.tables, problem.tables, tuple(told.notes))
 
 
-def _tolerance(table: str, _column: str) -> Tolerance:
-    return NEAR_ZERO if table.rpartition(".")[2] in SPREAD else BAR
-
-
 def compared(engine: str, answer: Tables, truth: Tables) -> pd.DataFrame:
     """Compare a subject with this package, whose values are the reference's."""
-    reference = Reference(US, truth, _tolerance)
+    reference = Reference(US, truth, of_models)
     return compare("fuzz", engine, answer, reference, list(truth)).assign(cause="")
 
 
