@@ -18,13 +18,12 @@ from harness.engines.base import engine_names
 from harness.errors import UsageError, WorkerCrashedError
 from harness.fuzz.design import Design
 from harness.fuzz.draw import Designs
-from harness.fuzz.judge import US, Judged, Outcome, R, judge
-from harness.fuzz.others import judge_other
+from harness.fuzz.judge import US, Judged, Outcome, R
 from harness.fuzz.problem import Problem, Witness
 from harness.fuzz.scripts import arbitrate, write
 from harness.fuzz.shrink import same_as, shrink
 from harness.fuzz.store import Store
-from harness.fuzz.work import Work, answered, crashed, live_r
+from harness.fuzz.work import Work, answered, crashed, judged, live_r
 
 LIMIT = 60.0
 # A worker is given up where it takes as much longer than R may.
@@ -164,7 +163,7 @@ def _show(store: Store, asked: range, r: Witness, limit: float) -> None:
         design, name, number = Design.from_json(row["design"]), row["engine"], row["number"]
 
         def again(problem: Problem, name: str = name) -> Judged:
-            return judge(problem, r) if name == US else judge_other(problem, name, r, limit)
+            return judged(problem, name, r, limit)
 
         first = again(Problem(design.part(), design.data()))
         if first.verdict is not Outcome.UNEXPLAINED:

@@ -8,6 +8,7 @@ from functools import cache
 from harness.audit.workers import ENGINE, Child, ChildError
 from harness.diagnose import diagnose
 from harness.engines.base import R_ENGINES, Answer, Question
+from harness.engines.r_models import Nlme
 from harness.experiments.arithmetic import scatter
 from harness.fuzz.judge import (
     TIMES,
@@ -63,7 +64,9 @@ def judge_other(problem: Problem, name: str, r: Witness, limit: float) -> Judged
 
 def _ask(name: str, problem: Problem, r: Witness, limit: float) -> Told:
     if name in R_ENGINES:
-        return r.answer(name, problem)
+        lacks = Nlme.lacks if name == Nlme.name else {}
+        gaps = {f"{PART}.{place}": why for place, why in lacks.items()}
+        return replace(r.answer(name, problem), gaps=gaps)
     try:
         answer, wrong = _child(name).ask(Question(problem.case, 2, {}, problem.data), limit)
     except ChildError:

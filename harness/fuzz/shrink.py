@@ -16,7 +16,7 @@ from harness.fuzz.problem import Problem
 
 T = TypeVar("T")
 Shows = Callable[[Problem], bool]
-MOST_TRIALS = 600
+MOST_TRIALS = 300
 DIGITS = (1, 2, 3, 4, 6)
 
 

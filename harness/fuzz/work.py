@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -12,7 +13,7 @@ from harness.errors import RCrashedError, RparityError, RTimeoutError
 from harness.fuzz.draw import Numbered
 from harness.fuzz.judge import US, Judged, Outcome, judge
 from harness.fuzz.others import judge_other
-from harness.fuzz.problem import LiveR, Problem
+from harness.fuzz.problem import LiveR, Problem, Witness
 from harness.fuzz.store import Record
 from harness.rsession import RSession
 
@@ -43,26 +44,33 @@ def answered(work: Work, item: Numbered) -> list[Record]:
     problem = Problem(item.design.part(), item.design.data())
     for _ in range(TRIES):
         try:
-            found = [
-                judge(problem, r) if name == US else judge_other(problem, name, r, work.limit)
-                for name in work.engines
-            ]
+            found = [judged(problem, name, r, work.limit) for name in work.engines]
             break
         except (RCrashedError, RTimeoutError) as error:
             why = f"{item}: {error}"
-        except RparityError:
-            raise
-        except Exception as error:  # a defect, which is what all this is after
-            says = f"{type(error).__name__}: {error}"
-            found = [
-                Judged(name, Outcome.UNEXPLAINED, open=("error",), says=says)
-                for name in work.engines
-            ]
-            break
     else:
         found = [Judged(name, Outcome.CRASHED, says=why) for name in work.engines]
     spent = r.seconds, time.perf_counter() - began
     return records(item, found, *spent, json.dumps(r.session.versions()))
+
+
+def judged(problem: Problem, name: str, r: Witness, limit: float) -> Judged:
+    """Judge this package, or another engine; an error that is nobody's fault but theirs is found.
+
+    Raises
+    ------
+    RparityError
+        Where R is not there, dies, or takes too long.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of rank deficiency and the like: R warns as well
+        try:
+            return judge(problem, r) if name == US else judge_other(problem, name, r, limit)
+        except RparityError:
+            raise
+        except Exception as error:  # a defect, which is what all this is after
+            says = f"{type(error).__name__}: {error}"
+            return Judged(name, Outcome.UNEXPLAINED, open=("error",), says=says)
 
 
 def crashed(item: Numbered, engines: Sequence[str], error: Exception) -> list[Record]:
