@@ -32,6 +32,11 @@ SPAN_SIZE = 2**24
 SCHUR_EFFECTS = 6000
 # Standard deviations over σ to start from again where the first start led nowhere.
 RESTARTS = (1.0, 0.1, 10.0)
+# Points to choose further starts from where there may be several minima, how many of them are
+# tried, and the range of their standard deviations over σ, as far as these show in the responses.
+SCATTERED = 32
+TRIED = 4
+LEAST, MOST = 1e-2, 1e2
 # Multiples of the standard deviations that sums of squares suggest, to choose a start from.
 SCAN = 2.0 ** np.arange(-2.0, 13.0, 1.5)
 
@@ -163,12 +168,15 @@ class MixedModel:
         return np.asarray(out)
 
     def conditional(self, theta: Array, residual: Array) -> Conditional:
-        """Random effects at θ (m,) given the weighted residual √w (y − offset − Xβ), (n,)."""
-        found = self.structure.conditional(self.working.W @ theta, residual)
-        inverses = [np.linalg.inv(L) for L in self.working.L]
+        """Random effects at θ (m,) given the weighted residual √w (y − offset − Xβ), (n,).
+
+        u is the same in all coordinates, and b = Λu in those of Z has no cancellation.
+        """
+        u = self.structure.conditional(self.working.W @ theta, residual)
+        triangles = self.template.blocks(self.template.Lambda(theta))
         return Conditional(
-            [b @ inv.T for b, inv in zip(found.means, inverses, strict=True)],
-            [inv @ cov @ inv.T for cov, inv in zip(found.covariances, inverses, strict=True)],
+            [mean @ Lam.T for mean, Lam in zip(u.means, triangles, strict=True)],
+            [Lam @ cov @ Lam.T for cov, Lam in zip(u.covariances, triangles, strict=True)],
         )
 
     # -- the criterion -----------------------------------------------------------------------------
@@ -177,7 +185,8 @@ class MixedModel:
         """θ (S, m) to start from for one response (n,): where the solver needs the fewest steps.
 
         With several parameters there may be several minima: lme4's own start, the identity, is then
-        the second one, unless the model is a large one.
+        the second one, and the best of some points scattered over the diagonals are others, unless
+        the model is a large one.
 
         Each term's sum of squares between its levels gives the sizes of the standard deviations,
         and the criterion at some multiples of them, where a batch costs no more than one, the rest.
@@ -206,7 +215,21 @@ class MixedModel:
         found = [self.working.W_inverse @ theta]
         if self.template.m > 1 and not isinstance(self.structure, Schur):
             found.append(self.template.diagonal.astype(np.float64))
+            there = self._scattered()
+            many = moments.take(np.zeros(len(there), dtype=np.intp))
+            at = evaluate(self.structure, many, there, reml=reml).profiled(self.divisor(reml=reml))
+            found += list(there[np.argsort(at.value)[:TRIED]] @ self.working.W_inverse.T)
         return np.array(found)
+
+    def _scattered(self) -> Array:
+        """Diagonals of θ in working coordinates, (SCATTERED, m), even in their logarithms."""
+        from scipy.stats.qmc import Halton
+
+        on = self.template.diagonal
+        points = Halton(int(on.sum()), scramble=False).random(SCATTERED + 1)[1:]
+        theta = np.zeros((SCATTERED, self.template.m))
+        theta[:, on] = LEAST * (MOST / LEAST) ** points
+        return theta
 
     def solve(
         self,
