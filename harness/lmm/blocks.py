@@ -154,17 +154,15 @@ class OneFactor(Blocks):
 
     def conditional(self, theta: Array, residual: Array) -> Conditional:
         """See `Structure`."""
-        Lam = self.template.Lambda(theta)
-        B = self._all_T @ Lam
+        B = self._all_T @ self.template.Lambda(theta)
         inside = (self._Qt @ residual).reshape(len(B), -1, 1)
-        means = (Lam @ np.swapaxes(B, 1, 2) @ self.C_all(theta) @ inside)[..., 0]
+        means = (np.swapaxes(B, 1, 2) @ self.C_all(theta) @ inside)[..., 0]
         inner, _ = inverse(np.swapaxes(B, 1, 2))
         spans = [
             slice(a, b)
             for a, b in zip(self.template.starts, self.template.starts[1:], strict=False)
         ]
-        cov = Lam @ inner @ Lam.T
-        return Conditional([means[:, s] for s in spans], [cov[:, s, s] for s in spans])
+        return Conditional([means[:, s] for s in spans], [inner[:, s, s] for s in spans])
 
 
 def classes(rows: Array) -> tuple[Index, Index]:

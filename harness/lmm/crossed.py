@@ -55,7 +55,7 @@ class Span:
         return cls(np.asarray(Q, dtype=np.float64), T)
 
     def conditional(self, template: Template, theta: Array, residual: Array) -> Conditional:
-        """See `Structure`: b̂ = ΛB'C Q'(y − Xβ) and covariance Λ(I + B'B)⁻¹Λ' with B = TΛ."""
+        """See `Structure`: û = B'C Q'(y − Xβ) and covariance (I + B'B)⁻¹ with B = TΛ."""
         triangles = template.blocks(template.Lambda(theta))
         B = np.hstack(
             [(T @ Lam).reshape(len(T), -1) for T, Lam in zip(self.T, triangles, strict=True)]
@@ -64,12 +64,12 @@ class Span:
         u = B.T @ (C @ (self.Q.T @ residual))
         inner, _ = inverse(B.T)
         means, covariances, start = [], [], 0
-        for T, Lam in zip(self.T, triangles, strict=True):
+        for T in self.T:
             _, L, k = T.shape
             span = slice(start, start + L * k)
             own = inner[span, span].reshape(L, k, L, k)[np.arange(L), :, np.arange(L)]
-            means.append(u[span].reshape(L, k) @ Lam.T)
-            covariances.append(Lam @ own @ Lam.T)
+            means.append(u[span].reshape(L, k))
+            covariances.append(own)
             start += L * k
         return Conditional(means, covariances)
 

@@ -74,7 +74,7 @@ class Schur:
         at = _At(self, theta)
         E = at.solve(residual[:, None]).E
         means = [
-            (Zt @ E).reshape(shape) @ Lam @ Lam.T
+            (Zt @ E).reshape(shape) @ Lam
             for Zt, shape, Lam in zip(self.Zt, self.shapes, at.triangles, strict=True)
         ]
         return Conditional(means, at.covariances())
@@ -136,13 +136,18 @@ class _At:
         return _Solved(self, Y)
 
     @cached_property
-    def _Psi(self) -> Array:
-        """Ψ = Λ₂S⁻¹Λ₂', (q₂, q₂)."""
-        S_inverse, info = scipy.linalg.lapack.dpotri(self._factor, lower=True)
+    def _S_inverse(self) -> Array:
+        """S⁻¹, (q₂, q₂)."""
+        found, info = scipy.linalg.lapack.dpotri(self._factor, lower=True)
         if info:
             raise np.linalg.LinAlgError("S is singular")
-        lower = np.tril(S_inverse, -1)
-        return self._inner(lower + lower.T + np.diag(np.diagonal(S_inverse)), self.Lambda2)
+        lower = np.tril(found, -1)
+        return np.asarray(lower + lower.T + np.diag(np.diagonal(found)))
+
+    @cached_property
+    def _Psi(self) -> Array:
+        """Ψ = Λ₂S⁻¹Λ₂', (q₂, q₂)."""
+        return self._inner(self._S_inverse, self.Lambda2)
 
     @cached_property
     def _N(self) -> list[sp.csr_array]:
@@ -165,16 +170,16 @@ class _At:
         return G
 
     def covariances(self) -> list[Array]:
-        """Conditional covariances of each term's levels over σ², (L, k, k)."""
+        """Conditional covariances of each term's u over σ², (L, k, k)."""
         s = self.structure
         k1 = s.T.shape[2]
         Lam1 = self.Lam[:k1, :k1]
         inner, _ = inverse(np.swapaxes(self._B, 1, 2))
-        first = Lam1 @ (inner + Lam1.T @ self._G @ Lam1) @ Lam1.T
+        first = inner + Lam1.T @ self._G @ Lam1
         starts = s.template.starts[: s.leading + 1]
         out = [first[:, a:b, a:b] for a, b in pairwise(starts)]
         for span, (L, k) in zip(s.spans, s.shapes[s.leading :], strict=True):
-            own = self._Psi[span, span].reshape(L, k, L, k)
+            own = self._S_inverse[span, span].reshape(L, k, L, k)
             out.append(own[np.arange(L), :, np.arange(L)])
         return out
 

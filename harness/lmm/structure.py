@@ -46,7 +46,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class Conditional:
-    """Random effects given the response: means (L, k) and covariances (L, k, k)/σ² of each term."""
+    """Of each term, given the response: means (L, k) and covariances (L, k, k) over σ²."""
 
     means: list[Array]
     covariances: list[Array]
@@ -66,7 +66,7 @@ class Structure(Protocol):
         ...
 
     def conditional(self, theta: Array, residual: Array) -> Conditional:
-        """Random effects at θ (m,) given y − Xβ (n,).
+        """Spherical random effects u, where b = Λu, at θ (m,) given y − Xβ (n,).
 
         Sources: Bates et al. (2015), eq. 56 to 58; R's `ranef(condVar = TRUE)`, which leaves out
         the uncertainty of β.
