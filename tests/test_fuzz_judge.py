@@ -8,7 +8,7 @@ import pytest
 from fuzz_r import Array, FakeR
 
 from harness.fuzz.design import Covariate, Design, FixedFactor, Grouping
-from harness.fuzz.judge import NO_FACTOR, SATURATED, SEVERAL, Judged, Outcome, judge
+from harness.fuzz.judge import NO_FACTOR, SATURATED, SEVERAL, UNITS, Judged, Outcome, judge
 from harness.fuzz.problem import Problem, Told
 from harness.lmm.fit import LmerResults
 
@@ -108,6 +108,23 @@ def test_what_downdating_leaves_nothing_of_may_have_no_factor() -> None:
     near = Design((9, 9, 9), covariates=(Covariate(shift=1e4), Covariate(near=5)), seed=1)
     assert set(judged(near, NotPositive()).causes) == {NO_FACTOR}
     assert judged(PLAIN, NotPositive()).verdict is Outcome.UNEXPLAINED
+
+
+@pytest.mark.parametrize(("slope", "shift"), [("correlated", 1e3), ("uncorrelated", 0.0)])
+def test_r_may_fail_for_the_units_of_a_covariate(slope: str, shift: float) -> None:
+    class LikesItSmall(FakeR):
+        def answer(self, engine: str, problem: Problem) -> Told:
+            if problem.data["x1"].abs().max() > 1e4 or always:
+                return Told({}, "R error: Downdated VtV is not positive definite")
+            return super().answer(engine, problem)
+
+    design = Design(
+        (9, 9, 9, 9), (Grouping(slope=slope),), (Covariate(scale=6, shift=shift),), seed=1
+    )
+    always = False
+    assert set(judged(design, LikesItSmall()).causes) == {UNITS}
+    always = True
+    assert judged(design, LikesItSmall()).verdict is Outcome.UNEXPLAINED
 
 
 def test_a_saturated_model_has_no_optimum() -> None:

@@ -45,6 +45,8 @@ EARLY = "stopped early"
 SEVERAL = "several minima"
 SATURATED = "no unique optimum"
 NO_FACTOR = "normal equations"
+UNITS = "scale of the predictors"
+SAME_SIGMA = 6.0  # digits
 
 
 class Outcome(StrEnum):
@@ -82,7 +84,7 @@ def judge(problem: Problem, r: Witness) -> Judged:
         return _explained(SATURATED, "the fixed and the random effects together fit any response")
     told = r.answer(R, problem)
     if told.gap is not None or isinstance(problem.mine, str):
-        return _refused(problem, told)
+        return _refused(problem, told, r)
     dispute = dispute_of(problem, R, told)
     sides = Sides.of(dispute, PART)
     if sides is None or sides.rise(sides.mine) < -_rounding(sides):
@@ -166,7 +168,7 @@ def _lower(problem: Problem, sides: Sides | None, rows: pd.DataFrame, r: Witness
     return replace(found, says=by + found.says)
 
 
-def _refused(problem: Problem, told: Told) -> Judged:
+def _refused(problem: Problem, told: Told, r: Witness) -> Judged:
     """One of the two, or both, have no answer."""
     mine, theirs = problem.mine, told.gap
     if isinstance(mine, str) and theirs is not None:
@@ -176,8 +178,27 @@ def _refused(problem: Problem, told: Told) -> Judged:
         left = min(left_by_downdating(start), left_by_downdating(mine))
         if nothing_left(mine, left):
             return _explained(NO_FACTOR, f"{_downdated(left)} {theirs}")
+        if _answered_in_other_units(problem, mine, r):
+            return _explained(
+                UNITS, f"with covariates of size 1 R answers the same. Here: {theirs}"
+            )
     says = f"rparity: {mine}" if isinstance(mine, str) else f"R alone refuses: {theirs}"
     return Judged(US, Outcome.UNEXPLAINED, open=("refused",), says=says)
+
+
+def _answered_in_other_units(problem: Problem, mine: LmerResults, r: Witness) -> bool:
+    """Whether R has this package's answer where covariates are of size 1 and the model is the same.
+
+    The residual variance at the optimum is free of the units of covariates.
+    """
+    for centred in (True, False):
+        other = problem.rescaled(centred=centred)
+        if not isinstance(other.mine, LmerResults):
+            continue
+        is_same = bool(digits(other.mine.sigma, mine.sigma) >= SAME_SIGMA)
+        if is_same and r.answer(R, other).gap is None:
+            return judge(other, r).verdict in (Outcome.AGREES, Outcome.EXPLAINED)
+    return False
 
 
 def left_by_downdating(fit: LmerResults) -> float:

@@ -18,6 +18,7 @@ from harness.compare import Tables
 from harness.engines.native import lmer_tables
 from harness.errors import RparityError
 from harness.lmm.fit import LmerResults
+from harness.lmm.formula import parse
 from harness.lmm.matrices import build
 from harness.lmm.model import MixedModel
 from harness.rsession import RSession
@@ -92,6 +93,22 @@ class Problem:
         if isinstance(self.mine, str) or self.mine.nobs == len(self.data):
             return self
         return self.of(self.data.loc[self.mine.model.matrices.rows])
+
+    def rescaled(self, *, centred: bool) -> Problem:
+        """The same data with covariates of size 1, and less their means if `centred`.
+
+        Centred it is another model where a slope stands without its intercept.
+        """
+        formula = parse(self.part.formula)
+        others = {formula.response, self.part.weights}
+        data = self.complete.data.copy()
+        for name in data.columns:
+            known = name in others or any(name in offset for offset in formula.offsets)
+            if not known and pd.api.types.is_float_dtype(data[name]):
+                moved = data[name] - data[name].mean() if centred else data[name]
+                size = float(np.sqrt((moved**2).mean()))
+                data[name] = moved / (size or 1.0)
+        return Problem(self.part, data)
 
     def of(self, rows: pd.DataFrame) -> Problem:
         """Return the same model of some rows, whose factors have the levels that occur."""
