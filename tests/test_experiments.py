@@ -18,7 +18,7 @@ from harness.compare import Reference, Tables, Tolerance, compare
 from harness.diagnose import Finding, diagnose
 from harness.engines.native import Native, lm_tables, lmer_tables
 from harness.engines.published import Published
-from harness.experiments.base import Asked, Dispute
+from harness.experiments.base import Asked, Dispute, compared
 from harness.experiments.hessian import joint_cov_params
 from harness.linear import lm
 from harness.lmm.fit import LmerResults, lmer
@@ -77,6 +77,25 @@ def test_an_optimizer_that_stopped_early(name: str, size: float) -> None:
     early = tables_at(fit.at(fit.theta_hat * (1.0 + size)))
     assert set(found(name, early)) <= {"stopped early", "conditioning"}
     assert "stopped early" in found(name, early)
+
+
+def test_beside_zero_what_passes_now_is_closer() -> None:
+    """There are no digits to count: 1e-20 for 0, and 1e-5 for 0 before."""
+    told = pd.DataFrame({"condval": [1e-20, 3.0]}, ["g.1.x", "g.2.x"])
+    rows = pd.DataFrame(
+        {"table": "m.ranef", "row": told.index, "column": "condval", "digits": [0.0, 2.0]}
+    )
+    bar = Tolerance(1e-9, "", atol=1e-12)
+
+    def side(zero: float) -> Reference:
+        table = pd.DataFrame({"condval": [zero, 3.0 + 300.0 * zero]}, told.index)
+        return Reference("", {"m.ranef": table}, lambda _t, _c: bar)
+
+    truth = side(1e-5).tables
+    trial = compared("", "", "", rows, {"m.ranef": told}, side(0.0), instead_of=truth)
+    assert trial.vanished.all()
+    trial = compared("", "", "", rows, {"m.ranef": told}, side(1e-5), instead_of=truth)
+    assert not trial.vanished.any()
 
 
 @pytest.mark.parametrize("part", ["lmer", "lmer_ml"])

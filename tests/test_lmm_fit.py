@@ -256,6 +256,29 @@ def test_a_variance_that_the_data_do_not_determine_is_reported(formula):
     assert not lmer(formula, data.assign(S=data["Subject"])).converged
 
 
+def test_zeros_of_theta_stay_zeros_where_formulas_are_evaluated() -> None:
+    fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
+    for theta in ([0.9, 0.0, 0.0], [0.0, 0.0, 0.2], [0.0, 0.0, 0.0]):
+        there = fit.at(np.array(theta))
+        assert there.theta_hat.tolist() == theta
+        slopes = there.random_effects[there.random_effects.index.str.endswith(".Days")]
+        assert (slopes == 0.0).all(axis=None) == (theta[2] == 0.0)
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-6, 1e-3, 1.0])
+def test_conditional_deviations_do_not_depend_on_the_units(size: float) -> None:
+    """Also where the data say nothing of a slope: what it is conditionally is its prior."""
+    data = frame("sleepstudy")
+    data = data.assign(Days=size * (data["Days"] + 1.0))
+    fit = lmer("Reaction ~ Days + (Days | Subject)", data)
+    there = fit.at(np.array([1.0, 0.5, 1e-3]), 25.0)
+    Z = np.column_stack([np.ones(10), data["Days"].iloc[:10]])
+    Lam = np.array([[1.0, 0.0], [0.5, 1e-3]])
+    cov = Lam @ np.linalg.inv(np.eye(2) + Lam.T @ Z.T @ Z @ Lam) @ Lam.T
+    found = there.random_effects["condsd"].iloc[[0, 18]]
+    np.testing.assert_allclose(found, 25.0 * np.sqrt(np.diag(cov)), rtol=1e-12)
+
+
 # -- results ---------------------------------------------------------------------------------------
 
 
