@@ -8,8 +8,8 @@ import pytest
 from fuzz_r import Array, FakeR
 
 from harness.fuzz.design import Covariate, Design, FixedFactor, Grouping
-from harness.fuzz.judge import NO_FACTOR, SATURATED, SEVERAL, UNITS, Judged, Outcome, judge
-from harness.fuzz.problem import Problem, Told
+from harness.fuzz.judge import NO_FACTOR, SATURATED, SEVERAL, Judged, Outcome, judge
+from harness.fuzz.problem import UNITS, Problem, Told, same_fit
 from harness.lmm.fit import LmerResults
 
 PLAIN = Design((6, 5, 4, 6, 3), covariates=(Covariate(),), seed=5)
@@ -125,6 +125,27 @@ def test_r_may_fail_for_the_units_of_a_covariate(slope: str, shift: float) -> No
     assert set(judged(design, LikesItSmall()).causes) == {UNITS}
     always = True
     assert judged(design, LikesItSmall()).verdict is Outcome.UNEXPLAINED
+
+
+def test_an_answer_that_its_own_units_would_excuse_is_no_answer() -> None:
+    """This package must say the same in all units before R's words are blamed."""
+    design = Design((9, 9, 9, 9), (Grouping(slope="correlated"),), (Covariate(scale=6),), seed=1)
+    problem = Problem(design.part(), design.data())
+    assert isinstance(problem.mine, LmerResults)
+    ways = [other.mine for _, other in problem.otherwise()]
+    assert all(isinstance(way, LmerResults) and same_fit(problem.mine, way) for way in ways)
+    wrong = problem.mine.at(1.01 * problem.mine.theta_hat)
+    assert not any(same_fit(wrong, way) for way in ways)
+
+
+def test_where_the_criterion_has_no_value_the_design_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fails(*_arguments: object) -> None:
+        raise np.linalg.LinAlgError("not positive definite")
+
+    monkeypatch.setattr("harness.fuzz.judge._judged", fails)
+    assert judged(PLAIN).open == ("criterion",)
 
 
 def test_a_saturated_model_has_no_optimum() -> None:

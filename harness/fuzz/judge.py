@@ -29,7 +29,7 @@ from harness.experiments.arithmetic import (
 )
 from harness.experiments.base import ROOM, VANISHED, Asked, Dispute, Experiment
 from harness.experiments.parameters import BELOW, RISE, Sides, stopped_early
-from harness.fuzz.problem import PART, Problem, Told, Witness
+from harness.fuzz.problem import NO_FACTOR, PART, Problem, Told, Witness, same_fit
 from harness.lmm.fit import LmerResults
 
 US, R = "rparity", "lme4"
@@ -44,9 +44,6 @@ NOTHING = pd.DataFrame()
 EARLY = "stopped early"
 SEVERAL = "several minima"
 SATURATED = "no unique optimum"
-NO_FACTOR = "normal equations"
-UNITS = "scale of the predictors"
-SAME_SIGMA = 6.0  # digits
 
 
 class Outcome(StrEnum):
@@ -74,17 +71,28 @@ class Judged:
     says: str = ""
 
 
-def judge(problem: Problem, r: Witness) -> Judged:
+def judge(problem: Problem, r: Witness, *, otherwise: bool = True) -> Judged:
     """Hold R's answer against this package's, and find the causes of what differs.
 
     What may make R's answer another one are its optimizer and rounding. All else that the audit has
-    experiments for would be a mistake in one of the two, however well it is described.
+    experiments for would be a mistake in one of the two, however well it is described. What has no
+    cause is asked `otherwise`: the same model in other units, and in other columns for X.
     """
+    try:
+        found = _judged(problem, r)
+    except np.linalg.LinAlgError as error:
+        found = _unexplained("criterion", f"no value in double precision where R stopped: {error}")
+    if found.verdict is Outcome.UNEXPLAINED and otherwise and isinstance(problem.mine, LmerResults):
+        return _otherwise(problem, problem.mine, r, found.says) or found
+    return found
+
+
+def _judged(problem: Problem, r: Witness) -> Judged:
     if problem.saturated:
         return _explained(SATURATED, "the fixed and the random effects together fit any response")
     told = r.answer(R, problem)
     if told.gap is not None or isinstance(problem.mine, str):
-        return _refused(problem, told, r)
+        return _refused(problem, told)
     dispute = dispute_of(problem, R, told)
     sides = Sides.of(dispute, PART)
     if sides is None or sides.rise(sides.mine) < -_rounding(sides):
@@ -168,7 +176,7 @@ def _lower(problem: Problem, sides: Sides | None, rows: pd.DataFrame, r: Witness
     return replace(found, says=by + found.says)
 
 
-def _refused(problem: Problem, told: Told, r: Witness) -> Judged:
+def _refused(problem: Problem, told: Told) -> Judged:
     """One of the two, or both, have no answer."""
     mine, theirs = problem.mine, told.gap
     if isinstance(mine, str) and theirs is not None:
@@ -178,27 +186,18 @@ def _refused(problem: Problem, told: Told, r: Witness) -> Judged:
         left = min(left_by_downdating(start), left_by_downdating(mine))
         if nothing_left(mine, left):
             return _explained(NO_FACTOR, f"{_downdated(left)} {theirs}")
-        if _answered_in_other_units(problem, mine, r):
-            return _explained(
-                UNITS, f"with covariates of size 1 R answers the same. Here: {theirs}"
-            )
     says = f"rparity: {mine}" if isinstance(mine, str) else f"R alone refuses: {theirs}"
-    return Judged(US, Outcome.UNEXPLAINED, open=("refused",), says=says)
+    return _unexplained("refused", says)
 
 
-def _answered_in_other_units(problem: Problem, mine: LmerResults, r: Witness) -> bool:
-    """Whether R has this package's answer where covariates are of size 1 and the model is the same.
-
-    The residual variance at the optimum is free of the units of covariates.
-    """
-    for centred in (True, False):
-        other = problem.rescaled(centred=centred)
-        if not isinstance(other.mine, LmerResults):
+def _otherwise(problem: Problem, mine: LmerResults, r: Witness, here: str) -> Judged | None:
+    """Ask R for the same fit in other words; where it then agrees, the words were the cause."""
+    for cause, other in problem.otherwise():
+        if not isinstance(other.mine, LmerResults) or not same_fit(mine, other.mine):
             continue
-        is_same = bool(digits(other.mine.sigma, mine.sigma) >= SAME_SIGMA)
-        if is_same and r.answer(R, other).gap is None:
-            return judge(other, r).verdict in (Outcome.AGREES, Outcome.EXPLAINED)
-    return False
+        if judge(other, r, otherwise=False).verdict in (Outcome.AGREES, Outcome.EXPLAINED):
+            return _explained(cause, f"{other.part.formula}, rescaled: R agrees. Here: {here}")
+    return None
 
 
 def left_by_downdating(fit: LmerResults) -> float:
@@ -224,6 +223,10 @@ def nothing_left(fit: LmerResults, left: float) -> bool:
 
 def _downdated(left: float) -> str:
     return f"R factors X'V⁻¹X as a difference of which {left:.0e} is left beside X'X:"
+
+
+def _unexplained(what: str, says: str) -> Judged:
+    return Judged(US, Outcome.UNEXPLAINED, open=(what,), says=says)
 
 
 def _explained(cause: str, says: str) -> Judged:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -26,6 +26,8 @@ from harness.rsession import RSession
 Array = NDArray[np.float64]
 
 PART = "lmer"
+UNITS, NO_FACTOR = "scale of the predictors", "normal equations"
+SAME = 1e-6
 SCRIPT, LIBRARIES = "fuzz.R", ("tables.R", "models.R", "engines.R")
 
 
@@ -94,11 +96,16 @@ class Problem:
             return self
         return self.of(self.data.loc[self.mine.model.matrices.rows])
 
-    def rescaled(self, *, centred: bool) -> Problem:
-        """The same data with covariates of size 1, and less their means if `centred`.
+    def otherwise(self) -> Iterator[tuple[str, Problem]]:
+        """Say the same in other ways: covariates of size 1, less their means, X orthonormal.
 
-        Centred it is another model where a slope stands without its intercept.
+        Centred it is another model where a slope stands without its intercept: see `same_fit`.
         """
+        yield UNITS, self._rescaled(centred=True)
+        yield UNITS, self._rescaled(centred=False)
+        yield NO_FACTOR, self._orthonormal()
+
+    def _rescaled(self, *, centred: bool) -> Problem:
         formula = parse(self.part.formula)
         others = {formula.response, self.part.weights}
         data = self.complete.data.copy()
@@ -109,6 +116,19 @@ class Problem:
                 size = float(np.sqrt((moved**2).mean()))
                 data[name] = moved / (size or 1.0)
         return Problem(self.part, data)
+
+    def _orthonormal(self) -> Problem:
+        complete = self.complete
+        assert isinstance(complete.model, MixedModel)
+        root = complete.model.sqrt_weights[:, None]
+        Q = np.sqrt(len(root)) * np.linalg.qr(root * complete.model.matrices.X)[0] / root
+        names = [f"q{j}" for j in range(Q.shape[1])]
+        formula = parse(self.part.formula)
+        offsets = [f"offset({offset})" for offset in formula.offsets]
+        bars = [f"({bar.lhs} | {bar.name})" for bar in formula.bars]
+        right = " + ".join(["0", *names, *offsets, *bars])
+        part = replace(self.part, formula=f"{formula.response} ~ {right}", contrasts={})
+        return Problem(part, complete.data.assign(**dict(zip(names, Q.T, strict=True))))
 
     def of(self, rows: pd.DataFrame) -> Problem:
         """Return the same model of some rows, whose factors have the levels that occur."""
@@ -123,6 +143,19 @@ class Problem:
         """The problem as a case."""
         parts = (Data(), self.part)
         return Case("fuzz", "a random design", SCRIPT, "fuzz_answer", 0, 2, parts, rules=())
+
+
+def same_fit(one: LmerResults, other: LmerResults) -> bool:
+    """Whether two fits of the same rows are one, in bases of X that may differ: to six digits."""
+    X, Y = one.model.matrices.X, other.model.matrices.X
+    T = np.linalg.lstsq(Y, X)[0]  # X = YT
+    pairs = (
+        (one.sigma, other.sigma),
+        (one.fittedvalues.to_numpy(), other.fittedvalues.to_numpy()),
+        (T @ one.cov_params().to_numpy() @ T.T, other.cov_params().to_numpy()),
+        (Y @ T, X),
+    )
+    return all(bool(np.max(np.abs(a - b)) <= SAME * np.max(np.abs(b))) for a, b in pairs)
 
 
 @dataclass(frozen=True)
