@@ -256,6 +256,19 @@ def test_a_variance_that_the_data_do_not_determine_is_reported(formula):
     assert not lmer(formula, data.assign(S=data["Subject"])).converged
 
 
+def test_a_group_that_occurs_twice_has_rs_names() -> None:
+    """As R's `as.data.frame(VarCorr(fit))`: where one repeats, all become syntactic names."""
+    rng = np.random.default_rng(1)
+    data = pd.DataFrame({"a": list("pqrs") * 24, "b": ["u", "v", "w"] * 32})
+    data = data.assign(x=rng.normal(size=96), y=rng.normal(size=96))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        twice = lmer("y ~ x + (x || a:b)", data).varcorr.index
+        once = lmer("y ~ x + (1 | a:b)", data).varcorr.index
+    assert list(twice) == ["a.b.(Intercept)", "a.b.1.x", "Residual"]
+    assert list(once) == ["a:b.(Intercept)", "Residual"]
+
+
 def test_zeros_of_theta_stay_zeros_where_formulas_are_evaluated() -> None:
     fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
     for theta in ([0.9, 0.0, 0.0], [0.0, 0.0, 0.2], [0.0, 0.0, 0.0]):
