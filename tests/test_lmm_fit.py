@@ -1,5 +1,7 @@
 """Fits against lme4's, and against 50-digit arithmetic."""
 
+import warnings
+
 import mpmath as mp
 import numpy as np
 import pandas as pd
