@@ -148,6 +148,25 @@ def test_where_the_criterion_has_no_value_the_design_is_not_lost(
     assert judged(PLAIN).open == ("criterion",)
 
 
+def test_a_trial_so_far_off_that_no_digit_is_left_is_no_end() -> None:
+    """A design of seed 3: X'V⁻¹X had no inverse at a trial step, and the fit ended in an error."""
+    design = Design(
+        (9, 9, 1),
+        (Grouping(1e4, "uncorrelated", -0.9, "at random", 9),),
+        (
+            Covariate(scale=2, shift=1e3, near=6, between=True),
+            Covariate(shift=1.0, near=4),
+            Covariate(scale=-4),
+        ),
+        (FixedFactor(5, "contr.poly"),),
+        interaction=True,
+        scale=3,
+        seed=792688483,
+    )
+    fit = Problem(design.part(), design.data()).mine
+    assert isinstance(fit, LmerResults)
+
+
 def test_a_saturated_model_has_no_optimum() -> None:
     design = Design((3, 3), (Grouping(), Grouping(place="in turn", levels=5)))
     design = Design(

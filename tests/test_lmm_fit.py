@@ -258,6 +258,15 @@ def test_a_variance_that_the_data_do_not_determine_is_reported(formula):
     assert not lmer(formula, data.assign(S=data["Subject"])).converged
 
 
+def test_a_criterion_without_a_value_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def singular(*_arguments: object, **_options: object) -> None:
+        raise np.linalg.LinAlgError("Singular matrix")
+
+    monkeypatch.setattr("harness.lmm.model.minimise", singular)
+    with pytest.raises(DataError, match=r"no value in double .* \(Singular matrix\): centre cov"):
+        lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
+
+
 def test_a_group_that_occurs_twice_has_rs_names() -> None:
     """As R's `as.data.frame(VarCorr(fit))`: where one repeats, all become syntactic names."""
     rng = np.random.default_rng(1)

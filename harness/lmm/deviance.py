@@ -68,7 +68,7 @@ def evaluate(structure: Structure, moments: Moments, theta: Array, *, reml: bool
     square = structure.template.square
     p = M.value.shape[-1] - 1
     A = M.value[:, :p, :p]
-    A_inv = np.asarray(np.linalg.inv(A), dtype=np.float64)
+    A_inv = _inverse(A)
     delta = (A_inv @ M.value[:, :p, p:])[..., 0]
 
     # s = v'Mv with v = (−δ, 1), and δ moves with θ: its share of the second derivative is below.
@@ -96,3 +96,12 @@ def evaluate(structure: Structure, moments: Moments, theta: Array, *, reml: bool
             - flat @ np.swapaxes(turned, 1, 2),
         )
     return Evaluation(logdet, s, delta, A_inv)
+
+
+def _inverse(A: Array) -> Array:
+    """A⁻¹ (R, p, p); NaN, which is no minimum, where θ is so far off that A has no digits left."""
+    try:
+        return np.asarray(np.linalg.inv(A), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        lost = ~np.isfinite(np.linalg.slogdet(A)[1])
+        return np.asarray(np.linalg.inv(np.where(lost[:, None, None], np.nan, A)), np.float64)

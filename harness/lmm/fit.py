@@ -110,7 +110,13 @@ class LmerResults:
         moments = model.structure.moments(deviations[:, None])
         begin = model.starts(deviations, moments, reml=reml) if start is None else start[None]
         moments = moments.take(np.zeros(len(begin), dtype=np.intp))
-        solution = model.solve(moments, reml=reml, start=begin).best()
+        try:
+            solution = model.solve(moments, reml=reml, start=begin).best()
+        except np.linalg.LinAlgError as error:
+            raise DataError(
+                f"The criterion of {model.matrices.formula!r} has no value in double precision "
+                f"where the search came ({error}): centre covariates, or bring them to size 1."
+            ) from error
         return cls(model, y, reference, solution, reml=reml)
 
     @property
