@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 
 from harness.commands import AGREE, DISCREPANCY, Commands, add_workers, progress
 
@@ -56,7 +61,12 @@ def run(options: argparse.Namespace) -> int:
     from harness.fuzz.campaign import run_fuzz
     from harness.fuzz.report import as_json, show
 
-    with progress("fuzz") as tell:
+    with progress("fuzz") as tell, _interruptions() as heed:
+
+        def told(progress: object) -> None:
+            heed()
+            tell(str(progress))
+
         campaign = run_fuzz(
             options.output or Path(f"fuzz-{options.seed}"),
             n=options.n,
@@ -65,10 +75,36 @@ def run(options: argparse.Namespace) -> int:
             workers=options.workers,
             only=options.only,
             limit=options.timeout,
-            tell=lambda progress: tell(str(progress)),
+            tell=told,
         )
     if options.format == "json":
         print(as_json(campaign))
     else:
         show(campaign, sys.stdout)
     return DISCREPANCY if len(campaign.unexplained) else AGREE
+
+
+@contextmanager
+def _interruptions() -> Iterator[Callable[[], None]]:
+    """Give a function that raises KeyboardInterrupt where one was swallowed.
+
+    What interrupts a callback, as Hypothesis has one in the garbage collection, is only printed.
+    """
+    caught = threading.Event()
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        caught.set()
+        raise KeyboardInterrupt
+
+    def heed() -> None:
+        if caught.is_set():
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield heed
+        return
+    before = signal.signal(signal.SIGINT, interrupt)
+    try:
+        yield heed
+    finally:
+        signal.signal(signal.SIGINT, before)
