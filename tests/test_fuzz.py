@@ -22,11 +22,13 @@ import pytest
 from fuzz_r import Array, FakeR
 
 import harness
+from harness.audit.workers import Child
 from harness.cli import main
 from harness.commands import AGREE, DISCREPANCY, UNUSABLE
 from harness.commands.fuzz import _interruptions
 from harness.errors import RparityError, UsageError
-from harness.fuzz import campaign, work
+from harness.extensions import VARIABLE
+from harness.fuzz import campaign, others, work
 from harness.fuzz.campaign import run_fuzz
 from harness.fuzz.design import Covariate, Design, FixedFactor, Grouping
 from harness.fuzz.draw import Numbered, design
@@ -363,6 +365,30 @@ def test_what_makes_no_sense_is_refused(
 ) -> None:
     assert main(["fuzz", "-o", str(tmp_path), *arguments]) == UNUSABLE
     assert said in capsys.readouterr().err
+
+
+def test_an_engine_that_crashes_costs_its_answer_and_nobody_elses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "crashing.py").write_text(
+        "import os\n"
+        "class Crashes:\n"
+        "    name = 'crashes'\n"
+        "    def expected(self, part): return ()\n"
+        "    def answer(self, question): os._exit(3)\n"
+        "ENGINES = {'crashes': 'crashing:Crashes'}\n"
+    )
+    monkeypatch.setenv(VARIABLE, str(tmp_path))
+    monkeypatch.syspath_prepend(tmp_path)
+    other = Child("harness.audit.child", "rparity")
+    monkeypatch.setattr(others, "CHILDREN", {"other": other})
+    plain = Design((6, 5, 4, 6, 3), covariates=(Covariate(),), seed=5)
+    problem = Problem(plain.part(), plain.data())
+    for _ in range(2):
+        found = others.judge_other(problem, "crashes", FakeR(), 30.0)
+        assert (found.verdict, found.says) == (Outcome.CRASHED, "crashed: ended with status 3")
+        assert set(others.CHILDREN) == {"other"}
+    other.stop()
 
 
 def test_another_engine_has_its_own_rows(tmp_path: Path, fake: Callable[[FakeR], FakeR]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from functools import cache
 
 from harness.audit.workers import ENGINE, Child, ChildError
 from harness.diagnose import diagnose
@@ -24,6 +23,8 @@ from harness.fuzz.problem import PART, Problem, Told, Witness
 from harness.lmm.fit import LmerResults
 
 RATIO = "statistic"
+# The processes of engines, which stay up from one design to the next.
+CHILDREN: dict[str, Child] = {}
 
 
 def judge_other(problem: Problem, name: str, r: Witness, limit: float) -> Judged:
@@ -67,18 +68,13 @@ def _ask(name: str, problem: Problem, r: Witness, limit: float) -> Told:
         lacks = Nlme.lacks if name == Nlme.name else {}
         gaps = {f"{PART}.{place}": why for place, why in lacks.items()}
         return replace(r.answer(name, problem), gaps=gaps)
+    if name not in CHILDREN:
+        CHILDREN[name] = Child(ENGINE, name)
     try:
-        answer, wrong = _child(name).ask(Question(problem.case, 2, {}, problem.data), limit)
+        answer, wrong = CHILDREN[name].ask(Question(problem.case, 2, {}, problem.data), limit)
     except ChildError:
-        _child(name).stop()
-        _child.cache_clear()
+        CHILDREN.pop(name).stop()  # this engine's alone: the others go on
         raise
     if answer is None:
         return Told({}, wrong)
     return Told(answer.tables, "; ".join(answer.gaps.values()), answer.notes, gaps=answer.gaps)
-
-
-@cache
-def _child(name: str) -> Child:
-    """Return the process of an engine, which stays up from one design to the next."""
-    return Child(ENGINE, name)
