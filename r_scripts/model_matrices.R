@@ -1,6 +1,6 @@
 # What lme4 and lm make of formulas: column names, matrices, level orders, rows that are kept.
 # Plain functions; by hand, `Rscript --vanilla model_matrices.R` prints the JSON that the tests of
-# harness/lmm/matrices.py keep.
+# harness/lmm/matrices.py keep under tests/data/model_matrices/, a file for each version of lme4.
 
 # Small frames of whole numbers that Python rebuilds without a random stream.
 model_matrix_frames <- function() {
@@ -33,7 +33,16 @@ model_matrix_queries <- function() {
     list(formula = formula, frame = frame, contrasts = contrasts)
   }
   s <- "contr.sum"
-  list(
+  # Nesting that lme4 reads since 1.1-36, when the package reformulas took over.
+  nested <- if (packageVersion("lme4") >= "1.1.36") list(
+    query("y ~ (1 | a/(b:l))"),
+    query("y ~ (1 | a:l/b)"),
+    query("y ~ (1 | (a:l)/b)"),
+    query("y ~ (1 | (a/l)/b)"),
+    query("y ~ (1 | l/(a/b))"),
+    query("y ~ (1 | (l:a):b)")
+  )
+  c(nested, list(
     query("y ~ x + (1 | g)"),
     query("y ~ x + a"),
     query("y ~ a + (1 | g)", contrasts = list(a = s)),
@@ -75,7 +84,7 @@ model_matrix_queries <- function() {
     query("y ~ x + a + (1 | g)", "holes"),
     query("y ~ log(z + 0.5) + text + (1 | a:g)", "holes"),
     query("y ~ scale(x) + l + (o | text)", "holes")
-  )
+  ))
 }
 
 # One query: X as lme4 keeps it (lm drops the same columns), and each random term's covariates.

@@ -15,6 +15,7 @@ from harness.lmm.fit import LmerResults, lmer
 RECORDED = json.loads((Path(__file__).parent / "data" / "lmm_reference.json").read_text())
 MODELS = RECORDED["models"]
 EXTRAS = RECORDED["extras"]
+LME4 = "1.1-31"
 
 
 def frame(name: str) -> pd.DataFrame:
@@ -41,7 +42,8 @@ def fitted(model: dict) -> LmerResults:
 @cache
 def _fitted(data: str, formula: str, reml: bool, weights: str | None) -> LmerResults:
     rows = frame(data)
-    return lmer(formula, rows, REML=reml, weights=None if weights is None else rows[weights])
+    known = None if weights is None else rows[weights]
+    return lmer(formula, rows, REML=reml, weights=known, lme4=LME4)
 
 
 def having(what: str) -> dict:

@@ -55,14 +55,14 @@ def test_the_same_bits_and_the_same_end_of_the_stream(two: Cluster, document: Lm
 
 def test_slopes_weights_and_an_older_refit(two: Cluster) -> None:
     data = frame("holes")
-    fit = lmer("Reaction ~ Days + offset(known) + (Days | Subject)", data, weights=data["w"])
+    formula = "Reaction ~ Days + offset(known) + (Days | Subject)"
+    fit = lmer(formula, data, weights=data["w"], lme4="1.1-31")
     nsim = BLOCK // fit.nobs + 3
     alone, spread = (
         bootmer(
             fit,
             nsim,
             rng=5,
-            refit_df="lme4<1.1-33",
             statistic=lambda replicates: replicates.varcorr,
             workers=where,
         )

@@ -1,9 +1,10 @@
-"""lme4's notation, taken apart as lme4 1.1-31 does (`findbars`, `nobars`, `expandDoubleVerts`)."""
+"""lme4's notation, taken apart as lme4 does (`findbars`, `nobars`, `expandDoubleVerts`)."""
 
 import pytest
 
 from harness.errors import FormulaError
 from harness.lmm.formula import Bar, expression, number_label, parse, terms
+from harness.lmm.lme4 import Lme4
 
 
 @pytest.mark.parametrize(
@@ -33,17 +34,18 @@ def test_fixed_part(text, response, fixed, offsets):
         ("(1 | g)", [Bar("1", ("g",), "g")]),
         ("((x + z | g))", [Bar("x + z", ("g",), "g")]),
         ("(1 | a:b)", [Bar("1", ("a", "b"), "a:b")]),
-        ("(1 | (a:b))", [Bar("1", ("a", "b"), "(a:b)")]),
+        ("(1 | (a:b))", [Bar("1", ("a", "b"), "a:b")]),
         ("(1 | a/b)", [Bar("1", ("b", "a"), "b:a"), Bar("1", ("a",), "a")]),
         (
             "(x | a/b/c)",
             [
-                Bar("x", ("c", "b", "a"), "c:(b:a)"),
+                Bar("x", ("c", "b", "a"), "c:b:a"),
                 Bar("x", ("b", "a"), "b:a"),
                 Bar("x", ("a",), "a"),
             ],
         ),
-        ("(1 | a/b:c)", [Bar("1", ("b", "c", "a"), "b:c:a"), Bar("1", ("a",), "a")]),
+        ("(1 | a/b:c)", [Bar("1", ("c", "b", "a"), "c:b:a"), Bar("1", ("a",), "a")]),
+        ("(1 | (a:b)/c)", [Bar("1", ("c", "b", "a"), "c:b:a"), Bar("1", ("b", "a"), "b:a")]),
         ("(x || g)", [Bar("1", ("g",), "g"), Bar("0 + x", ("g",), "g")]),
         ("(0 + x || g)", [Bar("0 + x", ("g",), "g")]),
         ("(1 || g)", [Bar("1", ("g",), "g")]),
@@ -65,6 +67,19 @@ def test_fixed_part(text, response, fixed, offsets):
 )
 def test_bars(term, bars):
     assert list(parse(f"y ~ x + {term}").bars) == bars
+
+
+@pytest.mark.parametrize(
+    ("term", "names"),
+    [
+        ("(1 | (a:b))", ["(a:b)"]),
+        ("(1 | a/b/c)", ["c:(b:a)", "b:a", "a"]),
+        ("(1 | a/b:c)", ["b:c:a", "a"]),
+    ],
+)
+def test_names_of_groups_before_reformulas(term, names):
+    assert [bar.name for bar in parse(f"y ~ x + {term}", Lme4("1.1-35.5")).bars] == names
+    assert [bar.name for bar in parse(f"y ~ x + {term}", Lme4("1.1-36")).bars] != names
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ import pandas as pd
 
 from harness.cases.base import Call, Case, Rule
 from harness.compare import Tolerance
-from harness.lmm.bootstrap import refit_df_of
 from harness.study.answers import COLUMNS, INTERVALS, PARAMETERS, answer
 from harness.study.design import Design, World
 
@@ -29,7 +28,7 @@ def study_tables(
     rows: dict[str, list[pd.Series[float]]] = {name: [] for name in INTERVALS}
     seeds = range(1, datasets + 1)
     for seed in seeds:
-        _, tables = answer(Design(), world, seed, nsim, refit_df=refit_df_of(versions))
+        _, tables = answer(Design(), world, seed, nsim, lme4=versions.get("lme4"))
         for name, table in tables.items():
             rows[name].append(pd.Series(table.to_numpy().ravel()))
     columns = [f"{parameter}.{column}" for parameter in PARAMETERS for column in COLUMNS]

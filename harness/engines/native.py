@@ -13,8 +13,9 @@ import pandas as pd
 from harness.cases.base import LMER_TABLES, Boot, Call, Data, Experiment, Lm, Lmer, Part
 from harness.engines.base import Answer, Question
 from harness.linear import lm
-from harness.lmm.bootstrap import BootstrapResults, RefitDf, bootmer, refit_df_of
+from harness.lmm.bootstrap import BootstrapResults, bootmer
 from harness.lmm.fit import LmerResults, lmer
+from harness.lmm.lme4 import REFIT, Lme4
 from harness.lmm.matrices import RankDeficientWarning
 from harness.rrandom import RRandom
 from harness.tables import encode_factors
@@ -42,7 +43,7 @@ class Native:
 
     def _answer(self, question: Question) -> Answer:
         case, nsim = question.case, question.nsim
-        refit_df, notes = _refit_of(question)
+        lme4 = question.versions.get("lme4")
         rng = RRandom(case.seed)
         tables: dict[str, pd.DataFrame] = {}
         fits: dict[str, LmerResults] = {}
@@ -55,9 +56,11 @@ class Native:
                     tables["data"] = encode_factors(data)[0]
                     continue
                 case Lmer():
-                    fit = known.get(part.key) or known.setdefault(part.key, fitted(part, data))
+                    fit = known.get(part.key) or known.setdefault(
+                        part.key, fitted(part, data, lme4)
+                    )
                     fits[part.name] = fit
-                    found = lmer_tables(fit, part.kinds) | intervals(fit, part, refit_df)
+                    found = lmer_tables(fit, part.kinds) | intervals(fit, part)
                 case Lm():
                     fit_ = lm(part.formula, data, contrasts=part.contrasts, na_action="fail")
                     found = (
@@ -67,7 +70,7 @@ class Native:
                     )
                 case Boot():
                     stream = rng if part.seed is None else RRandom(part.seed)
-                    boot = bootmer(fits[part.of], nsim, part.use_u, rng=stream, refit_df=refit_df)
+                    boot = bootmer(fits[part.of], nsim, part.use_u, rng=stream)
                     found = boot_tables(boot, everything=part.everything)
                 case Call():
                     found = dict(part.python(nsim, question.versions))
@@ -76,23 +79,24 @@ class Native:
                 case _:
                     raise TypeError(f"no answer to a part of type {type(part).__name__}")
             tables |= {f"{part.name}.{kind}": found[kind] for kind in part.kinds}
-        return Answer(tables, notes=notes)
+        return Answer(tables, notes=_notes(question))
 
 
-def _refit_of(question: Question) -> tuple[RefitDf | None, tuple[str, ...]]:
-    """Return the `refit_df` that reproduces the reference's lme4, and the note that says so."""
-    refit_df = refit_df_of(question.versions)
-    if refit_df is None or not any(isinstance(part, Boot) for part in question.case.parts):
-        return None, ()
-    return refit_df, (
-        f"lme4 {question.versions['lme4']}: its refit(), and so bootMer(), hands 1 instead of p to "
-        "the REML criterion (mended in 1.1-33). The bootstraps here do the same: "
-        f'refit_df="{refit_df}".',
+def _notes(question: Question) -> tuple[str, ...]:
+    """Say where the bootstraps do as the reference's lme4 did, and today's does not."""
+    bootstraps = any(isinstance(part, Boot) for part in question.case.parts)
+    if not bootstraps or Lme4.among(question.versions).has(REFIT):
+        return ()
+    version = question.versions["lme4"]
+    return (
+        f"lme4 {version}: its refit(), and so bootMer(), hands 1 instead of p to the REML "
+        f"criterion (mended in {REFIT.since}). The bootstraps here do the same: "
+        f'lmer(…, lme4="{version}").',
     )
 
 
-def fitted(part: Lmer, data: pd.DataFrame) -> LmerResults:
-    """Fit a mixed model of a case."""
+def fitted(part: Lmer, data: pd.DataFrame, lme4: str | None = None) -> LmerResults:
+    """Fit a mixed model of a case, as a version of lme4 has it."""
     weights = None if part.weights is None else data[part.weights]
     return lmer(
         part.formula,
@@ -101,6 +105,7 @@ def fitted(part: Lmer, data: pd.DataFrame) -> LmerResults:
         weights=weights,
         contrasts=part.contrasts,
         na_action="fail",
+        lme4=lme4,
     )
 
 
@@ -146,13 +151,13 @@ def lmer_tables(fit: LmerResults, kinds: Sequence[str]) -> dict[str, pd.DataFram
     return {kind: tables[kind]() for kind in kinds if kind in tables}
 
 
-def intervals(fit: LmerResults, part: Lmer, refit_df: RefitDf | None) -> dict[str, pd.DataFrame]:
+def intervals(fit: LmerResults, part: Lmer) -> dict[str, pd.DataFrame]:
     """Return the costlier intervals, where the part asks for them."""
     found = {}
     if "confint_profile" in part.kinds:
         found["confint_profile"] = fit.conf_int(method="profile")
     if "confint_boot" in part.kinds:
-        boot = bootmer(fit, part.confint_nsim, rng=part.confint_seed, refit_df=refit_df)
+        boot = bootmer(fit, part.confint_nsim, rng=part.confint_seed)
         found["confint_boot"] = boot.conf_int()
     return found
 

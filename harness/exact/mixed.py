@@ -10,6 +10,7 @@ from harness.exact.criterion import Criterion, Point
 from harness.exact.design import Term
 from harness.exact.enclosure import Balls, NotCertifiedError, is_positive_definite, zero_of
 from harness.exact.tables import Table, one_row, quantiles, square
+from harness.lmm.varcorr import groups
 
 
 def optimum(criterion: Criterion, start: Sequence[float]) -> Balls:
@@ -140,10 +141,9 @@ def _theta(criterion: Criterion, theta: Balls) -> dict[str, list[arb]]:
 def _varcorr(criterion: Criterion, at: Point, sigma2: arb) -> Table:
     """Variances, then covariances of each term with correlations, the residual last."""
     rows: dict[str, list[arb]] = {}
-    groups = [term.group for term in criterion.design.terms]
-    for t, term in enumerate(criterion.design.terms):
-        again = groups[:t].count(term.group)
-        label = f"{term.group}.{again}" if again else term.group
+    for t, (term, label) in enumerate(
+        zip(criterion.design.terms, groups(criterion.design.terms), strict=True)
+    ):
         L = at.Lambda[t]
         cov = sigma2 * (L * L.transpose())
         for i, name in enumerate(term.names):

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias
@@ -16,13 +15,13 @@ from scipy.stats import norm
 from harness.cluster import Here, Workers, cluster
 from harness.errors import UsageError
 from harness.lmm.fit import LmerResults
+from harness.lmm.lme4 import REFIT
 from harness.lmm.model import MixedModel, Solution
-from harness.lmm.varcorr import labels, order, sd_and_correlation, sd_names
+from harness.lmm.varcorr import labels, order, sd_and_correlation, sd_names, sd_order
 from harness.rrandom import RRandom
 
 Array = NDArray[np.float64]
 
-RefitDf = Literal["lme4<1.1-33"]
 BootType = Literal["percentile", "basic", "normal"]
 Statistic: TypeAlias = "Callable[[Replicates], pd.DataFrame | pd.Series[float] | Array]"
 
@@ -32,12 +31,6 @@ BLOCK = 2**18
 # Workers are given so many blocks at a time, or fewer where there would be fewer parts than these.
 BLOCKS_A_PART = 8
 PARTS = 16
-
-
-def refit_df_of(versions: Mapping[str, str]) -> RefitDf | None:
-    """Return the `refit_df` with which `bootmer` does as the lme4 among R's package `versions`."""
-    found = [int(number) for number in re.findall(r"\d+", versions.get("lme4", ""))]
-    return "lme4<1.1-33" if found and found < [1, 1, 33] else None
 
 
 @dataclass(frozen=True)
@@ -114,10 +107,13 @@ def bootmer(
     *,
     rng: RRandom | int,
     statistic: Statistic | None = None,
-    refit_df: RefitDf | None = None,
     workers: Workers = None,
 ) -> BootstrapResults:
     """Bootstrap a fitted mixed model as R's `lme4::bootMer` does: the same draws, each refitted.
+
+    A fit that reproduces an lme4 before 1.1-33 (`lmer(…, lme4="1.1-31")`) is refitted as that
+    version's `refit` does, which hands 1 instead of p to the REML criterion: θ moves, the fixed
+    effects hardly.
 
     Parameters
     ----------
@@ -132,9 +128,6 @@ def bootmer(
     statistic : callable, optional
         What to bootstrap, from all the replicates at once: takes `Replicates` and returns a frame
         or series with a row for each. The fixed effects, if it is left out.
-    refit_df : "lme4<1.1-33", optional
-        Reproduce lme4's `refit` before 1.1-33, which hands 1 instead of p to the REML criterion:
-        θ moves, the fixed effects hardly.
     workers : int, str, distributed.Client, Cluster or None
         Where the replicates are refitted: see `harness.cluster.cluster`. The results are the same
         bits on any number of workers.
@@ -148,7 +141,7 @@ def bootmer(
         Where the workers are lost on the way.
     """
     model = fit.model
-    f = model.n - 1.0 if refit_df is not None and fit.reml else None
+    f = model.n - 1.0 if fit.reml and not model.matrices.lme4.has(REFIT) else None
     with cluster(workers) as pool:
         draws = Draws.of(fit, nsim, use_u=use_u, rng=rng)
         parts = [draws] if isinstance(pool, Here) else draws.split(model)
@@ -230,11 +223,10 @@ class Replicates:
 
     @cached_property
     def everything(self) -> pd.DataFrame:
-        """What `confint` has intervals of: `.sig01`, … in θ's order, `.sigma`, fixed effects."""
+        """What `confint` has intervals of: `.sig01`, … in its order, `.sigma`, fixed effects."""
         template = self._model.template
-        values = np.column_stack(
-            [self._sdcor[:, template.rows, template.cols], self.sigma, self.params]
-        )
+        rows, cols = sd_order(template, self._model.matrices.lme4)
+        values = np.column_stack([self._sdcor[:, rows, cols], self.sigma, self.params])
         names = [*sd_names(template.m), *self.params.columns]
         return pd.DataFrame(values, self.params.index, names)
 

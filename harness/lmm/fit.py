@@ -13,6 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import norm
 
 from harness.errors import DataError, UsageError
+from harness.lmm.lme4 import Lme4
 from harness.lmm.matrices import build
 from harness.lmm.model import MixedModel, Solution
 from harness.lmm.structure import Conditional
@@ -35,6 +36,7 @@ def lmer(
     contrasts: Mapping[str, str] | None = None,
     na_action: Literal["omit", "fail"] = "omit",
     rank_deficient: Literal["drop", "fail"] = "drop",
+    lme4: str | None = None,
 ) -> LmerResults:
     """Fit a linear mixed model as R's `lme4::lmer` does, to the exact optimum.
 
@@ -54,10 +56,14 @@ def lmer(
         Drop rows with missing values, as R does, or refuse them.
     rank_deficient : {"drop", "fail"}
         Drop columns of X that depend on earlier ones, as R does and with a warning, or refuse them.
+    lme4 : str, optional
+        The version of lme4 to reproduce, for example ``"1.1-31"``, where versions differ: names of
+        nested groups (1.1-36), the order of variance parameters in intervals (2.0-1), and the
+        divisor of a bootstrap's refits (1.1-33). The newest one, if it is left out.
 
     Raises
     ------
-    FormulaError, DataError
+    FormulaError, DataError, UsageError
         With the input and the remedy named.
 
     References
@@ -72,6 +78,7 @@ def lmer(
         contrasts=contrasts,
         na_action=na_action,
         rank_deficient=rank_deficient,
+        lme4=Lme4(lme4),
     )
     matrices.warn_of_dropped_columns()
     fit = LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML)
@@ -383,8 +390,8 @@ class LmerResults:
     ) -> pd.DataFrame:
         """Confidence intervals at level 1 − alpha: columns `conf_low`, `conf_high` (R's `confint`).
 
-        Rows are `.sig01`, … (standard deviations and correlations of the random effects, in the
-        order of θ), `.sigma`, then the fixed effects. ``wald`` has none for the variance parameters
+        Rows are `.sig01`, … (of each term the standard deviations, then the correlations),
+        `.sigma`, then the fixed effects. ``wald`` has none for the variance parameters
         (NaN, as in R); ``profile`` inverts the likelihood-ratio test under ML, as lme4 does also
         for a REML fit; ``boot`` draws `nsim` replicates from `rng`.
         """

@@ -12,6 +12,7 @@ from formulaic import Formula as Wilkinson
 from formulaic.errors import FormulaicError
 
 from harness.errors import FormulaError
+from harness.lmm.lme4 import NESTING, NEWEST, Lme4
 
 
 @dataclass(frozen=True)
@@ -20,7 +21,7 @@ class Bar:
 
     lhs: str
     group: tuple[str, ...]  # the interacting columns: ("cask", "batch") for cask:batch
-    name: str  # as lme4 prints it: "cask:batch", "c:(b:a)"
+    name: str  # as lme4 prints it: "cask:batch"
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,10 @@ _UNSPACED = {"^", "**", ":", "/"}  # R's deparse() puts blanks around the other 
 
 
 @lru_cache(maxsize=256)
-def parse(text: str) -> Formula:
+def parse(text: str, lme4: Lme4 = NEWEST) -> Formula:
     """Take a formula apart as lme4's `nobars()`, `findbars()` and `expandDoubleVerts()` do.
+
+    `lme4` is the version whose names of nested groups are used.
 
     Raises
     ------
@@ -108,7 +111,7 @@ def parse(text: str) -> Formula:
             if minus and _has_bar(term):
                 _fail(text, "A random-effects term can be added, not taken away.", sign)
             if inside and _bar(inside):
-                bars.extend(_bars(text, inside))
+                bars.extend(_bars(text, inside, lme4))
             elif inside and _has_bar(inside):
                 collect(inside)
             elif _has_bar(term):
@@ -248,7 +251,7 @@ def _tokenize(text: str) -> list[_Token]:
     return tokens
 
 
-def _bars(text: str, tokens: Sequence[_Token]) -> Iterator[Bar]:
+def _bars(text: str, tokens: Sequence[_Token], lme4: Lme4) -> Iterator[Bar]:
     """Expand the inside of one ``(lhs | group)``."""
     (_, lhs), (bar, group), *more = _split(tokens, {"|", "||"})
     if more:
@@ -257,22 +260,62 @@ def _bars(text: str, tokens: Sequence[_Token]) -> Iterator[Bar]:
     if bar is not None and bar.text == "||":
         parts = terms(left[0])
         left = ["1"] * parts.intercept + ["0 + " + ":".join(term) for term in parts.terms]
-    groups: list[tuple[tuple[str, ...], str]] = []
+    expand = _nested if lme4.has(NESTING) else _nested_before
+    return (Bar(side, *found) for side in left for found in expand(text, group))
+
+
+Group = tuple[tuple[str, ...], str]  # the columns, and the name
+
+
+def _nested(text: str, group: Sequence[_Token]) -> list[Group]:
+    """Expand `a/b` into b:a and a, the innermost first; nested columns stand in reverse order."""
+    paths = _paths(text, group)
+    if any(token.text == "/" for token in group):
+        paths = [path[::-1] for path in reversed(paths)]
+    return [(path, ":".join(path)) for path in paths]
+
+
+def _paths(text: str, group: Sequence[_Token]) -> list[tuple[str, ...]]:
+    """Columns of each group, as written: `a/b` gives (a) and (a, b), `a:b` gives (a, b)."""
+    while len(group) > 1 and _closes(group) == len(group) - 1:
+        group = group[1:-1]
+    outer: tuple[str, ...] = ()
+    found: list[tuple[str, ...]] = []
+    parts = [part for _, part in _split(group, {"/"})]
+    if len(parts) > 1:
+        for part in parts:
+            found += [outer + path for path in _paths(text, part)]
+            outer = found[-1]
+        return found
+    factors = [part for _, part in _split(group, {":"})]
+    if len(factors) == 1:
+        if len(group) != 1 or group[0].kind not in {"name", "quoted"}:
+            place = group[0] if len(group) == 1 else group[1]
+            _fail(text, "A grouping factor is a column, `a:b` or `a/b`.", place)
+        return [(group[0].text.strip("`"),)]
+    for factor in factors:
+        inner = _paths(text, factor)
+        if len(inner) > 1:
+            _fail(text, "A grouping factor has no `/` beside a `:`.", factor[0])
+        outer += inner[0]
+    return [outer]
+
+
+def _nested_before(text: str, group: Sequence[_Token]) -> list[Group]:
+    """Expand `a/b` as lme4 did before 1.1-36, whose names have the brackets of R's deparse()."""
+    found: list[Group] = []
     for _, part in _split(group, {"/"}):
-        bare = part[1:-1] if _closes(part) == len(part) - 1 else part
-        names = [factor for _, factor in _split(bare, {":"})]
-        for factor in names:
-            if len(factor) != 1 or factor[0].kind not in {"name", "quoted"}:
-                place = factor[0] if len(factor) == 1 else factor[1]
-                _fail(text, "A grouping factor is a column, `a:b` or `a/b`.", place)
-        columns = tuple(factor[0].text.strip("`") for factor in names)
+        paths = _paths(text, part)
+        if len(paths) > 1:
+            _fail(text, "Before version 1.1-36 lme4 took no `/` in brackets.", part[0])
+        columns = paths[0]
         name = _deparse(part) if len(part) > 1 else columns[0]
-        if groups:  # a/b is b:a, then a; R's deparse() brackets what the right of a colon holds
-            outer, label = groups[0]
+        if found:  # deparse() brackets what the right of a colon holds
+            outer, label = found[0]
             bracketed = f"({label})" if ":" in label and not label.startswith("(") else label
             columns, name = columns + outer, f"{name}:{bracketed}"
-        groups.insert(0, (columns, name))
-    return (Bar(side, *found) for side in left for found in groups)
+        found.insert(0, (columns, name))
+    return found
 
 
 def _split(

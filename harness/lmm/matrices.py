@@ -23,6 +23,7 @@ from harness.lmm.frame import (
     is_missing,
     used_levels,
 )
+from harness.lmm.lme4 import NEWEST, Lme4
 
 Floats = NDArray[np.float64]
 
@@ -57,6 +58,7 @@ class ModelMatrices:
     rows: "pd.Index[Any]"
     dropped_rows: int
     dropped_columns: tuple[str, ...]
+    lme4: Lme4
     _offsets: tuple[str, ...] = field(repr=False)
     _offset_given: bool = field(repr=False)
     _fixed: "Design" = field(repr=False)
@@ -120,6 +122,7 @@ def build(
     contrasts: Mapping[str, str] | None = None,
     na_action: Literal["omit", "fail"] = "omit",
     rank_deficient: Literal["drop", "fail"] = "drop",
+    lme4: Lme4 = NEWEST,
 ) -> ModelMatrices:
     """Build the matrices of a model as R's `lFormula()` does, or `lm()` where there are no bars.
 
@@ -137,6 +140,8 @@ def build(
         Whether rows with missing values are omitted or a `DataError`.
     rank_deficient
         Whether columns of X that depend on earlier ones are dropped or a `DataError`.
+    lme4
+        The version whose names of nested groups are used, where the formula is a text.
 
     Raises
     ------
@@ -145,7 +150,7 @@ def build(
     DataError
         For data that R refuses as well, and for infinite values.
     """
-    parsed = parse(formula) if isinstance(formula, str) else formula
+    parsed = parse(formula, lme4) if isinstance(formula, str) else formula
     if not isinstance(data, pd.DataFrame):
         raise DataError(f"The data are a {type(data).__name__}: turn them into a pandas DataFrame.")
     if na_action not in {"omit", "fail"} or rank_deficient not in {"drop", "fail"}:
@@ -216,6 +221,7 @@ def build(
         rows=data.index if keep.all() else data.index[keep],
         dropped_rows=n - len(y),
         dropped_columns=dropped,
+        lme4=lme4,
         _offsets=parsed.offsets,
         _offset_given=offset is not None,
         _fixed=design,

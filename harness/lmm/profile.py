@@ -25,7 +25,7 @@ from harness.lmm.linalg import triangle
 from harness.lmm.model import MixedModel
 from harness.lmm.newton import minimise
 from harness.lmm.structure import Moments, Smooth
-from harness.lmm.varcorr import sd_names
+from harness.lmm.varcorr import sd_names, sd_order
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -43,7 +43,7 @@ def profile_intervals(
 ) -> pd.DataFrame:
     """Likelihood-ratio intervals of standard deviations, correlations, σ and the fixed effects.
 
-    Rows `.sig01`, … in the order of θ, `.sigma`, then the terms, or those of them that are among
+    Rows `.sig01`, … in lme4's order, `.sigma`, then the terms, or those of them that are among
     `parameters`; columns `conf_low`, `conf_high`.
     As lme4's `confint(method = "profile")` does, a REML fit is profiled under ML. lme4 reads the
     interval off a spline through its profile; here each end is the root itself. Where the deviance
@@ -59,14 +59,15 @@ def profile_intervals(
     template = fit.model.template
     *sds, residual = sd_names(template.m)
     find: dict[str, Callable[[], tuple[float, float]]] = {}
-    for name, row, col in zip(sds, template.rows, template.cols, strict=True):
+    rows, cols = sd_order(template, fit.model.matrices.lme4)
+    for name, row, col in zip(sds, rows, cols, strict=True):
         along = profile.standard_deviation if row == col else profile.correlation
         find[name] = partial(along, int(row), int(col))
     find[residual] = profile.residual
     for j, name in enumerate(fit.term_names):
         find[name] = partial(profile.coefficient, j)
-    rows = {n: ends() for n, ends in find.items() if parameters is None or n in parameters}
-    return pd.DataFrame.from_dict(rows, orient="index", columns=["conf_low", "conf_high"])
+    found = {n: ends() for n, ends in find.items() if parameters is None or n in parameters}
+    return pd.DataFrame.from_dict(found, orient="index", columns=["conf_low", "conf_high"])
 
 
 class _Problem:

@@ -2,17 +2,33 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.lmm.matrices import RandomTerm
+from harness.lmm.lme4 import SD_FIRST, Lme4
 from harness.lmm.template import Template
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
+
+
+class Term(Protocol):
+    """What names need of a random-effects term."""
+
+    @property
+    def group(self) -> str:
+        """Name of the grouping factor."""
+        ...
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the coefficients."""
+        ...
 
 
 def covariance(template: Template, theta: Array) -> Array:
@@ -46,21 +62,21 @@ def order(template: Template) -> tuple[Index, Index]:
     return np.array(rows, dtype=np.intp), np.array(cols, dtype=np.intp)
 
 
-def groups(terms: Sequence[RandomTerm]) -> list[str]:
+def groups(terms: Sequence[Term]) -> list[str]:
     """Name the terms' groups as R's `VarCorr` does: a second term of g is `g.1`.
 
-    Where a name occurs twice R makes all of them syntactic, and g:h becomes g.h.
+    Where a name occurs twice R makes all of them syntactic (`make.names`), and g:h becomes g.h.
     """
     names = [term.group for term in terms]
     if len(set(names)) < len(names):
-        names = [name.replace(":", ".") for name in names]
+        names = [re.sub(r"[^\w.]", ".", name) for name in names]
     repeats = [names[:i].count(name) for i, name in enumerate(names)]
     return [
         f"{name}.{again}" if again else name for name, again in zip(names, repeats, strict=True)
     ]
 
 
-def labels(terms: Sequence[RandomTerm]) -> list[str]:
+def labels(terms: Sequence[Term]) -> list[str]:
     """`group.var1` of variances and `group.var1.var2` of covariances, in `order`."""
     out = []
     for term, group in zip(terms, groups(terms), strict=True):
@@ -72,7 +88,7 @@ def labels(terms: Sequence[RandomTerm]) -> list[str]:
     return out
 
 
-def theta_names(terms: Sequence[RandomTerm]) -> list[str]:
+def theta_names(terms: Sequence[Term]) -> list[str]:
     """Name θ as R's `getME(fit, "theta")` does: `group.row`, or `group.row.column`."""
     template = Template.of([len(term.names) for term in terms])
     names = [(term.group, name) for term in terms for name in term.names]
@@ -80,6 +96,11 @@ def theta_names(terms: Sequence[RandomTerm]) -> list[str]:
         ".".join(names[row] if row == col else (*names[row], names[col][1]))
         for row, col in zip(template.rows, template.cols, strict=True)
     ]
+
+
+def sd_order(template: Template, lme4: Lme4) -> tuple[Index, Index]:
+    """Rows and columns of (k, k) in the order of R's `confint`: the order of `sd_names`."""
+    return order(template) if lme4.has(SD_FIRST) else (template.rows, template.cols)
 
 
 def sd_names(m: int) -> list[str]:

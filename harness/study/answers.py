@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from harness.linear import lm
-from harness.lmm.bootstrap import BootstrapResults, RefitDf, Replicates, bootmer
+from harness.lmm.bootstrap import BootstrapResults, Replicates, bootmer
 from harness.lmm.fit import LmerResults, lmer
 from harness.lmm.profile import profile_intervals
 from harness.rrandom import RRandom
@@ -26,11 +26,12 @@ INTERVALS = {
 
 
 def answer(
-    design: Design, world: World, seed: int, nsim: int, *, refit_df: RefitDf | None = None
+    design: Design, world: World, seed: int, nsim: int, *, lme4: str | None = None
 ) -> tuple[Drawn, dict[str, pd.DataFrame]]:
     """Draw the data set `seed` and answer it, all from one stream, as the question's R code does.
 
     The data come first, then the bootstrap with `use_u=False`, then the one with `use_u=True`.
+    `lme4` is the version of lme4 to reproduce: see `lmer`.
 
     Returns
     -------
@@ -40,14 +41,14 @@ def answer(
     rng = RRandom(seed)
     drawn = design.draw(world, rng)
     fixed = lm("y ~ x + p", drawn.data, contrasts={"p": "contr.sum"}, na_action="fail")
-    mixed = lmer("y ~ x + (1 | p)", drawn.data, na_action="fail")
+    mixed = lmer("y ~ x + (1 | p)", drawn.data, na_action="fail", lme4=lme4)
     tables = {
         "lm": _table(fixed.params, fixed.bse, fixed.conf_int(ALPHA)),
         "wald": _table(mixed.params, mixed.bse, mixed.conf_int(ALPHA)),
         "profile": _table(mixed.params, None, profile_intervals(mixed, ALPHA, PARAMETERS)),
     }
     for name, use_u in (("boot_simulate_u", False), ("boot_fix_u", True)):
-        boot = bootmer(mixed, nsim, use_u, rng=rng, statistic=_fixef, refit_df=refit_df)
+        boot = bootmer(mixed, nsim, use_u, rng=rng, statistic=_fixef)
         tables[name] = _boot_table(mixed, boot)
     return drawn, tables
 
