@@ -18,7 +18,6 @@ from harness.experiments.base import Dispute, Experiment, Trial
 from harness.experiments.bootstraps import (
     monte_carlo,
     noise_scaled_by_weights,
-    refit_degrees_of_freedom,
 )
 from harness.experiments.definitions import (
     count_of_parameters,
@@ -39,6 +38,7 @@ from harness.experiments.parameters import (
     standard_deviations,
     stopped_early,
 )
+from harness.experiments.versions import lme4_changed
 from harness.ledger import Entry
 
 # From the plainest explanation to the last resort: the first that ends a difference names it.
@@ -56,7 +56,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     ml_for_reml,
     standard_deviations,
     other_contrasts,
-    refit_degrees_of_freedom,
+    lme4_changed,
     monte_carlo,
     noise_scaled_by_weights,
     r_warned,

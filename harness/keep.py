@@ -1,14 +1,13 @@
 """Engines' answers on disk, for those that not everybody can ask: R's engines and the arbiter.
 
-An answer is kept under `fixtures/engines/ENGINE/CASE` as a recording, with what was asked: one that
-answers another question is stale.
+An answer is kept under `fixtures/engines/ENGINE/CASE/VERSION` as a recording, with what was asked:
+one that answers another question is stale. VERSION names the R; the arbiter's is `proven`.
 """
 
 from __future__ import annotations
 
 import csv
 import io
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -21,9 +20,10 @@ from harness.cases.base import Data, Lm, Lmer
 from harness.compare import Tables
 from harness.engines.base import KEPT_ENGINES, Answer, Engine, Question, engine
 from harness.errors import RecordingError, UsageError
-from harness.recordings import Recording, sha256
+from harness.r_version import RVersion, nearest
+from harness.recordings import Recording
 from harness.rrandom import RRandom
-from harness.tables import encode_factors
+from harness.tables import fingerprint
 
 # Longer tables (random effects of large models) would be megabytes that nobody reads.
 MOST_ROWS = 200
@@ -96,15 +96,19 @@ def write(
     return recordings.write(root, question.case.name, {}, provenance, texts)
 
 
-def read(fixtures: Path, name: str, question: Question) -> tuple[Answer, Mapping[str, Any]]:
+def read(
+    fixtures: Path, name: str, question: Question, by: RVersion | None = None
+) -> tuple[Answer, Mapping[str, Any]]:
     """Return the answer that an engine gave to the question, and its provenance.
+
+    Of several Rs' answers it is the one of the R nearest to `by`, or of the newest.
 
     Raises
     ------
     RecordingError
         Where it is missing or corrupt, or stale: given to another question or by other R files.
     """
-    found = _read(fixtures, name, question)
+    found = _read(fixtures, name, question, by)
     provenance = found.provenance
     tables = _decoded(found.texts[ANSWER])
     return Answer(tables, provenance["gaps"], provenance["remarks"]), provenance
@@ -122,11 +126,13 @@ def certified(fixtures: Path, question: Question) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=header)
 
 
-def _read(fixtures: Path, name: str, question: Question) -> Recording:
+def _read(fixtures: Path, name: str, question: Question, by: RVersion | None = None) -> Recording:
     case = question.case.name
     remedy = f"run `rparity regenerate --engine {name} {case}`"
     scripts = {path.name: path.read_bytes() for path in paths.r_scripts().glob("*.R")}
-    found = recordings.read(folder(fixtures, name), case, scripts, remedy)
+    root = folder(fixtures, name)
+    version = nearest(recordings.versions(root, case), by)
+    found = recordings.read(root, case, scripts, remedy, version)
     then, now = found.provenance["asked"], asked(question)
     if then != now:
         changed = [line for line in [*now, *then] if not (line in now and line in then)]
@@ -145,7 +151,7 @@ def asked(question: Question) -> list[str]:
         match part:
             case Data():
                 data = question.draw(part, RRandom(question.case.seed))
-                found.append(f"{part.name}: {_hashed(data)}{' decimal' * part.decimal}")
+                found.append(f"{part.name}: {fingerprint(data)}{' decimal' * part.decimal}")
             case Lmer() | Lm():
                 perfect = isinstance(part, Lm) and part.perfect
                 found.append(f"{part.name}: {part.key} {part.kinds}{' perfect' * perfect}")
@@ -181,10 +187,3 @@ def _frame(rows: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
     columns = list(next(iter(rows.values())))
     values = np.array([[cells[column] for column in columns] for cells in rows.values()])
     return pd.DataFrame(values, list(rows), columns)
-
-
-def _hashed(data: pd.DataFrame) -> str:
-    """Hash the names and levels of a data frame's columns and the bits of its values."""
-    table, levels = encode_factors(data)
-    values = np.ascontiguousarray(table.to_numpy(dtype="<f8"))
-    return sha256(json.dumps([list(table.columns), levels]).encode() + values.tobytes())

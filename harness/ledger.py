@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import tomllib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -16,8 +17,11 @@ import pandas as pd
 from harness import extensions
 from harness.compare import ALL, COLUMNS, Verdict
 from harness.errors import UsageError
+from harness.lmm.lme4 import numbers
 
 LEDGER = Path(__file__).with_name("ledger.toml")
+BOUND = re.compile(r"(<|>=)\d+([.-]\d+)+")
+OPTIONAL = {"lme4"}
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,30 @@ class Entry:
     why: str
     references: Sequence[str]
     reproduce: str
+    lme4: str = ""
+
+    def covers(self, version: str | None) -> bool:
+        """Whether the entry is about answers of this version of lme4; None is any version.
+
+        `lme4` holds bounds such as `<1.1-33` or `>=1.1-33, <2.0-1`; no bounds are all versions.
+
+        Raises
+        ------
+        UsageError
+            For bounds that are written otherwise.
+        """
+        bounds = [bound.strip() for bound in self.lme4.split(",") if bound.strip()]
+        wrong = [bound for bound in bounds if not BOUND.fullmatch(bound)]
+        if wrong:
+            raise UsageError(
+                f"The entry {self.id!r} has lme4 = {self.lme4!r}: a range is written as "
+                "'<1.1-33' or '>=1.1-33, <2.0-1'."
+            )
+        found = numbers(version or "")
+        return version is None or all(
+            found < numbers(bound) if bound.startswith("<") else found >= numbers(bound)
+            for bound in bounds
+        )
 
     def about(self, comparisons: pd.DataFrame) -> pd.Series[bool]:
         """Which comparisons the entry speaks of."""
@@ -75,7 +103,7 @@ def _entries(path: Path) -> tuple[Entry, ...]:
         raise UsageError(f"{path} is not TOML with entries [[discrepancy]]: {error}.") from error
     found = []
     for listed_entry in listed:
-        wrong = sorted(fields ^ listed_entry.keys())
+        wrong = sorted((fields ^ listed_entry.keys()) - OPTIONAL)
         if wrong:
             raise UsageError(
                 f"The entry {listed_entry.get('id', '?')!r} of {path.name} lacks, or has without "
@@ -86,7 +114,10 @@ def _entries(path: Path) -> tuple[Entry, ...]:
 
 
 def judge(
-    comparisons: pd.DataFrame, entries: Sequence[Entry], asked: Collection[str]
+    comparisons: pd.DataFrame,
+    entries: Sequence[Entry],
+    asked: Collection[str],
+    lme4: str | None = None,
 ) -> tuple[pd.DataFrame, dict[int, Entry]]:
     """Turn what experiments explain into `known` or `new`; entries that do not occur are `stale`.
 
@@ -94,8 +125,9 @@ def judge(
     its bound holds, and `new` where none does. Where no cause was found it stays `unexplained`.
 
     `comparisons` has the columns `COLUMNS` and `cause`; `asked` are the cases that were run: only
-    an entry all of whose cases are among them can be stale. Returns the comparisons and, by row,
-    the entry that knows it.
+    an entry all of whose cases are among them can be stale. `lme4` is the version that answered:
+    entries about other versions know nothing here. Returns the comparisons and, by row, the entry
+    that knows it.
     """
     judged = comparisons.copy()
     open_ = judged["verdict"] == Verdict.UNEXPLAINED
@@ -103,6 +135,8 @@ def judge(
     known: dict[int, Entry] = {}
     stale = []
     for entry in entries:
+        if not entry.covers(lme4):
+            continue
         mine = entry.about(judged)
         if not mine.any():
             continue

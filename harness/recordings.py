@@ -1,8 +1,10 @@
 """R's answers on disk: written whole or not at all, verified on every read.
 
-A recording is the folder `fixtures/CASE`: one CSV a table (`%.17g`, which keeps all the bits), one
-`.npz` for each table of replicates, and `provenance.json` with the sha256 of everything. A new
-recording is staged beside the old one and takes its place by renaming, under a lock.
+A recording is the folder `fixtures/CASE/VERSION`, where VERSION names the R that answered, such as
+`r4.5.0-lme4-1.1-37`: one CSV a table (`%.17g`, which keeps all the bits), one `.npz` for each table
+of replicates, and `provenance.json` with the sha256 of everything. A table that a newer R gave with
+the same bytes is kept there alone. The case's folder is staged anew beside the old one and takes
+its place by renaming, under a lock.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,7 +27,8 @@ import numpy as np
 import pandas as pd
 
 from harness.compare import Tables
-from harness.errors import RecordingError
+from harness.errors import RecordingError, UsageError
+from harness.r_version import RVersion, label_of, newest_first
 
 PROVENANCE = "provenance.json"
 # Kept as .npz, rows named "1", "2", …: replicates, and data that nobody reads in a diff.
@@ -99,13 +102,16 @@ def write(
     provenance: Mapping[str, Any],
     texts: Mapping[str, str] | None = None,
 ) -> Recording:
-    """Write a recording in place of the old one; a failure or a kill leaves the old one whole.
+    """Write a recording in place of the old one of the same R; those of other Rs stay.
+
+    A failure or a kill leaves what was there whole.
 
     Raises
     ------
     RecordingError
         Where the folder cannot be written or the disk is full.
     """
+    version = label_of(provenance["made_by"]["packages"])
     files = dict(encode(name, table) for name, table in tables.items())
     hashed = {"case": case, **provenance, "tables": {n: sha256(c) for n, c in files.items()}}
     if texts:
@@ -119,13 +125,87 @@ def write(
             stage = Path(tempfile.mkdtemp(prefix=f".{case}.new.", dir=root))
             try:
                 stage.chmod(0o755)
-                for name, content in files.items():
-                    _write_synced(stage / name, content)
+                for label, own in _laid_out({**_all_versions(root / case), version: files}):
+                    (stage / label).mkdir()
+                    for name, content in own.items():
+                        _write_synced(stage / label / name, content)
+                    _sync_folder(stage / label)
                 _sync_folder(stage)
                 _swap(root, case, stage)
             finally:
                 shutil.rmtree(stage, ignore_errors=True)
-    return Recording(case, root / case, dict(tables), hashed, texts or {})
+    return Recording(case, root / case / version, dict(tables), hashed, texts or {})
+
+
+def versions(root: Path, case: str) -> list[str]:
+    """Return the versions of R that a case is recorded of, the newest first, by folder."""
+    try:
+        return newest_first(path.name for path in (root / case).iterdir() if path.is_dir())
+    except OSError:
+        return []
+
+
+def choose(root: Path, case: str, asked: str) -> str:
+    """Return the folder of the version asked for: by R's version, as `4.5.0`, or by its own name.
+
+    Raises
+    ------
+    UsageError
+        Where the case has none of that version.
+    """
+    there = versions(root, case)
+    for label in there:
+        version = RVersion.parse(label)
+        if label == asked or (version is not None and version.r == asked):
+            return label
+    known = ", ".join(v.r for label in there if (v := RVersion.parse(label)))
+    raise UsageError(f"{case!r} is not recorded of R {asked}: there are {known or 'none'}.")
+
+
+def _all_versions(folder: Path) -> dict[str, dict[str, bytes]]:
+    """Read every version of a case, each with all its files, wherever they are kept."""
+    if not folder.is_dir():
+        return {}
+    found = {}
+    for label in versions(folder.parent, folder.name):
+        found[label] = _files(folder / label)
+        # What is broken stays as it is: whoever reads it is told.
+        with suppress(ValueError, AttributeError, TypeError):
+            hashes = _hashes(json.loads(found[label].get(PROVENANCE, b"{}")))
+            found[label] |= _shared(folder, hashes, found[label])
+    return found
+
+
+def _files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+
+
+def _hashes(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return the sha256 of every file that a recording has, by name."""
+    return {**provenance.get("tables", {}), **provenance.get("texts", {})}
+
+
+def _shared(folder: Path, hashes: Mapping[str, str], own: Iterable[str]) -> dict[str, bytes]:
+    """Return those of a recording's files that another version keeps for it."""
+    found = {}
+    for name in hashes.keys() - set(own):
+        for path in folder.glob(f"*/{name}"):
+            content = path.read_bytes()
+            if sha256(content) == hashes[name]:
+                found[name] = content
+                break
+    return found
+
+
+def _laid_out(
+    versions: Mapping[str, Mapping[str, bytes]],
+) -> Iterator[tuple[str, dict[str, bytes]]]:
+    """Yield what is kept in the folder of each version: all that no newer one has as well."""
+    kept: set[tuple[str, bytes]] = set()
+    for label in newest_first(versions):
+        files = versions[label].items()
+        yield label, {n: c for n, c in files if n == PROVENANCE or (n, c) not in kept}
+        kept |= {(name, content) for name, content in files}
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -153,12 +233,17 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def read(
-    root: Path, case: str, scripts: Mapping[str, bytes], remedy: str | None = None
+    root: Path,
+    case: str,
+    scripts: Mapping[str, bytes],
+    remedy: str | None = None,
+    version: str | None = None,
 ) -> Recording:
     """Read a recording, every byte of it checked against its provenance.
 
     `scripts` are today's R files by name; a recording made by other ones is stale. `remedy` is what
-    errors advise, if not the command that makes a case's recording.
+    errors advise, if not the command that makes a case's recording. `version` is the folder of the
+    R that is asked for, by default the newest.
 
     Raises
     ------
@@ -174,18 +259,28 @@ def read(
             with _lock(root, fcntl.LOCK_EX):
                 _recover(root, case)
         with _lock(root, fcntl.LOCK_SH):
-            if not folder.is_dir():
+            label = version or next(iter(versions(root, case)), "")
+            if not label or not (folder / label).is_dir():
                 raise RecordingError(f"There is no recording of {case!r} in {root}: {remedy}.")
-            contents = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+            contents = _files(folder / label)
+            provenance = unseal(folder / label / PROVENANCE, contents.pop(PROVENANCE, None), remedy)
+            wanted = _hashes(provenance)
+            contents |= _shared(folder, wanted, contents)
+            folder = folder / label
     except OSError as error:
         raise RecordingError(
             f"Cannot read {error.filename or folder}: {error.strerror or error}. "
             "Make it readable, or name another folder with --fixtures."
         ) from error
 
-    provenance = unseal(folder / PROVENANCE, contents.pop(PROVENANCE, None), remedy)
     texts: dict[str, str] = provenance.get("texts", {})
-    wanted: dict[str, str] = provenance["tables"] | texts
+    made = label_of(provenance["made_by"]["packages"])
+    if made != label or provenance["case"] != case:
+        raise RecordingError(
+            f"{folder} holds a recording of {provenance['case']!r} by "
+            f"{RVersion.parse(made) or 'the arbiter'}, and not the one that its name says: move it "
+            f"to {provenance['case']}/{made}, or {remedy}."
+        )
     for name in sorted(wanted.keys() | contents.keys()):
         if name not in contents:
             raise RecordingError(f"{folder / name} is missing from the recording: {remedy}.")

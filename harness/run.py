@@ -16,7 +16,13 @@ from harness.engines.base import Answer, Question, engine
 from harness.errors import UsageError
 from harness.experiments.base import Asked, Dispute
 from harness.ledger import judge, ledger
+from harness.lmm.lme4 import Lme4
+from harness.r_version import RVersion, nearest
+from harness.recordings import Recording, versions
 from harness.tables import decode_factors
+
+# What R itself is compared with where it is run: the recording of the nearest R.
+RECORDING = "recording"
 
 
 @dataclass(frozen=True)
@@ -44,11 +50,15 @@ def run_case(
     *,
     fixtures: Path,
     live: bool = False,
+    version: str | None = None,
     nsim: int | None = None,
     engines: Sequence[str] | None = None,
     on_progress: Callable[[str], None] | None = None,
 ) -> CaseRun:
     """Run a case against R's recording, or against R itself.
+
+    Of several Rs' recordings it is the newest one's, or that in the folder `version`. R itself is
+    also compared with the recording of the nearest R.
 
     Raises
     ------
@@ -68,7 +78,7 @@ def run_case(
         r_tables: Tables = r.answer(Question(case, replicates)).tables
         provenance: Mapping[str, Any] = r.provenance
     else:
-        recording = case.recording(fixtures)
+        recording = case.recording(fixtures, version)
         r_tables, provenance = recording.tables, recording.provenance
 
     data = r_tables.get("data")
@@ -91,10 +101,15 @@ def run_case(
     ]
     frames += _against_published(case, "R", r_tables, int(provenance["nsim"]), case.nsim)
     frames += _claims(case, "R", r_tables, int(provenance["nsim"]))
+    near = _nearest(case, fixtures, provenance) if live else None
+    if near is not None:
+        frames.append(against(case, r_tables, provenance, near))
     comparisons = pd.concat([f for f in frames if len(f)], ignore_index=True)
     asked = Asked(case, case.parts, question.data, r_tables, provenance)
-    comparisons, findings = _judged(asked, answers, comparisons)
+    comparisons, findings = _judged(asked, answers, comparisons, near)
     notes = [note for answer in answers.values() for note in answer.notes]
+    if live:
+        notes += _about_nearest(case, provenance, near, comparisons)
     if unmatched:
         notes.append(
             f"R's recording has {provenance['nsim']} replicates, this run {replicates}: other "
@@ -105,14 +120,62 @@ def run_case(
     )
 
 
+def _nearest(case: Case, fixtures: Path, provenance: Mapping[str, Any]) -> Recording | None:
+    """Return the recording of the R that is nearest to the one that answered, if there is one."""
+    now = RVersion.among(provenance["made_by"]["packages"])
+    label = nearest(versions(fixtures, case.name), now)
+    return case.recording(fixtures, label) if label else None
+
+
+def against(
+    case: Case, r_tables: Tables, provenance: Mapping[str, Any], recording: Recording
+) -> pd.DataFrame:
+    """Compare R's answer with a recording; bootstraps only where both have as many replicates."""
+    nsim, recorded = int(provenance["nsim"]), int(recording.provenance["nsim"])
+    skip = _drawn_otherwise(case, nsim, recorded)
+    reference = Reference(
+        RECORDING, recording.tables, lambda table, column: case.tolerance("R", table, column)
+    )
+    expected = [table for table in case.tables if table not in skip]
+    return compare(case.name, "R", r_tables, reference, expected)
+
+
+def _about_nearest(
+    case: Case, provenance: Mapping[str, Any], near: Recording | None, comparisons: pd.DataFrame
+) -> list[str]:
+    """Say which recording R itself was compared with, and in how many digits they agree."""
+    now = RVersion.among(provenance["made_by"]["packages"])
+    if near is None:
+        return [f"{now} was not compared with a recording of R: there is none of this case."]
+    then = RVersion.among(near.provenance["made_by"]["packages"])
+    rows = comparisons[comparisons["reference"] == RECORDING]
+    fewest = f"fewest digits {rows['digits'].min():.1f}" if len(rows) else "nothing in common"
+    said = f"R itself was compared with the recording of {then}: {fewest}."
+    if then == now:
+        return [said]
+    return [
+        f"{said} It is the nearest: {now} is not recorded; `{case.command}` records it beside "
+        "the others."
+    ]
+
+
 def _judged(
-    asked: Asked, answers: Mapping[str, Answer], comparisons: pd.DataFrame
+    asked: Asked,
+    answers: Mapping[str, Answer],
+    comparisons: pd.DataFrame,
+    near: Recording | None,
 ) -> tuple[pd.DataFrame, Sequence[Finding]]:
     """Find causes for what is outside its tolerance, and ask the ledger whether they are known."""
     published = asked.case.published
+    packages = asked.provenance["made_by"]["packages"]
     references: dict[str, Tables] = {"R": asked.recorded}
+    made_by: dict[str, Mapping[str, str]] = {}
     if published is not None:
         references["published"] = published.reference().tables
+        made_by["published"] = published.versions
+    if near is not None:
+        references[RECORDING] = near.tables
+        made_by[RECORDING] = near.provenance["made_by"]["packages"]
     told: dict[str, Tables] = {name: answer.tables for name, answer in answers.items()}
     told["R"] = asked.recorded
     comparisons = comparisons.assign(cause="")
@@ -121,12 +184,20 @@ def _judged(
     for (name, reference), rows in pairs:
         if reference in references:
             dispute = Dispute(
-                asked, str(name), str(reference), told[str(name)], references[str(reference)]
+                asked,
+                str(name),
+                str(reference),
+                told[str(name)],
+                references[str(reference)],
+                lme4=(Lme4.among(packages), Lme4.among(made_by.get(str(reference), packages))),
             )
             findings += diagnose(dispute, rows)
     for finding in findings:
         comparisons.loc[finding.rows, "cause"] = finding.cause
-    judged, known = judge(comparisons, ledger(), [asked.case.name])
+    version = RVersion.among(packages)
+    judged, known = judge(
+        comparisons, ledger(), [asked.case.name], None if version is None else version.lme4
+    )
     return judged, with_entries(findings, known)
 
 

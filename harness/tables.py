@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -31,6 +33,14 @@ def encode_factors(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, dict[st
     if isinstance(index, pd.RangeIndex):
         index = pd.RangeIndex(1, len(frame) + 1).astype(str)
     return pd.DataFrame(columns, index), levels
+
+
+def fingerprint(frame: pd.DataFrame) -> str:
+    """Hash the names and levels of a data frame's columns and the bits of its values (sha256)."""
+    table, levels = encode_factors(frame)
+    values = np.ascontiguousarray(table.to_numpy(dtype="<f8"))
+    named = json.dumps([list(table.columns), levels]).encode()
+    return hashlib.sha256(named + values.tobytes()).hexdigest()
 
 
 def decode_factors(table: pd.DataFrame, levels: Levels) -> pd.DataFrame:

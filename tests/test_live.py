@@ -215,7 +215,7 @@ def test_regenerating_twice_gives_the_same_bytes(
     assert len(written[0]) == len(few.tables) + 1
     made = recordings.read(tmp_path / "one", few.name, few.scripts()).provenance
     assert made["time"] == "2017-07-14T02:40:00Z"
-    assert (made["seed"], made["nsim"]) == (1, FEW)
+    assert (made["asked"]["seed"], made["nsim"]) == (1, FEW)
     for known in ("r_version", "platform", "blas", "lapack", "rng_kind", "contrasts", "locale"):
         assert made["made_by"][known]
     assert made["made_by"]["rng_kind"] == {

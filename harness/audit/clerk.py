@@ -66,7 +66,13 @@ class Remote(Clerk):
     ) -> tuple[list[str], list[Question]]:
         """Have the replies examined."""
         found: tuple[list[str], list[Question]] = self._ask(
-            "begin", matter.case.name, matter.fixtures, engines, replies, thorough
+            "begin",
+            matter.case.name,
+            matter.fixtures,
+            matter.recording.folder.name,
+            engines,
+            replies,
+            thorough,
         )
         return found
 
@@ -91,8 +97,9 @@ def _desk() -> Service:
     clerk = Clerk()
 
     def begin(name: str, fixtures: Path, *rest: Any) -> tuple[list[str], list[Question]]:
-        engines, replies, thorough = rest
-        return clerk.begin(matter_of(case(name), fixtures), engines, replies, thorough=thorough)
+        version, engines, replies, thorough = rest
+        matter = matter_of(case(name), fixtures, version)
+        return clerk.begin(matter, engines, replies, thorough=thorough)
 
     steps: Mapping[str, Callable[..., Any]] = {"begin": begin, "finish": clerk.finish}
     return lambda call: steps[call[0]](*call[1:]), {}

@@ -26,6 +26,9 @@ from harness.engines.published import Published
 from harness.errors import RecordingError, UsageError
 from harness.experiments.base import PUBLISHED
 from harness.ledger import Entry, judge, ledger
+from harness.r_version import RVersion, nearest
+from harness.recordings import choose, versions
+from harness.rsession import availability
 
 LIMIT = 60.0
 
@@ -43,6 +46,7 @@ def conduct(
     fixtures: Path | None = None,
     engines: Sequence[str] | None = None,
     live: bool = False,
+    version: str | None = None,
     limit: float = LIMIT,
     entries: Sequence[Entry] | None = None,
     thorough: bool = False,
@@ -52,10 +56,11 @@ def conduct(
     """Ask every engine about every case, compare with the referee, and find the causes.
 
     Answers of R and of the arbiter are those that are kept under `fixtures`, or at the case's home,
-    unless `live`. `limit` is the time an engine may take for a case, in seconds. `thorough` runs
-    all the experiments on every disagreement, also where one has named the cause already. With
-    more than one of `processes`, so many cases are examined at once, in processes that look them
-    up by name.
+    unless `live`. They are the newest R's, or those of R's `version`; with `live`, what R recorded
+    is that of the nearest R. `limit` is the time an engine may take for a case, in seconds.
+    `thorough` runs all the experiments on every disagreement, also where one has named the cause
+    already. With more than one of `processes`, so many cases are examined at once, in processes
+    that look them up by name.
 
     Raises
     ------
@@ -67,7 +72,8 @@ def conduct(
     begun = time.monotonic()
     tell = on_progress or (lambda _text: None)
     chosen = _chosen(engines)
-    matters = [matter_of(case, case.fixtures(fixtures)) for case in cases]
+    now = _r_at_hand() if live else None
+    matters = [_matter(case, case.fixtures(fixtures), version, now) for case in cases]
     with _clerks(min(processes, len(matters))) as clerks, Engines(limit=limit) as asked:
         replies = _replies(asked, matters, chosen, live=live, tell=tell)
         found = _examined(clerks, asked, matters, chosen, replies, thorough=thorough, tell=tell)
@@ -75,7 +81,13 @@ def conduct(
     nothing = pd.DataFrame(columns=[*COLUMNS, "cause"])
     comparisons = pd.concat(frames) if frames else nothing
     names = [case.name for case in cases]
-    judged, known = judge(comparisons, ledger() if entries is None else entries, names)
+    answered = now or next((matter.version for matter in matters), None)
+    judged, known = judge(
+        comparisons,
+        ledger() if entries is None else entries,
+        names,
+        answered.lme4 if answered else None,
+    )
     return Audit(
         engines=chosen,
         cases=tuple(cases),
@@ -91,6 +103,19 @@ def conduct(
         live=live,
         seconds=time.monotonic() - begun,
     )
+
+
+def _r_at_hand() -> RVersion | None:
+    """Return the R that live engines will be: None without one, which is each engine's problem."""
+    there = availability()
+    return None if there.r_version is None else RVersion(there.r_version, there.lme4_version)
+
+
+def _matter(case: Case, fixtures: Path, version: str | None, now: RVersion | None) -> Matter:
+    """Return a case with R's recording: of the version asked for, the nearest, or the newest."""
+    if version is not None:
+        return matter_of(case, fixtures, choose(fixtures, case.name, version))
+    return matter_of(case, fixtures, nearest(versions(fixtures, case.name), now))
 
 
 def _chosen(engines: Sequence[str] | None) -> tuple[str, ...]:
@@ -142,7 +167,7 @@ def _kept(name: str, matter: Matter) -> Reply:
             Answer({}, {part.name: "has no models" for part in matter.question.case.parts})
         )
     try:
-        answer, provenance = keep.read(matter.fixtures, name, matter.question)
+        answer, provenance = keep.read(matter.fixtures, name, matter.question, matter.version)
     except RecordingError as error:
         return Reply(None, str(error))
     return Reply(answer, None, 0.0, provenance["made_by"]["packages"], provenance["time"])

@@ -133,6 +133,7 @@ class Examination:
                 answer.notes,
                 scatter(answer.tables, again.others),
                 again.rescaled,
+                (self.matter.lme4(name), self.matter.lme4(str(reference))),
             )
             mine = rows[rows["reference"] == reference]
             findings += diagnose(dispute, mine, thorough=self.thorough)

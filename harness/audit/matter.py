@@ -13,7 +13,9 @@ from harness.audit.results import Reply
 from harness.cases.base import Boot, Call, Case
 from harness.compare import Tables
 from harness.engines.base import Question
-from harness.experiments.base import Asked
+from harness.experiments.base import PUBLISHED, Asked
+from harness.lmm.lme4 import Lme4
+from harness.r_version import RVersion
 from harness.recordings import Recording
 from harness.tables import decode_factors
 
@@ -35,6 +37,18 @@ class Matter:
     question: Question
     recording: Recording
     asked: Asked
+
+    @property
+    def version(self) -> RVersion | None:
+        """The R whose recording it is."""
+        return RVersion.among(self.recording.provenance["made_by"]["packages"])
+
+    def lme4(self, name: str) -> Lme4:
+        """Return the lme4 whose conventions an answer follows: engines are asked for the newest."""
+        if name == RECORDED:
+            return Lme4.among(self.recording.provenance["made_by"]["packages"])
+        printed = self.case.published
+        return Lme4.among(printed.versions if name == PUBLISHED and printed else {})
 
     @property
     def size(self) -> int:
@@ -61,15 +75,15 @@ class Matter:
         return found
 
 
-def matter_of(case: Case, fixtures: Path) -> Matter:
-    """Return a case under audit, with R's recording of it.
+def matter_of(case: Case, fixtures: Path, version: str | None = None) -> Matter:
+    """Return a case under audit, with R's recording of it: the newest, or that of `version`.
 
     Raises
     ------
     RecordingError
         Where the recording is missing, stale or corrupt.
     """
-    recording = case.recording(fixtures)
+    recording = case.recording(fixtures, version)
     if has_data(case):
         data = decode_factors(recording.tables["data"], recording.provenance["levels"])
         question = audited(case, data, {})

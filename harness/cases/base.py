@@ -9,14 +9,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from harness import paths, recordings
 from harness.compare import Reference, Tables, Tolerance
-from harness.errors import UsageError
+from harness.errors import RecordingError, UsageError
 from harness.recordings import Recording
 from harness.rrandom import RRandom
+from harness.tables import fingerprint
 
 LMER_TABLES = (
     "coef",
@@ -180,11 +183,13 @@ class Printed:
     or more further digits first (151.795435 is printed 151.79 by way of 151.795).
 
     `rtol` holds, with its reason, what the source's own numerics leave beyond the printed rounding.
+    `versions` are those of R's packages that printed the figures, as far as they are known.
     """
 
     source: str
     figures: Mapping[str, Mapping[str, Mapping[str, str]]]
     rtol: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     def reference(self) -> Reference:
         """Return the figures as a reference, each to its last printed place."""
@@ -289,22 +294,55 @@ class Case:
         folder = ["--cases", home] if home == os.environ.get(VARIABLE) else []
         return shlex.join(["rparity", "regenerate", self.name, *folder])
 
-    def recording(self, fixtures: Path) -> Recording:
-        """Read R's recording of the case.
+    def recording(self, fixtures: Path, version: str | None = None) -> Recording:
+        """Read R's recording of the case: of the newest R, or the one in the folder `version`.
 
         Raises
         ------
         RecordingError
-            Where it is missing, stale or corrupt.
+            Where it is missing, stale or corrupt, or was asked for otherwise.
         """
         remedy = f"run `{self.command}`, which needs R"
-        return recordings.read(fixtures, self.name, self.scripts(), remedy)
+        found = recordings.read(fixtures, self.name, self.scripts(), remedy, version)
+        then, now = found.provenance.get("asked"), self.asked(int(found.provenance["nsim"]))
+        if then != now:
+            changed = [name for name, value in now.items() if then is None or then[name] != value]
+            raise RecordingError(
+                f"The recording of {self.name!r} is stale: R was asked otherwise "
+                f"({', '.join(changed)}); {remedy}."
+            )
+        return found
+
+    def asked(self, nsim: int) -> dict[str, object]:
+        """Return what R is asked for, as JSON keeps it: the call and its seed."""
+        return {
+            "script": self.script,
+            "libraries": list(self.libraries),
+            "function": self.function,
+            "arguments": _described(self.arguments(nsim)),
+            "seed": self.seed,
+        }
 
     def fixtures(self, elsewhere: Path | None) -> Path:
         """Return where the recordings are: `elsewhere` if it is given, else at home."""
         if elsewhere is not None:
             return elsewhere
         return paths.fixtures() if self.home is None else self.home / "fixtures"
+
+
+def _described(value: Any) -> Any:
+    """Return an argument of an R function as JSON keeps it; data frames by their sha256."""
+    match value:
+        case pd.DataFrame():
+            return fingerprint(value)
+        case Mapping():
+            return {str(name): _described(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_described(each) for each in value]
+        case np.ndarray() | np.generic():
+            return value.tolist()
+        case _:
+            return value
 
 
 def first_names(case: Case) -> dict[str, str]:

@@ -109,6 +109,8 @@ PUBLISHED = Printed(
             "10,000 refits stopped early",
         ),
     ),
+    # The release of the time: the question is of December 2017.
+    versions={"lme4": "1.1-15"},
 )
 
 

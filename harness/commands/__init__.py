@@ -49,6 +49,17 @@ def add_fixtures(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_against(parser: argparse.ArgumentParser, *more: str) -> None:
+    """Add the option `--against`: which R's recording; `more` are further values it takes."""
+    also = "".join(f"; {each}: every version" for each in more)
+    parser.add_argument(
+        "--against",
+        metavar="VERSION",
+        help="the recording of this R, such as 4.5.0, instead of the newest one (`rparity list` "
+        f"shows which there are){also}",
+    )
+
+
 def add_workers(parser: argparse.ArgumentParser) -> None:
     """Add the options `--workers` and `--dask`, both of which are `workers` of `cluster`."""
     where = parser.add_mutually_exclusive_group()

@@ -13,6 +13,7 @@ from harness.commands import (
     AGREE,
     DISCREPANCY,
     Commands,
+    add_against,
     add_cases,
     add_fixtures,
     chosen_cases,
@@ -33,6 +34,7 @@ def add(commands: Commands) -> None:
     )
     parser.set_defaults(action=run)
     add_cases(parser)
+    add_against(parser)
     parser.add_argument(
         "--engine",
         action="append",
@@ -72,6 +74,7 @@ def run(options: argparse.Namespace) -> int:
             fixtures=options.fixtures,
             engines=list(dict.fromkeys(options.engine or ())),
             live=options.live,
+            version=options.against,
             limit=options.timeout,
             processes=os.cpu_count() or 1,
             on_progress=tell,
@@ -86,6 +89,8 @@ def run(options: argparse.Namespace) -> int:
 
 def _require(options: argparse.Namespace) -> None:
     """Refuse before the work starts rather than after it."""
+    if options.live and options.against is not None:
+        raise UsageError("--live asks the R that is here: leave out --against, or --live.")
     if not options.timeout > 0.0:
         raise UsageError(f"--timeout must be above 0 seconds, and is {options.timeout:g}.")
     if options.format == "html":

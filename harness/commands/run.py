@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from harness.commands import (
     AGREE,
     DISCREPANCY,
     Commands,
+    add_against,
     add_cases,
     add_fixtures,
     chosen_cases,
     progress,
 )
+from harness.errors import UsageError
+
+if TYPE_CHECKING:
+    from harness.cases.base import Case
+
+# The value of --against that asks for every version there is.
+ALL = "all"
 
 
 def add(commands: Commands) -> None:
@@ -21,6 +31,7 @@ def add(commands: Commands) -> None:
     parser = commands.add_parser("run", help="compare Python with R's recording, or with R itself")
     parser.set_defaults(action=run)
     add_cases(parser)
+    add_against(parser, ALL)
     parser.add_argument("--live", action="store_true", help="run R now instead of its recording")
     parser.add_argument("--nsim", type=int, metavar="N", help="replicates of each bootstrap")
     parser.add_argument("--format", choices=("text", "json"), default="text")
@@ -47,14 +58,18 @@ def run(options: argparse.Namespace) -> int:
         from harness.report import figure
 
         figure.require(options.plot, [case.name for case in chosen])
+    if options.live and options.against is not None:
+        raise UsageError("--live asks the R that is here: leave out --against, or --live.")
     runs = []
-    for case in chosen:
+    work = [(case, version) for case in chosen for version in _versions(case, options)]
+    for case, version in work:
         with progress(case.name) as tell:
             runs.append(
                 run_case(
                     case,
                     fixtures=case.fixtures(options.fixtures),
                     live=options.live,
+                    version=version,
                     nsim=options.nsim,
                     engines=options.engine,
                     on_progress=tell,
@@ -71,3 +86,15 @@ def run(options: argparse.Namespace) -> int:
     if options.plot is not None:
         figure.draw(next(run for run in runs if run.case.name == "document"), options.plot)
     return DISCREPANCY if any(run.failed for run in runs) else AGREE
+
+
+def _versions(case: Case, options: argparse.Namespace) -> Sequence[str | None]:
+    """Return the recordings that a case is compared with, by folder; None is the newest."""
+    if options.against is None:
+        return [None]
+    from harness.recordings import choose, versions
+
+    fixtures = case.fixtures(options.fixtures)
+    if options.against == ALL:
+        return versions(fixtures, case.name) or [None]
+    return [choose(fixtures, case.name, options.against)]

@@ -64,7 +64,7 @@ class R:
         self.provenance = {
             "made_by": software,
             "notes": plain(result.value.get("notes") or {}),
-            "seed": case.seed,
+            "asked": case.asked(nsim),
             "nsim": nsim,
             "scripts": {name: sha256(content) for name, content in scripts.items()},
             "levels": encoded["data"][1] if "data" in encoded else {},

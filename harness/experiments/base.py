@@ -15,6 +15,7 @@ from harness.cases.base import Case, Lm, Lmer, Part
 from harness.compare import ROUNDING_DIGITS, Reference, Tables, Tolerance, Verdict, measure
 from harness.engines.native import fitted
 from harness.lmm.fit import LmerResults
+from harness.lmm.lme4 import NEWEST, Lme4
 
 # A disagreement has vanished where so much of it is left: formulas evaluated at another's
 # parameters, which are themselves rounded, do not agree to the last bit.
@@ -86,7 +87,8 @@ class Dispute:
 
     `noise` is how far the engine's own values move with the last bits of the data, where that was
     measured: an engine's rounding is no disagreement with what an experiment predicts. `rescaled`
-    is its answer where it was asked in other units.
+    is its answer where it was asked in other units. `lme4` are the versions of lme4 whose
+    conventions the engine's and the reference's answers follow.
     """
 
     asked: Asked
@@ -97,6 +99,7 @@ class Dispute:
     notes: Sequence[str] = ()
     noise: Tables = field(default_factory=dict)
     rescaled: Tables = field(default_factory=dict)
+    lme4: tuple[Lme4, Lme4] = (NEWEST, NEWEST)
     # What several experiments on a part need, worked out once.
     shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 

@@ -1,17 +1,13 @@
-"""Experiments on bootstraps: the divisor of refits, the noise of weighted rows, other draws."""
+"""Experiments on bootstraps: the noise of weighted rows, and other draws."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from harness.cases.base import Boot, Data, Lmer, monte_carlo_error
-from harness.compare import Reference, Tables
-from harness.engines.base import Question
-from harness.engines.native import Native
-from harness.experiments.base import Dispute, Trial, compared
+from harness.cases.base import Boot, Lmer, monte_carlo_error
+from harness.compare import Tables
+from harness.experiments.base import Dispute, Trial
 from harness.lmm.fit import LmerResults
 from harness.rrandom import RRandom
 
@@ -19,49 +15,6 @@ from harness.rrandom import RRandom
 CHANCE = 4.0
 # Replicates that tell a standard deviation to a fiftieth.
 DRAWS = 2000
-
-
-def refit_degrees_of_freedom(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Refit every replicate with the divisor of lme4 before 1.1-33, and with the right one."""
-    boot = dispute.asked.parts.get(part)
-    if not isinstance(boot, Boot):
-        return None
-    nsim = len(dispute.truth.get(f"{part}.replicates", ()))
-    if nsim < 1 or f"{part}.replicates" not in dispute.answer:
-        return None
-    case = dispute.asked.case
-    trials = []
-    for version, whose in (("1.1-33", "n − p"), ("1.1-32", "n − 1, as lme4 before 1.1-33 has it")):
-        tables = _bootstraps(dispute, version, nsim)
-        predicted = Reference(
-            "prediction",
-            tables,
-            lambda table, column: case.tolerance("rparity", table, column),
-            partial=True,
-        )
-        says = f"with σ² of every refit divided by {whose}, the same draws give its replicates"
-        trials.append(
-            compared(
-                "refits with another divisor",
-                "refit degrees of freedom",
-                says,
-                rows,
-                dispute.answer,
-                predicted,
-            )
-        )
-    return max(trials, key=lambda trial: int(trial.vanished.sum()))
-
-
-def _bootstraps(dispute: Dispute, version: str, nsim: int) -> Tables:
-    """Ask this package for the case's bootstraps, as they are with a version of lme4."""
-    case = dispute.asked.case
-    parts = [part for part in case.parts if isinstance(part, Data | Lmer | Boot)]
-    plain = [replace(p, kinds=("coef",)) if isinstance(p, Lmer) else p for p in parts]
-    question = Question(
-        replace(case, parts=tuple(plain)), nsim, {"lme4": version}, dispute.asked.data
-    )
-    return Native().answer(question).tables
 
 
 def monte_carlo(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
