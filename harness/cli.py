@@ -12,7 +12,18 @@ from harness.commands import UNUSABLE
 from harness.errors import RparityError
 
 # In the order in which `--help` shows them.
-COMMANDS = ("new", "run", "audit", "explain", "study", "fuzz", "regenerate", "listing", "doctor")
+COMMANDS = (
+    "new",
+    "run",
+    "audit",
+    "explain",
+    "study",
+    "fuzz",
+    "regenerate",
+    "versions",
+    "listing",
+    "doctor",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -52,6 +52,19 @@ class Verdict(StrEnum):
         return self in (Verdict.NEW, Verdict.UNEXPLAINED, Verdict.MISSING, Verdict.STALE)
 
 
+# From best to worst.
+SEVERITY = (
+    Verdict.IDENTICAL,
+    Verdict.ROUNDING,
+    Verdict.WITHIN,
+    Verdict.KNOWN,
+    Verdict.NEW,
+    Verdict.STALE,
+    Verdict.MISSING,
+    Verdict.UNEXPLAINED,
+)
+
+
 @dataclass(frozen=True)
 class Tolerance:
     """What a column may differ by: atol + spread · sd(reference) + rtol · abs(reference), and why.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import pandas as pd
 
@@ -40,6 +41,7 @@ from harness.experiments.parameters import (
 )
 from harness.experiments.versions import lme4_changed
 from harness.ledger import Entry
+from harness.lmm.lme4 import CHANGES
 
 # From the plainest explanation to the last resort: the first that ends a difference names it.
 EXPERIMENTS: tuple[Experiment, ...] = (
@@ -56,7 +58,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     ml_for_reml,
     standard_deviations,
     other_contrasts,
-    lme4_changed,
+    *(partial(lme4_changed, change) for change in CHANGES),
     monte_carlo,
     noise_scaled_by_weights,
     r_warned,

@@ -15,6 +15,8 @@ from harness.cases.base import Case
 from harness.compare import Reference, Tolerance, Verdict, compare
 from harness.engines.base import R_ENGINES, Question
 from harness.engines.r import R, stamp
+from harness.r_version import RVersion, nearest
+from harness.versions import Difference, RAnswer, difference
 
 Tell = Callable[[str], None]
 
@@ -34,10 +36,11 @@ class Drift:
     recorded: Mapping[str, str]
     today: Mapping[str, str]
     engine: str = "R"
+    difference: Difference | None = None
 
     @property
     def failed(self) -> bool:
-        """Whether the answer changed beyond its tolerances."""
+        """Whether the answer changed beyond its tolerances, and no experiment shows why."""
         return any(Verdict(v).fails for v in self.comparisons["verdict"].unique())
 
 
@@ -63,27 +66,24 @@ def regenerate(
 
 
 def drift(case: Case, fixtures: Path, tell: Tell, engine: keep.Witness | None = None) -> Drift:
-    """Run R, or ask an engine, and compare with the recording; writes nothing.
+    """Run R, or ask an engine, and compare with the recording of the nearest R; writes nothing.
 
     The tolerances are the case's: another BLAS or processor rounds otherwise, and an optimizer
-    that stops early turns rounding into its own tolerance.
+    that stops early turns rounding into its own tolerance. What differs beyond them goes through
+    the experiments.
     """
     if engine is not None:
         return _kept_drift(case, fixtures, tell, engine)
-    recording = case.recording(fixtures)
     r = _r(tell)
-    today = r.answer(Question(case, int(recording.provenance["nsim"]))).tables
-    reference = Reference(
-        "recording",
-        recording.tables,
-        lambda table, column: case.tolerance("R", table, column),
+    today = r.answer(Question(case, case.nsim)).tables
+    now = RAnswer(today, r.provenance)
+    recording = case.recording(
+        fixtures, nearest(recordings.versions(fixtures, case.name), now.version)
     )
-    return Drift(
-        case,
-        compare(case.name, "R", today, reference, case.tables),
-        recording.provenance["made_by"]["packages"],
-        r.provenance["made_by"]["packages"],
-    )
+    tell("comparing")
+    then = RAnswer(recording.tables, recording.provenance)
+    found = difference(case, now, then)
+    return Drift(case, found.comparisons, then.packages, now.packages, difference=found)
 
 
 def _regenerate_kept(
@@ -99,9 +99,10 @@ def _regenerate_kept(
 
 def _kept_drift(case: Case, fixtures: Path, tell: Tell, engine: keep.Witness) -> Drift:
     question = question_of(case, fixtures)
-    kept, provenance = keep.read(fixtures, engine.name, question)
     tell(f"{engine.name}: answering")
     today = engine.answer(question).tables
+    now = RVersion.among(engine.provenance["made_by"]["packages"])
+    kept, provenance = keep.read(fixtures, engine.name, question, now)
     tolerance = STOPS if engine.name in R_ENGINES else PROVEN
     reference = Reference("kept", kept.tables, lambda _table, _column: tolerance)
     return Drift(

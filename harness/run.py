@@ -18,16 +18,17 @@ from harness.experiments.base import Asked, Dispute
 from harness.ledger import judge, ledger
 from harness.lmm.lme4 import Lme4
 from harness.r_version import RVersion, nearest
-from harness.recordings import Recording, versions
+from harness.recordings import versions
 from harness.tables import decode_factors
-
-# What R itself is compared with where it is run: the recording of the nearest R.
-RECORDING = "recording"
+from harness.versions import Difference, RAnswer, difference
 
 
 @dataclass(frozen=True)
 class CaseRun:
-    """What a run found: every comparison, each known discrepancy's cause, and what was left out."""
+    """What a run found: every comparison, each known discrepancy's cause, and what was left out.
+
+    `changed` is how R, run live, differs from the recording of the nearest R.
+    """
 
     case: Case
     nsim: int
@@ -38,10 +39,13 @@ class CaseRun:
     comparisons: pd.DataFrame
     findings: Sequence[Finding] = ()
     notes: Sequence[str] = field(default_factory=tuple)
+    changed: Difference | None = None
 
     @property
     def failed(self) -> bool:
         """Whether a comparison ended in what nothing explains."""
+        if self.changed is not None and self.changed.failed:
+            return True
         return any(Verdict(v).fails for v in self.comparisons["verdict"].unique())
 
 
@@ -101,69 +105,55 @@ def run_case(
     ]
     frames += _against_published(case, "R", r_tables, int(provenance["nsim"]), case.nsim)
     frames += _claims(case, "R", r_tables, int(provenance["nsim"]))
-    near = _nearest(case, fixtures, provenance) if live else None
-    if near is not None:
-        frames.append(against(case, r_tables, provenance, near))
     comparisons = pd.concat([f for f in frames if len(f)], ignore_index=True)
     asked = Asked(case, case.parts, question.data, r_tables, provenance)
-    comparisons, findings = _judged(asked, answers, comparisons, near)
+    comparisons, findings = _judged(asked, answers, comparisons)
     notes = [note for answer in answers.values() for note in answer.notes]
+    changed = None
     if live:
-        notes += _about_nearest(case, provenance, near, comparisons)
+        changed, said = _beside_nearest(case, fixtures, RAnswer(r_tables, provenance))
+        notes.append(said)
     if unmatched:
         notes.append(
             f"R's recording has {provenance['nsim']} replicates, this run {replicates}: other "
             "draws. Bootstrap tables are not compared with it; add --live to ask R itself."
         )
     return CaseRun(
-        case, replicates, live, r_tables, provenance, answers, comparisons, findings, tuple(notes)
+        case,
+        replicates,
+        live,
+        r_tables,
+        provenance,
+        answers,
+        comparisons,
+        findings,
+        tuple(notes),
+        changed,
     )
 
 
-def _nearest(case: Case, fixtures: Path, provenance: Mapping[str, Any]) -> Recording | None:
-    """Return the recording of the R that is nearest to the one that answered, if there is one."""
-    now = RVersion.among(provenance["made_by"]["packages"])
-    label = nearest(versions(fixtures, case.name), now)
-    return case.recording(fixtures, label) if label else None
-
-
-def against(
-    case: Case, r_tables: Tables, provenance: Mapping[str, Any], recording: Recording
-) -> pd.DataFrame:
-    """Compare R's answer with a recording; bootstraps only where both have as many replicates."""
-    nsim, recorded = int(provenance["nsim"]), int(recording.provenance["nsim"])
-    skip = _drawn_otherwise(case, nsim, recorded)
-    reference = Reference(
-        RECORDING, recording.tables, lambda table, column: case.tolerance("R", table, column)
-    )
-    expected = [table for table in case.tables if table not in skip]
-    return compare(case.name, "R", r_tables, reference, expected)
-
-
-def _about_nearest(
-    case: Case, provenance: Mapping[str, Any], near: Recording | None, comparisons: pd.DataFrame
-) -> list[str]:
-    """Say which recording R itself was compared with, and in how many digits they agree."""
-    now = RVersion.among(provenance["made_by"]["packages"])
-    if near is None:
-        return [f"{now} was not compared with a recording of R: there is none of this case."]
-    then = RVersion.among(near.provenance["made_by"]["packages"])
-    rows = comparisons[comparisons["reference"] == RECORDING]
+def _beside_nearest(case: Case, fixtures: Path, now: RAnswer) -> tuple[Difference | None, str]:
+    """Compare R itself with the recording of the nearest R, and say which that is."""
+    label = nearest(versions(fixtures, case.name), now.version)
+    if label is None:
+        return None, f"{now.version} was not compared with a recording of R: there is none."
+    recording = case.recording(fixtures, label)
+    found = difference(case, now, RAnswer(recording.tables, recording.provenance))
+    rows = found.comparisons
     fewest = f"fewest digits {rows['digits'].min():.1f}" if len(rows) else "nothing in common"
-    said = f"R itself was compared with the recording of {then}: {fewest}."
-    if then == now:
-        return [said]
-    return [
-        f"{said} It is the nearest: {now} is not recorded; `{case.command}` records it beside "
-        "the others."
-    ]
+    said = f"R itself was compared with the recording of {found.older}: {fewest}."
+    if found.older == found.newer:
+        return found, said
+    return found, (
+        f"{said} It is the nearest: {now.version} is not recorded; `{case.command}` records it "
+        "beside the others."
+    )
 
 
 def _judged(
     asked: Asked,
     answers: Mapping[str, Answer],
     comparisons: pd.DataFrame,
-    near: Recording | None,
 ) -> tuple[pd.DataFrame, Sequence[Finding]]:
     """Find causes for what is outside its tolerance, and ask the ledger whether they are known."""
     published = asked.case.published
@@ -173,9 +163,6 @@ def _judged(
     if published is not None:
         references["published"] = published.reference().tables
         made_by["published"] = published.versions
-    if near is not None:
-        references[RECORDING] = near.tables
-        made_by[RECORDING] = near.provenance["made_by"]["packages"]
     told: dict[str, Tables] = {name: answer.tables for name, answer in answers.items()}
     told["R"] = asked.recorded
     comparisons = comparisons.assign(cause="")

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from harness.cases.base import Case
-from harness.compare import Tables, Verdict
+from harness.compare import SEVERITY, Tables, Verdict
 from harness.diagnose import Finding
 from harness.engines.base import Answer
 
@@ -21,17 +21,6 @@ HEADLINE: Mapping[str, tuple[str, ...]] = {
     "theta": ("value",),
     "glance": ("sigma", "log_lik", "criterion", "r_squared"),
 }
-# From best to worst; a cell has the worst of its comparisons.
-SEVERITY = (
-    Verdict.IDENTICAL,
-    Verdict.ROUNDING,
-    Verdict.WITHIN,
-    Verdict.KNOWN,
-    Verdict.NEW,
-    Verdict.STALE,
-    Verdict.MISSING,
-    Verdict.UNEXPLAINED,
-)
 
 
 @dataclass(frozen=True)

@@ -2,41 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from itertools import pairwise
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from harness.cases.base import Boot, Case, Data, Lmer
+from harness.cases.base import Boot, Call, Data, Lmer, Part
 from harness.compare import Reference, Tables, Tolerance
 from harness.engines.base import Question
 from harness.engines.native import Native
-from harness.experiments.base import PUBLISHED, Dispute, Trial, compared
+from harness.experiments.base import BETTER, PUBLISHED, Dispute, Trial, compared
 from harness.lmm.lme4 import CHANGES, Change, Lme4
 
 # How the engine is called whose tolerances say how far R is from this package.
 OURS = "rparity"
 
 
-def lme4_changed(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Answer as each of two versions of lme4 does, and see whether each side is one of the two.
+def lme4_changed(change: Change, dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Answer as each of two versions of lme4 does, and take the difference off the engine's answer.
 
-    The change that names the cause is the one that moves this package's own answer. Both sides
-    must agree with what it predicts for them: a change that is there, but does not lead from one
-    value to the other, explains nothing.
+    Gone is what then agrees with the reference, up to the tolerances of both sides. Where several
+    changes lie between the versions, a value's cause is the one that moves it most.
     """
     mine, theirs = dispute.lme4
-    between = [change for change in CHANGES if mine.has(change) != theirs.has(change)]
+    between = [each for each in CHANGES if mine.has(each) != theirs.has(each)]
     asked = dispute.asked.parts.get(part)
-    if not between or not isinstance(asked, Boot | Lmer):
+    if change not in between or not isinstance(asked, Boot | Lmer | Call):
         return None
-    steps = _steps(mine, theirs, between)
-    answers = [_answer(dispute, version, _nsim(dispute, part)) for version in steps]
-    trials = [
-        _change(dispute, rows, answers, step, change)
-        for step, change in enumerate(between if theirs.has(between[0]) else between[::-1])
-    ]
-    return max(trials, key=lambda trial: int(trial.vanished.sum()))
+    nsim = _nsim(dispute, part)
+    answers = [_answer(dispute, asked, each, nsim) for each in _steps(mine, theirs, between)]
+    if mine.has(between[0]):  # from the newer side to the older one
+        between = between[::-1]
+    tables = [table for table in rows["table"].unique() if table in answers[0]]
+    moved = {name: answers[-1][name] - answers[0][name] for name in tables}
+    trial = compared(
+        "this package as each of the two versions of lme4",
+        change.cause,
+        f"{change.says}. By as much as this moves the answer of this package, {dispute.engine} "
+        f"differs from {dispute.reference}",
+        rows,
+        {
+            name: dispute.answer[name] + moved[name].reindex_like(dispute.answer[name])
+            for name in tables
+            if name in dispute.answer
+        },
+        Reference(dispute.reference, dispute.truth, _tolerance(dispute), partial=True),
+    )
+    sizes = [_sizes(before, after, rows) for before, after in pairwise(answers)]
+    most = np.argmax(sizes, axis=0) == between.index(change)
+    closer = trial.digits >= rows["digits"] + BETTER
+    return replace(trial, vanished=trial.vanished & closer & most)
 
 
 def _steps(mine: Lme4, theirs: Lme4, between: Sequence[Change]) -> list[Lme4]:
@@ -46,41 +64,41 @@ def _steps(mine: Lme4, theirs: Lme4, between: Sequence[Change]) -> list[Lme4]:
     return [mine, *(Lme4(change.since) for change in between[:-1]), theirs]
 
 
-def _change(
-    dispute: Dispute,
-    rows: pd.DataFrame,
-    answers: Sequence[Tables],
-    step: int,
-    change: Change,
-) -> Trial:
-    """Return the trial of one change: what it moves, where both sides are as predicted."""
+def _sizes(before: Tables, after: Tables, rows: pd.DataFrame) -> NDArray[np.float64]:
+    """Return how far one change moves the value of each comparison, in this package's answer."""
+    found = np.zeros(len(rows))
+    for table in rows["table"].unique():
+        if table in before and table in after:
+            move = (after[table] - before[table]).abs()
+            here = rows["table"].to_numpy() == table
+            i = move.index.get_indexer(pd.Index(rows["row"][here]))
+            j = move.columns.get_indexer(pd.Index(rows["column"][here]))
+            found[here] = np.where((i < 0) | (j < 0), 0.0, move.to_numpy()[i, j])
+    return found
+
+
+def _tolerance(dispute: Dispute) -> Callable[[str, str], Tolerance]:
+    """Return what two sides may be off by together: each by as much as it may be from this package.
+
+    What was printed may be off by its rounding.
+    """
     case = dispute.asked.case
-    names = (dispute.engine, dispute.reference)
-    trial = compared(
-        "this package as each of the two versions of lme4",
-        change.cause,
-        f"{change.says}: this package gives {dispute.engine}'s value as the one version does, and "
-        f"{dispute.reference}'s as the other",
-        rows,
-        dispute.truth,
-        _as_predicted(case, names[1], answers[-1]),
-    )
-    other = compared("", "", "", rows, dispute.answer, _as_predicted(case, names[0], answers[0]))
-    moved = compared(
-        "", "", "", rows, answers[step], _as_predicted(case, names[1], answers[step + 1])
-    )
-    return replace(trial, vanished=trial.vanished & other.vanished & ~moved.vanished)
-
-
-def _as_predicted(case: Case, name: str, tables: Tables) -> Reference:
-    """Return this package's answer as the reference for one side, with that side's tolerance."""
 
     def tolerance(table: str, column: str) -> Tolerance:
-        if name == PUBLISHED and case.published is not None:
-            return case.published.reference().tolerance(table, column)
-        return case.tolerance(OURS, table, column)
+        found = [
+            case.published.reference().tolerance(table, column)
+            if side == PUBLISHED and case.published is not None
+            else case.tolerance(OURS, table, column)
+            for side in (dispute.engine, dispute.reference)
+        ]
+        return Tolerance(
+            sum(each.rtol for each in found),
+            "; ".join(dict.fromkeys(each.reason for each in found)),
+            sum(each.atol for each in found),
+            sum(each.spread for each in found),
+        )
 
-    return Reference("prediction", tables, tolerance, partial=True)
+    return tolerance
 
 
 def _nsim(dispute: Dispute, part: str) -> int:
@@ -93,21 +111,18 @@ def _nsim(dispute: Dispute, part: str) -> int:
     return max(counts, default=dispute.asked.case.nsim)
 
 
-def _answer(dispute: Dispute, version: Lme4, nsim: int) -> Tables:
-    """Ask this package for a case's bootstraps and intervals, as they are with a version of lme4.
+def _answer(dispute: Dispute, asked: Part, version: Lme4, nsim: int) -> Tables:
+    """Answer as a version of lme4 does: a function, or all the bootstraps and intervals of a case.
 
     Bootstraps go on where others before them left the stream, so that all of them are drawn.
     """
     case = dispute.asked.case
-    key = f"lme4 {version.version} {nsim}"
+    alone = isinstance(asked, Call)
+    key = f"lme4 {version.version}, {nsim} replicates" + (f", {asked.name}" if alone else "")
     if key not in dispute.shared:
-        parts = [part for part in case.parts if isinstance(part, Data | Lmer | Boot)]
-        question = Question(
-            replace(case, parts=tuple(parts)),
-            nsim,
-            {} if version.version is None else {"lme4": version.version},
-            dispute.asked.data,
-        )
+        parts = [asked] if alone else [p for p in case.parts if isinstance(p, Data | Lmer | Boot)]
+        versions = {} if version.version is None else {"lme4": version.version}
+        question = Question(replace(case, parts=tuple(parts)), nsim, versions, dispute.asked.data)
         dispute.shared[key] = Native().answer(question).tables
     found: Tables = dispute.shared[key]
     return found

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from harness.audit.results import SEVERITY, Audit, Cell, Reply
-from harness.compare import ALL, MAX_DIGITS, Verdict
+from harness.audit.results import Audit, Cell, Reply
+from harness.compare import ALL, MAX_DIGITS, SEVERITY, Verdict
 from harness.diagnose import Finding
 from harness.experiments.base import Trial
 from harness.ledger import Entry

@@ -12,8 +12,8 @@ from glob import escape
 
 import pandas as pd
 
-from harness.audit.results import SEVERITY, Audit, Cell, Reply
-from harness.compare import ALL, Verdict
+from harness.audit.results import Audit, Cell, Reply
+from harness.compare import ALL, SEVERITY, Verdict
 from harness.diagnose import Finding
 from harness.experiments.base import PUBLISHED
 

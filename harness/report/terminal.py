@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -12,11 +12,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from harness.cases.base import Case, Claim, monte_carlo_error
-from harness.compare import ALL, Verdict
+from harness.compare import ALL, SEVERITY, Verdict
 from harness.diagnose import Finding
 from harness.doctor import Check
 from harness.regenerate import Drift
 from harness.run import CaseRun
+from harness.versions import Difference
 
 STYLES = {
     Verdict.IDENTICAL: "green",
@@ -54,6 +55,8 @@ def show_run(run: CaseRun, out: Console) -> None:
     for note in run.notes:
         out.print(f"\n[dim]note[/dim]   {note}")
     _show_failures(run.comparisons, out)
+    if run.changed is not None:
+        _show_changes(run.changed, out)
     out.print()
     _show_verdicts(run, out)
 
@@ -69,6 +72,55 @@ def _show_finding(finding: Finding, out: Console) -> None:
         out.print(f"  Experiment, {decisive.experiment}: {decisive.says}.", markup=False)
     if entry is not None:
         out.print(f"  Reference: {'; '.join(entry.references)}", markup=False)
+
+
+def show_versions(found: Mapping[str, Sequence[Difference]], out: Console) -> None:
+    """Print, by case, in how many digits each recorded R agrees with the next older one, and why.
+
+    `found` has the differences of each case, from old to new.
+    """
+    every = [difference for differences in found.values() for difference in differences]
+    known = dict.fromkeys(str(side) for each in every for side in (each.older, each.newer))
+    out.print(f"Fewest digits in which each R agrees with the next older one: {'; '.join(known)}\n")
+    steps = dict.fromkeys(_step(difference) for difference in every)
+    shown = plain_table("case", *steps)
+    for case, differences in found.items():
+        cells = {_step(each): _version_cell(each) for each in differences}
+        shown.add_row(case, *(cells.get(step, "not recorded") for step in steps))
+    out.print(shown)
+    for differences in found.values():
+        for difference in differences:
+            _show_changes(difference, out)
+
+
+def _step(difference: Difference) -> str:
+    return f"R {difference.older.r} → {difference.newer.r}"
+
+
+def _version_cell(difference: Difference) -> str:
+    rows = difference.comparisons
+    if rows.empty:
+        return "nothing to compare"
+    worst = max((Verdict(v) for v in rows["verdict"].unique()), key=SEVERITY.index)
+    causes = [cause for cause in rows["cause"].unique() if cause]
+    return "  ".join([f"{rows['digits'].min():.1f}", styled(worst), ", ".join(causes)])
+
+
+def _show_changes(difference: Difference, out: Console) -> None:
+    """Print why two Rs differ beyond the case's tolerances, and what nothing explains."""
+    who = f"{difference.case.name}, {difference.older} → {difference.newer}"
+    for finding in difference.findings:
+        decisive = finding.decisive
+        if finding.cause and decisive is not None:
+            rows = difference.comparisons.loc[finding.rows]
+            out.print(
+                f"\n[yellow]{finding.cause}[/yellow]  {who}: {len(rows)} values of {finding.part}, "
+                f"fewest digits {rows['digits'].min():.1f}"
+            )
+            out.print(f"  Experiment, {decisive.experiment}: {decisive.says}.", markup=False)
+    for source in difference.sources:
+        out.print(f"  Reference: {source}", markup=False)
+    _show_failures(difference.comparisons, out)
 
 
 def show_cases(cases: Iterable[tuple[Case, str]], out: Console) -> None:
@@ -335,7 +387,10 @@ def show_drift(report: Drift, out: Console) -> None:
             ", ".join(f"{counts[v]} {styled(v)}" for v in Verdict if v in counts),
         )
     out.print(table)
-    _show_failures(report.comparisons, out)
+    if report.difference is not None:
+        _show_changes(report.difference, out)
+    else:
+        _show_failures(report.comparisons, out)
 
 
 def show_doctor(checks: Sequence[Check], out: Console) -> None:

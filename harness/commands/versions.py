@@ -1,0 +1,53 @@
+"""`rparity versions`: which R says what, and why Rs differ."""
+
+from __future__ import annotations
+
+import argparse
+
+from harness.commands import (
+    AGREE,
+    DISCREPANCY,
+    Commands,
+    add_cases,
+    add_fixtures,
+    chosen_cases,
+    progress,
+)
+from harness.errors import UsageError
+
+
+def add(commands: Commands) -> None:
+    """Add the parser."""
+    parser = commands.add_parser(
+        "versions", help="compare the recordings of several Rs, and find why they differ"
+    )
+    parser.set_defaults(action=run)
+    add_cases(parser)
+    parser.add_argument("--format", choices=("text", "json"), default="text")
+    add_fixtures(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare the recordings of each R with those of the next older one."""
+    import pandas as pd
+
+    from harness.compare import COLUMNS
+    from harness.report import machine, terminal
+    from harness.versions import neighbours
+
+    found = {}
+    for case in chosen_cases(options.cases):
+        with progress(case.name):
+            found[case.name] = list(neighbours(case, case.fixtures(options.fixtures)))
+    differences = [difference for each in found.values() for difference in each]
+    if not differences:
+        raise UsageError(
+            "There is nothing to compare: no case is recorded of two Rs. Run `rparity regenerate` "
+            "under another R."
+        )
+    if options.format == "json":
+        rows = pd.concat([difference.comparisons for difference in differences])
+        print(machine.as_json(rows, (*COLUMNS, "cause")))
+    else:
+        terminal.show_versions(found, terminal.console())
+    return DISCREPANCY if any(each.failed for each in differences) else AGREE
