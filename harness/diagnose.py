@@ -28,7 +28,6 @@ from harness.experiments.definitions import (
 from harness.experiments.figures import (
     decimals_as_written,
     optimizer_of_the_time,
-    r_warned,
     rounding_of_the_figure,
     tight_controls,
 )
@@ -39,6 +38,7 @@ from harness.experiments.parameters import (
     standard_deviations,
     stopped_early,
 )
+from harness.experiments.profiles import profile_missed
 from harness.experiments.versions import lme4_changed
 from harness.ledger import Entry
 from harness.lmm.lme4 import CHANGES
@@ -61,7 +61,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     *(partial(lme4_changed, change) for change in CHANGES),
     monte_carlo,
     noise_scaled_by_weights,
-    r_warned,
+    profile_missed,
     conditioning,
     other_units,
     unstable_arithmetic,

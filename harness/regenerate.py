@@ -74,6 +74,7 @@ def drift(case: Case, fixtures: Path, tell: Tell, engine: keep.Witness | None = 
     """
     if engine is not None:
         return _kept_drift(case, fixtures, tell, engine)
+    case.recording(fixtures)  # before R works for minutes: is there anything to compare with?
     r = _r(tell)
     today = r.answer(Question(case, case.nsim)).tables
     now = RAnswer(today, r.provenance)

@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from folders import newest
 
 import harness
 from harness import paths, recordings
@@ -138,7 +139,7 @@ def test_doctor_without_r_is_content_with_the_recordings(
 def test_doctor_fails_for_a_recording_that_is_not_sound(
     capsys: Capture, no_r: None, copy: Path
 ) -> None:
-    (copy / "document" / "lmer.theta.csv").unlink()
+    (newest(copy, "document") / "lmer.theta.csv").unlink()
     assert main(["doctor", "--fixtures", str(copy)]) == UNUSABLE
     out = capsys.readouterr().out
     assert "✗ recording of document" in out
@@ -244,7 +245,7 @@ def test_no_recordings(capsys: Capture, tmp_path: Path) -> None:
 
 
 def test_truncated_replicates(capsys: Capture, copy: Path) -> None:
-    path = copy / "document" / "boot_fix_u.replicates.npz"
+    path = newest(copy, "document") / "boot_fix_u.replicates.npz"
     path.write_bytes(path.read_bytes()[:1000])
     sentence = mistake(capsys, "run", "document", "--fixtures", copy)
     assert f"{path} is corrupt: it was edited or truncated" in sentence
@@ -264,11 +265,12 @@ def test_a_stale_recording(
 def test_no_r(capsys: Capture, no_r: None, copy: Path) -> None:
     expected = "R is not installed (no R on the PATH): apt-get install r-base-core r-cran-lme4"
     assert mistake(capsys, "run", "document", "--live") == expected
-    before = {path.name: path.read_bytes() for path in (copy / "document").iterdir()}
+    before = {path.name: path.read_bytes() for path in newest(copy, "document").iterdir()}
     for options in ([], ["--check"]):
         command = ["regenerate", "document", *options, "--fixtures", copy]
         assert mistake(capsys, *command) == expected
-    assert {path.name: path.read_bytes() for path in (copy / "document").iterdir()} == before
+    after = {path.name: path.read_bytes() for path in newest(copy, "document").iterdir()}
+    assert after == before
 
 
 def test_check_without_a_recording_to_check(capsys: Capture, no_r: None, tmp_path: Path) -> None:

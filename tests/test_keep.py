@@ -26,6 +26,7 @@ from harness.compare import Tables
 from harness.doctor import examine
 from harness.engines.base import KEPT_ENGINES, Answer, Question
 from harness.errors import RecordingError, UsageError
+from harness.r_version import PROVEN
 from harness.recordings import Recording
 
 WITH_DATA = [name for name, known in cases().items() if has_data(known)]
@@ -213,7 +214,7 @@ def test_what_was_edited_is_refused(tmp_path: Path, data: pd.DataFrame, file: st
     table = pd.DataFrame({"estimate": [1.25]}, ["x"])
     by = Planted("exact", decimals={"lm.coef": table.map(str)})
     keep.write(tmp_path, by, question(data), Answer({"lm.coef": table}, {"lm": "1.25"}), MADE)
-    path = keep.folder(tmp_path, "exact") / "planted" / file
+    path = keep.folder(tmp_path, "exact") / "planted" / PROVEN / file
     path.write_text(path.read_text().replace("1.25", "1.75"))
     with pytest.raises(RecordingError, match=f"{file} is corrupt.*--engine exact planted"):
         keep.read(tmp_path, "exact", question(data))
@@ -338,13 +339,13 @@ def test_regenerate_makes_what_check_confirms(
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1500000000")
     command = ["regenerate", name, "--engine", "exact", "--fixtures", str(fixtures)]
-    folder = keep.folder(fixtures, "exact") / name
+    folder = keep.folder(fixtures, "exact") / name / PROVEN
     written = []
     for _ in range(2):
         assert main(command) == AGREE
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert written[0] == written[1]
-    there = keep.folder(paths.fixtures(), "exact") / name
+    there = keep.folder(paths.fixtures(), "exact") / name / PROVEN
     for file in ("answer.csv", "certified.csv"):
         assert written[0][file] == (there / file).read_bytes()
     capsys.readouterr()

@@ -127,7 +127,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def folder(root: Path) -> Path:
-    return root / writer.CASE
+    return root / writer.CASE / writer.VERSION
 
 
 def refused(root: Path) -> str:

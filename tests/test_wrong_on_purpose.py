@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from exact import DIGITS, RandomIntercept
+from folders import newest
 from mpmath import mp
 
 from harness import document_data, paths, recordings
@@ -462,7 +463,7 @@ def test_an_untouched_copy_of_the_recording_passes(
 
 
 def test_a_recording_edited_by_hand(copy: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    table = copy / "document" / "lmer.coef.csv"
+    table = newest(copy, "document") / "lmer.coef.csv"
     text = table.read_text()
     table.write_text(text.replace("1.921110", "1.921112", 1))
     assert table.read_text() != text
@@ -493,7 +494,7 @@ def test_python_numbers_in_the_place_of_rs(
     """What --force-regen would do; that it is refused altogether is tested in test_parity.py."""
     answer = run_of("document").answers["rparity"].tables
     name, content = recordings.encode("lmer.coef", answer["lmer.coef"])
-    (copy / "document" / name).write_bytes(content)
+    (newest(copy, "document") / name).write_bytes(content)
     assert "is corrupt" in refusal(copy, capsys)
 
 

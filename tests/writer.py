@@ -57,10 +57,13 @@ class Server:
 
 
 CASE = "planted"
+PACKAGES = {"R": "4.5.0", "lme4": "1.1-37"}
+VERSION = "r4.5.0-lme4-1.1-37"
 SCRIPTS = {"planted.R": b"planted <- function() 1\n"}
 PROVENANCE = {
     "scripts": {name: recordings.sha256(content) for name, content in SCRIPTS.items()},
     "nsim": 2000,
+    "made_by": {"packages": PACKAGES},
 }
 KILLED = 9
 

@@ -103,6 +103,11 @@ class Dispute:
     # What several experiments on a part need, worked out once.
     shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
+    @property
+    def between_rs(self) -> bool:
+        """Whether both sides are Rs, of which neither is right by definition."""
+        return self.engine.startswith("R ") and self.reference.startswith("R ")
+
     @cached_property
     def figures(self) -> Tables:
         """The published figures, on whichever side they are; none elsewhere."""

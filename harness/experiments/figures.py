@@ -64,22 +64,6 @@ def decimals_as_written(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
     )
 
 
-def r_warned(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """See whether R itself warned that these of its intervals are not to be trusted."""
-    warnings = [text for text in dispute.asked.provenance.get("warnings", []) if "spline" in text]
-    profiled = rows["table"] == f"{part}.confint_profile"
-    if not warnings or not profiled.any():
-        return None
-    named = [any(f" {row}:" in text for text in warnings) for row in rows["row"]]
-    return Trial(
-        "R's own warnings",
-        "profile failed in R",
-        f"R warned: {'; '.join(warnings)}",
-        rows["digits"],
-        profiled & pd.Series(named, rows.index),
-    )
-
-
 def _printed(
     dispute: Dispute,
     rows: pd.DataFrame,

@@ -9,8 +9,7 @@ deviation, and each correlation, is made the leading one by reordering its term'
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -56,18 +55,26 @@ def profile_intervals(
         Where no root is found.
     """
     profile = _Profile(fit, float(chi2.ppf(1.0 - alpha, 1)))
-    template = fit.model.template
-    *sds, residual = sd_names(template.m)
-    find: dict[str, Callable[[], tuple[float, float]]] = {}
-    rows, cols = sd_order(template, fit.model.matrices.lme4)
-    for name, row, col in zip(sds, rows, cols, strict=True):
-        along = profile.standard_deviation if row == col else profile.correlation
-        find[name] = partial(along, int(row), int(col))
-    find[residual] = profile.residual
-    for j, name in enumerate(fit.term_names):
-        find[name] = partial(profile.coefficient, j)
-    found = {n: ends() for n, ends in find.items() if parameters is None or n in parameters}
+    names = [name for name in profile.names if parameters is None or name in parameters]
+    found = {name: profile.along(name).ends() for name in names}
     return pd.DataFrame.from_dict(found, orient="index", columns=["conf_low", "conf_high"])
+
+
+def profile_rise(fit: LmerResults, parameter: str, values: Sequence[float]) -> Array:
+    """Return how far the ML deviance, all else optimised, is above its minimum at each value (k,).
+
+    `parameter` is a row of `profile_intervals`, whose ends are where this is the χ² quantile.
+    """
+    along = _Profile(fit, 0.0).along(parameter)
+    return along.excess(np.asarray(values, dtype=np.float64))
+
+
+@dataclass(frozen=True)
+class _Along:
+    """One parameter: how far the deviance is above its level at values of it, and the interval."""
+
+    excess: Deviance
+    ends: Callable[[], tuple[float, float]]
 
 
 class _Problem:
@@ -135,8 +142,25 @@ class _Profile:
         first = int(np.flatnonzero((template.rows == start) & (template.cols == start))[0])
         return _Problem(model, self.deviations, Lam, self.sigma), first, t
 
-    def standard_deviation(self, row: int, _: int) -> tuple[float, float]:
-        """Interval of the standard deviation of a coefficient."""
+    @property
+    def names(self) -> list[str]:
+        """Return the parameters in the order of R's `confint`."""
+        return [*sd_names(self.model.template.m), *self.fit.term_names]
+
+    def along(self, name: str) -> _Along:
+        """Return the profile of one parameter."""
+        template, terms = self.model.template, self.fit.term_names
+        if name in terms:
+            return self._coefficient(terms.index(name))
+        *sds, residual = sd_names(template.m)
+        if name == residual:
+            return self._residual()
+        rows, cols = sd_order(template, self.model.matrices.lme4)
+        row, col = int(rows[sds.index(name)]), int(cols[sds.index(name)])
+        return self._standard_deviation(row) if row == col else self._correlation(row, col)
+
+    def _standard_deviation(self, row: int) -> _Along:
+        """Profile the standard deviation of a coefficient."""
         problem, lead, t = self._leading(row)
         scale = float(problem.model.working.L[t][0, 0])
         m = problem.model.template.m
@@ -159,16 +183,19 @@ class _Profile:
             start = np.append(problem.theta[others], problem.tau)
             return problem.minimum(objective, start, len(sd)) - self.level
 
-        sd = self.sigma * float(np.linalg.norm(self.Lam[row]))
-        small = 0.1 * self.sigma / scale
-        high = self._brackets(deviance, sd, [max(sd, small)])
-        if sd < NEAR_ZERO * small or deviance(np.zeros(1))[0] < 0:
-            return 0.0, self._roots(deviance, high)[0]
-        low, upper = self._roots(deviance, [(0.0, sd), *high])
-        return low, upper
+        def ends() -> tuple[float, float]:
+            sd = self.sigma * float(np.linalg.norm(self.Lam[row]))
+            small = 0.1 * self.sigma / scale
+            high = self._brackets(deviance, sd, [max(sd, small)])
+            if sd < NEAR_ZERO * small or deviance(np.zeros(1))[0] < 0:
+                return 0.0, self._roots(deviance, high)[0]
+            low, upper = self._roots(deviance, [(0.0, sd), *high])
+            return low, upper
 
-    def correlation(self, row: int, col: int) -> tuple[float, float]:
-        """Interval of the correlation of two coefficients."""
+        return _Along(deviance, ends)
+
+    def _correlation(self, row: int, col: int) -> _Along:
+        """Profile the correlation of two coefficients."""
         problem, lead, t = self._leading(col, row)
         template, L = problem.model.template, problem.model.working.L[t]
         start = template.starts[t]
@@ -202,17 +229,21 @@ class _Profile:
             return problem.minimum(objective, begin, len(c)) - self.level
 
         held = problem.theta[own], problem.theta[second] - L[1, 0] / L[0, 0] * problem.theta[lead]
-        size = float(np.hypot(*held))
-        estimate = float(np.clip(held[1] / size, -1.0, 1.0)) if size > 0 else 0.0
-        ends = deviance(np.array([-1.0, 1.0]))
-        low, high = (
-            end if excess < 0 else self._roots(deviance, [(estimate, end)])[0]
-            for end, excess in zip((-1.0, 1.0), ends, strict=True)
-        )
-        return low, high
 
-    def residual(self) -> tuple[float, float]:
-        """Interval of σ."""
+        def ends() -> tuple[float, float]:
+            size = float(np.hypot(*held))
+            estimate = float(np.clip(held[1] / size, -1.0, 1.0)) if size > 0 else 0.0
+            beyond = deviance(np.array([-1.0, 1.0]))
+            low, high = (
+                end if excess < 0 else self._roots(deviance, [(estimate, end)])[0]
+                for end, excess in zip((-1.0, 1.0), beyond, strict=True)
+            )
+            return low, high
+
+        return _Along(deviance, ends)
+
+    def _residual(self) -> _Along:
+        """Profile σ."""
         problem = _Problem(self.model, self.deviations, self.Lam, self.sigma)
         m, n = self.model.template.m, float(self.model.n)
         start = np.where(
@@ -226,11 +257,14 @@ class _Profile:
 
             return problem.minimum(objective, start, len(tau)) - self.level
 
-        low, high = self._limits(deviance, problem.tau, 1.0 / np.sqrt(2.0 * n))
-        return float(np.exp(low)), float(np.exp(high))
+        def ends() -> tuple[float, float]:
+            low, high = self._limits(deviance, problem.tau, 1.0 / np.sqrt(2.0 * n))
+            return float(np.exp(low)), float(np.exp(high))
 
-    def coefficient(self, j: int) -> tuple[float, float]:
-        """Interval of β_j: the model without column j, fitted to y − x_j b for many b at once."""
+        return _Along(lambda sigma: deviance(np.log(sigma)), ends)
+
+    def _coefficient(self, j: int) -> _Along:
+        """Profile β_j: the model without column j, fitted to y − x_j b for many b at once."""
         matrices = self.model.matrices
         keep = [i for i in range(self.model.p) if i != j]
         names = tuple(matrices.names[i] for i in keep)
@@ -243,9 +277,13 @@ class _Profile:
             moments = reduced.structure.moments(self.deviations[:, None] - np.outer(x, b))
             return reduced.solve(moments, reml=False, start=theta).criterion - self.level
 
-        low, high = self._limits(deviance, centre, float(self.bse[j]))
         origin = float(self.fit.params.iloc[j])
-        return origin + low, origin + high
+
+        def ends() -> tuple[float, float]:
+            low, high = self._limits(deviance, centre, float(self.bse[j]))
+            return origin + low, origin + high
+
+        return _Along(lambda b: deviance(b - origin), ends)
 
     def _limits(self, excess: Deviance, centre: float, error: float) -> tuple[float, float]:
         """Find both ends around an estimate with a standard error of about `error`."""
