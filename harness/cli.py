@@ -10,6 +10,7 @@ from importlib import import_module
 from harness import __version__
 from harness.commands import UNUSABLE
 from harness.errors import RparityError
+from harness.processor import check_kernel
 
 # In the order in which `--help` shows them.
 COMMANDS = (
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: 0 where all agrees, 1 for a discrepancy, 2 for what a user can mend."""
     options = _parser().parse_args(arguments)
     try:
+        check_kernel()
         if getattr(options, "more", None) is not None:
             from harness import extensions
 

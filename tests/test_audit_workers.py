@@ -34,6 +34,9 @@ class Crashes(Good):
 class Killed(Good):
     def answer(self, question): os.kill(os.getpid(), signal.SIGSEGV)
 
+class Unheard(Good):
+    def answer(self, question): os.kill(os.getpid(), signal.SIGILL)
+
 class Hangs(Good):
     def answer(self, question): time.sleep(600)
 
@@ -52,7 +55,8 @@ class Once(Good):
         return Answer({})
 
 ENGINES = {name.lower(): f"wrong_engines:{name}"
-           for name in ("Good", "Crashes", "Killed", "Hangs", "Raises", "Prints", "Once")}
+           for name in ("Good", "Crashes", "Killed", "Unheard", "Hangs", "Raises", "Prints",
+                        "Once")}
 ENGINES["absent"] = "not_installed_anywhere:Engine"
 '''
 
@@ -82,6 +86,7 @@ def asked(name: str, questions: list[Question], limit: float = 30.0) -> list[Tol
     [
         ("crashes", "crashed: ended with status 3"),
         ("killed", "crashed: killed by SIGSEGV"),
+        ("unheard", "crashed: killed by SIGILL, an instruction that this processor lacks"),
         ("raises", "ZeroDivisionError: by zero and more"),
     ],
 )

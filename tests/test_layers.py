@@ -27,7 +27,7 @@ LAYERS = [
     ["linear", "exact", "rprint"],
     ["lmm"],
     ["rsession", "rrandom", "recordings", "cluster", "_dask"],
-    ["_rvalues", "_rchild", "paths", "tables", "compare", "errors"],
+    ["_rvalues", "_rchild", "paths", "tables", "compare", "processor", "errors"],
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

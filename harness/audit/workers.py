@@ -167,6 +167,8 @@ class Child:
 
 
 def _how(code: int) -> str:
+    if code == -signal.SIGILL:
+        return "killed by SIGILL, an instruction that this processor lacks"
     if code < 0:
         with contextlib.suppress(ValueError):
             return f"killed by {signal.Signals(-code).name}"
