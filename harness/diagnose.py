@@ -43,7 +43,8 @@ from harness.experiments.versions import lme4_changed
 from harness.ledger import Entry
 from harness.lmm.lme4 import CHANGES
 
-# From the plainest explanation to the last resort: the first that ends a difference names it.
+# From the plainest explanation to the last resort: the first that ends a difference names it. What
+# the last bits of the data do comes before the formulas: within it, any of them may be the nearer.
 EXPERIMENTS: tuple[Experiment, ...] = (
     rounding_of_the_figure,
     tight_controls,
@@ -53,6 +54,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     other_r_squared,
     subtracted_from_one,
     stopped_early,
+    conditioning,
     joint_hessian,
     adjusted_sigma,
     ml_for_reml,
@@ -62,9 +64,8 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     monte_carlo,
     noise_scaled_by_weights,
     profile_missed,
-    conditioning,
-    other_units,
     unstable_arithmetic,
+    other_units,
 )
 
 

@@ -21,7 +21,8 @@ from harness.lmm.lme4 import numbers
 
 LEDGER = Path(__file__).with_name("ledger.toml")
 BOUND = re.compile(r"(<|>=)\d+([.-]\d+)+")
-OPTIONAL = {"lme4"}
+# What these experiments show says nothing of how large a difference may be: an entry has to.
+UNBOUNDED = ("default settings",)
 
 
 @dataclass(frozen=True)
@@ -30,16 +31,16 @@ class Entry:
 
     id: str
     cases: Sequence[str]
-    engine: str
+    engine: str | Sequence[str]
     reference: str
     tables: Sequence[str]
     rows: Sequence[str]
     columns: Sequence[str]
     cause: str
-    bound: float
     why: str
     references: Sequence[str]
     reproduce: str
+    bound: float | None = None
     lme4: str = ""
 
     def covers(self, version: str | None) -> bool:
@@ -65,12 +66,17 @@ class Entry:
             for bound in bounds
         )
 
+    @property
+    def engines(self) -> Sequence[str]:
+        """The patterns of the engines."""
+        return [self.engine] if isinstance(self.engine, str) else self.engine
+
     def about(self, comparisons: pd.DataFrame) -> pd.Series[bool]:
         """Which comparisons the entry speaks of."""
         rows = comparisons
         for column, patterns in (
             ("case", self.cases),
-            ("engine", [self.engine]),
+            ("engine", self.engines),
             ("reference", [self.reference]),
             ("table", self.tables),
             ("row", self.rows),
@@ -97,13 +103,20 @@ def ledger(path: Path | None = None) -> tuple[Entry, ...]:
 @cache
 def _entries(path: Path) -> tuple[Entry, ...]:
     fields = {field.name for field in dataclasses.fields(Entry)}
+    optional = {
+        field.name
+        for field in dataclasses.fields(Entry)
+        if field.default is not dataclasses.MISSING
+    }
     try:
         listed = tomllib.loads(path.read_text(encoding="utf-8"))["discrepancy"]
     except (tomllib.TOMLDecodeError, KeyError) as error:
         raise UsageError(f"{path} is not TOML with entries [[discrepancy]]: {error}.") from error
     found = []
     for listed_entry in listed:
-        wrong = sorted((fields ^ listed_entry.keys()) - OPTIONAL)
+        wrong = sorted((fields ^ listed_entry.keys()) - (optional - listed_entry.keys()))
+        if listed_entry.get("cause") in UNBOUNDED and "bound" not in listed_entry:
+            wrong.append("bound")
         if wrong:
             raise UsageError(
                 f"The entry {listed_entry.get('id', '?')!r} of {path.name} lacks, or has without "
@@ -145,7 +158,9 @@ def judge(
             if _complete(entry, asked):
                 stale.append(_stale(entry, judged[mine].iloc[0]))
             continue
-        fits = met & (judged["digits"] >= entry.bound) & (judged["verdict"] == Verdict.NEW)
+        fits = met & (judged["verdict"] == Verdict.NEW)
+        if entry.bound is not None:
+            fits &= judged["digits"] >= entry.bound
         judged.loc[fits, "verdict"] = Verdict.KNOWN.value
         known |= dict.fromkeys(judged.index[fits], entry)
     if stale:

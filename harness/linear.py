@@ -12,7 +12,7 @@ from statsmodels.regression.linear_model import WLS
 
 from harness.errors import FormulaError
 from harness.lmm.formula import parse
-from harness.lmm.matrices import build
+from harness.lmm.matrices import ModelMatrices, build
 
 
 def lm(
@@ -53,6 +53,11 @@ def lm(
         rank_deficient=rank_deficient,
     )
     m.warn_of_dropped_columns()
+    return least_squares(m)
+
+
+def least_squares(m: ModelMatrices) -> Any:
+    """Regress a model's response on its columns, as `lm` does."""
     y = pd.Series(m.y - m.offset, m.rows, name=m.response)
     X = pd.DataFrame(m.X, m.rows, list(m.names))
     fit = WLS(y, X, weights=m.weights).fit(method="qr")

@@ -138,7 +138,7 @@ class Examination:
             mine = rows[rows["reference"] == reference]
             findings += diagnose(dispute, mine, thorough=self.thorough)
         _name_causes(rows, findings)
-        findings = cancelled(findings, rows)
+        findings = cancelled(self.matter.asked, findings, rows)
         _name_causes(rows, findings)
         findings = derived(self.matter.asked, findings, rows)
         _name_causes(rows, findings)

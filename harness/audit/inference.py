@@ -4,29 +4,56 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
-from harness.audit.questions import CENTRED
-from harness.cases.base import Boot
+from harness.audit.questions import CENTRED, leading_digits
+from harness.cases.base import Boot, Lm, Lmer
 from harness.compare import Verdict
 from harness.diagnose import Finding
-from harness.experiments.base import PLACE, Asked, Trial
+from harness.experiments.base import PLACE, ROOM, Asked, Trial
 
 RATIOS = ("statistic", "p_value")
 
 
-def cancelled(findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
-    """Explain what agrees, or has a cause, once the engine is given the response centred."""
+def cancelled(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
+    """Explain what agrees, or has a cause, once the engine is given the response centred.
+
+    Cross-products of a response with L leading digits keep a criterion to 10^2L last bits, and a
+    minimum is known to the root of what its criterion is known to. A value may be off by so much
+    of itself, or of its column's spread, beside what it is off by with the response centred, both
+    times the safety factor.
+    """
+    is_centred = rows["table"].str.partition(".")[0].str.endswith(CENTRED)
+    named = rows["table"].str.replace(f"{CENTRED}.", ".", n=1, regex=False)
+    centred = rows.assign(table=named)[is_centred]
+    kept = [finding for finding in findings if not finding.part.endswith(CENTRED)]
+    if centred.empty or asked.data is None:
+        return kept
+    lost = {}
+    for part in dict.fromkeys(centred["table"].str.partition(".")[0]):
+        model = asked.parts[part]
+        assert isinstance(model, Lm | Lmer)
+        digits = leading_digits(asked.data[model.formula.partition("~")[0].strip()])
+        lost[part] = float(np.sqrt(ROOM * 2.0**-53) * 10.0**digits)
+    there = _at(centred)
+    of = rows["table"].str.partition(".")[0].map(lost)
+    off = (rows["value"] - rows["reference_value"]).abs()
+    places = pd.MultiIndex.from_frame(rows[list(PLACE)])
+    gap = (there["value"] - there["reference_value"]).abs().reindex(places).to_numpy()
+    columns = rows["reference_value"].groupby([rows["table"], rows["column"]])
+    scale = rows["reference_value"].abs() + columns.transform("std").fillna(0.0)
+    within = (off <= of * scale + ROOM * np.nan_to_num(gap)) | (of >= 1.0)
     return _elsewhere(
-        [finding for finding in findings if not finding.part.endswith(CENTRED)],
+        kept,
         rows,
-        rows.assign(table=rows["table"].str.replace(f"{CENTRED}.", ".", n=1, regex=False))[
-            rows["table"].str.partition(".")[0].str.endswith(CENTRED)
-        ],
+        centred,
         "the response less its first value",
         "cancellation",
         "given the response less its first value, a difference without rounding, it has the "
-        "answer: the leading digits that all responses share cost it the others",
+        "answer: the leading digits that all responses share cost it the others, no more of them "
+        "than cross-products lose",
+        within,
     )
 
 
@@ -49,12 +76,15 @@ def _elsewhere(
     experiment: str,
     cause: str,
     says: str,
+    within: pd.Series[bool] | None = None,
 ) -> list[Finding]:
-    """Explain what agrees, or has a cause, in comparisons made elsewhere of the same values."""
+    """Explain what agrees, or has a cause, in comparisons made elsewhere of the same values.
+
+    `within` says which of the rows differ by no more than that may cost them; all, if it is None.
+    """
     if others.empty or all(finding.cause for finding in findings):
         return list(findings)
-    at = others.set_index(list(PLACE))
-    at = at[~at.index.duplicated()]
+    at = _at(others)
     out: list[Finding] = []
     for finding in findings:
         if finding.cause:
@@ -65,9 +95,17 @@ def _elsewhere(
         agrees = [isinstance(v, str) and not Verdict(v).fails for v in there["verdict"]]
         named = there["cause"].fillna("").astype(str) != ""
         gone = pd.Series(agrees, finding.rows, dtype=bool) | named
+        if within is not None:
+            gone &= within[finding.rows]
         trial = Trial(experiment, cause, says, there["digits"].fillna(0.0).astype(float), gone)
         out += finding.split(trial)
     return out
+
+
+def _at(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return comparisons by their places."""
+    at = rows.set_index(list(PLACE))
+    return at[~at.index.duplicated()]
 
 
 def _sources(asked: Asked, table: str, row: str, column: str) -> list[tuple[str, str, str]]:

@@ -12,9 +12,11 @@ from scipy.stats import t as student
 
 from harness.cases.base import Lm, Lmer
 from harness.compare import Reference, Tables, Tolerance
-from harness.engines.native import model_tables
+from harness.engines.native import lm_tables, model_tables
 from harness.errors import RparityError
-from harness.experiments.base import ROOM, Dispute, Trial, compared
+from harness.experiments.base import ROOM, Dispute, Trial, compared, places
+from harness.linear import least_squares
+from harness.lmm.matrices import build
 
 PERTURBATIONS = 6
 NO_DIGITS = 2.0
@@ -58,16 +60,25 @@ def other_units(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None
         by = moved.get(table.rpartition(".")[2], pd.DataFrame()).get(column)
         return replace(BAR, atol=0.0 if by is None else ROOM * by)
 
-    return compared(
+    trial = compared(
         "predictors in other units",
         "scale of the predictors",
         f"given the predictors divided by powers of two, which rounds nothing, {dispute.engine} "
-        "has the answer: large numbers beside small ones cost it the digits",
+        "has the answer: large numbers beside small ones cost it the digits, no more of them than "
+        f"{ROOM:.0f} times what the last bit of the largest number in X moves",
         rows,
         dispute.rescaled,
         Reference("truth", dispute.truth, room, partial=True),
         instead_of=dispute.truth,
     )
+    by = dispute.asked.movements(model, _largest_movements)
+    most = [
+        ROOM * by[kind].loc[row, column] if kind in by else 0.0
+        for table, row, column in places(rows)
+        for kind in [table.rpartition(".")[2]]
+    ]
+    off = (rows["value"] - rows["reference_value"]).abs()
+    return replace(trial, vanished=trial.vanished & (off <= most))
 
 
 def unstable_arithmetic(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
@@ -147,6 +158,28 @@ def _movements(model: Lm | Lmer, data: pd.DataFrame) -> Tables:
         others = [_tables(model, last_bits(data, rng)) for _ in range(PERTURBATIONS)]
     except RparityError:
         return {}
+    return _largest(base, others)
+
+
+def _largest_movements(model: Lm, data: pd.DataFrame) -> Tables:
+    """Largest change of each value where every number in X moves by the last bit of the largest.
+
+    So large is the rounding of what is stable for a matrix, but not for each of its columns.
+    """
+    rng = np.random.default_rng(1)
+    m = build(model.formula, data, contrasts=model.contrasts, na_action="fail")
+    step = np.spacing(np.abs(m.X).max())
+
+    def moved() -> Tables:
+        return lm_tables(least_squares(replace(m, X=m.X + step * rng.integers(-1, 2, m.X.shape))))
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        base = lm_tables(least_squares(m))
+        return _largest(base, [moved() for _ in range(PERTURBATIONS)])
+
+
+def _largest(base: Tables, others: Sequence[Tables]) -> Tables:
     # Half a unit in the last place of the value itself is always possible.
     least = {kind: table.abs() * 2.0**-53 for kind, table in base.items()}
     largest = scatter(base, others)

@@ -26,8 +26,9 @@ BETTER = 0.5  # digits
 CONDITIONAL = ("condval", "condsd")
 PLACE = ("table", "row", "column")
 FAILING = [verdict.value for verdict in Verdict if verdict.fails]
-# The largest effect of a few random last bits is a sample; an engine's own rounding is another,
-# of some sums of them.
+# The safety factor of every bound that follows from last bits: the largest effect of a few random
+# ones is a sample; an engine's own rounding, which differs from one BLAS kernel to the next, is
+# another, of some sums of them.
 ROOM = 30.0
 
 
@@ -71,14 +72,13 @@ class Asked:
             self._elsewhere[key] = self.lmer(part).at(theta, sigma)
         return self._elsewhere[key]
 
-    def movements(
-        self, part: Lmer | Lm, measure: Callable[[Lmer | Lm, pd.DataFrame], Tables]
-    ) -> Tables:
-        """Return how far a model's tables move with the last bits of the data, as measured once."""
-        if part.key not in self._movements:
+    def movements(self, part: Lmer | Lm, measure: Callable[[Any, pd.DataFrame], Tables]) -> Tables:
+        """Return how far a model's tables move with some last bits, as `measure` says once."""
+        key = (measure, *part.key)
+        if key not in self._movements:
             assert self.data is not None
-            self._movements[part.key] = measure(part, self.data)
-        return self._movements[part.key]
+            self._movements[key] = measure(part, self.data)
+        return self._movements[key]
 
 
 @dataclass(frozen=True)
