@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy.stats import t as student
 
 from harness.audit.questions import CENTRED, leading_digits
 from harness.cases.base import Boot, Lm, Lmer
 from harness.compare import Verdict
 from harness.diagnose import Finding
-from harness.experiments.base import PLACE, ROOM, Asked, Trial
+from harness.experiments.arithmetic import LAST_PLACES
+from harness.experiments.base import PLACE, ROOM, VANISHED, Asked, Trial, places
 
 RATIOS = ("statistic", "p_value")
+Place = tuple[str, str, str]
 
 
 def cancelled(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
@@ -39,8 +42,8 @@ def cancelled(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> 
     there = _at(centred)
     of = rows["table"].str.partition(".")[0].map(lost)
     off = (rows["value"] - rows["reference_value"]).abs()
-    places = pd.MultiIndex.from_frame(rows[list(PLACE)])
-    gap = (there["value"] - there["reference_value"]).abs().reindex(places).to_numpy()
+    index = pd.MultiIndex.from_frame(rows[list(PLACE)])
+    gap = (there["value"] - there["reference_value"]).abs().reindex(index).to_numpy()
     columns = rows["reference_value"].groupby([rows["table"], rows["column"]])
     scale = rows["reference_value"].abs() + columns.transform("std").fillna(0.0)
     within = (off <= of * scale + ROOM * np.nan_to_num(gap)) | (of >= 1.0)
@@ -90,8 +93,8 @@ def _elsewhere(
         if finding.cause:
             out.append(finding)
             continue
-        places = pd.MultiIndex.from_frame(rows.loc[finding.rows, list(PLACE)])
-        there = at.reindex(places).set_axis(finding.rows)
+        index = pd.MultiIndex.from_frame(rows.loc[finding.rows, list(PLACE)])
+        there = at.reindex(index).set_axis(finding.rows)
         agrees = [isinstance(v, str) and not Verdict(v).fails for v in there["verdict"]]
         named = there["cause"].fillna("").astype(str) != ""
         gone = pd.Series(agrees, finding.rows, dtype=bool) | named
@@ -108,7 +111,7 @@ def _at(rows: pd.DataFrame) -> pd.DataFrame:
     return at[~at.index.duplicated()]
 
 
-def _sources(asked: Asked, table: str, row: str, column: str) -> list[tuple[str, str, str]]:
+def _sources(asked: Asked, table: str, row: str, column: str) -> list[Place]:
     """Return the values that a value is made of: a ratio's parts, a bootstrap's estimate."""
     if column in RATIOS:
         return [(table, row, "std_error"), (table, row, "estimate")]
@@ -118,8 +121,25 @@ def _sources(asked: Asked, table: str, row: str, column: str) -> list[tuple[str,
     return []
 
 
+def _follows(values: Mapping[Place, float], place: Place, sources: Sequence[Place]) -> bool:
+    """Whether an engine's value is what its own values make it, where these are known."""
+    made_of = [values.get(source, np.nan) for source in sources]
+    expected = made_of[0]
+    if place[2] in RATIOS:
+        expected = made_of[1] / made_of[0]
+    if place[2] == "p_value":
+        glance = f"{place[0].partition('.')[0]}.glance"
+        expected = 2.0 * student.sf(abs(expected), values.get((glance, "1", "df_residual"), np.nan))
+    off = abs(values[place] - expected)
+    return not off > VANISHED.rtol * abs(expected) + LAST_PLACES
+
+
 def derived(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
-    """Let what is made of others have their cause: t is estimate over standard error."""
+    """Let what is made of others have their cause: t is estimate over standard error.
+
+    It has to be made of the engine's own: a ratio that is another is another difference.
+    """
+    values = dict(zip(places(rows), rows["value"], strict=True))
     at = {
         (table, row, column): (Verdict(verdict).fails and not cause, cause)
         for table, row, column, verdict, cause in zip(
@@ -133,9 +153,14 @@ def derived(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> li
             continue
         causes: dict[object, str] = {}
         for place, (table, row, column) in rows.loc[finding.rows, list(PLACE)].iterrows():
-            made_of = [at.get(source, (True, "")) for source in _sources(asked, table, row, column)]
+            sources = _sources(asked, table, row, column)
+            made_of = [at.get(source, (True, "")) for source in sources]
             named = next((cause for _, cause in made_of if cause), "")
-            if named and not any(open_ for open_, _ in made_of):
+            if (
+                named
+                and not any(open_ for open_, _ in made_of)
+                and _follows(values, (table, row, column), sources)
+            ):
                 causes[place] = named
         left = [finding]
         for cause in dict.fromkeys(causes.values()):

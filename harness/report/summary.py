@@ -16,6 +16,7 @@ from harness.audit.results import Audit, Cell, Reply
 from harness.compare import ALL, SEVERITY, Verdict
 from harness.diagnose import Finding
 from harness.experiments.base import PUBLISHED
+from harness.ledger import UNBOUNDED
 
 # Rows, columns and tables that an entry of the ledger names one by one.
 NAMED = 6
@@ -237,6 +238,7 @@ def _why(findings: Iterable[Finding], *place: str) -> str:
 def _entry(rows: pd.DataFrame, why: str, engine: str, reference: str, cause: str) -> str:
     cases = rows["case"].unique()
     kinds = "*." + rows["table"].str.rpartition(".")[2]
+    bound = {"bound": math.floor(10.0 * fewest(rows)) / 10.0} if cause in UNBOUNDED else {}
     fields = {
         "id": re.sub(r"[^a-z0-9]+", "-", f"{engine} {cause}".lower()).strip("-"),
         "cases": [escape(name) for name in cases],
@@ -246,7 +248,7 @@ def _entry(rows: pd.DataFrame, why: str, engine: str, reference: str, cause: str
         "rows": _patterns(rows["row"], [ALL]),
         "columns": _patterns(rows["column"], [ALL]),
         "cause": cause,
-        "bound": math.floor(10.0 * fewest(rows)) / 10.0,
+        **bound,
         "why": why,
         "references": [],
         "reproduce": f"rparity explain {cases[0]} {engine}",

@@ -1,0 +1,151 @@
+"""Bounds follow from the problem: within one a difference is explained, ten times above it not."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from harness import keep, paths
+from harness.audit.examine import of_models
+from harness.audit.inference import cancelled, derived
+from harness.audit.matter import Matter, matter_of
+from harness.audit.questions import CENTRED
+from harness.cases import case
+from harness.cases.base import Lm, Lmer
+from harness.compare import Reference, Tables, compare
+from harness.diagnose import Finding, diagnose
+from harness.engines.native import lmer_tables
+from harness.experiments.arithmetic import _largest_movements, _movements
+from harness.experiments.base import ROOM, Dispute
+
+TEN = 10.0
+
+
+@cache
+def matter(name: str) -> Matter:
+    return matter_of(case(name), paths.fixtures())
+
+
+@cache
+def truth(name: str) -> Tables:
+    return keep.read(paths.fixtures(), "exact", matter(name).question)[0].tables
+
+
+@cache
+def movement(name: str, part: str, *, largest: bool = False) -> Tables:
+    """How far the tables of a model move with last bits: each number's own, or the largest's."""
+    model = matter(name).asked.parts[part]
+    assert isinstance(model, Lm | Lmer)
+    asked = matter(name).asked
+    found = asked.movements(model, _largest_movements if largest else _movements)
+    return {f"{part}.{kind}": table for kind, table in found.items()}
+
+
+def off_by(table: str, change: pd.DataFrame, told: Tables) -> dict[str, pd.DataFrame]:
+    return {table: told[table] + change.reindex_like(told[table])}
+
+
+def causes(name: str, answer: Tables, **more: object) -> set[str]:
+    """Causes of the disagreements of a planted answer with the arbiter's."""
+    reference = Reference("exact", truth(name), of_models, partial=True)
+    rows = compare(name, "planted", answer, reference, list(answer))
+    rows = rows[rows["value"].notna()]
+    dispute = Dispute(matter(name).asked, "planted", "exact", answer, truth(name), **more)
+    return {finding.cause for finding in diagnose(dispute, rows)}
+
+
+ILL_CONDITIONED = [
+    ("pontius", "lm.residual_quantiles"),
+    ("filip", "lm.coef"),
+    ("longley", "lm.coef"),
+    ("wampler4", "lm.coef"),
+    ("wampler5", "lm.vcov"),
+    ("smls04", "lmer.coef"),
+    ("smls07", "lmer.vcov"),
+]
+
+
+@pytest.mark.parametrize(("name", "table"), ILL_CONDITIONED)
+def test_what_the_last_bits_of_the_data_move_is_explained_and_ten_times_more_is_not(
+    name: str, table: str
+) -> None:
+    by = ROOM * movement(name, table.partition(".")[0])[table]
+    inside = causes(name, off_by(table, 0.9 * by, truth(name)))
+    assert inside == {"conditioning"}
+    assert "" in causes(name, off_by(table, TEN * by, truth(name)))
+
+
+def test_what_an_engines_own_answer_scatters_is_explained_and_ten_times_more_is_not() -> None:
+    table = "lm.coef"
+    noise = {table: 1e-6 * truth("norris")[table].abs()}
+    inside = off_by(table, 0.9 * ROOM * noise[table], truth("norris"))
+    assert causes("norris", inside, noise=noise) == {"unstable arithmetic"}
+    outside = off_by(table, TEN * ROOM * noise[table], truth("norris"))
+    assert "" in causes("norris", outside, noise=noise)
+
+
+def test_what_the_scale_of_the_predictors_costs_is_bounded_by_the_largest_number() -> None:
+    table = "lm.coef"
+    by = ROOM * movement("pontius", "lm", largest=True)[table]
+    assert ((by / truth("pontius")[table].abs()).loc["(Intercept)", "estimate"]) < 1.0
+    inside = off_by(table, 0.9 * by, truth("pontius"))
+    assert causes("pontius", inside, rescaled=truth("pontius")) == {"scale of the predictors"}
+    outside = off_by(table, TEN * by, truth("pontius"))
+    assert "" in causes("pontius", outside, rescaled=truth("pontius"))
+
+
+def centred_apart(name: str, error: float) -> list[str]:
+    """Causes where a model's estimate is off by a part of itself, and not with y centred."""
+    told = {t: f for t, f in truth(name).items() if t in ("lmer.coef", f"lmer{CENTRED}.coef")}
+    answer = dict(told)
+    answer["lmer.coef"] = told["lmer.coef"] * (1.0 + error)
+    rows = compare(name, "planted", answer, Reference("exact", told, of_models), list(told))
+    rows = rows.assign(cause="")
+    open_ = rows.index[rows["verdict"] == "unexplained"]
+    finding = Finding(name, "planted", "exact", "lmer", open_, "", ())
+    return [found.cause for found in cancelled(matter(name).asked, [finding], rows)]
+
+
+def test_leading_digits_cost_what_cross_products_lose_and_no_more() -> None:
+    """SmLs01 has one leading digit and a half: √(30 · 2⁻⁵³) · 10^L of a value is 1e-6."""
+    y = matter("smls01").asked.data["y"]
+    bound = np.sqrt(ROOM * 2.0**-53) * np.abs(y).max() / np.ptp(y)
+    assert bound < 1e-5
+    assert centred_apart("smls01", 0.9 * bound) == ["cancellation"]
+    assert centred_apart("smls01", TEN * bound) == [""]
+
+
+def test_a_ratio_has_its_parts_cause_only_where_it_is_their_ratio() -> None:
+    told = {"lm.coef": truth("norris")["lm.coef"]}
+    coef = told["lm.coef"] * (1.0 + 1e-6)
+    right = coef.assign(statistic=coef["estimate"] / coef["std_error"] * (1.0 + 5e-12))
+    wrong = right.assign(statistic=right["statistic"] * (1.0 + 1e-8))
+    for table, expected in ((right, {"known"}), (wrong, {""})):
+        rows = compare(
+            "norris", "planted", {"lm.coef": table}, Reference("exact", told, of_models), told
+        )
+        parts = rows["column"].isin(["estimate", "std_error"])
+        rows = rows.assign(cause=np.where(parts, "known", ""))
+        statistic = rows.index[rows["column"] == "statistic"]
+        finding = Finding("norris", "planted", "exact", "lm", statistic, "", ())
+        found = derived(matter("norris").asked, [finding], rows)
+        assert {each.cause for each in found} == expected
+
+
+def test_an_early_stop_excuses_no_more_than_its_formulas_say() -> None:
+    """A value that is off by ten times the 1e-9 that formulas at rounded parameters may be."""
+    model = matter("sleepstudy").asked.parts["lmer"]
+    assert isinstance(model, Lmer)
+    fit = matter("sleepstudy").asked.lmer(model)
+    early = lmer_tables(fit.at(fit.theta_hat * 1.001, None), ("coef", "theta", "varcorr"))
+    answer = {f"lmer.{kind}": table for kind, table in early.items()}
+    assert causes("sleepstudy", answer) == {"stopped early"}
+    wrong = replace_column(answer["lmer.coef"], "std_error", 1.0 + TEN * 1e-9)
+    assert "" in causes("sleepstudy", answer | {"lmer.coef": wrong})
+
+
+def replace_column(table: pd.DataFrame, column: str, factor: float) -> pd.DataFrame:
+    return table.assign(**{column: table[column] * factor})
