@@ -11,6 +11,7 @@ import pandas as pd
 from harness.compare import Verdict
 from harness.experiments.arithmetic import (
     conditioning,
+    inverted_variances,
     other_units,
     subtracted_from_one,
     unstable_arithmetic,
@@ -65,6 +66,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     noise_scaled_by_weights,
     profile_missed,
     unstable_arithmetic,
+    inverted_variances,
     other_units,
 )
 

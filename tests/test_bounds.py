@@ -87,6 +87,23 @@ def test_what_an_engines_own_answer_scatters_is_explained_and_ten_times_more_is_
     assert "" in causes("norris", outside, noise=noise)
 
 
+@pytest.mark.parametrize(("column", "power"), [("condval", 1), ("condsd", 2)])
+def test_what_an_inverted_variance_loses_is_explained_and_ten_times_more_is_not(
+    column: str, power: int
+) -> None:
+    """The document's variances: 36.9 between persons, and 8e-4 of what is known of one."""
+    told = truth("document")
+    smallest = told["lmer.ranef"]["condsd"].min()
+    kappa = told["lmer.varcorr"]["vcov"].max() / smallest**2
+    size = told["lmer.ranef"]["condval"].abs().max() if power == 1 else smallest
+    bound = ROOM * 2.0**-53 * kappa**power * size
+    assert bound < 1e-4 * size
+    for factor, expected in ((0.9, {"unstable arithmetic"}), (TEN, {""})):
+        change = pd.DataFrame({"condval": 0.0, "condsd": 0.0}, told["lmer.ranef"].index)
+        change[column] = factor * bound
+        assert causes("document", off_by("lmer.ranef", change, told)) == expected
+
+
 def test_what_the_scale_of_the_predictors_costs_is_bounded_by_the_largest_number() -> None:
     table = "lm.coef"
     by = ROOM * movement("pontius", "lm", largest=True)[table]

@@ -112,6 +112,48 @@ def unstable_arithmetic(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
     return trial
 
 
+def inverted_variances(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Allow random effects what it costs to invert the variance of the responses as it is.
+
+    Its condition is κ, the largest variance over the smallest conditional one: predictions, and
+    residuals with them, lose κ last bits, and a conditional variance, a small difference of two
+    large ones, κ².
+    """
+    ranef, varcorr, glance = (
+        dispute.truth.get(f"{part}.{kind}") for kind in ("ranef", "varcorr", "glance")
+    )
+    if ranef is None or varcorr is None or glance is None:
+        return None
+    smallest, sigma = ranef["condsd"].min(), glance["sigma"].iloc[0]
+    if not smallest > 0.0:
+        return None
+    kappa = varcorr["vcov"].max() / smallest**2
+    lost = ROOM * 2.0**-53 * kappa
+    if lost * kappa >= 1.0:
+        return None
+    off = lost * ranef["condval"].abs().max()
+    room = {
+        "condsd": replace(BAR, rtol=lost * kappa),
+        "condval": replace(BAR, atol=off),
+        "value": replace(BAR, atol=off / sigma),
+    }
+    told = (f"{part}.ranef", f"{part}.residual_quantiles")
+    return compared(
+        "what the inverse of the variance loses",
+        "unstable arithmetic",
+        f"the variance of the responses has the condition {kappa:.1e}: inverted as it is, it "
+        "leaves random effects, their deviations and the residuals no more digits",
+        rows,
+        dispute.answer,
+        Reference(
+            "truth",
+            {name: dispute.truth[name] for name in told if name in dispute.truth},
+            lambda _table, column: room[column],
+            partial=True,
+        ),
+    )
+
+
 def subtracted_from_one(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
     """Take p-values as one less the distribution function, which has no digits below 1e-16."""
     coef, glance = (dispute.truth.get(f"{part}.{kind}") for kind in ("coef", "glance"))
