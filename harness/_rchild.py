@@ -62,12 +62,20 @@ local({
     sourced[[script]]$env
   }
 
+  # What R says, as text in UTF-8, whatever it is: bytes that are none are shown as <e9>.
+  text_of <- function(condition) {
+    text <- tryCatch(as.character(conditionMessage(condition)),
+                     error = function(...) "an error without a message")
+    strange <- !validEnc(text) | Encoding(text) == "bytes"
+    text[strange] <- iconv(text[strange], "UTF-8", "UTF-8", sub = "byte")
+    paste(enc2utf8(text), collapse = "\n")
+  }
+
   run <- function(paths, hash, name, arguments, seed, note) {
     note_failure <- function(e) {
-      text <- tryCatch(conditionMessage(e), error = function(...) "an error without a message")
       missing <- if (inherits(e, "packageNotFoundError")) e$package else ""
       where <- if (is.null(e$where)) paste0(name, "()") else e$where
-      list(FALSE, where, enc2utf8(paste(text, collapse = "\n")), missing)
+      list(FALSE, where, text_of(e), missing)
     }
     withCallingHandlers(
       tryCatch({
@@ -82,13 +90,13 @@ local({
         list(TRUE, flatten(eval(code, frame), name, ""), RNGkind())
       }, error = note_failure),
       warning = function(w) {
-        note("warning", enc2utf8(conditionMessage(w)))
+        note("warning", text_of(w))
         tryInvokeRestart("muffleWarning")
       },
       message = function(m) {
         # What a package says when it is loaded is said in the first call only: no part of a result.
         if (!inherits(m, "packageStartupMessage"))
-          note("message", sub("\n$", "", enc2utf8(conditionMessage(m))))
+          note("message", sub("\n$", "", text_of(m)))
         tryInvokeRestart("muffleMessage")
       })
   }
@@ -99,6 +107,10 @@ local({
     if (isS4(x)) return(sprintf("an S4 object of class %s", class(x)[1]))
     if (is.object(x) && !all(class(x) %in% known))
       return(sprintf("an object of class %s", class(x)[1]))
+    if (inherits(x, "Date") && !is.numeric(unclass(x))) return("a Date that is no number")
+    if (is.list(x) && !is.null(dim(x)) && !is.data.frame(x)) return("a matrix of lists")
+    if (is.character(x) && !all(validEnc(x) & Encoding(x) != "bytes"))
+      return("a string that is no text in its encoding (iconv() gives it the right one)")
     plain <- c("NULL", "logical", "integer", "double", "character", "list")
     if (typeof(x) %in% plain) return(NULL)
     labels <- c(environment = "an environment", externalptr = "an external pointer",
@@ -124,7 +136,6 @@ local({
     attributes(x) <- NULL
     if (is.character(x)) {
       x <- enc2utf8(x)
-      if (!all(validUTF8(x))) x <- iconv(x, "", "UTF-8", sub = "byte")
     } else if (is.list(x)) {
       labels <- extra$names
       steps <- if (is.null(labels)) sprintf("[[%d]]", seq_along(x)) else paste0("$", labels)

@@ -17,7 +17,7 @@ import pandas as pd
 from harness import extensions
 from harness.compare import ALL, COLUMNS, Verdict
 from harness.errors import UsageError
-from harness.lmm.lme4 import numbers
+from harness.r_version import numbers
 
 LEDGER = Path(__file__).with_name("ledger.toml")
 BOUND = re.compile(r"(<|>=)\d+([.-]\d+)+")

@@ -7,11 +7,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Self
 
-from harness.lmm.lme4 import numbers
-
 LABEL = re.compile(r"r(?P<r>\d[\w.]*)(-lme4-(?P<lme4>\d[\w.-]*))?")
 # What is proven does not depend on the R at hand.
 PROVEN = "proven"
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """Return a version as numbers to compare: `1.1-31` as (1, 1, 31)."""
+    return tuple(int(number) for number in re.findall(r"\d+", version))
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from harness._rvalues import Wire, from_wire, to_wire
+from harness._rvalues import Wire, from_wire, require_text, to_wire
 from harness.errors import (
     RCrashedError,
     RError,
@@ -164,6 +164,7 @@ class RSession:
                 raise UsageError(f"There is no readable R script {path}.")
         if seed is not None and not -(2**31) < seed < 2**31:
             raise UsageError(f"The seed {seed} is no 32-bit integer, as R's set.seed() needs.")
+        require_text(arguments or (), f"a name of an argument of {function}()")
         values = {
             name: to_wire(value, f"argument {name} of {function}()")
             for name, value in (arguments or {}).items()
@@ -209,7 +210,7 @@ class RSession:
             raise RError(f"R error in {where}: {text}" if where else text)
         _, wire, output, elapsed, rng_kind = answer
         warnings, messages = tuple(said["warning"]), tuple(said["message"])
-        return RResult(from_wire(wire), warnings, messages, output, elapsed, rng_kind, wire)
+        return RResult(from_wire(wire, doing), warnings, messages, output, elapsed, rng_kind, wire)
 
 
 class _Child:

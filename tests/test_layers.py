@@ -24,10 +24,11 @@ LAYERS = [
     ["engines", "keep"],
     ["cases", "extensions"],
     ["study"],
-    ["linear", "exact", "rprint"],
+    ["linear", "exact"],
     ["lmm"],
     ["rsession", "rrandom", "recordings", "cluster", "_dask"],
-    ["_rvalues", "_rchild", "paths", "tables", "compare", "processor", "errors"],
+    ["_rvalues"],
+    ["_rchild", "paths", "tables", "compare", "processor", "r_version", "rprint", "errors"],
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -158,12 +158,16 @@ def test_what_is_no_value_to_compare(wired: object, what: str) -> None:
     "value",
     [
         pd.Series([1, 2], index=["a", "a"]),
-        {"m": pd.DataFrame([[1, 2]], columns=["a", "a"])},
+        {"m": pd.DataFrame([[1, 2]], ["a", "b"])},
     ],
 )
 def test_names_that_occur_twice(value: object) -> None:
+    kind, items, attributes = wire(value)
+    if "m" in value:
+        columns, rows, own = items[0]
+        items = [(columns, rows, own | {"names": ("character", ["a", "a"], {})})]
     with pytest.raises(RError, match="name 'a' twice"):
-        tree(wire(value), "f")
+        tree((kind, items, attributes), "f")
 
 
 def test_what_values_are_called() -> None:

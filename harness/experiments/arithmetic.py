@@ -73,7 +73,7 @@ def other_units(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None
     )
     by = dispute.asked.movements(model, _largest_movements)
     most = [
-        ROOM * by[kind].loc[row, column] if kind in by else 0.0
+        ROOM * float(by[kind][column][row]) if kind in by else 0.0
         for table, row, column in places(rows)
         for kind in [table.rpartition(".")[2]]
     ]

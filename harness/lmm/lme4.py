@@ -7,11 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from harness.errors import UsageError
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """Return a version as numbers to compare: `1.1-31` as (1, 1, 31)."""
-    return tuple(int(number) for number in re.findall(r"\d+", version))
+from harness.r_version import numbers
 
 
 @dataclass(frozen=True)

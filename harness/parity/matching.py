@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
+from harness._rvalues import as_character, type_name
 from harness.errors import UsageError
 from harness.parity.values import Leaf
 
@@ -74,7 +75,13 @@ def pair(theirs: Leaf, mine: object, place: str) -> Pair:
 
 def read(mine: Any, place: str) -> Leaf:
     """Read a Python value as a vector or a table; axes without names get a RangeIndex."""
-    frame, is_vector = _frame(mine, place)
+    try:
+        frame, is_vector = _frame(mine, place)
+        frame = frame.infer_objects()
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{place}: Python's {type(mine).__name__} is no vector or table: {error}."
+        ) from None
     axes = []
     for axis in (frame.index, frame.columns):
         if isinstance(axis, pd.MultiIndex):
@@ -87,40 +94,39 @@ def read(mine: Any, place: str) -> Leaf:
         twice = axes[-1][axes[-1].duplicated()]
         if len(twice):
             raise UsageError(f"{place}: Python has the name {twice[0]!r} twice.")
-    named = frame.set_axis(axes[0], axis=0).set_axis(axes[1], axis=1)
-    return Leaf(named.infer_objects(), is_vector)
+    return Leaf(frame.set_axis(axes[0], axis=0).set_axis(axes[1], axis=1), is_vector)
 
 
 def _name(label: Any) -> str:
-    """Write a label as R's `as.character()` does: 1.0 is 1, and midnight is the day."""
-    if isinstance(label, float):
-        return f"{label:.15g}"
-    if isinstance(label, pd.Timestamp) and label == label.normalize():
-        return label.date().isoformat()
-    return str(label)
+    """Write a label as R does, and what R has not as Python does."""
+    name = as_character(label)
+    return str(label) if name is None else name
 
 
 def _frame(mine: Any, place: str) -> tuple[pd.DataFrame, bool]:
     """Make a frame of any value; a vector, which is told beside it, is the column 0."""
-    try:
-        if isinstance(mine, pd.DataFrame):
-            return mine, False
-        if isinstance(mine, Mapping):
-            if any(types.is_list_like(value) for value in mine.values()):
-                return pd.DataFrame(dict(mine)), False
-            mine = pd.Series(dict(mine), dtype=object)
-        if isinstance(mine, pd.Series):
-            return mine.to_frame(0), True
-        if isinstance(mine, pd.Index | pd.api.extensions.ExtensionArray):
-            return pd.DataFrame({0: mine}), True
-        is_array = hasattr(mine, "__array__") and not isinstance(mine, np.generic)
-        if not (is_array or types.is_list_like(mine)):
-            mine = [mine]
-        if isinstance(mine, list | tuple) and not any(types.is_list_like(x) for x in mine):
-            return pd.DataFrame({0: pd.Series(list(mine), dtype=object)}), True
-        array = np.asarray(mine)
-    except ValueError as error:
-        raise UsageError(f"{place}: Python's {type(mine).__name__} is no table: {error}.") from None
+    if isinstance(mine, pd.DataFrame):
+        return mine, False
+    if isinstance(mine, Mapping):
+        if any(types.is_list_like(value) for value in mine.values()):
+            return pd.DataFrame(dict(mine)), False
+        mine = pd.Series(dict(mine), dtype=object)
+    if isinstance(mine, pd.Series):
+        return mine.to_frame(0), True
+    if isinstance(mine, pd.Index | pd.api.extensions.ExtensionArray):
+        return pd.DataFrame({0: mine}), True
+    if callable(getattr(mine, "to_pandas", None)):  # its names would be lost
+        raise UsageError(
+            f"{place}: check() cannot compare {type_name(type(mine))}; use its .to_pandas()."
+        )
+    is_array = hasattr(mine, "__array__") and not isinstance(mine, np.generic)
+    if not (is_array or types.is_list_like(mine)):
+        mine = [mine]
+    if isinstance(mine, list | tuple) and not any(types.is_list_like(x) for x in mine):
+        return pd.DataFrame({0: pd.Series(list(mine), dtype=object)}), True
+    array = np.asarray(mine)
+    if array.dtype.names is not None:
+        raise UsageError(f"{place}: Python has a structured array; use pd.DataFrame().")
     if array.ndim > 2:
         raise UsageError(f"{place}: Python has an array of {array.ndim} dimensions; R has none.")
     return pd.DataFrame(array if array.ndim == 2 else array.reshape(-1)), array.ndim < 2
@@ -206,8 +212,11 @@ def kind_and_value(cell: Any, place: str) -> tuple[str, Any]:
     """
     if isinstance(cell, bool | np.bool_):
         return LOGICAL, bool(cell)
-    if isinstance(cell, numbers.Real):
-        return NUMBER, float(cell)
+    if isinstance(cell, numbers.Real) and not isinstance(cell, np.timedelta64):
+        try:
+            return NUMBER, float(cell)
+        except OverflowError:
+            raise UsageError(f"{place}: Python has a number beyond R's largest, 1.8e308.") from None
     if isinstance(cell, str):
         return TEXT, str(cell)
     if isinstance(cell, np.datetime64 | datetime.date):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from pandas.api import types
 
-from harness._rvalues import Wire, from_wire
+from harness._rvalues import Wire, from_wire, read_names
 from harness.errors import RError
 
 REMEDY = "return a number, a vector with names, a matrix, a data frame, or a named list of these"
@@ -78,12 +78,12 @@ def tree(wire: Wire, function: str, place: str = "") -> Tree:
     if kind == "list" and "nrow" not in attributes:
         if not data or "names" not in attributes:
             raise RError(f"{what} {'a list without names' if data else 'an empty list'}; {REMEDY}.")
-        names = attributes["names"][1]
+        names = read_names(attributes["names"]) or []
         return {
             name: tree(item, function, f"{place}${name}")
             for name, item in zip(names, data, strict=True)
         }
-    value = from_wire(wire)
+    value = from_wire(wire, f"{function}()")
     if isinstance(value, np.ndarray) and value.ndim > 1:
         raise RError(f"{what} an array of {value.ndim} dimensions; {REMEDY}.")
     leaf = _leaf(value)
@@ -203,4 +203,7 @@ def _array(kind: Any, cells: Any) -> Any:
         return np.array(cells, dtype="datetime64[D]")
     if kind == "logical":
         return pd.array(cells, dtype="boolean") if None in cells else np.array(cells, dtype=bool)
-    return np.array(cells, dtype=np.int64) if kind == "integer" else list(cells)
+    if kind == "integer":
+        return np.array(cells, dtype=np.int64)
+    has_text = any(cell is not None for cell in cells)
+    return list(cells) if has_text else np.array(cells, dtype=object)

@@ -1,0 +1,397 @@
+"""Values that go to R and come back: each crosses whole, or is refused in a sentence that names it.
+
+The rounds of `test_rsession.py` and `test_plugin_values.py` are those of common values; here are
+the others, of which R once got something else than Python had, or Python a raw exception.
+"""
+
+from __future__ import annotations
+
+import datetime
+import decimal
+import enum
+import fractions
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fake_r import answer, wire
+from scipy import sparse
+
+from harness._rvalues import as_character, from_wire, to_wire
+from harness.errors import RError, UsageError
+from harness.parity.values import decode, encode, layout, tree, value_of
+from harness.rsession import RSession
+
+SCRIPT = Path(__file__).parent / "r" / "odd_values.R"
+UTC = datetime.UTC
+MANY = pd.MultiIndex.from_tuples([("a", "b"), ("c", "d")])
+ITSELF: list[object] = []
+ITSELF.append(ITSELF)
+
+
+class Colour(enum.Enum):
+    RED = 1
+
+
+class Grade(str, enum.Enum):  # noqa: UP042 - str() of it is not its text
+    GOOD = "good"
+
+
+class Number(enum.IntEnum):
+    ONE = 1
+
+
+class Frame:
+    """A data frame of another library, as polars has one."""
+
+    def to_pandas(self) -> pd.DataFrame:
+        return pd.DataFrame({"a": [1.0]})
+
+
+# From Python ------------------------------------------------------------------------------------
+
+REFUSED = {
+    "NUL": ("a\0b", "the character NUL"),
+    "NUL in a list": (["x", "a\0b"], "the character NUL"),
+    "NUL in a key": ({"a\0b": 1}, "in its keys, holds 'a\\x00b'"),
+    "NUL in a column": (pd.DataFrame({"a\0b": [1]}), "in its columns, holds 'a\\x00b'"),
+    "NUL in an index": (pd.Series([1], index=["a\0b"]), "in its index, holds 'a\\x00b'"),
+    "NUL in a category": (pd.Categorical(["a\0b"]), "in its categories, holds 'a\\x00b'"),
+    "surrogate": ("\udce9", "lone surrogate"),
+    "bytes": (b"a", "(bytes); use .decode() if it is text"),
+    "array of bytes": (np.array([b"a"]), "(bytes)"),
+    "complex": (1j, "hand over its .real and .imag"),
+    "complex, all missing": (np.array([complex(np.nan)]), "(complex128)"),
+    "long double": (np.longdouble(1), "(numpy.longdouble); use float()"),
+    "array of long doubles": (np.array([1], dtype=np.longdouble), "use .astype(float)"),
+    "Decimal": (decimal.Decimal("0.1"), "(decimal.Decimal); use float()"),
+    "Fraction": ([fractions.Fraction(1, 3)], "(fractions.Fraction); use float()"),
+    "time": (datetime.time(5), "(datetime.time)"),
+    "time of day": (datetime.datetime(2020, 1, 1, 5), "times of day"),
+    "time zone": (datetime.datetime(2020, 1, 1, tzinfo=UTC), "of a zone"),
+    "mixed zones": (
+        [datetime.date(2020, 1, 1), datetime.datetime(2020, 1, 1, tzinfo=UTC)],
+        "of a zone",
+    ),
+    "Series in a zone": (pd.Series(pd.to_datetime(["2020-01-01"], utc=True)), "of a zone"),
+    "timedelta": (datetime.timedelta(1), "use .total_seconds()"),
+    "missing timedelta": (pd.Series([pd.NaT], dtype="timedelta64[ns]"), "(timedelta64[ns])"),
+    "Period": (pd.Period("2020-01"), "use .to_timestamp()"),
+    "Interval": (pd.Interval(0, 1), "use str()"),
+    "binned": (pd.cut(pd.Series([1.0, 2.0]), 2), "in its categories, has a name that R has not"),
+    "MultiIndex": (MANY, "(MultiIndex); use .to_frame(index=False)"),
+    "index of several levels": (pd.Series([1, 2], index=MANY), "use .reset_index()"),
+    "rows of several levels": (pd.DataFrame({"x": [1, 2]}, index=MANY), "use .reset_index()"),
+    "columns of several levels": (pd.DataFrame([[1, 2]], columns=MANY), "columns of several"),
+    "sparse matrix": (sparse.csr_matrix(np.eye(2)), "use its .toarray()"),
+    "structured array": (np.zeros(1, dtype=[("a", int), ("b", float)]), "use pd.DataFrame()"),
+    "set": ({1, 2}, "(set); use list()"),
+    "generator": ((i for i in "ab"), "(generator); use list()"),
+    "range": (range(3), "(range); use list()"),
+    "object": (object(), "(object)"),
+    "enum": (Colour.RED, "Colour)"),
+    "list in a column": (pd.DataFrame({"a": [[1]]}), "['a'] cannot be handed to R (list)"),
+    "frame of another library": (Frame(), "Frame); use its .to_pandas()"),
+    "huge whole number": (2**70, "beyond 2^53"),
+    "huge beside a float": ([10**400, 1.5], "whole number that R cannot hold"),
+    "odd beside a float": ([2**53 + 1, 1.5], "whole number that R cannot hold"),
+    "categories of one name": (pd.Categorical(["1", 1]), "two categories that R would both"),
+    "columns of one name": (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns that R"),
+    "keys of one name": ({1: 1, "1": 2}, "two keys that R would both call '1'"),
+    "no name": ({None: 1}, "in its keys, has a name that R has not: None"),
+    "no name of a column": (pd.DataFrame([[1, 2]], columns=[None, "a"]), "a name that R has not"),
+    "missing row name": (pd.DataFrame({"a": [1, 2]}, index=["r", None]), "or are missing"),
+    "tuple as a name": ({("a", "b"): 1}, "a name that R has not: ('a', 'b')"),
+    "list in itself": (ITSELF, "lies in itself"),
+    "mixed": ([1, "a"], "(int, str)"),
+    "mixed matrix": (np.array([["a", 1.5]], dtype=object), "(float, str)"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_r_cannot_have_is_refused_by_name(name: str) -> None:
+    value, what = REFUSED[name]
+    with pytest.raises(UsageError) as caught:
+        to_wire(value, "the argument x")
+    message = str(caught.value)
+    assert message.startswith("the argument x")
+    assert what in message
+    assert message.endswith(".")
+    assert "\n" not in message
+    assert "\0" not in message
+
+
+MASK = [False, True]
+CROSSING = {
+    "float16": (np.float16(0.5), 0.5),
+    "uint64": (np.array([2**40], dtype=np.uint64), 2.0**40),
+    "whole number of its own type": (Number.ONE, 1),
+    "string of its own type": (Grade.GOOD, "good"),
+    "0-d array": (np.array(1.5), 1.5),
+    "0-d arrays in a list": ([np.array(1.5), np.array(2.5)], np.array([1.5, 2.5])),
+    "matrix of numpy": (np.ones((1, 2)).view(np.matrix), pd.DataFrame([[1.0, 1.0]])),
+    "masked numbers": (np.ma.array([1.5, 2.5], mask=MASK), np.array([1.5, np.nan])),
+    "masked whole numbers": (np.ma.array([7, 8], mask=MASK), np.array([7.0, np.nan])),
+    "masked truths": (np.ma.array([True, False], mask=MASK), pd.array([True, None], "boolean")),
+    "masked strings": (np.ma.array(["a", "b"], mask=MASK), np.array(["a", None], dtype=object)),
+    "sparse numbers": (pd.arrays.SparseArray([0.0, 1.0]), np.array([0.0, 1.0])),
+    "sparse truths": (pd.arrays.SparseArray([False, True]), np.array([False, True])),
+    "far dates": (
+        np.array(["9999-12-31", "0001-01-01"], dtype="datetime64[D]"),
+        np.array(["9999-12-31", "0001-01-01"], dtype="datetime64[D]"),
+    ),
+    "dates of other types": (
+        [datetime.date(2020, 1, 1), pd.Timestamp("2020-01-02"), None],
+        np.array(["2020-01-01", "2020-01-02", "NaT"], dtype="datetime64[D]"),
+    ),
+    "no strings": (pd.Series([], dtype="str"), np.array([], dtype=object)),
+    "no objects": (np.array([], dtype=object), np.array([], dtype=object)),
+    "missing strings": (pd.Series([None, None], dtype="string"), np.array([None] * 2)),
+    "missing objects": (pd.Series([None, None], dtype=object), np.array([None] * 2)),
+    "numbers by dates": (
+        pd.Series([1.5], index=pd.to_datetime(["2020-01-01"])),
+        pd.Series({"2020-01-01": 1.5}),
+    ),
+    "numbers by numbers": (
+        pd.Series([1.5, 2.5], [0.25, 1e5]),
+        pd.Series({"0.25": 1.5, "1e+05": 2.5}),
+    ),
+    "numbers by categories": (
+        pd.Series([1.5], index=pd.CategoricalIndex(["a"])),
+        pd.Series({"a": 1.5}),
+    ),
+    "numbers by their place": (pd.Series([1.5, 2.5], index=[7, 9]), np.array([1.5, 2.5])),
+}
+
+
+def same(left: object, right: object) -> None:
+    """Both of one type and with the same values."""
+    if isinstance(right, pd.DataFrame):
+        pd.testing.assert_frame_equal(left, right)
+    elif isinstance(right, pd.Series):
+        pd.testing.assert_series_equal(left, right)
+    elif isinstance(right, np.ndarray):
+        np.testing.assert_array_equal(left, right)
+        assert left.dtype == right.dtype
+    elif isinstance(right, pd.api.extensions.ExtensionArray):
+        pd.testing.assert_extension_array_equal(left, right)
+    else:
+        assert (type(left), left) == (type(right), right)
+
+
+@pytest.mark.parametrize("name", CROSSING)
+def test_what_crosses_crosses_whole(name: str) -> None:
+    value, expected = CROSSING[name]
+    same(from_wire(to_wire(value)), expected)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        pd.Series([], dtype="str"),
+        pd.Series([None], dtype="str"),
+        pd.Series([None, None], dtype=object),
+        np.array([], dtype="U1"),
+    ],
+)
+def test_a_column_of_text_is_one_where_nothing_is_in_it(text: object) -> None:
+    assert to_wire(text)[0] == "character"
+    assert to_wire(pd.DataFrame({"s": text}))[1][0][0] == "character"
+
+
+def test_categories_have_the_levels_that_r_gives_them() -> None:
+    levels = {
+        (True, False): ["FALSE", "TRUE"],
+        (1.0, 2.5): ["1", "2.5"],
+        (0.1 + 0.2, 1e5, 123456.0): ["0.3", "1e+05", "123456"],
+        (3, 100000): ["3", "100000"],
+        (pd.Timestamp("2024-02-29"),): ["2024-02-29"],
+    }
+    for categories, expected in levels.items():
+        attributes = to_wire(pd.Categorical(categories))[2]
+        assert sorted(attributes["levels"][1]) == sorted(expected)
+
+
+# From R, without R ------------------------------------------------------------------------------
+
+
+def factor(codes: list[int], levels: list[str | None]) -> object:
+    data = np.array(codes, dtype=np.int32).tobytes()
+    own = {"levels": ("character", levels, {}), "class": ("character", ["factor"], {})}
+    return "integer", data, own
+
+
+@pytest.mark.parametrize(
+    ("wired", "what"),
+    [
+        (factor([1], ["a", None]), "a factor one of whose levels is NA"),
+        (factor([1], ["a", "a"]), "a factor two of whose levels have one name"),
+        (factor([3], ["a"]), "a factor with a value beyond its levels"),
+        (factor([1], []), "a factor with a value beyond its levels"),
+    ],
+)
+def test_a_factor_that_python_cannot_hold_is_refused(wired: object, what: str) -> None:
+    with pytest.raises(RError, match=rf"^f\(\) returned {what}"):
+        from_wire(wired, "f()")
+
+
+def dates(*days: float) -> object:
+    return "double", np.array(days).tobytes(), {"class": ("character", ["Date"], {})}
+
+
+def test_a_date_that_python_cannot_hold_is_refused() -> None:
+    for day in (np.inf, 1e15, -1e6):
+        with pytest.raises(RError, match="outside of the years 1 to 9999"):
+            from_wire(dates(0.0, day))
+    with pytest.raises(RError, match="a fraction of a day"):
+        from_wire(dates(0.0, 1.5))
+
+
+def test_a_date_of_whole_numbers_is_a_date() -> None:
+    data = np.array([18262, -(2**31)], dtype=np.int32).tobytes()
+    found = from_wire(("integer", data, {"class": ("character", ["Date"], {})}))
+    same(found, np.array(["2020-01-01", "NaT"], dtype="datetime64[D]"))
+
+
+def test_text_of_which_nothing_is_there_stays_text_in_a_recording() -> None:
+    for text in (np.array([], dtype=object), np.array([None, None], dtype=object)):
+        recorded = json.loads(layout(encode(tree(wire(text), "f"))))
+        same(value_of(decode(recorded)), text)
+
+
+def test_a_name_that_is_missing_in_r_has_one_name_in_every_mode() -> None:
+    wired = ("list", [to_wire(1.5)], {"names": ("character", [None], {})})
+    assert from_wire(wired) == {"NA": 1.5}
+    assert value_of(tree(wired, "f")) == {"NA": 1.5}
+
+
+# In a check -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        Frame(),
+        10**400,
+        [10**400, 1.5],
+        np.timedelta64(1, "D"),
+        np.zeros(1, dtype=[("a", int), ("b", float)]),
+        {"a": {1, 2}},
+        io.StringIO(),
+        MANY,
+    ],
+)
+@pytest.mark.parametrize("theirs", [1.0, [1.0, 2.0], {"a": 1.0}, pd.DataFrame({"a": [1.0]}), "x"])
+def test_a_check_of_what_cannot_be_compared_fails_in_a_sentence(
+    mine: object, theirs: object
+) -> None:
+    with pytest.raises((UsageError, AssertionError)):
+        answer(theirs).check(mine)
+
+
+def test_a_check_reads_names_that_are_numbers_as_r_does() -> None:
+    named = answer(pd.Series({"1e+05": 1.0, "TRUE": 2.0}))
+    named.check(pd.Series([1.0, 2.0], index=pd.Index([1e5, True], dtype=object)))
+
+
+# Through R --------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def r() -> Iterator[RSession]:
+    with RSession(timeout=30) as session:
+        yield session
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("name", CROSSING)
+def test_what_crosses_to_r_comes_back_from_it(r: RSession, name: str) -> None:
+    value, expected = CROSSING[name]
+    same(r.call(SCRIPT, "echo", {"x": value}).value, expected)
+
+
+@pytest.mark.live
+def test_names_are_those_that_r_gives(r: RSession) -> None:
+    random = np.random.default_rng(1)
+    values = np.concatenate(
+        [
+            random.normal(size=2000) * 10.0 ** random.integers(-12, 12, 2000),
+            np.round(random.normal(size=2000), 3),
+            10.0 ** np.arange(-10, 15),
+            [0.0, 0.1 + 0.2, 1 / 3, 123456.0, 100000.0, 1e5 + 0.1],
+        ]
+    )
+    theirs = r.call(SCRIPT, "names_of", {"x": values}).value
+    assert [as_character(value) for value in values] == theirs.tolist()
+    whole = random.integers(-(2**31) + 1, 2**31, 1000, dtype=np.int64)
+    whole = np.concatenate([whole, 10 ** np.arange(10)])
+    theirs = r.call(SCRIPT, "names_of", {"x": whole}).value
+    assert [as_character(value) for value in whole] == theirs.tolist()
+    assert r.call(SCRIPT, "names_of", {"x": [True, False]}).value.tolist() == ["TRUE", "FALSE"]
+
+
+@pytest.mark.live
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("factor_with_na", "a factor one of whose levels is NA"),
+        ("frame_factor_with_na", "a factor one of whose levels is NA"),
+        ("factor_beyond", "a factor with a value beyond its levels"),
+        ("date_infinite", "outside of the years 1 to 9999"),
+        ("date_of_text", "a Date that is no number"),
+        ("list_matrix", "a matrix of lists"),
+        ("uneven_frame", "column b has 3 values"),
+        ("null_column", "column a has 0 values"),
+        ("list_column", "column l is a list or a matrix"),
+        ("matrix_column", "column m is a list or a matrix"),
+        ("bytes", "a string that is no text in its encoding"),
+        ("invalid", "a string that is no text in its encoding"),
+        ("invalid_name", "a string that is no text in its encoding"),
+        ("complex", "complex numbers"),
+        ("raw", "raw bytes"),
+        ("posixct", "an object of class POSIXct"),
+        ("posixlt", "an object of class POSIXlt"),
+        ("difftime", "an object of class difftime"),
+        ("table", "an object of class table"),
+        ("integer64", "an object of class integer64"),
+        ("environment", "an environment"),
+        ("closure", r"a function \(closure\)"),
+        ("symbol", r"R code \(symbol\)"),
+        ("expression", r"R code \(expression\)"),
+        ("formula", "an object of class formula"),
+        ("pairlist", r"R code \(pairlist\)"),
+        ("connection", "an object of class terminal"),
+        ("half_named", "whose names are empty or occur twice"),
+    ],
+)
+def test_what_python_cannot_have_is_refused_by_name(r: RSession, name: str, what: str) -> None:
+    with pytest.raises(RError, match=what) as caught:
+        r.call(SCRIPT, "odd", {"name": name})
+    assert str(caught.value).startswith("odd() returned ")
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.live
+def test_what_r_returns_that_is_odd_but_whole(r: RSession) -> None:
+    def odd(name: str) -> object:
+        return r.call(SCRIPT, "odd", {"name": name}).value
+
+    same(odd("date_of_integers"), np.array(["2020-01-01", "NaT"], dtype="datetime64[D]"))
+    same(odd("latin1"), "é")
+    unnamed = odd("frame_without_names")
+    assert isinstance(unnamed.columns, pd.RangeIndex)
+    assert unnamed.to_numpy().tolist() == [[1.0]]
+    assert odd("missing_name") == {"NA": 1.0}
+    same(odd("no_strings"), np.array([], dtype=object))
+    assert odd("null") is None
+
+
+@pytest.mark.live
+def test_messages_that_are_no_text_are_told_as_far_as_they_are(r: RSession) -> None:
+    assert r.call(SCRIPT, "say", {"how": "bytes"}).messages == ("<e9>",)
+    assert r.call(SCRIPT, "say", {"how": "several"}).warnings == ("a\nb",)
+    assert r.call(SCRIPT, "say", {"how": "nothing"}).warnings == ("",)
