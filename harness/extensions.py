@@ -10,6 +10,7 @@ is at home in the folder of its module, where its R files, recordings and `ledge
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 import sys
 from collections.abc import Iterable, Mapping
@@ -122,19 +123,43 @@ def _modules(folder: str | None) -> tuple[tuple[Path, ModuleType], ...]:
         return ()
     if not Path(folder).is_dir():
         raise UsageError(f"There is no folder {folder}, which {VARIABLE} names.")
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
     tests = ("test_", "conftest.")
     paths = sorted(p for p in Path(folder).glob("*.py") if not p.name.startswith(tests))
+    for path in paths:
+        _require_free(path)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
     return tuple(
         (path, _loaded(str(path), lambda name=path.stem: importlib.import_module(name)))
         for path in paths
     )
 
 
+def _require_free(path: Path) -> None:
+    """Refuse a module of the name of another one, of which Python would find one or the other."""
+    name = path.stem
+    known = sys.modules.get(name)
+    try:
+        spec = known.__spec__ if known else importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return  # what is wrong with it is told when it is loaded
+    origin = getattr(known, "__file__", None) or (spec.origin if spec else None)
+    if name in sys.stdlib_module_names or (origin and not _is_same(Path(origin), path)):
+        raise UsageError(
+            f"{path} has the name of another module, {name} ({origin or 'of Python itself'}), "
+            "which Python would find in its place: rename it."
+        )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.exists() and one.samefile(other)
+
+
 def _loaded(where: str, load: Any) -> Any:
     try:
         return load()
+    except UsageError as error:
+        raise UsageError(f"Cannot load {where}: {error}") from error
     except Exception as error:
         raise UsageError(
             f"Cannot load {where}: {type(error).__name__}: {error}. Mend it, or leave it out."

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from harness import paths, recordings
-from harness.cases.base import Data, Lm, Lmer
+from harness.cases.base import ENGINES, Data, Lm, Lmer
 from harness.compare import Tables
 from harness.engines.base import KEPT_ENGINES, Answer, Engine, Question, engine
 from harness.errors import RecordingError, UsageError
@@ -62,7 +62,7 @@ def witness(name: str) -> Witness:
 
 def folder(fixtures: Path, name: str) -> Path:
     """Return where the answers of an engine are."""
-    return fixtures / "engines" / name
+    return fixtures / ENGINES / name
 
 
 def write(

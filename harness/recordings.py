@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import glob
 import hashlib
 import io
 import json
@@ -365,7 +366,7 @@ def _lock(root: Path, kind: int) -> Iterator[None]:
 
 
 def _leftovers(root: Path, case: str, kind: str) -> list[Path]:
-    return sorted(root.glob(f".{case}.{kind}.*"))
+    return sorted(root.glob(f".{glob.escape(case)}.{kind}.*"))
 
 
 def _recover(root: Path, case: str) -> None:

@@ -6,6 +6,7 @@ import json
 import shutil
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from harness.cli import main
 from harness.commands import AGREE, DISCREPANCY, UNUSABLE
 from harness.doctor import examine
 from harness.engines.base import engine_names
+from harness.errors import UsageError
 from harness.ledger import ledger
 
 Capture = pytest.CaptureFixture[str]
@@ -169,6 +171,11 @@ def test_a_broken_ledger_is_a_sentence(folder: Path, capsys: Capture, text: str)
         ("CASES = [1]\n", "my_case.py are of the type Case; see docs/how-to/add-a-case.md."),
         ("def CASES(): raise ValueError('no data')\n", "ValueError: no data"),
         (CASE.replace('"mine"', '"norris"'), "There are two cases 'norris': rename the one in "),
+        (CASE.replace('"mine"', '"engines"'), "A case cannot be called 'engines': a name begins "),
+        (CASE.replace('"mine"', '"a[1]"'), "A case cannot be called 'a[1]': a name begins "),
+        (CASE.replace('"mine"', '"../up"'), "A case cannot be called '../up': a name begins "),
+        (CASE.replace('"mine"', '"Mine"'), "A case cannot be called 'Mine': a name begins "),
+        (CASE.replace('"mine"', "1"), "A case cannot be called 1: a name begins "),
         ("ENGINES = ['my_engine:Mine']\n", 'my_case.py must map names to "module:Class"'),
         ("ENGINES = {'x': 'my_engine'}\n", 'my_case.py must map names to "module:Class"'),
         ("ENGINES = {'exact': 'my_engine:Mine'}\n", "There are two engines 'exact': rename"),
@@ -179,6 +186,24 @@ def test_mistakes_in_a_module(folder: Path, capsys: Capture, module: str, says: 
     engine = ["run", "norris", "--engine", "rparity"]
     command = engine if "ENGINES" in module else ["list"]
     assert says in mistake(capsys, *command, "--cases", folder)
+
+
+@pytest.mark.parametrize("name", ["numbers", "statistics", "pandas", "tomllib", "sys"])
+def test_a_module_that_has_the_name_of_another_one(
+    folder: Path, capsys: Capture, name: str
+) -> None:
+    (folder / "my_case.py").rename(folder / f"{name}.py")
+    said = mistake(capsys, "list", "--cases", folder)
+    assert f"{name}.py has the name of another module, {name} (" in said
+    assert "rename it." in said
+
+
+def test_parts_and_tables_have_names_that_files_can_have() -> None:
+    norris = cases()["norris"]
+    part = norris.parts[-1]
+    for bad in (replace(part, name="a/b"), replace(part, kinds=("../coef",))):
+        with pytest.raises(UsageError, match=r"'norris'.*a name begins"):
+            replace(norris, parts=(*norris.parts, bad))
 
 
 @pytest.mark.parametrize(

@@ -513,6 +513,25 @@ def test_files_of_the_same_name_in_two_folders(pytester: pytest.Pytester, run: R
     run().assert_outcomes(passed=2)
 
 
+def test_names_of_tests_that_differ_in_capitals_only_are_refused(
+    pytester: pytest.Pytester, run: Run
+) -> None:
+    pytester.makepyfile(
+        test_a="""
+        def test_case(r_parity):
+            r_parity.call("f.R", "echo", x=1)
+
+        def test_Case(r_parity):
+            r_parity.call("f.R", "echo", x=1)
+        """
+    )
+    FakeR.functions["echo"] = lambda x: x
+    result = run("--r=record")
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*test_Case.1.json and test_case.1.json for one file*"])
+    assert sorted(recordings(pytester.path)) == ["r_recordings/test_a/test_case.1.json"]
+
+
 def test_names_of_recordings_are_stable() -> None:
     file = Path("/tests/test_a.py")
     long, odd = Place(file, "t[" + "x" * 150 + "]"), Place(file, "t[é b]")

@@ -229,6 +229,18 @@ def test_two_tables_exchanged(root: Path, folder: Path) -> None:
     assert str(old) in refused(root)
 
 
+@pytest.mark.parametrize("name", ["a[1]", "a*", "a?"])
+def test_a_swap_that_was_interrupted_is_undone_whatever_the_name(tmp_path: Path, name: str) -> None:
+    table = pd.DataFrame({"x": [1.0]}, ["a"])
+    recordings.write(tmp_path, name, {"m.coef": table}, {"scripts": {}})
+    (tmp_path / name).rename(tmp_path / f".{name}.old.1")
+    other = tmp_path / ".a1.old.1"
+    other.mkdir()
+    found = recordings.read(tmp_path, name, {})
+    pd.testing.assert_frame_equal(found.tables["m.coef"], table)
+    assert other.exists()  # another case's
+
+
 def test_a_recording_whose_script_has_changed(root: Path) -> None:
     for scripts in ({"planted.R": writer.SCRIPTS["planted.R"] + b"\n"}, {}):
         with pytest.raises(RecordingError, match=r"is stale: planted\.R has changed"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,26 @@ LM_TABLES = ("coef", "vcov", "glance", "residual_quantiles", "confint_wald")
 # The environment variable that names a folder of cases; --cases sets it.
 VARIABLE = "RPARITY_CASES"
 BOOT_TABLES = ("boot", "replicates")
+
+# Folders and files are called by these names, on any disk: some disks take `A` and `a` for one.
+NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}")
+# The folder beside those of the cases, in which engines' answers are kept.
+ENGINES = "engines"
+
+
+def require_name(name: object, what: str) -> None:
+    """Refuse what cannot be the name of a case, of a part or of a kind of table.
+
+    Raises
+    ------
+    UsageError
+        With the rule.
+    """
+    if not isinstance(name, str) or not NAME.fullmatch(name) or name == ENGINES:
+        raise UsageError(
+            f"{what} cannot be called {name!r}: a name begins with a letter from a to z, has only "
+            f"these, digits, _ and -, is not longer than 60 characters, and is not {ENGINES!r}."
+        )
 
 
 @dataclass(frozen=True)
@@ -241,6 +262,14 @@ class Case:
     engines: tuple[str, ...] = ("rparity", "statsmodels")
     arguments: Callable[[int], Mapping[str, object]] = _nsim_alone
     home: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse names that folders and files cannot have everywhere."""
+        require_name(self.name, "A case")
+        for part in self.parts:
+            require_name(part.name, f"A part of the case {self.name!r}")
+            for kind in part.kinds:
+                require_name(kind, f"A table of {part.name!r} in the case {self.name!r}")
 
     @property
     def tables(self) -> tuple[str, ...]:

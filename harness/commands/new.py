@@ -82,6 +82,8 @@ def scaffold(name: str, folder: Path, kind: str) -> list[Path]:
 
 def _require_new_case(name: str) -> None:
     from harness.cases import cases
+    from harness.cases.base import require_name
 
+    require_name(name, "A case")
     if name in cases():
         raise UsageError(f"There is a case {name!r} already: choose another name.")

@@ -60,7 +60,8 @@ def write(path: Path, recorded: Recorded) -> bool:
     Raises
     ------
     RecordingError
-        Where the folder cannot be written or the disk is full.
+        Where the folder cannot be written or the disk is full, and where another test's recording
+        has a name that differs in capitals only.
     """
     asked, value = recorded.provenance["asked"], encode(recorded.answer)
     document = {"asked": asked, "value": value, **recorded.provenance}  # in the order to read it
@@ -70,6 +71,12 @@ def write(path: Path, recorded: Recorded) -> bool:
         old = {}
     if _unstamped(old) == _unstamped(document):
         return False
+    for other in path.parent.glob("*.json"):
+        if other.name != path.name and other.name.lower() == path.name.lower():
+            raise RecordingError(
+                f"Some disks would take {path} and {other.name} for one file: give one of the "
+                "tests another name, and remove the recording that no test uses any more."
+            )
     recordings.write_file(path, (layout(recordings.seal(document)) + "\n").encode())
     return True
 
