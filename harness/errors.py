@@ -3,9 +3,17 @@
 import difflib
 from collections.abc import Iterable
 
+from harness.text import visible
+
 
 class RparityError(Exception):
-    """Base of every error that a user can cause; the command prints it and exits with status 2."""
+    """Base of every error that a user can cause; the command prints it and exits with status 2.
+
+    What R says, and names of whatever is named, may be in it; it is shown as text in any case.
+    """
+
+    def __str__(self) -> str:
+        return visible(super().__str__())
 
 
 class UsageError(RparityError):

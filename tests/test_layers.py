@@ -29,6 +29,7 @@ LAYERS = [
     ["rsession", "rrandom", "recordings", "cluster", "_dask"],
     ["_rvalues"],
     ["_rchild", "paths", "tables", "compare", "processor", "r_version", "rprint", "errors"],
+    ["text"],
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")

@@ -103,13 +103,18 @@ def progress(name: str) -> Iterator[Tell]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+    from harness.text import visible
+
+    def shown(text: str) -> str:
+        return visible(text.replace("\n", " "))
+
     with Progress(
-        TextColumn("{task.fields[name]}"),
+        TextColumn("{task.fields[name]}", markup=False),
         BarColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         console=Console(stderr=True),
         transient=True,
     ) as bar:
-        task = bar.add_task("", total=None, name=name)
-        yield lambda text: bar.update(task, description=text)
+        task = bar.add_task("", total=None, name=shown(name))
+        yield lambda text: bar.update(task, description=shown(text))

@@ -28,6 +28,7 @@ def run(options: argparse.Namespace) -> int:
     from harness.cases import case
     from harness.explain import explain
     from harness.report import argument
+    from harness.text import visible
 
     chosen = case(options.case)
     with progress(chosen.name) as tell:
@@ -39,5 +40,5 @@ def run(options: argparse.Namespace) -> int:
             fixtures=chosen.fixtures(options.fixtures),
             on_progress=tell,
         )
-    print(argument.as_text(found))
+    print(visible(argument.as_text(found)))
     return DISCREPANCY if found.failed else AGREE

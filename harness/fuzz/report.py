@@ -68,4 +68,4 @@ def show(campaign: Campaign, out: TextIO) -> None:
         )
         if row["script"]:
             text += f"\n  {row['script']}.R, {row['script']}.py"
-        to.print(text, soft_wrap=True, markup=False, highlight=False)
+        to.print(text, soft_wrap=True)

@@ -14,6 +14,7 @@ from harness.parity.check import HEADS, RTOL, Outcome, Terms, check
 from harness.parity.store import Recorded
 from harness.parity.values import encode, layout, value_of
 from harness.rrandom import RRandom
+from harness.text import visible
 
 DEFAULT = Terms()
 
@@ -195,7 +196,7 @@ class RAnswer:
         )
         values = "value" if n == 1 else "values"
         table = found.report(heads, self._shown)
-        return f"{what} in {n} {values} of {self._call}:\n\n{table}\n\n{source}"
+        return visible(f"{what} in {n} {values} of {self._call}:\n\n{table}\n\n{source}")
 
 
 def _versions(provenance: Mapping[str, Any]) -> str:

@@ -23,6 +23,7 @@ from harness.parity.store import Place, Recorded
 from harness.parity.values import decode, encode, layout, tree
 from harness.recordings import sha256
 from harness.rsession import RSession, missing_package
+from harness.text import visible
 
 TIMEOUT = 60.0
 RNG_KIND = ("Mersenne-Twister", "Inversion", "Rejection")
@@ -187,7 +188,7 @@ class RParity:
                 {"packages": list(question.packages)},
             ).value
         if result.output:
-            print(f"{question.function}() printed:\n{result.output[:OUTPUT_SHOWN]}")
+            print(f"{question.function}() printed:\n{visible(result.output[:OUTPUT_SHOWN])}")
         made_by = {k: v.to_dict() if isinstance(v, pd.Series) else v for k, v in told.items()}
         for package in question.packages:
             if pd.isna(made_by["packages"][package]):

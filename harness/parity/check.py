@@ -14,6 +14,7 @@ from harness.compare import ALL, COLUMNS, Reference, Tolerance, Verdict, compare
 from harness.errors import UsageError
 from harness.parity.matching import TEXT, MismatchError, Pair, kind_and_value, pair
 from harness.parity.values import Leaf, Tree
+from harness.text import visible
 
 RTOL = 1e-8
 HEADS = ("term", "R", "Python", "digits", "tolerance")
@@ -90,7 +91,8 @@ class Outcome:
 
     def report(self, heads: Sequence[str], shown: int | None) -> str:
         """Lay the differences out as a table, up to that many of them."""
-        lines = [tuple(heads), *self.differences[:shown]]
+        rows = [tuple(map(visible, row)) for row in self.differences[:shown]]
+        lines = [tuple(heads), *rows]
         aligned = (str.ljust, str.rjust, str.rjust, str.rjust, str.ljust)
         columns = [
             [align(cell, max(map(len, column))) for cell in column]

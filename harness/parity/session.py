@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from harness.parity import FOLDER, MODES
+from harness.text import visible
 
 if TYPE_CHECKING:
     from harness.parity.calls import RParity
@@ -101,7 +102,7 @@ class ParitySession:
             named = sorted(line.replace(here, "") for line in lines if line)
             terminalreporter.line(f"{len(lines)} {heading}" + (":" if named else ""))
             for line in named:
-                terminalreporter.line(f"  {line}")
+                terminalreporter.line(f"  {visible(line)}")
 
     def _orphans(self, items: list[pytest.Item]) -> Iterator[Path]:
         """Go through the recordings that no test can have wanted.

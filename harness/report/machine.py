@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from harness.compare import COLUMNS
+from harness.text import COMMANDS
 
 
 def as_json(comparisons: pd.DataFrame, columns: Sequence[str] = COLUMNS) -> str:
@@ -17,7 +18,8 @@ def as_json(comparisons: pd.DataFrame, columns: Sequence[str] = COLUMNS) -> str:
     values = [_plain(comparisons[name]) for name in columns]
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     rows = (encode(dict(zip(columns, row, strict=True))) for row in zip(*values, strict=True))
-    return "[\n" + ",\n".join(rows) + "\n]"
+    text = "[\n" + ",\n".join(rows) + "\n]"
+    return COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
 def _plain(values: pd.Series[Any]) -> list[Any]:

@@ -8,18 +8,23 @@ from typing import Any
 
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.audit.results import Audit, Cell
+from harness.compare import Verdict
 from harness.report import summary
 from harness.report.details import everything, exactly
 from harness.report.summary import GAP, LEGEND, MARKS, PROBLEM, REFERENCE, SYLLABLES
-from harness.report.terminal import STYLES, plain_table, styled
+from harness.report.terminal import STYLES, marked, numbers_of, plain_table, styled
 
 HEADER = 8
 # As wide as digits with their mark: rich strips what is beyond.
-BLANKS = {REFERENCE: " [dim]ref[/]", GAP: "   [dim]·[/]", PROBLEM: "   [bold red]![/]"}
+BLANKS = {
+    REFERENCE: marked(" ", ("ref", "dim")),
+    GAP: marked("   ", ("·", "dim")),
+    PROBLEM: marked("   ", ("!", "bold red")),
+}
 NAMED = 4
 FAILURES_SHOWN = 40
 
@@ -34,7 +39,9 @@ def show_audit(audit: Audit, out: Console) -> None:
     _show_failures(audit, out)
     _show_witnesses(audit, out)
     out.print()
-    out.print(f"{summary.tally(audit, styled)}; {audit.seconds:.0f} s")
+    counts = summary.counted(audit.comparisons)
+    tally = numbers_of({v: counts.get(v, 0) for v in Verdict})
+    out.print(marked(f"{len(audit.comparisons)} comparisons: ", tally, f"; {audit.seconds:.0f} s"))
 
 
 def _matrix(audit: Audit) -> Table:
@@ -46,7 +53,7 @@ def _matrix(audit: Audit) -> Table:
     for case in audit.cases:
         places = [(engine, case.name) for engine in audit.engines]
         cells = (BLANKS[blanks[p]] if p in blanks else _cell(audit.cells[p]) for p in places)
-        table.add_row(escape(case.name), *cells)
+        table.add_row(case.name, *cells)
     return table
 
 
@@ -57,20 +64,29 @@ def header(engine: str) -> str:
     return "\n".join(textwrap.wrap(engine, HEADER))
 
 
-def _cell(cell: Cell) -> str:
+def _cell(cell: Cell) -> Text:
     assert cell.digits is not None
     assert cell.verdict is not None
     mark = MARKS.get(cell.verdict, "")
-    return f"[{STYLES[cell.verdict]}]{cell.digits + 0.0:4.1f}{mark}[/]"
+    return Text(f"{cell.digits + 0.0:4.1f}{mark}", STYLES[cell.verdict])
 
 
 def _show_legend(out: Console) -> None:
-    marks = "  ".join(f"[{STYLES[v]}]{mark}[/] {LEGEND[v]}" for v, mark in MARKS.items())
+    marks = Text("  ").join(marked((mark, STYLES[v]), f" {LEGEND[v]}") for v, mark in MARKS.items())
     out.print(
         "\nA cell has the fewest digits of its coefficients, variances and fit, and the worst "
-        "verdict of all its tables:\n"
-        f"[green]12.3[/green] agrees  {marks}\n"
-        "[dim]ref[/] what the others are compared with  [dim]·[/] gap  [bold red]![/] problem"
+        "verdict of all its tables:"
+    )
+    out.print(marked(("12.3", "green"), " agrees  ", marks))
+    out.print(
+        marked(
+            ("ref", "dim"),
+            " what the others are compared with  ",
+            ("·", "dim"),
+            " gap  ",
+            ("!", "bold red"),
+            " problem",
+        )
     )
 
 
@@ -86,7 +102,7 @@ def _show_reasons(
     table.add_column()
     before = ""
     for engine, reason, cases in reasons:
-        table.add_row("" if engine == before else escape(engine), some(cases), escape(reason))
+        table.add_row("" if engine == before else engine, some(cases), reason)
         before = engine
     out.print(table)
 
@@ -113,13 +129,13 @@ def _show_causes(audit: Audit, out: Console) -> None:
     table.add_column("engines")
     for cause in found:
         table.add_row(
-            escape(cause.name),
+            cause.name,
             str(cause.cells),
             str(cause.values),
             f"{cause.digits:.1f}",
-            ", ".join(f"{n} {styled(v)}" for v, n in cause.verdicts.items()),
-            "\n".join(map(escape, cause.entries)) or "–",
-            escape(", ".join(cause.engines)),
+            numbers_of(cause.verdicts),
+            "\n".join(cause.entries) or "–",
+            ", ".join(cause.engines),
         )
     out.print(table)
 
@@ -128,19 +144,19 @@ def _show_failures(audit: Audit, out: Console) -> None:
     failing = summary.failing(audit)
     if failing.empty:
         return
-    out.print("\n[bold red]What fails[/bold red], with the worst value of each kind")
+    out.print(marked("\n", ("What fails", "bold red"), ", with the worst value of each kind"))
     columns = ("verdict", "engine", "what", "cases", "values", "digits")
     table = plain_table(*columns, right=["cases", "values", "digits"])
     for name in ("worst at", "value", "reference", "cause"):
         table.add_column(name, overflow="fold")
     for _, row in failing.head(FAILURES_SHOWN).iterrows():
-        table.add_row(styled(row["verdict"]), *map(escape, failure(row)))
+        table.add_row(styled(row["verdict"]), *failure(row))
     out.print(table)
     if len(failing) > FAILURES_SHOWN:
         out.print(f"and {len(failing) - FAILURES_SHOWN} more; --format json has every value.")
     if entries := summary.entries_to_paste(audit):
         out.print("\nFor a ledger, to be completed with what documents them:\n")
-        out.print(entries, markup=False, soft_wrap=True)
+        out.print(entries, soft_wrap=True)
 
 
 def failure(row: pd.Series[Any]) -> tuple[str, ...]:
@@ -164,7 +180,5 @@ def _show_witnesses(audit: Audit, out: Console) -> None:
     table.add_column("versions", overflow="fold")
     for told in summary.witnesses(audit):
         seconds = f"{told.seconds:.1f}" if told.seconds else ""
-        table.add_row(
-            escape(told.engine), str(told.cases), seconds, told.when, escape(told.versions)
-        )
+        table.add_row(told.engine, str(told.cases), seconds, told.when, told.versions)
     out.print(table)

@@ -11,6 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from harness.report.terminal import marked
 from harness.study.coverage import MEAN_OF_LINES, MEAN_OF_POPULATION, SLOPE, Study
 from harness.study.design import World
 
@@ -32,8 +33,11 @@ def show_study(study: Study, out: Console) -> None:
     design = study.design
     sizes = ", ".join(map(str, design.sizes[: design.points]))
     out.print(
-        f"[bold]study[/bold]  {study.datasets:,} data sets in each world, seeds {study.seed} to "
-        f"{study.seed + study.datasets - 1}; {study.nsim:,} replicates of each bootstrap"
+        marked(
+            ("study", "bold"),
+            f"  {study.datasets:,} data sets in each world, seeds {study.seed} to "
+            f"{study.seed + study.datasets - 1}; {study.nsim:,} replicates of each bootstrap",
+        )
     )
     out.print(
         f"{design.points} lines of {sizes} points, mean intercept {design.intercept:g}, standard "

@@ -6,7 +6,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from glob import escape
 
@@ -204,13 +204,6 @@ def made_when(engine: str, reply: Reply) -> str:
     if engine == PUBLISHED:
         return "as printed"
     return "now" if reply.when is None else f"recorded {reply.when[:10]}"
-
-
-def tally(audit: Audit, named: Callable[[Verdict], str] = str) -> str:
-    """Return the number of comparisons and of each verdict; `named` renders a verdict."""
-    counts = counted(audit.comparisons)
-    each = ", ".join(f"{counts.get(v, 0)} {named(v)}" for v in Verdict)
-    return f"{len(audit.comparisons)} comparisons: {each}"
 
 
 # -- the ledger ------------------------------------------------------------------------------------

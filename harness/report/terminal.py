@@ -8,8 +8,8 @@ from typing import IO, Any
 import numpy as np
 import pandas as pd
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from harness.cases.base import Case, Claim, monte_carlo_error
 from harness.compare import ALL, SEVERITY, Verdict
@@ -17,6 +17,7 @@ from harness.diagnose import Finding
 from harness.doctor import Check
 from harness.regenerate import Drift
 from harness.run import CaseRun
+from harness.text import visible
 from harness.versions import Difference
 
 STYLES = {
@@ -35,14 +36,37 @@ MEASURED = ("reference_value", "value", "digits", "verdict")
 WIDTH = 160
 
 
+class PlainConsole(Console):
+    """A console to which every string is text: only what `marked` makes has a style."""
+
+    def render_str(self, text: str, **options: Any) -> Text:
+        """Read no markup, no emoji, no control characters in a string."""
+        plain = {"markup": False, "emoji": False, "highlight": False}
+        return super().render_str(visible(text), **(options | plain))
+
+
+def marked(*parts: str | tuple[str, str] | Text) -> Text:
+    """Put text together from strings, and strings with their styles."""
+    return Text.assemble(
+        *(
+            part
+            if isinstance(part, Text)
+            else visible(part)
+            if isinstance(part, str)
+            else (visible(part[0]), part[1])
+            for part in parts
+        )
+    )
+
+
 def console(file: IO[str] | None = None) -> Console:
     """Return a console that cuts no table short, however narrow the terminal; None: on stdout."""
-    return Console(file=file, highlight=False, width=max(WIDTH, Console().width))
+    return PlainConsole(file=file, width=max(WIDTH, Console().width))
 
 
 def show_run(run: CaseRun, out: Console) -> None:
     """Print one case's run."""
-    out.print(f"[bold]{run.case.name}[/bold]  {run.case.title}")
+    out.print(marked((run.case.name, "bold"), f"  {run.case.title}"))
     out.print(_provenance_line(run), style="dim")
     if run.case.published is not None and "rparity" in run.answers:
         _show_published(run, out)
@@ -53,7 +77,7 @@ def show_run(run: CaseRun, out: Console) -> None:
     for finding in run.findings:
         _show_finding(finding, out)
     for note in run.notes:
-        out.print(f"\n[dim]note[/dim]   {note}")
+        out.print(marked("\n", ("note", "dim"), f"   {note}"))
     _show_failures(run.comparisons, out)
     if run.changed is not None:
         _show_changes(run.changed, out)
@@ -64,14 +88,14 @@ def show_run(run: CaseRun, out: Console) -> None:
 def _show_finding(finding: Finding, out: Console) -> None:
     entry, decisive = finding.entry, finding.decisive
     if entry is not None:
-        out.print(f"\n[yellow]known[/yellow]  {entry.id}: {entry.cause}")
+        out.print(marked("\n", ("known", "yellow"), f"  {entry.id}: {entry.cause}"))
         out.print(f"  {' '.join(entry.why.split())}")
     elif decisive is not None:
-        out.print(f"\n[bold red]new[/bold red]  {finding.part}: {finding.cause}")
+        out.print(marked("\n", ("new", "bold red"), f"  {finding.part}: {finding.cause}"))
     if decisive is not None:
-        out.print(f"  Experiment, {decisive.experiment}: {decisive.says}.", markup=False)
+        out.print(f"  Experiment, {decisive.experiment}: {decisive.says}.")
     if entry is not None:
-        out.print(f"  Reference: {'; '.join(entry.references)}", markup=False)
+        out.print(f"  Reference: {'; '.join(entry.references)}")
 
 
 def show_versions(found: Mapping[str, Sequence[Difference]], out: Console) -> None:
@@ -97,13 +121,13 @@ def _step(difference: Difference) -> str:
     return f"R {difference.older.r} → {difference.newer.r}"
 
 
-def _version_cell(difference: Difference) -> str:
+def _version_cell(difference: Difference) -> Text:
     rows = difference.comparisons
     if rows.empty:
-        return "nothing to compare"
+        return marked("nothing to compare")
     worst = max((Verdict(v) for v in rows["verdict"].unique()), key=SEVERITY.index)
     causes = [cause for cause in rows["cause"].unique() if cause]
-    return "  ".join([f"{rows['digits'].min():.1f}", styled(worst), ", ".join(causes)])
+    return marked(f"{rows['digits'].min():.1f}  ", styled(worst), f"  {', '.join(causes)}")
 
 
 def _show_changes(difference: Difference, out: Console) -> None:
@@ -113,20 +137,19 @@ def _show_changes(difference: Difference, out: Console) -> None:
         decisive = finding.decisive
         if finding.cause and decisive is not None:
             rows = difference.comparisons.loc[finding.rows]
-            out.print(
-                f"\n[yellow]{finding.cause}[/yellow]  {who}: {len(rows)} values of {finding.part}, "
-                f"fewest digits {rows['digits'].min():.1f}"
-            )
-            out.print(f"  Experiment, {decisive.experiment}: {decisive.says}.", markup=False)
+            said = f"  {who}: {len(rows)} values of {finding.part}, fewest digits "
+            fewest = f"{rows['digits'].min():.1f}"
+            out.print(marked("\n", (finding.cause, "yellow"), said + fewest))
+            out.print(f"  Experiment, {decisive.experiment}: {decisive.says}.")
     for source in difference.sources:
-        out.print(f"  Reference: {source}", markup=False)
+        out.print(f"  Reference: {source}")
     _show_failures(difference.comparisons, out)
 
 
 def show_cases(cases: Iterable[tuple[Case, str]], out: Console) -> None:
     """Print what there is to run, each case with the state of its recording."""
     for case, state in cases:
-        out.print(f"[bold]{case.name}[/bold]  {case.title}")
+        out.print(marked((case.name, "bold"), f"  {case.title}"))
         out.print(f"  {state}", style="dim")
 
 
@@ -201,7 +224,7 @@ def _cells(
     }
 
 
-def _printed_alike(verdict: str) -> str:
+def _printed_alike(verdict: str) -> Text | str:
     return "yes" if not Verdict(verdict).fails and verdict != Verdict.KNOWN else styled(verdict)
 
 
@@ -261,7 +284,7 @@ def _show_parts(run: CaseRun, out: Console) -> None:
             str(len(rows)),
             f"{worst['digits']:.1f}",
             place,
-            ", ".join(f"{counts[v]} {styled(v)}" for v in Verdict if v in counts),
+            numbers_of({v: counts[v] for v in Verdict if v in counts}),
         )
     out.print(table)
     for engine, answer in run.answers.items():
@@ -270,9 +293,8 @@ def _show_parts(run: CaseRun, out: Console) -> None:
             for name, reason in answer.gaps.items():
                 reasons.setdefault(reason, []).append(name)
             for reason, names in reasons.items():
-                out.print(
-                    f"[dim]gap[/dim]    {engine} does not answer {', '.join(names)}: {reason}"
-                )
+                told = f"    {engine} does not answer {', '.join(names)}: {reason}"
+                out.print(marked(("gap", "dim"), told))
 
 
 def _show_replicates(run: CaseRun, out: Console) -> None:
@@ -311,7 +333,7 @@ def _show_failures(comparisons: pd.DataFrame, out: Console) -> None:
     failing = comparisons[[Verdict(v).fails for v in comparisons["verdict"]]]
     if failing.empty:
         return
-    out.print("\n[bold red]What nothing explains[/bold red]")
+    out.print("\nWhat nothing explains", style="bold red")
     table = plain_table(
         "engine",
         "against",
@@ -346,13 +368,18 @@ def _show_failures(comparisons: pd.DataFrame, out: Console) -> None:
 
 def _show_verdicts(run: CaseRun, out: Console) -> None:
     counts = run.comparisons["verdict"].value_counts()
-    tally = ", ".join(f"{counts.get(v, 0)} {styled(v)}" for v in Verdict)
-    out.print(f"{len(run.comparisons)} comparisons: {tally}")
+    tally = numbers_of({v: counts.get(v, 0) for v in Verdict})
+    out.print(marked(f"{len(run.comparisons)} comparisons: ", tally))
 
 
-def styled(verdict: str) -> str:
+def styled(verdict: str) -> Text:
     """Return a verdict in its colour."""
-    return f"[{STYLES[Verdict(verdict)]}]{Verdict(verdict).value}[/]"
+    return Text(Verdict(verdict).value, STYLES[Verdict(verdict)])
+
+
+def numbers_of(counts: Mapping[Verdict, int]) -> Text:
+    """Return how many there are of each verdict, in its colour."""
+    return Text(", ").join(marked(f"{n} ", styled(v)) for v, n in counts.items())
 
 
 def number(value: float) -> str:
@@ -370,7 +397,7 @@ def show_drift(report: Drift, out: Console) -> None:
     ]
     versions = ", ".join(f"{name} {v}" for name, v in report.today.items())
     who = report.engine
-    out.print(f"[bold]{report.case.name}[/bold]  today's {who} against the recording")
+    out.print(marked((report.case.name, "bold"), f"  today's {who} against the recording"))
     out.print(f"both sides: {versions}" if not changed else f"changed: {'; '.join(changed)}")
     if report.comparisons.empty:
         out.print("no tables on either side: it has no counterpart to the case's models")
@@ -384,7 +411,7 @@ def show_drift(report: Drift, out: Console) -> None:
             str(name),
             str(len(rows)),
             f"{rows['digits'].min():.1f}",
-            ", ".join(f"{counts[v]} {styled(v)}" for v in Verdict if v in counts),
+            numbers_of({v: counts[v] for v in Verdict if v in counts}),
         )
     out.print(table)
     if report.difference is not None:
@@ -396,10 +423,14 @@ def show_drift(report: Drift, out: Console) -> None:
 def show_doctor(checks: Sequence[Check], out: Console) -> None:
     """Print what was found, and what mends what is missing."""
     for check in checks:
-        mark = "[red]✗[/]" if not check.ok else "[yellow]–[/]" if check.optional else "[green]✓[/]"
-        out.print(f"{mark} {escape(f'{check.what}: {check.found}')}")
+        mark = ("✓", "green")
+        if not check.ok:
+            mark = ("✗", "red")
+        elif check.optional:
+            mark = ("–", "yellow")
+        out.print(marked(mark, f" {check.what}: {check.found}"))
         if check.remedy:
-            out.print(f"    {check.remedy}", style="bold", markup=False)
+            out.print(f"    {check.remedy}", style="bold")
     missing = sorted((check for check in checks if check.remedy), key=lambda check: check.ok)
     if missing:
-        out.print(f"\nFirst: {missing[0].remedy}", markup=False)
+        out.print(f"\nFirst: {missing[0].remedy}")
