@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import errno
+import os
 import sys
+import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
 
 from harness import __version__
 from harness.commands import UNUSABLE
 from harness.errors import RparityError
 from harness.processor import check_kernel
+from harness.text import visible
 
 # In the order in which `--help` shows them.
 COMMANDS = (
@@ -25,10 +30,24 @@ COMMANDS = (
     "listing",
     "doctor",
 )
+# Where it is set, or --traceback is given, errors that nobody expected come with their traceback.
+TRACEBACK = "RPARITY_TRACEBACK"
+# What a user can do about what the system refuses.
+REMEDIES = {
+    errno.ENOSPC: "Make room on the disk.",
+    errno.EDQUOT: "Make room on the disk.",
+    errno.EMFILE: "Allow more open files, for example by `ulimit -n 1024`.",
+    errno.ENFILE: "Allow more open files, for example by `ulimit -n 1024`.",
+    errno.EACCES: "Change who may read and write it.",
+    errno.EROFS: "Name another folder.",
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command: 0 where all agrees, 1 for a discrepancy, 2 for what a user can mend."""
+    for stream in (sys.stdout, sys.stderr):  # a terminal of few characters shows \xe9 for é
+        with suppress(AttributeError, ValueError):
+            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     options = _parser().parse_args(arguments)
     try:
         check_kernel()
@@ -37,6 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             extensions.use(options.more)
         status: int = options.action(options)
+        sys.stdout.flush()
     except RparityError as error:
         print(f"rparity: {error}", file=sys.stderr)
         return UNUSABLE
@@ -46,7 +66,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return UNUSABLE
+    except Exception as error:
+        if options.traceback or os.environ.get(TRACEBACK):
+            traceback.print_exc()
+        print(f"rparity: {visible(_sentence(error))}", file=sys.stderr)
+        _abandon_output()
+        return UNUSABLE
     return status
+
+
+def _sentence(error: Exception) -> str:
+    """Say what the system refused; anything else is a bug, and is to be reported."""
+    if isinstance(error, OSError) and error.errno is not None:
+        where = f" ({error.filename})" if error.filename else ""
+        remedy = REMEDIES.get(error.errno, "")
+        if "temporary directory" in str(error.strerror):
+            remedy = "Set TMPDIR to a folder that can be written to."
+        return f"The system refuses: {error.strerror}{where}. {remedy}".rstrip()
+    if isinstance(error, MemoryError):
+        return "The memory is used up; give it less work."
+    said = " ".join(str(error).split())[:200]
+    frames = traceback.extract_tb(error.__traceback__)
+    place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"  # noqa: PTH119
+    return (
+        f"This is a bug of rparity ({type(error).__name__}: {said}; {place}). Please report it, "
+        f"with what the same command shows where {TRACEBACK}=1 is set."
+    )
+
+
+def _abandon_output() -> None:
+    """Leave nothing that Python would try to write once more when it ends, and fail again."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -58,6 +112,11 @@ def _parser() -> argparse.ArgumentParser:
         "environment.",
     )
     parser.add_argument("--version", action="version", version=f"rparity {__version__}")
+    parser.add_argument(
+        "--traceback",
+        action="store_true",
+        help=f"show where an error that nobody expected arose; so does {TRACEBACK}=1",
+    )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
     for name in COMMANDS:
         import_module(f"harness.commands.{name}").add(commands)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -19,6 +20,7 @@ from harness.compare import ALL, COLUMNS, Verdict
 from harness.errors import UsageError
 from harness.r_version import numbers
 
+MOST_DIGITS = 16
 LEDGER = Path(__file__).with_name("ledger.toml")
 BOUND = re.compile(r"(<|>=)\d+([.-]\d+)+")
 # What these experiments show says nothing of how large a difference may be: an entry has to.
@@ -47,23 +49,11 @@ class Entry:
         """Whether the entry is about answers of this version of lme4; None is any version.
 
         `lme4` holds bounds such as `<1.1-33` or `>=1.1-33, <2.0-1`; no bounds are all versions.
-
-        Raises
-        ------
-        UsageError
-            For bounds that are written otherwise.
         """
-        bounds = [bound.strip() for bound in self.lme4.split(",") if bound.strip()]
-        wrong = [bound for bound in bounds if not BOUND.fullmatch(bound)]
-        if wrong:
-            raise UsageError(
-                f"The entry {self.id!r} has lme4 = {self.lme4!r}: a range is written as "
-                "'<1.1-33' or '>=1.1-33, <2.0-1'."
-            )
         found = numbers(version or "")
         return version is None or all(
             found < numbers(bound) if bound.startswith("<") else found >= numbers(bound)
-            for bound in bounds
+            for bound in _bounds(self.lme4)
         )
 
     @property
@@ -88,6 +78,10 @@ class Entry:
         return pd.Series(comparisons.index.isin(rows.index), comparisons.index)
 
 
+def _bounds(text: str) -> list[str]:
+    return [bound.strip() for bound in text.split(",") if bound.strip()]
+
+
 def ledger(path: Path | None = None) -> tuple[Entry, ...]:
     """Return the entries of a ledger, by default of ledger.toml and those of other projects.
 
@@ -110,20 +104,49 @@ def _entries(path: Path) -> tuple[Entry, ...]:
     }
     try:
         listed = tomllib.loads(path.read_text(encoding="utf-8"))["discrepancy"]
-    except (tomllib.TOMLDecodeError, KeyError) as error:
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
+    except (ValueError, KeyError, RecursionError) as error:
         raise UsageError(f"{path} is not TOML with entries [[discrepancy]]: {error}.") from error
-    found = []
-    for listed_entry in listed:
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise UsageError(f"{path} is not TOML with entries [[discrepancy]]: it has another one.")
+    found: dict[str, Entry] = {}
+    for number, listed_entry in enumerate(listed, start=1):
+        who = f"The entry {listed_entry.get('id', number)!r} of {path}"
         wrong = sorted((fields ^ listed_entry.keys()) - (optional - listed_entry.keys()))
         if listed_entry.get("cause") in UNBOUNDED and "bound" not in listed_entry:
             wrong.append("bound")
         if wrong:
-            raise UsageError(
-                f"The entry {listed_entry.get('id', '?')!r} of {path.name} lacks, or has without "
-                f"need: {', '.join(wrong)}."
-            )
-        found.append(Entry(**listed_entry))
-    return tuple(found)
+            raise UsageError(f"{who} lacks, or has without need: {', '.join(wrong)}.")
+        for name, value in listed_entry.items():
+            if problem := _problem(name, value):
+                raise UsageError(f"{who} has {name} = {value!r}, which must be {problem}.")
+        if listed_entry["id"] in found:
+            raise UsageError(f"{who} is there twice: give each an id of its own.")
+        found[listed_entry["id"]] = Entry(**listed_entry)
+    return tuple(found.values())
+
+
+# Fields that hold lists of strings; `references` alone may be empty, until it is known.
+LISTS = ("cases", "tables", "rows", "columns", "references")
+
+
+def _problem(field: str, value: Any) -> str:
+    """Say what a field of an entry must be, if it is not."""
+    if field in LISTS:
+        strings = isinstance(value, list) and all(isinstance(each, str) and each for each in value)
+        if not strings or not (value or field == "references"):
+            return "a list of strings"
+    elif field == "lme4":
+        if not isinstance(value, str) or not all(BOUND.fullmatch(b) for b in _bounds(value)):
+            return "a range of versions such as '<1.1-33' or '>=1.1-33, <2.0-1'"
+    elif field == "bound":
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not 0.0 <= value <= MOST_DIGITS:
+            return f"a number of digits from 0 to {MOST_DIGITS:g}"
+    elif not isinstance(value, str) or not value.strip():
+        return "a string that says something"
+    return ""
 
 
 def judge(

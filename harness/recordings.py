@@ -10,6 +10,7 @@ its place by renaming, under a lock.
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import glob
 import hashlib
@@ -18,7 +19,9 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+import time
+import zipfile
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,6 +38,10 @@ PROVENANCE = "provenance.json"
 # Kept as .npz, rows named "1", "2", …: replicates, and data that nobody reads in a diff.
 REPLICATES = "replicates"
 LARGE = 5000
+# No table takes more memory than this, in bytes; a small file may be packed so as to unpack to it.
+LARGEST = 2**28
+# Seconds that a lock is waited for; who writes has it for a moment only.
+PATIENCE = 10.0
 
 
 @dataclass(frozen=True)
@@ -74,8 +81,13 @@ def decode(file: str, content: bytes) -> tuple[str, pd.DataFrame]:
     """Table name and table of what `encode` gave."""
     name, _, kind = file.rpartition(".")
     if kind == "npz":
+        with zipfile.ZipFile(io.BytesIO(content)) as packed:
+            if sum(member.file_size for member in packed.infolist()) > LARGEST:
+                raise ValueError(f"it unpacks to more than {LARGEST >> 20} MB")
         with np.load(io.BytesIO(content), allow_pickle=False) as archive:
             values, columns = archive["values"], archive["columns"]
+        if values.dtype != np.float64:
+            raise ValueError("its values are no doubles")
         index = pd.RangeIndex(1, len(values) + 1).astype(str)
         return name, pd.DataFrame(values, index, [str(column) for column in columns])
     header, *rows = csv.reader(io.StringIO(content.decode(), newline=""))
@@ -265,6 +277,7 @@ def read(
                 raise RecordingError(f"There is no recording of {case!r} in {root}: {remedy}.")
             contents = _files(folder / label)
             provenance = unseal(folder / label / PROVENANCE, contents.pop(PROVENANCE, None), remedy)
+            require_shape(provenance, folder / label / PROVENANCE, remedy)
             wanted = _hashes(provenance)
             contents |= _shared(folder, wanted, contents)
             folder = folder / label
@@ -301,10 +314,20 @@ def read(
                 f"The recording of {case!r} is stale: {name} has changed since R "
                 f"answered; {remedy}."
             )
-    tables = dict(decode(name, contents[name]) for name in provenance["tables"])
-    return Recording(
-        case, folder, tables, provenance, {name: contents[name].decode() for name in texts}
-    )
+    tables, decoded = {}, {}
+    for file in wanted:
+        try:
+            if file in texts:
+                decoded[file] = contents[file].decode()
+            else:
+                name, table = decode(file, contents[file])
+                tables[name] = table
+        except Exception as error:  # whatever is in it is not what R's run wrote
+            said = " ".join(str(error).split())[:150]
+            raise RecordingError(
+                f"{folder / file} is not what R's run wrote ({said}): {remedy}."
+            ) from error
+    return Recording(case, folder, tables, provenance, decoded)
 
 
 def seal(document: Mapping[str, Any]) -> dict[str, Any]:
@@ -338,6 +361,53 @@ def unseal(path: Path, content: bytes | None, remedy: str) -> dict[str, Any]:
     return provenance
 
 
+# What a provenance has, and of what type each is; what is not told by all may be missing.
+SHAPE: Mapping[str, type | tuple[type, ...]] = {
+    "tables": dict,
+    "scripts": dict,
+    "texts": dict,
+    "made_by": dict,
+    "levels": dict,
+    "gaps": dict,
+    "remarks": list,
+    "asked": (list, dict),
+    "warnings": list,
+    "messages": list,
+    "nsim": int,
+    "time": str,
+    "command": str,
+}
+REQUIRED = ("case", "tables", "scripts", "made_by")
+
+
+def require_shape(
+    provenance: Mapping[str, Any], path: Path, remedy: str, required: Collection[str] = REQUIRED
+) -> None:
+    """Refuse a provenance that is sealed, but not one that R's run writes.
+
+    Raises
+    ------
+    RecordingError
+        With what is missing in it, or is of another type.
+    """
+    missing = [name for name in required if name not in provenance]
+    strange = [
+        name
+        for name, kind in SHAPE.items()
+        if name in provenance and not isinstance(provenance[name], kind)
+    ]
+    for name in ("tables", "scripts", "texts"):
+        held = provenance.get(name, {})
+        if isinstance(held, dict) and not all(isinstance(value, str) for value in held.values()):
+            strange.append(name)
+    made_by = provenance.get("made_by")
+    if isinstance(made_by, dict) and not isinstance(made_by.get("packages"), dict):
+        strange.append("made_by.packages")
+    if missing or strange:
+        what = f"lacks {', '.join(missing)}" if missing else f"has a strange {', '.join(strange)}"
+        raise RecordingError(f"{path} is not what R's run wrote: it {what}; {remedy}.")
+
+
 def _digest(document: Mapping[str, Any]) -> str:
     return sha256(json.dumps(document, sort_keys=True, ensure_ascii=False).encode())
 
@@ -356,13 +426,50 @@ def _sentence(root: Path, case: str) -> Iterator[None]:
 
 @contextmanager
 def _lock(root: Path, kind: int) -> Iterator[None]:
-    """Hold a lock on the folder itself; it goes with the process, even one that is killed."""
+    """Hold a lock on the folder itself; it goes with the process, even one that is killed.
+
+    Some disks of a network have no locks. What is read there is checked against its hashes anyway;
+    nothing is written without one.
+    """
     descriptor = os.open(root, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, kind)
+        begun = time.monotonic()
+        while True:
+            try:
+                fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() - begun > PATIENCE:
+                    raise RecordingError(
+                        f"The recordings in {root} are locked by {_holder(root)}: wait for it, "
+                        "or end it."
+                    ) from None
+                time.sleep(0.02)
+            except OSError as error:
+                if kind == fcntl.LOCK_SH and error.errno in NO_LOCKS:
+                    break
+                raise
         yield
     finally:
         os.close(descriptor)
+
+
+NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
+
+
+def _holder(root: Path) -> str:
+    """Name the process that holds the lock on a folder, where the system tells."""
+    inode = str(root.stat().st_ino)
+    try:
+        for line in Path("/proc/locks").read_text().splitlines():
+            fields = line.split()
+            if "FLOCK" in fields and "->" not in fields and fields[5].rpartition(":")[2] == inode:
+                command = Path(f"/proc/{fields[4]}/cmdline").read_bytes().split(b"\0")
+                shown = b" ".join(command).decode(errors="replace").strip()[:80]
+                return f"process {fields[4]} ({shown})"
+    except (OSError, IndexError):
+        pass
+    return "another process"
 
 
 def _leftovers(root: Path, case: str, kind: str) -> list[Path]:

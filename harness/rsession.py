@@ -8,6 +8,7 @@ else down with it. The child is a plain subprocess on a pipe, neither forked nor
 
 import os
 import re
+import resource
 import shutil
 import signal
 import subprocess
@@ -35,6 +36,7 @@ from harness.errors import (
 
 CHILD = Path(__file__).with_name("_rchild.py")
 START_SECONDS = 120.0
+FEWEST_FILES = 256  # that R and Python need together, with room to spare
 INSTALL_R = "apt-get install r-base-core r-cran-lme4"
 INSTALL_RPY2 = 'pip install "rparity[r]"'
 MATCHING_RPY2 = 'pip install "rpy2-rinterface==3.6.5" "rpy2-robjects==3.6.4"'
@@ -421,6 +423,11 @@ def _why_unavailable(home: str, kind: str, text: str) -> RNotAvailableError:
         return RNotAvailableError(
             f"There is an R in {home}, but rpy2 cannot load its shared library ({text})",
             f"{INSTALL_R}, or build R with --enable-R-shlib",
+        )
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if most != resource.RLIM_INFINITY and most < FEWEST_FILES:
+        return RNotAvailableError(
+            f"R does not start, where only {most} files may be open at once", "`ulimit -n 1024`"
         )
     return RNotAvailableError(f"R does not start through rpy2 ({kind} {text})", MATCHING_RPY2)
 

@@ -144,8 +144,16 @@ class Child:
         ChildError
             Where the process ends, or says nothing within `limit` seconds, if there is one.
         """
-        with contextlib.suppress(OSError):  # it has ended: `_receive` says how
+        try:
             self._pipe.send(question)
+        except OSError:
+            pass  # it has ended: `_receive` says how
+        except Exception as error:  # of pickle, of several types
+            said = " ".join(str(error).split())
+            return None, (
+                f"the case cannot be sent to another process ({said}): its functions must be "
+                "defined by def in a module"
+            )
         return self._receive(limit)
 
     def _receive(self, limit: float | None) -> tuple[Any, str | None]:

@@ -333,9 +333,14 @@ class Case:
         """
         remedy = f"run `{self.command}`, which needs R"
         found = recordings.read(fixtures, self.name, self.scripts(), remedy, version)
-        then, now = found.provenance.get("asked"), self.asked(int(found.provenance["nsim"]))
+        needed = ("made_by", "nsim", "time", "levels", "asked")
+        path = found.folder / recordings.PROVENANCE
+        recordings.require_shape(found.provenance, path, remedy, needed)
+        if "R" not in found.provenance["made_by"]["packages"]:
+            raise RecordingError(f"{path} does not tell the version of R: {remedy}.")
+        then, now = found.provenance["asked"], self.asked(int(found.provenance["nsim"]))
         if then != now:
-            changed = [name for name, value in now.items() if then is None or then[name] != value]
+            changed = [name for name, value in now.items() if then.get(name) != value]
             raise RecordingError(
                 f"The recording of {self.name!r} is stale: R was asked otherwise "
                 f"({', '.join(changed)}); {remedy}."

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
 from importlib import import_module
-from typing import Protocol
+from typing import Any, Protocol, cast
 
 import pandas as pd
 
@@ -220,6 +220,42 @@ def _known() -> dict[str, str]:
     return built_in | others
 
 
+class _Theirs:
+    """An engine of another project: what it answers with is looked at."""
+
+    def __init__(self, name: str, engine: Any) -> None:
+        self.name = name
+        self._engine = engine
+
+    def __getattr__(self, attribute: str) -> Any:
+        if attribute.startswith("__"):
+            raise AttributeError(attribute)
+        return getattr(self._engine, attribute)
+
+    def expected(self, part: Part) -> tuple[str, ...]:
+        return tuple(self._engine.expected(part))
+
+    def answer(self, question: Question) -> Answer:
+        found = self._engine.answer(question)
+        problem = ""
+        if not isinstance(found, Answer):
+            problem = f"with {type(found).__name__}, and must with Answer"
+        elif not isinstance(found.tables, Mapping):
+            problem = f"with tables that are {type(found.tables).__name__}, and must be a dict"
+        else:
+            for table, frame in found.tables.items():
+                if not isinstance(frame, pd.DataFrame):
+                    problem = f"with {table} as {type(frame).__name__}, which must be a DataFrame"
+                elif not all(dtype.kind in "fiub" for dtype in frame.dtypes):
+                    problem = f"with {table}, of which not all columns are numbers"
+        if problem:
+            raise UsageError(
+                f"The engine {self.name!r} answers {question.case.name!r} {problem}; "
+                f"{extensions.ENGINE}."
+            )
+        return cast("Answer", found)
+
+
 def engine(name: str) -> Engine:
     """Return the engine of that name.
 
@@ -233,8 +269,7 @@ def engine(name: str) -> Engine:
     if name not in known:
         raise UsageError(f"There is no engine {name!r}: there are {', '.join(known)}.")
     if name not in PYTHON_ENGINES | R_ENGINES:
-        theirs: Engine = extensions.load_engine(name, known[name])
-        return theirs
+        return _Theirs(name, extensions.load_engine(name, known[name]))
     module, _, attribute = known[name].partition(":")
     try:
         found: Engine = getattr(import_module(module), attribute)()

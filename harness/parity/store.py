@@ -11,7 +11,7 @@ from typing import Any
 from harness import recordings
 from harness.errors import RecordingError
 from harness.parity import FOLDER
-from harness.parity.values import Tree, decode, encode, layout
+from harness.parity.values import Tree, decode, encode, layout, value_of
 
 # A test whose name is a plain file name, on any system, lends it to its recordings.
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}(\[[a-z0-9_.,=+-]{1,99}\])?")
@@ -98,7 +98,9 @@ def read(path: Path, asked: Mapping[str, Any], remedy: str) -> Recorded:
     try:
         changed = _changed(document["asked"], asked)
         answer = decode(document.pop("value"))
-    except (AttributeError, KeyError, LookupError, TypeError, ValueError) as error:
+        dict(document["made_by"]["packages"]), document["made_by"]["platform"], document["time"]
+        value_of(answer)
+    except Exception as error:  # whatever is in it is not what R's run wrote
         raise RecordingError(f"{path} is no recording of a call: {remedy}.") from error
     if changed:
         raise RecordingError(f"The recording {path} is stale: {changed}; {remedy}.")
