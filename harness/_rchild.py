@@ -1,19 +1,13 @@
-"""The R process behind `RSession`: a script that embeds R and answers calls on an inherited pipe.
+"""The R process behind `RSession`: it embeds R and answers calls on a pipe (`children.Child`).
 
-It runs alone, as `python -P _rchild.py FD PARENT_PID`, and imports nothing of the package, so that
-it starts quickly and R stays out of every other process. What it says, as pickled tuples:
+It imports nothing of the package, so that it starts quickly and R stays out of every other process.
+What it says, as pickled tuples:
 `("ready", versions)` or `("unavailable", exception, text)` once; then for each call any number of
 `("message" | "warning", text)` and one `("result", value, output, elapsed, rng_kind)` or
 `("error", where, text, missing_package)`. Values travel as described in `_rvalues`.
 """
 
-import atexit
 import hashlib
-import os
-import shutil
-import signal
-import sys
-import threading
 import time
 import traceback
 from collections.abc import Sequence
@@ -271,21 +265,8 @@ class EmbeddedR:
         return "error", answer[1][0], answer[2][0], package or None
 
 
-def leave_with(parent: int, folder: str) -> None:
-    """Kill this process and what R has started once the parent is gone, even in mid-computation."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    shutil.rmtree(folder, ignore_errors=True)
-    os.killpg(0, signal.SIGKILL)
-
-
-def main(fd: int, parent: int) -> None:
-    connection = Connection(fd)
-    os.set_inheritable(fd, False)
-    folder = os.environ["TMPDIR"]
-    threading.Thread(target=leave_with, args=(parent, folder), daemon=True).start()
-    # Registered before R is, and so run after R has ended.
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+def main(connection: Connection) -> None:
+    """Start R, and answer calls until the connection closes."""
     try:
         r = EmbeddedR()
         versions = r.versions()
@@ -303,7 +284,3 @@ def main(fd: int, parent: int) -> None:
         except Exception:  # none of R's: those are answers
             answer = ("error", "the R process", traceback.format_exc(), None)
         connection.send(answer)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))

@@ -13,7 +13,7 @@ from importlib import import_module
 
 from harness import __version__
 from harness.commands import UNUSABLE
-from harness.errors import RparityError
+from harness.errors import MORE_FILES, RparityError
 from harness.processor import check_kernel
 from harness.text import visible
 
@@ -36,8 +36,6 @@ TRACEBACK = "RPARITY_TRACEBACK"
 REMEDIES = {
     errno.ENOSPC: "Make room on the disk.",
     errno.EDQUOT: "Make room on the disk.",
-    errno.EMFILE: "Allow more open files, for example by `ulimit -n 1024`.",
-    errno.ENFILE: "Allow more open files, for example by `ulimit -n 1024`.",
     errno.EACCES: "Change who may read and write it.",
     errno.EROFS: "Name another folder.",
 }
@@ -48,8 +46,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):  # a terminal of few characters shows \xe9 for é
         with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    options = _parser().parse_args(arguments)
+    options = argparse.Namespace(traceback=False)
     try:
+        options = _parser().parse_args(arguments)
         check_kernel()
         if getattr(options, "more", None) is not None:
             from harness import extensions
@@ -78,6 +77,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _sentence(error: Exception) -> str:
     """Say what the system refused; anything else is a bug, and is to be reported."""
     if isinstance(error, OSError) and error.errno is not None:
+        if error.errno in (errno.EMFILE, errno.ENFILE):
+            return MORE_FILES
         where = f" ({error.filename})" if error.filename else ""
         remedy = REMEDIES.get(error.errno, "")
         if "temporary directory" in str(error.strerror):

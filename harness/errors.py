@@ -5,6 +5,8 @@ from collections.abc import Iterable
 
 from harness.text import visible
 
+MORE_FILES = "Too many open files: allow more of them (`ulimit -n 1024`) and try again."
+
 
 class RparityError(Exception):
     """Base of every error that a user can cause; the command prints it and exits with status 2.
@@ -65,3 +67,14 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a question about the nearest known name, to put into an error, or nothing."""
     near = difflib.get_close_matches(name, list(known), 1)
     return f"Did you mean {near[0]!r}? " if near else ""
+
+
+def require_seconds(name: str, seconds: float) -> None:
+    """Refuse a time limit that nothing can keep.
+
+    Raises
+    ------
+    UsageError
+    """
+    if not seconds > 0.0:
+        raise UsageError(f"{name} must be above 0 seconds, and is {seconds:g}.")

@@ -2,8 +2,7 @@
 
 The only module of the package that touches rpy2, and it does so in a child process (`_rchild.py`):
 R never shares memory with Python here, so that a script that quits, crashes or loops takes nothing
-else down with it. The child is a plain subprocess on a pipe, neither forked nor started through
-`multiprocessing`: it needs no `__main__` guard and works in threads and in daemonic processes.
+else down with it.
 """
 
 import os
@@ -12,20 +11,17 @@ import resource
 import shutil
 import signal
 import subprocess
-import sys
-import tempfile
 import threading
 import time
-import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from multiprocessing import Pipe
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from harness._rvalues import Wire, from_wire, require_text, to_wire
+from harness.children import Child, DiedError, LateError, likely_cause
 from harness.errors import (
     RCrashedError,
     RError,
@@ -34,7 +30,7 @@ from harness.errors import (
     UsageError,
 )
 
-CHILD = Path(__file__).with_name("_rchild.py")
+CHILD = "harness._rchild:main"
 START_SECONDS = 120.0
 FEWEST_FILES = 256  # that R and Python need together, with room to spare
 INSTALL_R = "apt-get install r-base-core r-cran-lme4"
@@ -93,6 +89,7 @@ class RSession:
         self._timeout = timeout
         self._on_message = on_message
         self._child: _Child | None = None
+        self._was_up = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -110,7 +107,7 @@ class RSession:
         """Stop R. The next call starts it again."""
         child, self._child = self._child, None
         if child is not None:
-            child.finalizer()
+            child.process.stop()
 
     @property
     def pid(self) -> int | None:
@@ -178,16 +175,15 @@ class RSession:
 
     def _started(self) -> "_Child":
         # A forked process inherits the object, but must leave its parent's R alone.
-        if self._child is None or self._child.owner != os.getpid():
+        if self._child is None or self._child.process.owner != os.getpid():
             self._child = None
-            child = _Child()
-            child.finalizer = weakref.finalize(self, child.kill)
-            self._child = child
+            self._child = child = _Child()
             try:
-                child.start()
+                child.start(again=self._was_up)
             except BaseException:
                 self.close()
                 raise
+            self._was_up = True
         return self._child
 
     def _exchange(
@@ -216,33 +212,32 @@ class RSession:
 
 
 class _Child:
-    """The R process, its pipe, and the folder that holds its log and R's temporary files."""
-
-    finalizer: "weakref.finalize[..., RSession]"
+    """The R process: what it is asked, what it says, and why it ended."""
 
     def __init__(self) -> None:
-        self.owner = os.getpid()
         self.home = r_home()
-        self.folder = Path(tempfile.mkdtemp(prefix="rparity-"))
         self.versions: dict[str, str | None] = {}
-        self.connection, theirs = Pipe()
-        command = [sys.executable, "-P", "-W", "ignore", str(CHILD)]
-        with theirs, (self.folder / "log").open("wb") as log:
-            self.process = subprocess.Popen(
-                [*command, str(theirs.fileno()), str(self.owner)],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                env=_environment(self.home, self.folder),
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # a group of its own: killed as one, deaf to Ctrl-C
-            )
+        self.process = Child(
+            CHILD, environment=_environment(self.home), options=("-W", "ignore"), log=True
+        )
 
-    def start(self) -> None:
-        """Wait until R is up, or say why it is not."""
+    def start(self, *, again: bool) -> None:
+        """Wait until R is up, or say why it is not.
+
+        Raises
+        ------
+        RNotAvailableError
+            Where R does not start.
+        RCrashedError
+            Where it was killed, or died although it has been up before: it may start another time.
+        """
         try:
             answer = self.receive("its start", time.monotonic(), START_SECONDS)
         except (RCrashedError, RTimeoutError) as error:
+            if isinstance(error, RCrashedError) and (
+                again or self.process.status() in (-signal.SIGKILL, -signal.SIGTERM)
+            ):
+                raise
             answer = ("unavailable", "", str(error))
         if answer[0] == "unavailable":
             raise _why_unavailable(self.home, *answer[1:])
@@ -251,68 +246,41 @@ class _Child:
     def send(self, request: tuple[Any, ...], doing: str) -> None:
         """Ask R for a call."""
         try:
-            self.connection.send(request)
-        except OSError:
+            self.process.send(request)
+        except DiedError:
             raise self.death(doing) from None
 
     def receive(self, doing: str, began: float, limit: float | None) -> tuple[Any, ...]:
-        """Next message. What R has started may hold the pipe open, so look after the process too.
+        """Next message.
 
         Raises RCrashedError once R is dead, RTimeoutError `limit` seconds after it began.
         """
-        while True:
-            left = 0.2 if limit is None else min(0.2, began + limit - time.monotonic())
-            try:
-                if self.connection.poll(max(left, 0)):
-                    answer: tuple[Any, ...] = self.connection.recv()
-                    return answer
-                if self.process.poll() is not None and not self.connection.poll(0):
-                    raise EOFError
-            except (EOFError, OSError):
-                raise self.death(doing) from None
-            if limit is not None and left <= 0:
-                raise RTimeoutError(
-                    f"R did not finish {doing} within {limit:g} s and was stopped; "
-                    "give it less work or a longer timeout."
-                )
+        try:
+            answer: tuple[Any, ...] = self.process.receive(None if limit is None else began + limit)
+        except DiedError:
+            raise self.death(doing) from None
+        except LateError:
+            raise RTimeoutError(
+                f"R did not finish {doing} within {limit:g} s and was stopped; "
+                "give it less work or a longer timeout."
+            ) from None
+        return answer
 
     def death(self, doing: str) -> RCrashedError:
         """How R ended, and what to do about it."""
-        try:
-            status = self.process.wait(5)
-        except subprocess.TimeoutExpired:
+        status = self.process.status()
+        if status is None:
             cause, remedy = "it closed its pipe", "a script must leave file descriptors alone"
         else:
-            last_words = self.log_tail()
+            last_words = self.process.last_words()
             if status >= 0:
                 cause, remedy = f"it quit with status {status}", "R code must not call quit()"
-            elif -status == signal.SIGKILL:
-                cause, remedy = "killed by signal 9", "if the memory ran out, give it less work"
             else:
-                cause, remedy = f"killed by signal {-status}", "run the script under Rscript"
+                cause = f"killed by signal {-status}"
+                remedy = likely_cause(status) or "run the script under Rscript"
             if last_words:
                 remedy += f". Its last words: {last_words}"
         return RCrashedError(f"R died during {doing} ({cause}); {remedy}.")
-
-    def log_tail(self) -> str:
-        """Last line that the process wrote past R, straight to its stdout or stderr."""
-        try:
-            lines = (self.folder / "log").read_text(errors="replace").split("\n")
-        except OSError:
-            return ""
-        return next((line.strip()[-300:] for line in reversed(lines) if line.strip()), "")
-
-    def kill(self) -> None:
-        """Kill R and what it has started. It has nothing to save."""
-        if self.owner != os.getpid():
-            return
-        try:
-            os.killpg(self.process.pid, signal.SIGKILL)
-        except (ProcessLookupError, PermissionError):
-            self.process.kill()
-        self.process.wait()
-        self.connection.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
 
 
 def availability() -> Availability:
@@ -382,8 +350,8 @@ def _ask_r(program: str, option: str) -> str:
     return answer.stdout
 
 
-def _environment(home: str, folder: Path) -> dict[str, str]:
-    """Environment of the child: nobody's profile, one thread, English, UTC, its own TMPDIR."""
+def _environment(home: str) -> dict[str, str]:
+    """Environment of the child: nobody's profile, one thread, English, UTC."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("LC_")}
     for name in ("R_DEFAULT_PACKAGES", "R_SESSION_TMPDIR"):
         env.pop(name, None)
@@ -391,7 +359,7 @@ def _environment(home: str, folder: Path) -> dict[str, str]:
     env |= dict.fromkeys(("R_PROFILE", "R_PROFILE_USER", "R_ENVIRON", "R_ENVIRON_USER"), "")
     env |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     env |= {"LC_ALL": "C.UTF-8", "LANGUAGE": "en", "TZ": "UTC", "PYTHONIOENCODING": "utf-8"}
-    env |= {"R_HOME": home, "TMPDIR": str(folder)}
+    env["R_HOME"] = home
     env.setdefault("RPY2_CFFI_MODE", "ABI")
     paths = [f"{home}/lib", *filter(None, [env.get("LD_LIBRARY_PATH")])]
     env["LD_LIBRARY_PATH"] = os.pathsep.join(paths)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from multiprocessing.connection import Connection
 from typing import Any
 
-from harness.engines.base import Engine, engine
-from harness.errors import RparityError
+from harness.engines.base import Answer, Engine, Question, engine
+from harness.errors import RparityError, UsageError
 
 # What the process does, and the versions of what it does it with.
-Service = tuple[Callable[[Any], Any], Mapping[str, str]]
+Desk = tuple[Callable[[Any], Any], Mapping[str, str]]
 
 
 def versions(asked: Engine) -> dict[str, str]:
@@ -20,7 +19,7 @@ def versions(asked: Engine) -> dict[str, str]:
     return {name: version(name) for name in getattr(asked, "distributions", ())}
 
 
-def serve(pipe: Connection, load: Callable[[], Service]) -> None:
+def serve(pipe: Connection, load: Callable[[], Desk]) -> None:
     """Answer what is sent until the pipe closes: (answer, None), or (None, the problem)."""
     try:
         respond, made_by = load()
@@ -41,14 +40,33 @@ def serve(pipe: Connection, load: Callable[[], Service]) -> None:
         except RparityError as error:
             reply = None, str(error)
         except Exception as error:
-            reply = None, f"{type(error).__name__}: {' '.join(str(error).split())}"
-        pipe.send(reply)
+            reply = None, _said(error)
+        try:
+            pipe.send(reply)
+        except OSError:
+            return
+        except Exception as error:  # of what no process can send to another
+            pipe.send((None, f"gave an answer that cannot be sent ({_said(error)})"))
 
 
-def _engine(name: str) -> Service:
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
+def serve_engine(pipe: Connection, name: str) -> None:
+    """Have an engine answer the questions that come."""
+    serve(pipe, lambda: _engine(name))
+
+
+def _engine(name: str) -> Desk:
     asked = engine(name)
-    return asked.answer, versions(asked)
 
+    def answer(question: Question) -> Answer:
+        found: object = asked.answer(question)
+        if not isinstance(found, Answer):
+            raise UsageError(
+                f"returned a {type(found).__name__} instead of a harness.engines.base.Answer"
+            )
+        return found
 
-if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])), lambda: _engine(sys.argv[2]))
+    return answer, versions(asked)

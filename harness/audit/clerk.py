@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from harness.audit.child import Service, serve
+from harness.audit.child import Desk, serve
 from harness.audit.examine import Examination, Examined
 from harness.audit.matter import Matter, matter_of
 from harness.audit.results import Reply
-from harness.audit.workers import Child
+from harness.audit.workers import Service
 from harness.cases import case
 from harness.engines.base import Answer, Question
 
@@ -54,7 +53,7 @@ class Remote(Clerk):
     """
 
     def __init__(self) -> None:
-        self._child = Child("harness.audit.clerk")
+        self._service = Service("harness.audit.clerk:serve_clerk")
 
     def begin(
         self,
@@ -83,16 +82,21 @@ class Remote(Clerk):
 
     def stop(self) -> None:
         """End the process."""
-        self._child.stop()
+        self._service.stop()
 
     def _ask(self, *call: object) -> Any:
-        found, problem = self._child.ask(call, None)
+        found, problem = self._service.ask(call, None)
         if problem is not None:
             raise RuntimeError(f"Examining {call[1]}: {problem}")
         return found
 
 
-def _desk() -> Service:
+def serve_clerk(pipe: Connection) -> None:
+    """Examine what comes."""
+    serve(pipe, _desk)
+
+
+def _desk() -> Desk:
     """Return what the process of a remote clerk does."""
     clerk = Clerk()
 
@@ -103,7 +107,3 @@ def _desk() -> Service:
 
     steps: Mapping[str, Callable[..., Any]] = {"begin": begin, "finish": clerk.finish}
     return lambda call: steps[call[0]](*call[1:]), {}
-
-
-if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])), _desk)

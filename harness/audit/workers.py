@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
-import subprocess
-import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from multiprocessing import Pipe
 from typing import Any, Self
 
+from harness.children import Child, DiedError, LateError, how
 from harness.engines.base import Answer, Question
 
 # Seconds that an engine may take to load: some compile at their first import.
 START = 60.0
-ENGINE = "harness.audit.child"
+ENGINE = "harness.audit.child:serve_engine"
 
 
 @dataclass(frozen=True)
@@ -42,16 +39,20 @@ class Engines:
 
     def __init__(self, *, limit: float) -> None:
         self._limit = limit
-        self._children: dict[str, Child] = {}
+        # Threads add to them while another one, that was interrupted, ends them.
+        self._lock = threading.Lock()
+        self._services: dict[str, Service] = {}
         self._ended = False
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_error: object) -> None:
-        self._ended = True
-        for child in self._children.values():
-            child.stop()
+        with self._lock:
+            self._ended = True
+            services = list(self._services.values())
+        for service in services:
+            service.stop()
 
     def ask(
         self,
@@ -82,59 +83,51 @@ class Engines:
             if self._ended:
                 return
             case, begun = question.case.name, time.monotonic()
-            if problem is None and name not in self._children:
-                try:
-                    self._children[name] = Child(ENGINE, name)
-                except ChildError as error:
-                    problem = str(error)
-            child = self._children.get(name)
-            if child is None:
+            if problem is not None:
                 yield Told(name, case, None, problem, 0.0)
                 continue
+            made_by: Mapping[str, str] = {}
+            answer, failed = None, None
             try:
-                answer, failed = child.ask(question, self._limit)
+                service = self._service(name)
+                answer, failed = service.ask(question, self._limit)
+                made_by = service.made_by
             except ChildError as error:
-                answer, failed = None, str(error)
-                self._children.pop(name).stop()
-            made_by = child.made_by if name in self._children else {}
+                failed = str(error)
+                problem = failed if isinstance(error, NotLoadedError) else None
+                self._drop(name)
             yield Told(name, case, answer, failed, time.monotonic() - begun, made_by)
+
+    def _service(self, name: str) -> Service:
+        with self._lock:
+            if self._ended:
+                raise NotLoadedError("was not asked: the audit has ended")
+            if name not in self._services:
+                self._services[name] = Service(ENGINE, name)
+            return self._services[name]
+
+    def _drop(self, name: str) -> None:
+        with self._lock:
+            service = self._services.pop(name, None)
+        if service is not None:
+            service.stop()
 
 
 class ChildError(Exception):
     """A process that ended, or did not answer in time."""
 
 
-class Child:
-    """A module that serves in a process of its own (see harness/audit/child.py).
+class NotLoadedError(ChildError):
+    """A process that cannot answer anything: its package is missing or broken."""
 
-    Raises
-    ------
-    ChildError
-        Where what it serves cannot be loaded: its package is missing or broken.
-    """
 
-    def __init__(self, module: str, *arguments: str) -> None:
-        # A plain process on a pipe needs no `__main__` guard and works from any thread.
-        self._pipe, theirs = Pipe()
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        with theirs:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", module, str(theirs.fileno()), *arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # what a package prints is not the audit's output
-                stderr=subprocess.DEVNULL,
-                env=environment,
-                pass_fds=[theirs.fileno()],
-                start_new_session=True,  # a group of its own: killed as one
-            )
-        try:
-            made_by, problem = self._receive(START)
-        except ChildError as error:
-            made_by, problem = {}, str(error)
-        if problem is not None:
-            self.stop()
-            raise ChildError(problem)
-        self.made_by: Mapping[str, str] = made_by
+class Service:
+    """A function that answers questions in a process of its own (see harness/audit/child.py)."""
+
+    def __init__(self, target: str, *arguments: str) -> None:
+        self._child = Child(target, *arguments)
+        self._loaded = False
+        self.made_by: Mapping[str, str] = {}
 
     def ask(self, question: object, limit: float | None) -> tuple[Any, str | None]:
         """Return the answer, or the problem that was met.
@@ -144,10 +137,18 @@ class Child:
         ChildError
             Where the process ends, or says nothing within `limit` seconds, if there is one.
         """
+        if not self._loaded:
+            try:
+                made_by, problem = self._receive(START)
+            except ChildError as error:
+                raise NotLoadedError(str(error)) from None
+            if problem is not None:
+                raise NotLoadedError(problem)
+            self._loaded, self.made_by = True, made_by
         try:
-            self._pipe.send(question)
-        except OSError:
-            pass  # it has ended: `_receive` says how
+            self._child.send(question)
+        except DiedError:
+            pass  # `_receive` says how
         except Exception as error:  # of pickle, of several types
             said = " ".join(str(error).split())
             return None, (
@@ -158,26 +159,18 @@ class Child:
 
     def _receive(self, limit: float | None) -> tuple[Any, str | None]:
         """Wait for what the process has to say."""
-        if not self._pipe.poll(limit):
-            raise ChildError(f"gave no answer within {limit:.0f} s")
         try:
-            received: tuple[Any, str | None] = self._pipe.recv()
-        except (EOFError, ConnectionResetError):
-            raise ChildError(f"crashed: {_how(self._process.wait(5.0))}") from None
+            until = None if limit is None else time.monotonic() + limit
+            received: tuple[Any, str | None] = self._child.receive(until)
+        except LateError:
+            raise ChildError(f"gave no answer within {limit:.0f} s") from None
+        except DiedError:
+            raise ChildError(f"crashed: {how(self._child.status())}") from None
+        except Exception as error:  # of a class that this process cannot load, for example
+            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+            raise ChildError(f"gave an answer that cannot be read ({said})") from None
         return received
 
     def stop(self) -> None:
         """End the process, whatever it does."""
-        self._pipe.close()
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, signal.SIGKILL)
-        self._process.wait()
-
-
-def _how(code: int) -> str:
-    if code == -signal.SIGILL:
-        return "killed by SIGILL, an instruction that this processor lacks"
-    if code < 0:
-        with contextlib.suppress(ValueError):
-            return f"killed by {signal.Signals(-code).name}"
-    return f"ended with status {code}"
+        self._child.stop()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from harness.audit.workers import ENGINE, Child, ChildError
+from harness.audit.workers import ENGINE, ChildError, Service
 from harness.diagnose import diagnose
 from harness.engines.base import R_ENGINES, Answer, Question
 from harness.engines.r_models import Nlme
@@ -24,7 +24,7 @@ from harness.lmm.fit import LmerResults
 
 RATIO = "statistic"
 # The processes of engines, which stay up from one design to the next.
-CHILDREN: dict[str, Child] = {}
+SERVICES: dict[str, Service] = {}
 
 
 def judge_other(problem: Problem, name: str, r: Witness, limit: float) -> Judged:
@@ -68,12 +68,12 @@ def _ask(name: str, problem: Problem, r: Witness, limit: float) -> Told:
         lacks = Nlme.lacks if name == Nlme.name else {}
         gaps = {f"{PART}.{place}": why for place, why in lacks.items()}
         return replace(r.answer(name, problem), gaps=gaps)
-    if name not in CHILDREN:
-        CHILDREN[name] = Child(ENGINE, name)
+    if name not in SERVICES:
+        SERVICES[name] = Service(ENGINE, name)
     try:
-        answer, wrong = CHILDREN[name].ask(Question(problem.case, 2, {}, problem.data), limit)
+        answer, wrong = SERVICES[name].ask(Question(problem.case, 2, {}, problem.data), limit)
     except ChildError:
-        CHILDREN.pop(name).stop()  # this engine's alone: the others go on
+        SERVICES.pop(name).stop()  # this engine's alone: the others go on
         raise
     if answer is None:
         return Told({}, wrong)
