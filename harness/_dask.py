@@ -1,100 +1,71 @@
 """The Dask side of `cluster`, the only module that imports it; loaded where workers are asked for.
 
 Dask does the work: processes, their restarts, transport, other machines. Each worker is given one
-item at a time, so that when a worker dies there is no doubt which item it died of.
+item at a time, so that when a worker dies there is no doubt which item it died of. Whoever can
+connect to a `tcp://` cluster runs what they like as its workers; `tls://` asks for certificates.
 """
 
 from __future__ import annotations
 
 import faulthandler
 import gc
-import logging
 import math
-import multiprocessing
 import os
 import time
 import uuid
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from queue import Empty, SimpleQueue
-from typing import Any
+from typing import Any, TypeVar
 
-import dask
-from distributed import Client, Future, KilledWorker, LocalCluster, WorkerPlugin, get_worker
+from distributed import Client, Future, KilledWorker, Security, WorkerPlugin, get_worker
 
 from harness import __version__
-from harness.cluster import Cluster, Item, Outcome, Shared, Task, Value
+from harness.cluster import TRIES, Cluster, Item, Outcome, Shared, Task, Value, crash
 from harness.errors import ClusterError, UsageError, WorkerCrashedError
 
-TRIES = 2
+T = TypeVar("T")
+
 CONNECT_SECONDS = 10.0
 # How often to look for workers that joined or came back, and how long to wait for the first one.
 LOOK_SECONDS = 1.0
 NO_WORKERS_SECONDS = 60.0
 
-LOCAL = {
-    # A worker that dies takes one item with it (see above): that is for `Dask` to judge.
-    "distributed.scheduler.allowed-failures": 0,
-    "distributed.worker.multiprocessing-method": "spawn",
-    "distributed.logging": {"distributed": "critical", "distributed.client": "critical"},
-    "distributed.nanny.pre-spawn-environ": dict.fromkeys(
-        ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), 1
-    ),
-}
+TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 
 
 @contextmanager
-def connected(workers: int | str | Client) -> Iterator[Dask]:
-    """Open a cluster of so many processes, or that of an address or client; see `cluster`."""
+def connected(workers: str | Client) -> Iterator[Dask]:
+    """Use the cluster of an address or a client; see `cluster`."""
     if isinstance(workers, Client):
         yield Dask(workers)
-    elif isinstance(workers, str):
-        with _client_at(workers) as client:
-            yield Dask(client)
     else:
-        with _processes(workers) as local, Client(local, set_as_default=False) as client:
+        with _client_at(workers) as client:
             yield Dask(client)
 
 
 def _client_at(address: str) -> Client:
+    secure = address.startswith("tls://")
+    if secure and not all(
+        Security().get_tls_config_for_role("client")[k] for k in ("ca_file", "cert")
+    ):
+        raise UsageError(
+            f"{address} needs certificates: name them in Dask's configuration, or as "
+            f"{TLS}CA_FILE, {TLS}CLIENT__CERT and {TLS}CLIENT__KEY in the environment."
+        )
     with suppress(OSError, ValueError, TypeError):
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
     # The client that failed closes itself when it is collected: now, and not in the thread that the
     # next one starts, where it would wait for a lock that this one holds.
     gc.collect()
+    asks = "which accepts these certificates " if secure else ""
     raise UsageError(
-        f"No Dask scheduler answers at {address}: start one with `dask scheduler`, and give its "
-        "address as tcp://host:port."
+        f"No Dask scheduler answers at {address}: start one {asks}with `dask scheduler`, and give "
+        "its address as tls://host:port or tcp://host:port."
     )
-
-
-@contextmanager
-def _processes(n: int) -> Iterator[LocalCluster]:
-    if getattr(multiprocessing.current_process(), "_inheriting", False):
-        # A worker that imports a script without a guard, and with it comes here: see below.
-        raise SystemExit(1)
-    with dask.config.set(LOCAL):
-        try:
-            local = LocalCluster(
-                n_workers=n,
-                threads_per_worker=1,
-                processes=True,
-                host="127.0.0.1",
-                memory_limit=0,
-                silence_logs=logging.CRITICAL,
-                # The scheduler always opens a port for HTTP: any that is free, for this machine.
-                scheduler_kwargs={"dashboard": False, "dashboard_address": "127.0.0.1:0"},
-            )
-        except (OSError, RuntimeError) as error:
-            raise ClusterError(
-                f"The worker processes do not start ({_last_line(error)}). They import the script "
-                'that asks for them: what it does must stand under `if __name__ == "__main__":`.'
-            ) from error
-    with local:
-        yield local
 
 
 class _Shared(WorkerPlugin):  # type: ignore[misc]
@@ -122,22 +93,36 @@ class Dask(Cluster):
         """Find out whether the workers can do our work before they are given any."""
         try:
             self._client.wait_for_workers(1, timeout=NO_WORKERS_SECONDS)
-            versions = set(self._client.run(_version).values())
         except TimeoutError as error:
             raise ClusterError(
                 f"The Dask cluster at {self._address} has no workers: start some with "
                 f"`dask worker {self._address} --nthreads 1`."
             ) from error
-        except Exception as error:  # Dask wraps what goes wrong over there in its own ways
-            raise ClusterError(
-                f"The workers at {self._address} cannot run rparity ({_last_line(error)}): install "
-                f"version {__version__} there."
-            ) from error
-        if versions - {__version__}:
+        found = self._patiently(lambda: self._client.run(_version, on_error="return").values())
+        # One that died meanwhile has no version: if it comes back, it is the same as the others.
+        for answer in found:
+            if isinstance(answer, Exception) and not isinstance(answer, OSError):
+                raise ClusterError(
+                    f"The workers at {self._address} cannot run rparity ({_last_line(answer)}): "
+                    f"install version {__version__} there."
+                ) from answer
+        versions = {answer for answer in found if isinstance(answer, str)} - {__version__}
+        if versions:
             raise ClusterError(
                 f"The workers at {self._address} have rparity {', '.join(sorted(versions))}, and "
                 f"this is {__version__}: install the same version there."
             )
+
+    def _patiently(self, ask: Callable[[], T]) -> T:
+        """Ask all the workers something, again where one of them dies in the middle of it."""
+        until = time.monotonic() + NO_WORKERS_SECONDS
+        while True:
+            try:
+                return ask()
+            except OSError as error:
+                if self._client.status != "running" or time.monotonic() > until:
+                    raise self._gone() from error
+            time.sleep(LOOK_SECONDS)
 
     @property
     def _address(self) -> str:
@@ -151,7 +136,8 @@ class Dask(Cluster):
         limit: float | None,
     ) -> Iterator[Outcome[Item, Value]]:
         name = f"rparity-{uuid.uuid4().hex}"
-        self._client.register_plugin(_Shared(shared), name=name)
+        plugin = _Shared(shared)
+        self._patiently(lambda: self._client.register_plugin(plugin, name=name))
         fresh = (_Attempt(item, number) for number, item in enumerate(items))
         again: deque[_Attempt] = deque()
         running: dict[Future, tuple[_Attempt, str, float]] = {}
@@ -217,9 +203,8 @@ class Dask(Cluster):
             return Outcome(attempt.item, value=future.result())
         except KilledWorker:
             late = limit is not None and took >= limit
-            why = f"took longer than {limit:g} s" if late else "cost its worker process its life"
-            times = "" if attempt.tries == 1 else f", the {attempt.tries}nd time"
-            return Outcome(attempt.item, error=WorkerCrashedError(f"{attempt.item} {why}{times}."))
+            error = crash(attempt.item, attempt.tries, limit, late, "")
+            return Outcome(attempt.item, error=error)
         except CancelledError as error:
             raise self._gone() from error
         except Exception as error:

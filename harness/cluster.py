@@ -1,4 +1,4 @@
-"""Work in numbered items, done here or on the workers of a Dask cluster: the same outcomes."""
+"""Work in numbered items, done here, by processes or by a Dask cluster: the same outcomes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
 
-from harness.errors import UsageError
+from harness.errors import UsageError, WorkerCrashedError
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -21,6 +21,8 @@ Value = TypeVar("Value")
 Task: TypeAlias = Callable[[Shared, Item], Value]
 
 INSTALL_DASK = 'pip install "rparity[dask]"'
+# How often an item is given to a worker, if it costs the first one its life.
+TRIES = 2
 
 
 @dataclass(frozen=True)
@@ -140,6 +142,16 @@ class Here(Cluster):
             yield outcome
 
 
+def crash(
+    item: object, tries: int, limit: float | None, late: bool, ended: str
+) -> WorkerCrashedError:
+    """Return the error of an item that ended its last worker, or took too long, and how."""
+    why = f"took longer than {limit:g} s" if late else "cost its worker process its life"
+    how = f" ({ended})" if ended else ""
+    times = "" if tries == 1 else f", the {tries}nd time"
+    return WorkerCrashedError(f"{item} {why}{times}{how}.")
+
+
 # Nobody, so many processes, a scheduler's address, or a cluster that is there already.
 Workers: TypeAlias = "int | str | Client | Cluster | None"
 
@@ -151,8 +163,9 @@ def cluster(workers: Workers) -> Iterator[Cluster]:
     Parameters
     ----------
     workers : int, str, distributed.Client, Cluster or None
-        So many processes of one thread on this machine; the address of a Dask scheduler such as
-        ``tcp://host:8786``; a client or a cluster that is open and stays so; or None, for this
+        So many processes of one thread on this machine, to which nobody else can connect; the
+        address of a Dask scheduler, such as ``tls://host:8786`` with the certificates that Dask's
+        configuration names; a client or a cluster that is open and stays so; or None, for this
         process alone, without Dask.
 
     Raises
@@ -160,7 +173,7 @@ def cluster(workers: Workers) -> Iterator[Cluster]:
     UsageError
         For fewer than one worker, an address where nobody answers, and where Dask is missing.
     ClusterError
-        Where the processes do not start, or the cluster's workers have no rparity.
+        Where the cluster's workers have no rparity.
     """
     if workers is None:
         yield Here()
@@ -169,12 +182,19 @@ def cluster(workers: Workers) -> Iterator[Cluster]:
     else:
         if isinstance(workers, int) and workers < 1:
             raise UsageError(f"The number of workers must be at least 1, and is {workers}.")
+        # Dask brings cloudpickle, by which functions of a script and of the prompt are sent.
         if find_spec("distributed") is None:
             raise UsageError(f"Workers need Dask: {INSTALL_DASK}")
-        from harness._dask import connected
+        if isinstance(workers, int):
+            from harness._processes import processes
 
-        with connected(workers) as found:
-            yield found
+            with processes(workers) as ours:
+                yield ours
+        else:
+            from harness._dask import connected
+
+            with connected(workers) as theirs:
+                yield theirs
 
 
 def _clock(seconds: float) -> str:

@@ -26,10 +26,10 @@ LAYERS = [
     ["study"],
     ["linear", "exact"],
     ["lmm"],
-    ["rsession", "rrandom", "recordings", "cluster", "_dask"],
-    ["_rvalues"],
+    ["rsession", "rrandom", "recordings", "cluster", "_dask", "_processes"],
+    ["children", "_rvalues"],
     ["_rchild", "paths", "tables", "compare", "processor", "r_version", "rprint", "errors"],
-    ["text"],
+    ["text", "_start"],
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
