@@ -22,11 +22,11 @@ import pytest
 from fuzz_r import Array, FakeR
 
 import harness
-from harness.audit.workers import Child
+from harness.audit.workers import ENGINE, Service
 from harness.cli import main
 from harness.commands import AGREE, DISCREPANCY, UNUSABLE
 from harness.commands.fuzz import _interruptions
-from harness.errors import RparityError, UsageError
+from harness.errors import RCrashedError, RNotAvailableError, RparityError, UsageError
 from harness.extensions import VARIABLE
 from harness.fuzz import campaign, others, work
 from harness.fuzz.campaign import run_fuzz
@@ -250,6 +250,101 @@ def test_r_that_dies_is_asked_once_more(fake: Callable[[FakeR], FakeR]) -> None:
     )
 
 
+@pytest.mark.parametrize("error", [RCrashedError("R died."), RNotAvailableError("No R")])
+def test_r_that_ends_while_it_starts_is_asked_once_more(
+    fake: Callable[[FakeR], FakeR], error: RparityError
+) -> None:
+    item = Numbered(1, 0, design(1, 0))
+    right, once = fake(FakeR()), [error]
+    answer = right.answer
+
+    def starting(engine: str, problem: Problem) -> Any:
+        if once:
+            raise once.pop()
+        return answer(engine, problem)
+
+    right.answer = starting  # type: ignore[method-assign]
+    assert answered(Work((US,), 1.0), item)[0].verdict != "crashed"
+    assert not once
+
+
+def test_no_r_at_all_ends_the_campaign(tmp_path: Path, fake: Callable[[FakeR], FakeR]) -> None:
+    none = fake(FakeR())
+
+    def starting(_engine: str, _problem: Problem) -> Any:
+        raise RNotAvailableError("R is not installed", "install it")
+
+    none.answer = starting  # type: ignore[method-assign]
+    with pytest.raises(RNotAvailableError, match="install it"):
+        run_fuzz(tmp_path, n=2)
+
+
+def _kills(numbers: set[int]) -> Callable[[Problem], bool]:
+    """Kill R with some designs of seed 4."""
+    doomed = {(design(4, k).part().formula, design(4, k).rows) for k in numbers}
+
+    def kill(problem: Problem) -> bool:
+        if (problem.part.formula, len(problem.data)) in doomed:
+            raise RCrashedError("R died during fuzz_answer().")
+        return False
+
+    return kill
+
+
+def test_what_crashed_is_tried_again_at_the_end(
+    tmp_path: Path, fake: Callable[[FakeR], FakeR]
+) -> None:
+    fake(FakeR(dies=6))  # three designs, two tries each
+    found = run_fuzz(tmp_path / "dying", n=4, seed=4)
+    fake(FakeR())
+    whole = run_fuzz(tmp_path / "whole", n=4, seed=4)
+    pd.testing.assert_frame_equal(outcomes(found.designs), outcomes(whole.designs))
+
+
+def test_crashed_designs_are_status_2_and_are_tried_again_by_the_same_command(
+    tmp_path: Path, fake: Callable[[FakeR], FakeR], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["fuzz", "--n", "4", "--seed", "4", "-o", str(tmp_path)]
+    fake(FakeR(refuses=_kills({1, 2, 3})))
+    assert main(command) == UNUSABLE
+    assert capsys.readouterr().err == (
+        "rparity: 3 designs have no answer; of design 1 (rparity) is said: R died during "
+        "fuzz_answer(). The same command tries them again; --allow-problems ends with 0 or 1 "
+        "nevertheless.\n"
+    )
+    fake(FakeR(refuses=_kills({2})))
+    assert main([*command, "--allow-problems"]) == AGREE
+    fake(FakeR())
+    assert main(command) == AGREE
+    assert "1 designs in" in capsys.readouterr().out
+    whole = run_fuzz(tmp_path / "whole", n=4, seed=4)
+    found = run_fuzz(tmp_path, n=4, seed=4)
+    assert found.judged == 0
+    pd.testing.assert_frame_equal(outcomes(found.designs), outcomes(whole.designs))
+
+
+def test_r_that_dies_while_the_unexplained_is_shrunk_ends_nothing(
+    tmp_path: Path, fake: Callable[[FakeR], FakeR], bug: FakeR, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake(bug)
+    monkeypatch.setattr(campaign, "judged", lambda *_: _raise(RCrashedError("R died.")))
+    seed, number = (
+        3,
+        next(
+            k
+            for k in range(200)
+            if (d := design(3, k)).weights and d.offset and 5 < d.rows < 60
+            if judge(Problem(d.part(), d.data()), bug).verdict is Outcome.UNEXPLAINED
+        ),
+    )
+    found = run_fuzz(tmp_path, seed=seed, only=number)
+    assert found.unexplained["script"].tolist() == [""]
+
+
+def _raise(error: Exception) -> Any:
+    raise error
+
+
 def test_an_error_of_this_package_is_unexplained(
     fake: Callable[[FakeR], FakeR], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -358,6 +453,8 @@ def test_all_explained_exits_with_zero(
         (["--engines", "nobody"], "There is no engine 'nobody' of mixed models"),
         (["--n", "0"], "--n is at least 1"),
         (["--only", "-1"], "counted from 0"),
+        (["--timeout", "0"], "--timeout must be above 0 seconds, and is 0."),
+        (["--timeout", "nan"], "--timeout must be above 0 seconds, and is nan."),
     ],
 )
 def test_what_makes_no_sense_is_refused(
@@ -380,14 +477,14 @@ def test_an_engine_that_crashes_costs_its_answer_and_nobody_elses(
     )
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
-    other = Child("harness.audit.child", "rparity")
-    monkeypatch.setattr(others, "CHILDREN", {"other": other})
+    other = Service(ENGINE, "rparity")
+    monkeypatch.setattr(others, "SERVICES", {"other": other})
     plain = Design((6, 5, 4, 6, 3), covariates=(Covariate(),), seed=5)
     problem = Problem(plain.part(), plain.data())
     for _ in range(2):
         found = others.judge_other(problem, "crashes", FakeR(), 30.0)
         assert (found.verdict, found.says) == (Outcome.CRASHED, "crashed: ended with status 3")
-        assert set(others.CHILDREN) == {"other"}
+        assert set(others.SERVICES) == {"other"}
     other.stop()
 
 
@@ -420,8 +517,7 @@ def test_a_worker_killed_on_the_way_changes_no_result(tmp_path: Path) -> None:
 
         def kill_one(progress: Progress) -> None:
             if progress.done == 5:
-                pids = pool._client.run(os.getpid)  # type: ignore[attr-defined]
-                killed.append(next(iter(pids.values())))
+                killed.append(pool.pids[0])  # type: ignore[attr-defined]
                 os.kill(killed[0], signal.SIGKILL)
 
         found = run_fuzz(tmp_path / "two", n=16, seed=8, workers=pool, tell=kill_one)
@@ -429,6 +525,50 @@ def test_a_worker_killed_on_the_way_changes_no_result(tmp_path: Path) -> None:
     # Not the digits: R's own answer for crossed factors differs from process to process.
     same = ["number", "engine", "verdict", "open", "says", "design"]
     pd.testing.assert_frame_equal(found.designs[same], alone.designs[same])
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("end", ["normal", "interrupt", "kill"])
+def test_a_campaign_leaves_no_files_and_no_processes(tmp_path: Path, end: str) -> None:
+    """Also where a worker is killed, the campaign is interrupted or itself killed."""
+    scratch, work = tmp_path / "scratch", tmp_path / "work"
+    scratch.mkdir()
+    work.mkdir()
+    n = 12 if end == "normal" else 500
+    code = (
+        "import os, signal, sys\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from harness import cluster\n"
+        "from harness._processes import Processes\n"
+        "from harness.cli import main\n"
+        "heard = Processes._heard\n"
+        "def kill(self, *arguments, seen=[]):\n"
+        "    outcome = heard(self, *arguments)\n"
+        "    if outcome is not None:\n"
+        "        seen.append(outcome)\n"
+        "        if len(seen) == 3: os.kill(self.pids[0], signal.SIGKILL)\n"
+        "    return outcome\n"
+        "Processes._heard = kill\n"
+        f"sys.exit(main(['fuzz', '--n', '{n}', '--workers', '2', '-o', {str(tmp_path / 'out')!r}]))"
+    )
+    environment = os.environ | {
+        "TMPDIR": str(scratch),
+        "PYTHONPATH": str(Path(harness.__file__).parents[1]),
+    }
+    with subprocess.Popen(
+        [sys.executable, "-P", "-c", code], cwd=work, env=environment, stderr=subprocess.PIPE
+    ) as it:
+        until = time.monotonic() + 120
+        while _stored(tmp_path / "out") < 6:
+            assert time.monotonic() < until
+            time.sleep(0.05)
+        if end != "normal":
+            it.send_signal(signal.SIGINT if end == "interrupt" else signal.SIGKILL)
+        it.communicate()
+    assert it.returncode == {"normal": 0, "interrupt": 130, "kill": -9}[end]
+    while left := [*scratch.iterdir(), *work.iterdir()]:
+        assert time.monotonic() < until, left
+        time.sleep(0.05)
 
 
 @pytest.mark.live

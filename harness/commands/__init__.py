@@ -73,7 +73,16 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
         "--dask",
         dest="workers",
         metavar="ADDRESS",
-        help="work on the Dask cluster whose scheduler is there, such as tcp://host:8786",
+        help="work on the Dask cluster whose scheduler is there, such as tls://host:8786",
+    )
+
+
+def add_allow_problems(parser: argparse.ArgumentParser) -> None:
+    """Add the option `--allow-problems`."""
+    parser.add_argument(
+        "--allow-problems",
+        action="store_true",
+        help="end with 0 or 1 although something could not be asked or answered",
     )
 
 

@@ -19,7 +19,7 @@ from harness.commands import (
     chosen_cases,
     progress,
 )
-from harness.errors import UsageError
+from harness.errors import UsageError, require_seconds
 
 if TYPE_CHECKING:
     from harness.audit.results import Audit
@@ -91,8 +91,7 @@ def _require(options: argparse.Namespace) -> None:
     """Refuse before the work starts rather than after it."""
     if options.live and options.against is not None:
         raise UsageError("--live asks the R that is here: leave out --against, or --live.")
-    if not options.timeout > 0.0:
-        raise UsageError(f"--timeout must be above 0 seconds, and is {options.timeout:g}.")
+    require_seconds("--timeout", options.timeout)
     if options.format == "html":
         if find_spec("jinja2") is None:
             raise UsageError('--format html needs jinja2: pip install "rparity[audit]"')

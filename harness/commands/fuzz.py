@@ -11,7 +11,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from harness.commands import AGREE, DISCREPANCY, Commands, add_workers, progress
+from harness.commands import (
+    AGREE,
+    DISCREPANCY,
+    UNUSABLE,
+    Commands,
+    add_allow_problems,
+    add_workers,
+    progress,
+)
 
 
 def add(commands: Commands) -> None:
@@ -50,16 +58,17 @@ def add(commands: Commands) -> None:
         type=Path,
         metavar="DIR",
         help="where the store and the scripts are (default: fuzz-S); a campaign that was "
-        "interrupted goes on there",
+        "interrupted goes on there, and what crashed is tried again",
     )
     add_workers(parser)
+    add_allow_problems(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text")
 
 
 def run(options: argparse.Namespace) -> int:
     """Judge the designs and report what was found."""
     from harness.fuzz.campaign import run_fuzz
-    from harness.fuzz.report import as_json, show
+    from harness.fuzz.report import as_json, no_answers, show
 
     with progress("fuzz") as tell, _interruptions() as heed:
 
@@ -81,6 +90,9 @@ def run(options: argparse.Namespace) -> int:
         print(as_json(campaign))
     else:
         show(campaign, sys.stdout)
+    if len(campaign.crashed) and not options.allow_problems:
+        print(f"rparity: {no_answers(campaign)}", file=sys.stderr)
+        return UNUSABLE
     return DISCREPANCY if len(campaign.unexplained) else AGREE
 
 

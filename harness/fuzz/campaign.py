@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -15,7 +16,13 @@ import pandas as pd
 from harness import __version__
 from harness.cluster import Progress, Workers, cluster
 from harness.engines.base import engine_names
-from harness.errors import UsageError, WorkerCrashedError
+from harness.errors import (
+    RCrashedError,
+    RTimeoutError,
+    UsageError,
+    WorkerCrashedError,
+    require_seconds,
+)
 from harness.fuzz.design import Design
 from harness.fuzz.draw import Designs
 from harness.fuzz.judge import US, Judged, Outcome, R
@@ -23,7 +30,7 @@ from harness.fuzz.problem import Problem, Witness
 from harness.fuzz.scripts import arbitrate, write
 from harness.fuzz.shrink import same_as, shrink
 from harness.fuzz.store import Store
-from harness.fuzz.work import Work, answered, crashed, judged, live_r
+from harness.fuzz.work import Work, answered, crashed, insistently, judged, live_r
 
 LIMIT = 60.0
 # A worker is given up where it takes as much longer than R may.
@@ -50,6 +57,11 @@ class Campaign:
     def unexplained(self) -> pd.DataFrame:
         """Those in which something has no cause."""
         return self.designs[self.designs["verdict"] == Outcome.UNEXPLAINED]
+
+    @cached_property
+    def crashed(self) -> pd.DataFrame:
+        """Those that could not be answered; the same campaign tries them again."""
+        return self.designs[self.designs["verdict"] == Outcome.CRASHED]
 
     @property
     def verdicts(self) -> dict[str, Counter[str]]:
@@ -85,6 +97,8 @@ def run_fuzz(
 ) -> Campaign:
     """Judge the designs 0 to n − 1 of a seed that the store in `folder` does not have yet.
 
+    What `crashed` there is judged again.
+
     Parameters
     ----------
     folder : Path
@@ -118,6 +132,7 @@ def run_fuzz(
             )
     if n < 1 or (only is not None and only < 0):
         raise UsageError("Designs are counted from 0, and --n is at least 1.")
+    require_seconds("--timeout", limit)
     about = {
         "seed": str(seed),
         "engines": " ".join(named),
@@ -131,17 +146,22 @@ def run_fuzz(
         numbers = set(range(n)) - store.done() if only is None else {only}
         if numbers:
             with cluster(workers) as pool:
-                for outcome in pool.map(
-                    answered,
-                    Work(named, limit),
-                    Designs(seed, numbers),
-                    limit=PATIENCE * limit,
-                    tell=tell,
-                ):
-                    if isinstance(outcome.error, WorkerCrashedError):
-                        store.write(crashed(outcome.item, named, outcome.error))
-                    else:
-                        store.write(outcome.result())
+                left, before = numbers, len(numbers) + 1
+                # What crashed is asked again at the end, as long as that answers any of it.
+                while left and len(left) < before:
+                    before = len(left)
+                    for outcome in pool.map(
+                        answered,
+                        Work(named, limit),
+                        Designs(seed, left),
+                        limit=PATIENCE * limit,
+                        tell=tell,
+                    ):
+                        if isinstance(outcome.error, WorkerCrashedError):
+                            store.write(crashed(outcome.item, named, outcome.error))
+                        else:
+                            store.write(outcome.result())
+                    left = numbers - store.done()
         asked = range(n) if only is None else range(only, only + 1)
         _show(store, asked, live_r(limit), limit)
         seconds = time.monotonic() - began
@@ -163,15 +183,18 @@ def _show(store: Store, asked: range, r: Witness, limit: float) -> None:
         design, name, number = Design.from_json(row["design"]), row["engine"], row["number"]
 
         def again(problem: Problem, name: str = name) -> Judged:
-            return judged(problem, name, r, limit)
+            return insistently(lambda: judged(problem, name, r, limit))
 
-        first = again(Problem(design.part(), design.data()))
-        if first.verdict is not Outcome.UNEXPLAINED:
-            continue
-        problem = shrink(design, same_as(first, again))
-        last = again(problem)
-        says = [f"Design {number}, shrunk to {len(problem.data)} rows.", last.says]
-        if not {"refused", "error"} & set(last.open):
-            says.append(arbitrate(problem, r.answer(R, problem).tables))
-        script = write(store.path.parent, f"design-{number}-{name}", problem, last, says)
-        store.shown(number, name, str(script))
+        # What R dies of now was answered before: it stays what it is, and is tried another time.
+        with suppress(RCrashedError, RTimeoutError):
+            first = again(Problem(design.part(), design.data()))
+            if first.verdict is not Outcome.UNEXPLAINED:
+                continue
+            problem = shrink(design, same_as(first, again))
+            last = again(problem)
+            says = [f"Design {number}, shrunk to {len(problem.data)} rows.", last.says]
+            if not {"refused", "error"} & set(last.open):
+                theirs = insistently(partial(r.answer, R, problem))
+                says.append(arbitrate(problem, theirs.tables))
+            script = write(store.path.parent, f"design-{number}-{name}", problem, last, says)
+            store.shown(number, name, str(script))

@@ -29,6 +29,19 @@ def as_json(campaign: Campaign) -> str:
     return rows_as_json(campaign.designs, COLUMNS)
 
 
+def no_answers(campaign: Campaign) -> str:
+    """Say how many designs have no answer, why the first has none, and what to do about it."""
+    crashed = campaign.crashed
+    first = crashed.iloc[0]
+    number, numbers = first["number"], crashed["number"].nunique()
+    said = str(first["says"]).removeprefix(f"Design {number} of seed {campaign.seed}: ").rstrip(".")
+    designs = "1 design has" if numbers == 1 else f"{numbers:,} designs have"
+    return (
+        f"{designs} no answer; of design {number} ({first['engine']}) is said: {said}. The same "
+        "command tries them again; --allow-problems ends with 0 or 1 nevertheless."
+    )
+
+
 def show(campaign: Campaign, out: TextIO) -> None:
     """Print counts by verdict and by cause, the rate, and what stays unexplained."""
     from rich.table import Table

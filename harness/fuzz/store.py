@@ -13,6 +13,7 @@ from typing import Self
 import pandas as pd
 
 from harness.errors import UsageError
+from harness.fuzz.judge import Outcome
 
 NAME = "fuzz.sqlite"
 
@@ -98,8 +99,9 @@ class Store:
                 )
 
     def done(self) -> set[int]:
-        """Numbers of the designs that have an outcome."""
-        return {number for (number,) in self._db.execute("SELECT DISTINCT number FROM designs")}
+        """Numbers of the designs that every engine has answered."""
+        answered = "SELECT number FROM designs GROUP BY number HAVING sum(verdict = ?) = 0"
+        return {number for (number,) in self._db.execute(answered, (Outcome.CRASHED.value,))}
 
     def write(self, records: Iterable[Record]) -> None:
         """Add a design's records, all or none."""

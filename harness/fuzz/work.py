@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cache
+from typing import TypeVar
 
-from harness.errors import RCrashedError, RparityError, RTimeoutError
+from harness.errors import RCrashedError, RNotAvailableError, RparityError, RTimeoutError
 from harness.fuzz.draw import Numbered
 from harness.fuzz.judge import US, Judged, Outcome, judge
 from harness.fuzz.others import judge_other
@@ -18,6 +20,7 @@ from harness.fuzz.store import Record
 from harness.rsession import RSession
 
 TRIES = 2
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -34,24 +37,45 @@ def live_r(limit: float) -> LiveR:
     return LiveR(RSession(timeout=limit))
 
 
+def insistently(ask: Callable[[], T]) -> T:
+    """Return what R answers; where it died, took too long or did not start it is asked once more.
+
+    Raises
+    ------
+    RCrashedError, RTimeoutError, RNotAvailableError
+        The last time.
+    """
+    for _ in range(TRIES - 1):
+        with suppress(RCrashedError, RTimeoutError, RNotAvailableError):
+            return ask()
+    return ask()
+
+
 def answered(work: Work, item: Numbered) -> list[Record]:
     """Judge a design: one record an engine.
 
     R that crashes or takes too long is asked once more; then the design is `crashed`.
+
+    Raises
+    ------
+    RNotAvailableError
+        Where there is no R.
     """
     r, began = live_r(work.limit), time.perf_counter()
-    r.seconds, why = 0.0, ""
+    r.seconds = 0.0
     problem = Problem(item.design.part(), item.design.data())
-    for _ in range(TRIES):
-        try:
-            found = [judged(problem, name, r, work.limit) for name in work.engines]
-            break
-        except (RCrashedError, RTimeoutError) as error:
-            why = f"{item}: {error}"
-    else:
+
+    def ask() -> tuple[list[Judged], str]:
+        found = [judged(problem, name, r, work.limit) for name in work.engines]
+        return found, json.dumps(r.session.versions())
+
+    try:
+        found, made_by = insistently(ask)
+    except (RCrashedError, RTimeoutError) as error:
+        why = f"{item}: {error}"
         found = [Judged(name, Outcome.CRASHED, says=why) for name in work.engines]
-    spent = r.seconds, time.perf_counter() - began
-    return records(item, found, *spent, json.dumps(r.session.versions()))
+        made_by = ""
+    return records(item, found, r.seconds, time.perf_counter() - began, made_by)
 
 
 def judged(problem: Problem, name: str, r: Witness, limit: float) -> Judged:
