@@ -18,6 +18,7 @@ LAYERS = [
     ["fuzz", "strategies"],
     ["report"],
     ["regenerate", "run", "explain", "doctor", "parity"],
+    ["versions"],
     ["audit"],
     ["diagnose"],
     ["ledger", "experiments"],
