@@ -9,7 +9,7 @@ from tox.config.types import EnvList
 from tox.plugin import impl
 from tox.session.state import State
 
-EVERYWHERE = ["py311", "py312", "py313", "audit", "lint", "type"]
+EVERYWHERE = ["py311", "py312", "py313", "slow", "audit", "lint", "type"]
 
 
 @impl

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
+from importlib import import_module
 from pathlib import Path
 
 import audits
@@ -14,17 +15,44 @@ from harness import paths, recordings
 from harness.audit.conduct import conduct
 from harness.audit.results import Audit
 from harness.cases import case, cases
+from harness.cluster import Cluster, cluster
 from harness.recordings import Recording
 from harness.report import html
 from harness.run import CaseRun, run_case
 
 pytest_plugins = ["pytester"]
+# What is costly to start or to compute: the tests that ask for it keep to one of xdist's workers.
+SHARED = ("two_workers", "small_audit", "page_of")
+# pytester forgets after an inner session what was imported in it: imported before, this stays.
+IMPORTED = ("email.parser", "harness.parity.answer", "scipy.stats", "statsmodels.formula.api")
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse what would put Python's numbers in the place of R's."""
     if regenerates(config):
         raise pytest.UsageError(REFUSAL)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Name the groups for `--dist loadgroup`: who shares a costly fixture, else who shares a file.
+
+    Raises
+    ------
+    pytest.UsageError
+        For a test that is said to be slow without a reason.
+    """
+    for item in items:
+        for mark in item.iter_markers("slow"):
+            if not mark.kwargs.get("reason"):
+                raise pytest.UsageError(f"{item.nodeid} is slow: mark it slow(reason=...).")
+        if config.pluginmanager.hasplugin("xdist"):
+            item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    used = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
+    return used[0].replace("page_of", "small_audit") if used else item.path.stem
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +75,27 @@ def run_of() -> Callable[[str], CaseRun]:
         return runs[name]
 
     return get
+
+
+@pytest.fixture(scope="session")
+def two_workers() -> Iterator[Cluster]:
+    """The workers of the session; some tests kill them, and Dask puts others in their place."""
+    with cluster(2) as found:
+        yield found
+
+
+@pytest.fixture
+def inner(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., pytest.RunResult]:
+    """A session of pytest within this one, with rparity's plugin and those that are named by -p.
+
+    The others would be looked up and registered anew in each session.
+    """
+    for name in IMPORTED:
+        import_module(name)
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+    return partial(pytester.runpytest_inprocess, "-p", "harness.pytest_plugin")
 
 
 @pytest.fixture(scope="session")

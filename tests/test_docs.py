@@ -12,9 +12,8 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -31,8 +30,8 @@ RECORDINGS = ROOT / "docs" / "recordings"
 NEEDS_R = re.compile(r"--r=(record|live|check)|--live|\bregenerate\b")
 WRITES = re.compile(r"--r=record|\bregenerate (?!--check)")
 TOLD_OF_RECORDING = re.compile(r".* answers? of R recorded:|  r_recordings/|.*'s answer is in ")
-IS_INSTALLED = any(p.value == "harness.pytest_plugin" for p in entry_points(group="pytest11"))
-PLUGIN = [] if IS_INSTALLED else ["-p", "harness.pytest_plugin"]
+
+Run = Callable[..., pytest.RunResult]
 
 
 def name_of(page: Path) -> str:
@@ -102,16 +101,22 @@ class Session:
     """What a page does, in a folder of its own."""
 
     def __init__(
-        self, page: Path, pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str], live: bool
+        self, page: Path, folder: Path, inner: Run, capsys: pytest.CaptureFixture[str], live: bool
     ) -> None:
-        self.page, self.pytester, self.capsys, self.live = page, pytester, capsys, live
+        self.page, self.folder, self.inner, self.capsys, self.live = (
+            page,
+            folder,
+            inner,
+            capsys,
+            live,
+        )
         self.kept = RECORDINGS / page.stem
         self.names: dict[str, object] = {}
 
     def play(self) -> None:
         for block in blocks(self.page):
             if block.title:
-                path = self.pytester.path / block.title
+                path = self.folder / block.title
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(block.text)
             elif block.language == "python":
@@ -124,7 +129,7 @@ class Session:
         if NEEDS_R.search(command) and not self.live:
             if not WRITES.search(command):
                 return
-            shutil.copytree(self.kept, self.pytester.path, dirs_exist_ok=True)
+            shutil.copytree(self.kept, self.folder, dirs_exist_ok=True)
             if command.startswith("rparity"):
                 return
             command = command.replace(" --r=record", "")
@@ -139,7 +144,7 @@ class Session:
     def printed(self, command: str) -> list[str]:
         program, *arguments = shlex.split(command)
         if program == "pytest":
-            result = self.pytester.runpytest_inprocess(*PLUGIN, *arguments)
+            result = self.inner(*arguments)
             self.capsys.readouterr()
             return result.outlines
         assert program == "rparity", f"{command!r} shows output, and cannot be run here"
@@ -175,9 +180,9 @@ RUN = [page for page in PAGES if page.parent.name != "examples"]
 @pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize("page", RUN, ids=name_of)
 def test_a_page_does_what_it_shows(
-    page: Path, pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+    page: Path, pytester: pytest.Pytester, inner: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Session(page, pytester, capsys, live=False).play()
+    Session(page, pytester.path, inner, capsys, live=False).play()
 
 
 @pytest.mark.live
@@ -188,9 +193,9 @@ def test_a_page_does_what_it_shows(
     ids=name_of,
 )
 def test_what_a_page_records(
-    page: Path, pytester: pytest.Pytester, capsys: pytest.CaptureFixture[str]
+    page: Path, pytester: pytest.Pytester, inner: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    session = Session(page, pytester, capsys, live=True)
+    session = Session(page, pytester.path, inner, capsys, live=True)
     session.play()
     kept = {path.relative_to(session.kept) for path in session.kept.rglob("*") if path.is_file()}
     assert kept

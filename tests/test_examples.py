@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib.metadata import entry_points
 from pathlib import Path
 
@@ -18,6 +19,8 @@ TESTS = sorted(EXAMPLES.glob("test_*.py"))
 # Where the package is installed pytest finds the plugin by itself.
 IS_INSTALLED = any(p.value == "harness.pytest_plugin" for p in entry_points(group="pytest11"))
 PLUGIN = [] if IS_INSTALLED else ["-p", "harness.pytest_plugin"]
+
+Run = Callable[..., pytest.RunResult]
 
 
 @pytest.fixture
@@ -32,8 +35,8 @@ def copy(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
     return pytester.path
 
 
-def test_the_examples_pass_without_r(pytester: pytest.Pytester, copy: Path) -> None:
-    result = pytester.runpytest_inprocess(*PLUGIN, "-W", "error")
+def test_the_examples_pass_without_r(inner: Run, copy: Path) -> None:
+    result = inner("-W", "error")
     result.assert_outcomes(passed=14)
     assert "r_parity" not in result.stdout.str()  # no recording is left over
 
@@ -47,13 +50,13 @@ WRONG = {
 }
 
 
-def test_wrong_ports_fail(pytester: pytest.Pytester, copy: Path) -> None:
+def test_wrong_ports_fail(inner: Run, copy: Path) -> None:
     assert set(WRONG) == {path.name for path in TESTS}
     for file, (right, wrong) in WRONG.items():
         text = (copy / file).read_text("utf-8")
         assert right in text
         (copy / file).write_text(text.replace(right, wrong), "utf-8")
-    pytester.runpytest_inprocess(*PLUGIN).assert_outcomes(failed=14)
+    inner().assert_outcomes(failed=14)
 
 
 @pytest.mark.parametrize("test", TESTS, ids=lambda path: path.stem)

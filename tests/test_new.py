@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_examples import PLUGIN
+from test_examples import PLUGIN, Run
 
 from harness import rsession
 from harness.cli import main
@@ -97,10 +97,10 @@ def test_a_folder_that_is_none_is_told(tmp_path: Path, capsys: Capture) -> None:
 
 
 def test_a_test_without_its_recording_names_the_command(
-    pytester: pytest.Pytester, capsys: Capture
+    pytester: pytest.Pytester, inner: Run
 ) -> None:
     assert new(pytester.path) == AGREE
-    result = pytester.runpytest_inprocess(*PLUGIN)
+    result = inner()
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*run `pytest --r=record test_slope.py::test_slope`*"])
 

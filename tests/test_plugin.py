@@ -8,7 +8,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib.metadata import entry_points
 from pathlib import Path
 
 import numpy as np
@@ -19,11 +18,6 @@ from harness.parity import calls
 from harness.parity.store import Place
 from harness.rsession import RSession
 
-# Where the package is installed pytest finds the plugin by itself.
-IS_INSTALLED = any(p.value == "harness.pytest_plugin" for p in entry_points(group="pytest11"))
-PLUGIN = [] if IS_INSTALLED else ["-p", "harness.pytest_plugin"]
-# Pytester forgets what an inner session imports: Hypothesis would be imported in each of them.
-PLUGIN += ["-p", "no:hypothesispytest"]
 HERE = Path(__file__).parent
 ONE = """
 def test_one(r_parity):
@@ -34,7 +28,7 @@ Run = Callable[..., pytest.RunResult]
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
+def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, inner: Run) -> Run:
     """A session of pytest in a folder with an R file, whose functions Python answers."""
     functions = FakeR.functions | {"double": lambda x: 2 * x, "nothing": lambda: 0.0}
     monkeypatch.setattr(calls, "RSession", FakeR)
@@ -44,10 +38,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
     (pytester.path / "f.R").write_text("# double(), nothing()\n")
     (pytester.path / "lib.R").write_text("# helpers\n")
 
-    def run(*options: object) -> pytest.RunResult:
-        return pytester.runpytest_inprocess(*PLUGIN, *map(str, options))
-
-    return run
+    return lambda *options: inner(*map(str, options))
 
 
 def recordings(folder: Path) -> dict[str, bytes]:
@@ -679,7 +670,8 @@ def apart(
     paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     pytester.makeconftest(CONFTEST)
-    return lambda *options: pytester.runpytest_subprocess(*PLUGIN, *options)
+    plugins = ["-p", "harness.pytest_plugin", "-p", "xdist.plugin"]
+    return lambda *options: pytester.runpytest_subprocess(*plugins, *options)
 
 
 def test_workers_record_and_tell_of_orphans_once(
@@ -695,15 +687,16 @@ def test_workers_record_and_tell_of_orphans_once(
 
 
 def test_beside_pytest_regressions_and_without_a_cache(pytester: pytest.Pytester, run: Run) -> None:
-    pytest.importorskip("pytest_regressions")
+    both = ["-p", "pytest_datadir.plugin", "-p", "pytest_regressions.plugin"]
     pytester.makepyfile(
         test_a=ONE + "\ndef test_two(num_regression): num_regression.check({'a': [1.0]})"
     )
-    run("--r=record", "--force-regen")
+    run(*both, "--r=record", "--force-regen")
     before = recordings(pytester.path)
-    run("-p", "no:cacheprovider").assert_outcomes(passed=2)
+    run(*both, "-p", "no:cacheprovider").assert_outcomes(passed=2)
     pytester.makepyfile(test_a=ONE.replace("3.0", "4.0") + "\ndef test_two(num_regression): pass")
-    run("-p", "no:cacheprovider", "--force-regen").assert_outcomes(passed=1, failed=1)
+    result = run(*both, "-p", "no:cacheprovider", "--force-regen")
+    result.assert_outcomes(passed=1, failed=1)
     assert recordings(pytester.path) == before
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_plugin import HERE, PLUGIN, recordings, said
+from test_plugin import HERE, recordings, said
 
 from harness.errors import RCrashedError, RError, RTimeoutError
 from harness.parity.calls import RParity
@@ -46,8 +46,8 @@ def r(tmp_path: Path) -> RParity:
 
 
 @pytest.fixture
-def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Run:
-    return lambda *options: pytester.runpytest_inprocess(*PLUGIN, *options)
+def run(inner: Run) -> Run:
+    return inner
 
 
 def without_r(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -250,7 +250,8 @@ def test_eight_workers_record_at_once(pytester: pytest.Pytester, run: Run) -> No
             r_parity.call("f.R", "f", x=x).check({"x": x, "y": 2 * x}, rtol=0)
         """
     )
-    result = pytester.runpytest_subprocess(*PLUGIN, "--r=record", "-n8")
+    plugins = ["-p", "harness.pytest_plugin", "-p", "xdist.plugin"]
+    result = pytester.runpytest_subprocess(*plugins, "--r=record", "-n8")
     result.assert_outcomes(passed=16)
     result.stdout.fnmatch_lines(["16 answers of R recorded:"])
     assert len(recordings(pytester.path)) == 16
