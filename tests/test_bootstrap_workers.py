@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,14 +15,8 @@ from harness.errors import UsageError, WorkerCrashedError
 from harness.lmm.bootstrap import BLOCK, BootstrapResults, Draws
 from harness.lmm.fit import LmerResults
 
-# Blocks of 2,621 replicates for the document's 100 rows: four of them, the last one shorter.
-NSIM = 10_000
-
-
-@pytest.fixture(scope="module")
-def two() -> Iterator[Cluster]:
-    with cluster(2) as found:
-        yield found
+# Blocks of 2,621 replicates for the document's 100 rows: three or four, the last one shorter.
+THREE, FOUR = 5_500, 10_000
 
 
 @pytest.fixture(scope="module")
@@ -40,20 +33,31 @@ def bits(boot: BootstrapResults) -> dict[str, bytes]:
     return {name: table.to_numpy().tobytes() for name, table in tables.items()}
 
 
-def test_the_same_bits_and_the_same_end_of_the_stream(two: Cluster, document: LmerResults) -> None:
+def the_same(document: LmerResults, nsim: int, use_u: bool, workers: Cluster) -> bool:
+    """Whether the bits and the end of the stream are what they are without workers."""
+    here, there = RRandom(5), RRandom(5)
+    alone = bootmer(document, nsim, use_u, rng=here)
+    spread = bootmer(document, nsim, use_u, rng=there, workers=workers)
+    assert bits(spread) == bits(alone)
+    assert list(spread.t.index) == list(alone.t.index)
+    return there.state.tolist() == here.state.tolist()
+
+
+@pytest.mark.parametrize("use_u", [False, True])
+def test_the_same_bits_and_the_same_end_of_the_stream(
+    two_workers: Cluster, document: LmerResults, use_u: bool
+) -> None:
+    assert the_same(document, THREE, use_u, two_workers)
+
+
+@pytest.mark.slow(reason="starts four workers, and has 40,000 replicates")
+def test_four_workers_give_the_same_bits(document: LmerResults) -> None:
     with cluster(4) as four:
-        for use_u in (False, True):
-            here = RRandom(5)
-            alone = bootmer(document, NSIM, use_u, rng=here)
-            for workers in (two, four):
-                there = RRandom(5)
-                spread = bootmer(document, NSIM, use_u, rng=there, workers=workers)
-                assert bits(spread) == bits(alone)
-                assert list(spread.t.index) == list(alone.t.index)
-                assert there.state.tolist() == here.state.tolist()
+        assert the_same(document, FOUR, False, four)
+        assert the_same(document, FOUR, True, four)
 
 
-def test_slopes_weights_and_an_older_refit(two: Cluster) -> None:
+def test_slopes_weights_and_an_older_refit(two_workers: Cluster) -> None:
     data = frame("holes")
     formula = "Reaction ~ Days + offset(known) + (Days | Subject)"
     fit = lmer(formula, data, weights=data["w"], lme4="1.1-31")
@@ -66,7 +70,7 @@ def test_slopes_weights_and_an_older_refit(two: Cluster) -> None:
             statistic=lambda replicates: replicates.varcorr,
             workers=where,
         )
-        for where in (None, two)
+        for where in (None, two_workers)
     )
     assert bits(spread) == bits(alone)
     pd.testing.assert_frame_equal(spread.t, alone.t, rtol=0, atol=0)

@@ -144,6 +144,8 @@ def test_a_disk_that_is_full_in_the_middle_of_a_file(
     assert only(file)
 
 
+SLOW = pytest.mark.slow(reason="writers in processes of their own, at work for seconds")
+
 # Killed -----------------------------------------------------------------------------------------
 
 
@@ -181,6 +183,7 @@ def test_a_kill_before_any_step_leaves_the_old_or_the_new_one_whole(
     assert len(outcomes) >= 5
 
 
+@SLOW
 def test_a_hundred_kills_at_any_moment_leave_one_of_the_two_whole(
     server: Server, root: Path, file: Path
 ) -> None:
@@ -201,6 +204,7 @@ def test_a_hundred_kills_at_any_moment_leave_one_of_the_two_whole(
     assert only(file)
 
 
+@SLOW
 def test_eight_writers_at_once_do_not_mix_and_readers_see_one_of_them(
     server: Server, root: Path, file: Path
 ) -> None:

@@ -101,13 +101,13 @@ def test_a_campaign_goes_on_where_it_stopped(
         return right(problem, r)
 
     monkeypatch.setattr(work, "judge", noted)
-    first = run_fuzz(tmp_path / "a", n=8, seed=4)
-    more = run_fuzz(tmp_path / "a", n=20, seed=4)
-    assert (first.judged, more.judged, len(asked)) == (8, 12, 20)
-    whole = run_fuzz(tmp_path / "b", n=20, seed=4)
+    first = run_fuzz(tmp_path / "a", n=3, seed=2)
+    more = run_fuzz(tmp_path / "a", n=8, seed=2)
+    assert (first.judged, more.judged, len(asked)) == (3, 5, 8)
+    whole = run_fuzz(tmp_path / "b", n=8, seed=2)
     pd.testing.assert_frame_equal(outcomes(more.designs), outcomes(whole.designs))
-    alone = run_fuzz(tmp_path / "c", seed=4, only=13)
-    expected = outcomes(whole.designs[whole.designs["number"] == 13])
+    alone = run_fuzz(tmp_path / "c", seed=2, only=6)
+    expected = outcomes(whole.designs[whole.designs["number"] == 6])
     pd.testing.assert_frame_equal(outcomes(alone.designs), expected)
 
 
@@ -490,8 +490,8 @@ def test_an_engine_that_crashes_costs_its_answer_and_nobody_elses(
 
 def test_another_engine_has_its_own_rows(tmp_path: Path, fake: Callable[[FakeR], FakeR]) -> None:
     fake(FakeR(moved=lambda theta: theta * 1.0001))
-    found = run_fuzz(tmp_path, n=4, seed=1, engines=["lme4-tight"])
-    assert found.designs["engine"].value_counts().to_dict() == {"rparity": 4, "lme4-tight": 4}
+    found = run_fuzz(tmp_path, n=3, seed=2, engines=["lme4-tight"])
+    assert found.designs["engine"].value_counts().to_dict() == {"rparity": 3, "lme4-tight": 3}
     assert found.unexplained.empty
     assert found.causes["lme4-tight"]["stopped early"] >= 1
 

@@ -28,8 +28,14 @@ def fitted(name: str, formula: str, weights: str | None, reml: bool) -> LmerResu
     return lmer(formula, data, REML=reml, weights=w)
 
 
+LARGE = pytest.mark.slow(reason="73,421 rows with three crossed factors")
 FITS = [
-    pytest.param(case, part, id=f"{case.name}-{part.name}")
+    pytest.param(
+        case,
+        part,
+        id=f"{case.name}-{part.name}",
+        marks=[LARGE] if case.name == "insteval" else [],
+    )
     for case in CASES
     for part in case.parts
     if isinstance(part, Lmer)

@@ -24,8 +24,22 @@ from harness.run import CaseRun
 
 RunOf = Callable[[str], CaseRun]
 
+# What takes seconds to compute.
+SLOW = {
+    "insteval": "73,421 rows with three crossed factors",
+    "streams": "draws by the hundred thousand, one at a time",
+    "study": "a hundred data sets with two bootstraps each",
+}
+
+
+def asked_of(name: str, *more: object, of: str) -> object:
+    """A parameter, which is slow where the case is."""
+    marks = [pytest.mark.slow(reason=SLOW[name])] if name in SLOW else []
+    return pytest.param(name, *more, id=of, marks=marks)
+
+
 QUESTIONS = [
-    pytest.param(name, who, part, id=f"{name}-{who}-{part.name}")
+    asked_of(name, who, part, of=f"{name}-{who}-{part.name}")
     for name, known in cases().items()
     for who in known.engines
     for part in known.parts
@@ -60,7 +74,7 @@ def test_every_table_of_a_case_is_recorded_and_nothing_else(
     assert set(recorded[name].tables) == set(case(name).tables)
 
 
-@pytest.mark.parametrize("name", cases())
+@pytest.mark.parametrize("name", [asked_of(name, of=name) for name in cases()])
 def test_a_run_ends_without_a_failing_verdict(run_of: RunOf, name: str) -> None:
     run = run_of(name)
     assert not run.failed

@@ -436,6 +436,8 @@ def test_a_disk_that_is_full_in_the_middle_of_a_file(
     assert everything_in(root) == before
 
 
+SLOW = pytest.mark.slow(reason="writers in processes of their own, at work for seconds")
+
 # Killed in the middle ---------------------------------------------------------------------------
 
 
@@ -473,6 +475,7 @@ def test_a_kill_before_any_step_leaves_the_old_or_the_new_one_whole(
     assert len(outcomes) > 15
 
 
+@SLOW
 def test_a_kill_at_any_moment_leaves_one_of_the_two_whole(server: Server, root: Path) -> None:
     rng = np.random.default_rng(4)
     seen = set()
@@ -490,6 +493,7 @@ def test_a_kill_at_any_moment_leaves_one_of_the_two_whole(server: Server, root: 
     assert [path.name for path in root.iterdir()] == [writer.CASE]
 
 
+@SLOW
 def test_two_writers_at_once_do_not_mix_and_readers_see_one_of_them(
     server: Server, root: Path
 ) -> None:

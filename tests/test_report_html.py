@@ -170,6 +170,7 @@ def test_the_worst_verdict_is_shown_before_the_fewest_digits() -> None:
     assert "bad" in [value.row for value in details(audit)["nlme", "one"].values]
 
 
+@pytest.mark.slow(reason="14 engines on 38 cases, 29,640 values")
 def test_the_page_of_a_large_audit_is_of_bearable_size() -> None:
     text = html.page(audits.large())
     assert len(text.encode()) < 5e6

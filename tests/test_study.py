@@ -16,7 +16,7 @@ import pytest
 from harness import document_data, paths
 from harness.cases.study import STUDY, study_tables
 from harness.cli import main
-from harness.cluster import Cluster, Outcome, Progress, cluster
+from harness.cluster import Cluster, Outcome, Progress
 from harness.commands import AGREE, UNUSABLE
 from harness.compare import Reference, Verdict, compare, digits
 from harness.errors import DataError, RparityError, UsageError, WorkerCrashedError
@@ -41,6 +41,7 @@ Capture = pytest.CaptureFixture[str]
 FIXED, RANDOM = World.FIXED, World.RANDOM
 # Small, but of unequal lines: two data sets that differ in all that can be asked for.
 OTHER = Design(points=4, sizes=(3, 7), sd=0.5, slope=2.0, between=3.0)
+NSIM = 40
 OTHER_IN_R = {"points": 4, "n": [3, 7], "sd": 0.5, "slope": 2.0}
 
 
@@ -121,6 +122,7 @@ def test_the_first_answers_are_those_that_r_gave_to_the_question(
     assert f"{found['lm'].loc['(Intercept)', 'std_error']:.3f}" == "0.056"
 
 
+@pytest.mark.slow(reason="a hundred data sets with two bootstraps each")
 def test_a_hundred_data_sets_agree_with_r_to_the_digits_that_are_stated(
     run_of: Callable[[str], CaseRun],
 ) -> None:
@@ -212,15 +214,17 @@ def small() -> Study:
     return run_study(Design(), datasets=24, nsim=60)
 
 
-def test_no_result_depends_on_the_workers_or_on_what_else_is_asked() -> None:
-    alone = run_study(OTHER, datasets=7, nsim=2000, seed=5)
-    with cluster(2) as two:
-        spread = run_study(OTHER, datasets=7, nsim=2000, seed=5, workers=two)
+def test_no_result_depends_on_the_workers_or_on_what_else_is_asked(
+    two_workers: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(coverage, "REPLICATES_A_PART", 5 * NSIM)  # 5 and 2 data sets a part
+    alone = run_study(OTHER, datasets=7, nsim=NSIM, seed=5)
+    spread = run_study(OTHER, datasets=7, nsim=NSIM, seed=5, workers=two_workers)
     pd.testing.assert_frame_equal(spread.answers, alone.answers, rtol=0, atol=0)
-    later = run_study(OTHER, datasets=2, nsim=2000, seed=10).answers
+    later = run_study(OTHER, datasets=2, nsim=NSIM, seed=10).answers
     known = alone.answers[alone.answers["seed"].isin([10, 11])].reset_index(drop=True)
     pd.testing.assert_frame_equal(later, known, rtol=0, atol=0)
-    _, tables = answer(OTHER, RANDOM, 11, 2000)
+    _, tables = answer(OTHER, RANDOM, 11, NSIM)
     mine = later.query("world == 'random' and seed == 11").set_index(["interval", "parameter"])
     for name, table in tables.items():
         np.testing.assert_array_equal(mine.loc[name, COLUMNS], table)
@@ -349,7 +353,7 @@ def test_a_data_set_without_an_answer_is_told_and_left_out(
         run_study(OTHER, datasets=3, nsim=10)
 
 
-def test_a_crash_costs_its_part_only() -> None:
+def test_a_crash_costs_its_part_only(monkeypatch: pytest.MonkeyPatch) -> None:
     class Doomed(Cluster):
         def _outcomes(self, task: Any, shared: Any, items: Any, _limit: Any) -> Iterator[Any]:
             for item in items:
@@ -358,14 +362,16 @@ def test_a_crash_costs_its_part_only() -> None:
                 else:
                     yield Outcome(item, value=task(shared, item))
 
-    study = run_study(OTHER, datasets=4, nsim=2500, workers=Doomed())
+    monkeypatch.setattr(coverage, "REPLICATES_A_PART", 2 * NSIM)
+    study = run_study(OTHER, datasets=4, nsim=NSIM, workers=Doomed())
     why = "The random world's part from seed 1 to 2 is lost."
     assert study.failures == {(RANDOM, 1): why, (RANDOM, 2): why}
 
 
-def test_progress_counts_data_sets() -> None:
+def test_progress_counts_data_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[Progress] = []
-    run_study(OTHER, datasets=3, nsim=2500, tell=told.append)
+    monkeypatch.setattr(coverage, "REPLICATES_A_PART", 2 * NSIM)
+    run_study(OTHER, datasets=3, nsim=NSIM, tell=told.append)
     assert [(p.done, p.total) for p in told] == [(2, 6), (4, 6), (6, 6), (6, 6)]
 
 
