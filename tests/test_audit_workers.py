@@ -11,6 +11,7 @@ from harness import paths
 from harness.audit.clerk import Remote
 from harness.audit.conduct import conduct
 from harness.audit.matter import matter_of
+from harness.audit.results import Audit
 from harness.audit.workers import Engines, Told
 from harness.cases import case
 from harness.engines.base import Question
@@ -76,6 +77,20 @@ def questions() -> list[Question]:
     return [matter_of(case(name), paths.fixtures()).question for name in ("dyestuff", "dyestuff2")]
 
 
+WRONG = ("crashes", "good", "killed", "raises", "once", "absent")
+
+
+@pytest.fixture(scope="module")
+def told(questions: list[Question]) -> list[Told]:
+    """What became of the questions, which all of them were asked at once."""
+    with Engines(limit=30.0) as engines:
+        return engines.ask(dict.fromkeys(WRONG, questions))
+
+
+def of(name: str, told: list[Told]) -> list[Told]:
+    return [each for each in told if each.engine == name]
+
+
 def asked(name: str, questions: list[Question], limit: float = 30.0) -> list[Told]:
     with Engines(limit=limit) as engines:
         return engines.ask({name: questions})
@@ -90,8 +105,8 @@ def asked(name: str, questions: list[Question], limit: float = 30.0) -> list[Tol
         ("raises", "ZeroDivisionError: by zero and more"),
     ],
 )
-def test_an_engine_that_goes_wrong(name: str, problem: str, questions: list[Question]) -> None:
-    assert [told.problem for told in asked(name, questions)] == [problem, problem]
+def test_an_engine_that_goes_wrong(name: str, problem: str, told: list[Told]) -> None:
+    assert [each.problem for each in of(name, told)] == [problem, problem]
 
 
 def test_an_engine_that_hangs(questions: list[Question]) -> None:
@@ -99,10 +114,10 @@ def test_an_engine_that_hangs(questions: list[Question]) -> None:
     assert told.problem == "gave no answer within 0 s"
 
 
-def test_an_engine_that_is_not_installed(questions: list[Question]) -> None:
-    for told in asked("absent", questions):
-        assert told.answer is None
-        assert "not_installed_anywhere" in (told.problem or "")
+def test_an_engine_that_is_not_installed(told: list[Told]) -> None:
+    for each in of("absent", told):
+        assert each.answer is None
+        assert "not_installed_anywhere" in (each.problem or "")
 
 
 def test_an_engine_that_prints_megabytes(
@@ -112,24 +127,19 @@ def test_an_engine_that_prints_megabytes(
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_engine_goes_on_after_a_crash(questions: list[Question]) -> None:
-    first, second = asked("once", questions)
+def test_an_engine_goes_on_after_a_crash(told: list[Told]) -> None:
+    first, second = of("once", told)
     assert first.problem == "crashed: ended with status 1"
     assert second.answer is not None
     assert set(second.made_by) == {"numpy"}
 
 
-def test_the_others_are_not_harmed(questions: list[Question]) -> None:
-    with Engines(limit=30.0) as engines:
-        told = engines.ask(dict.fromkeys(("crashes", "good", "killed"), questions))
-    assert [(t.engine, t.case, t.answer is not None) for t in told] == [
-        ("crashes", "dyestuff", False),
-        ("crashes", "dyestuff2", False),
-        ("good", "dyestuff", True),
-        ("good", "dyestuff2", True),
-        ("killed", "dyestuff", False),
-        ("killed", "dyestuff2", False),
+def test_the_others_are_not_harmed_and_answers_come_in_order(told: list[Told]) -> None:
+    assert [(t.engine, t.case) for t in told] == [
+        (name, case) for name in WRONG for case in ("dyestuff", "dyestuff2")
     ]
+    answered = [(t.engine, t.case) for t in told if t.answer is not None]
+    assert answered == [("good", "dyestuff"), ("good", "dyestuff2"), ("once", "dyestuff2")]
 
 
 def test_an_audit_names_the_reason_and_goes_on() -> None:
@@ -140,10 +150,9 @@ def test_an_audit_names_the_reason_and_goes_on() -> None:
     assert not audit.failed
 
 
-def test_two_clerks_find_what_one_finds() -> None:
-    chosen = [case("dyestuff"), case("norris")]
-    engines = ["rparity", "lme4", "published"]
-    one, two = (conduct(chosen, engines=engines, processes=n) for n in (1, 2))
+def test_two_clerks_find_what_one_finds(small_audit: Audit) -> None:
+    one = small_audit
+    two = conduct(one.cases, engines=one.engines, entries=(), processes=2)
     pd.testing.assert_frame_equal(one.comparisons, two.comparisons)
     pd.testing.assert_frame_equal(one.stops, two.stops)
     assert [f.cause for f in one.findings] == [f.cause for f in two.findings] != []

@@ -175,10 +175,21 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 RUN = [page for page in PAGES if page.parent.name != "examples"]
+SLOW = {
+    "docs/study.md": "a study of data sets with bootstraps",
+    "docs/how-to/add-an-engine.md": "audits with engines in processes of their own",
+}
+
+
+def played(page: Path) -> object:
+    """A page as a parameter."""
+    name = name_of(page)
+    marks = [pytest.mark.slow(reason=SLOW[name])] if name in SLOW else []
+    return pytest.param(page, id=name, marks=marks)
 
 
 @pytest.mark.usefixtures("clean")
-@pytest.mark.parametrize("page", RUN, ids=name_of)
+@pytest.mark.parametrize("page", map(played, RUN))
 def test_a_page_does_what_it_shows(
     page: Path, pytester: pytest.Pytester, inner: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

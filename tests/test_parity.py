@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -423,20 +421,19 @@ def everything_in(folder: Path) -> dict[str, tuple[bytes, int]]:
 
 
 @pytest.mark.parametrize("option", ["--force-regen", "--regen-all"])
-def test_with_an_option_that_would_write_the_suite_refuses_to_run(option: str) -> None:
+def test_with_an_option_that_would_write_the_suite_refuses_to_run(
+    pytester: pytest.Pytester, option: str
+) -> None:
     before = everything_in(paths.fixtures())
     assert before
-    only = f"{__file__}::test_the_truth_itself_passes"
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", option, only],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == pytest.ExitCode.USAGE_ERROR
-    assert REFUSAL in done.stderr
+    here = Path(__file__)
+    root = ["--rootdir", here.parents[1], "-c", here.parents[1] / "pyproject.toml"]
+    only = f"{here}::test_the_truth_itself_passes"
+    done = pytester.runpytest_inprocess("-p", "no:cacheprovider", *root, option, only)
+    assert done.ret == pytest.ExitCode.USAGE_ERROR
+    assert REFUSAL in done.stderr.str()
     assert "rparity regenerate" in REFUSAL
-    assert "passed" not in done.stdout
+    assert "passed" not in done.stdout.str()
     assert everything_in(paths.fixtures()) == before
 
 
