@@ -30,12 +30,6 @@ TWO_MINIMA = Design(
 )
 
 
-@pytest.fixture(scope="module")
-def plain() -> Problem:
-    """The design without difficulties; what its truth costs, it costs once."""
-    return Problem(PLAIN.part(), PLAIN.data())
-
-
 def judged(design: Design, r: FakeR | None = None) -> Judged:
     return judge(Problem(design.part(), design.data()), r or FakeR())
 
@@ -60,7 +54,7 @@ def test_one_that_stops_far_away_without_a_word_is_convicted_by_its_own_criterio
 
 
 @pytest.mark.parametrize("kind", ["coef", "vcov", "varcorr", "ranef", "glance"])
-def test_a_wrong_value_is_unexplained(plain: Problem, kind: str) -> None:
+def test_a_wrong_value_is_unexplained(kind: str) -> None:
     class Wrong(FakeR):
         def answer(self, engine: str, problem: Problem) -> Told:
             told = super().answer(engine, problem)
@@ -69,7 +63,7 @@ def test_a_wrong_value_is_unexplained(plain: Problem, kind: str) -> None:
             return Told(tables)
 
     for moved in (lambda theta: theta, lambda theta: theta * 1.0001):
-        found = judge(plain, Wrong(moved=moved))
+        found = judged(PLAIN, Wrong(moved=moved))
         assert found.verdict is Outcome.UNEXPLAINED
         assert kind in found.open
         assert "rparity" in found.says
