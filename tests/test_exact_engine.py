@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import subprocess
 import sys
 from pathlib import Path
 
@@ -375,17 +374,9 @@ def test_of_a_perfect_fit_only_the_estimates_are_told() -> None:
     assert told == "1.0000000000000000000e-5"
 
 
-def test_without_flint_a_sentence_names_the_remedy() -> None:
-    code = (
-        "import sys; sys.modules['flint'] = None\n"
-        "from harness.engines.exact import Exact\n"
-        "from harness.engines.base import Question\n"
-        "from harness.cases import case\n"
-        "from harness.errors import UsageError\n"
-        "try: Exact().answer(Question(case('document'), 2))\n"
-        "except UsageError as error: print(error)"
-    )
-    told = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-    assert 'pip install "rparity[arbiter]"' in told
+def test_without_flint_a_sentence_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "flint", None)
+    for name in [name for name in sys.modules if name.startswith("harness.exact")]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(UsageError, match=r'pip install "rparity\[arbiter\]"'):
+        Exact().answer(Question(case("document"), 2))
