@@ -21,8 +21,20 @@ from harness.report import html
 from harness.run import CaseRun, run_case
 
 pytest_plugins = ["pytester"]
-# What is costly to start or to compute: the tests that ask for it keep to one of xdist's workers.
-SHARED = ("two_workers", "small_audit", "page_of")
+# Files whose tests share what is costly: each group of them keeps to one of xdist's workers.
+TOGETHER = {
+    **dict.fromkeys(("test_bootstrap_workers", "test_cluster", "test_study"), "two_workers"),
+    **dict.fromkeys(
+        (
+            "test_audit_cli",
+            "test_audit_workers",
+            "test_explain",
+            "test_report_charts",
+            "test_report_html",
+        ),
+        "small_audit",
+    ),
+}
 # pytester forgets after an inner session what was imported in it: imported before, this stays.
 IMPORTED = ("email.parser", "harness.parity.answer", "scipy.stats", "statsmodels.formula.api")
 
@@ -33,26 +45,25 @@ def pytest_configure(config: pytest.Config) -> None:
         raise pytest.UsageError(REFUSAL)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Name the groups for `--dist loadgroup`: who shares a costly fixture, else who shares a file.
-
-    Raises
-    ------
-    pytest.UsageError
-        For a test that is said to be slow without a reason.
-    """
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse slow tests without a reason, and begin with the groups, which take longest."""
     for item in items:
-        for mark in item.iter_markers("slow"):
-            if not mark.kwargs.get("reason"):
-                raise pytest.UsageError(f"{item.nodeid} is slow: mark it slow(reason=...).")
-        if config.pluginmanager.hasplugin("xdist"):
-            item.add_marker(pytest.mark.xdist_group(_group(item)))
+        if any(not mark.kwargs.get("reason") for mark in item.iter_markers("slow")):
+            raise pytest.UsageError(f"{item.nodeid} is slow: mark it slow(reason=...).")
+    items.sort(key=lambda item: TOGETHER.get(item.path.stem, "~"))
 
 
-def _group(item: pytest.Item) -> str:
-    used = [name for name in SHARED if name in getattr(item, "fixturenames", ())]
-    return used[0].replace("page_of", "small_audit") if used else item.path.stem
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    """A file, or a group of them, keeps to one worker: what its tests share is computed once."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class Scheduler(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return TOGETHER.get(Path(file).stem, file)
+
+    return Scheduler(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -173,6 +173,19 @@ def test_the_digits_that_the_project_promises(run_of: RunOf) -> None:
     assert fewest("lmer.varcorr", "vcov", "sdcor") >= 7
 
 
+@pytest.mark.slow(reason=SLOW["study"])
+def test_a_hundred_data_sets_agree_with_r_to_the_digits_that_are_stated(run_of: RunOf) -> None:
+    found = run_of("study").comparisons
+    assert not any(Verdict(verdict).fails for verdict in found["verdict"].unique())
+    fewest = found.groupby(found["table"].str.partition(".")[2])["digits"].min()
+    stated = {"lm": 13.5, "wald": 6.0, "profile": 6.0, "boot_simulate_u": 6.0, "boot_fix_u": 6.0}
+    assert {name: fewest[name] > least for name, least in stated.items()} == dict.fromkeys(
+        stated, True
+    )
+    assert found["row"].nunique() == 50
+    assert len(found) == 2 * 50 * 2 * (4 * 4 + 3)  # worlds, data sets, parameters, numbers
+
+
 # Tolerances -------------------------------------------------------------------------------------
 
 COMPARED = [
