@@ -10,12 +10,14 @@ MODELS = {
     "transmission": ("am ~ wt + hp", sm.families.Binomial()),
     "breaks": ("breaks ~ wool * tension", sm.families.Poisson()),
 }
-# Digits of R's standard errors, at its default epsilon and at a small one.
+# Digits of R's standard errors, at its default epsilon and at a small one. Beyond ten, rounding
+# decides, which differs from one processor to the next.
+ROUNDING = 10
 DIGITS = {
     ("transmission", 1e-8): 7,
     ("transmission", 1e-14): 7,  # the same iteration: it already met the smaller epsilon
     ("breaks", 1e-8): 5,
-    ("breaks", 1e-14): 11,
+    ("breaks", 1e-14): ROUNDING,
 }
 
 
@@ -36,7 +38,8 @@ def test_glm(r_parity, model, epsilon):
     r = r_parity.call("glm.R", model, epsilon=epsilon)
 
     formula, family = MODELS[model]
-    fit = smf.glm(formula, r["data"], family=family).fit(tol=1e-14)
+    # By the estimates: where the deviance stands still is a matter of its last bits.
+    fit = smf.glm(formula, r["data"], family=family).fit(tol=1e-10, tol_criterion="params")
     found = r.check(
         {
             "coef": {"estimate": fit.params.rename(r_name), "std_error": fit.bse.rename(r_name)},
@@ -53,4 +56,4 @@ def test_glm(r_parity, model, epsilon):
     )
     # Stated exactly, so that √epsilon is not taken for sloppiness.
     std_errors = found[found["column"] == "std_error"]
-    assert int(std_errors["digits"].min()) == DIGITS[model, epsilon]
+    assert min(int(std_errors["digits"].min()), ROUNDING) == DIGITS[model, epsilon]
