@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 
 from tox.config.loader.memory import MemoryLoader
 from tox.config.sets import ConfigSet
@@ -9,7 +10,10 @@ from tox.config.types import EnvList
 from tox.plugin import impl
 from tox.session.state import State
 
-EVERYWHERE = ["py311", "py312", "py313", "slow", "audit", "lint", "type"]
+PYTHONS = ["py311", "py312", "py313", "py314"]
+# The Python that runs tox is there: with it some tests always run, whatever else is missing.
+THIS = f"py{sys.version_info.major}{sys.version_info.minor}"
+EVERYWHERE = [*dict.fromkeys([*PYTHONS, THIS]), "slow", "audit", "lint", "type"]
 
 
 @impl

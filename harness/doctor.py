@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import ctypes
 import platform
 from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness import keep
+from harness import keep, paths, recordings
 from harness.audit.questions import has_data, question_of
 from harness.cases import cases
 from harness.engines.base import KEPT_ENGINES, Question
 from harness.errors import RecordingError
+from harness.r_version import RVersion, nearest
 
 PYTHON_PACKAGES = ("numpy", "scipy", "pandas", "statsmodels", "formulaic")
 
@@ -38,7 +40,7 @@ def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
     """
     checks = [Check("Python", platform.python_version())]
     checks += [Check(name, _installed(name) or "missing") for name in PYTHON_PACKAGES]
-    checks.append(_r(require_r))
+    checks.append(_r(require_r, fixtures))
     plots = _installed("matplotlib")
     checks.append(
         Check("matplotlib", plots)
@@ -49,11 +51,14 @@ def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
             optional=True,
         )
     )
+    checks += _gpboost()
     questions: dict[str, tuple[Question, Path]] = {}
     for case in cases().values():
         folder = case.fixtures(fixtures)
         try:
-            made = case.recording(folder).provenance
+            case.recording(folder)
+            for label in recordings.versions(folder, case.name)[1:]:
+                case.recording(folder, label)
         except RecordingError as error:
             checks.append(
                 Check(
@@ -64,10 +69,9 @@ def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
                 )
             )
         else:
-            packages = made["made_by"]["packages"]
-            checks.append(
-                Check(f"recording of {case.name}", f"sound, by R {packages['R']}, {made['time']}")
-            )
+            there = recordings.versions(folder, case.name)
+            rs = ", ".join(v.r for label in there if (v := RVersion.parse(label)))
+            checks.append(Check(f"recording of {case.name}", f"sound, by R {rs}"))
             if has_data(case):
                 questions[case.name] = question_of(case, folder), folder
     return checks + [_kept(name, questions.values()) for name in KEPT_ENGINES]
@@ -85,13 +89,25 @@ def _kept(name: str, questions: Collection[tuple[Question, Path]]) -> Check:
     return Check(what, f"sound, to {len(questions)} cases")
 
 
-def _r(required: bool) -> Check:
+def _r(required: bool, fixtures: Path | None) -> Check:
     from harness.rsession import availability
 
     there = availability()
     if there.problem is None:
         found = f"R {there.r_version}, rpy2 {there.rpy2_version}, lme4 {there.lme4_version}"
-        return Check("R", f"{found}, nlme {there.nlme_version or 'missing: one engine fewer'}")
+        found += f", nlme {there.nlme_version or 'missing: one engine fewer'}"
+        now = RVersion(there.r_version or "", there.lme4_version)
+        known = recordings.versions(fixtures or paths.fixtures(), "document")
+        if now.label in known or not known:
+            return Check("R", found)
+        close = RVersion.parse(nearest(known, now) or "")
+        return Check(
+            "R",
+            f"{found}; no recording is of {now}: live answers are compared with those of {close}, "
+            "the nearest",
+            optional=True,
+            remedy="rparity regenerate",
+        )
     return Check(
         "R",
         f"{there.problem}; only --live and regenerate need it, and pytest where it records",
@@ -99,6 +115,20 @@ def _r(required: bool) -> Check:
         optional=True,
         remedy=there.remedy or "",
     )
+
+
+def _gpboost() -> list[Check]:
+    """Look whether gpboost, where it is installed, finds the system's library that it needs."""
+    found = _installed("gpboost")
+    if found is None:
+        return []
+    try:
+        ctypes.CDLL("libgomp.so.1")
+    except OSError:
+        lacks = f"{found}, but libgomp.so.1 is missing: the audit has no answers of gpboost"
+        remedy = "apt-get install libgomp1"
+        return [Check("gpboost", lacks, optional=True, remedy=remedy)]
+    return [Check("gpboost", found)]
 
 
 def _installed(name: str) -> str | None:

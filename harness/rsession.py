@@ -33,9 +33,12 @@ from harness.errors import (
 CHILD = "harness._rchild:main"
 START_SECONDS = 120.0
 FEWEST_FILES = 256  # that R and Python need together, with room to spare
-INSTALL_R = "apt-get install r-base-core r-cran-lme4"
-INSTALL_RPY2 = 'pip install "rparity[r]"'
-MATCHING_RPY2 = 'pip install "rpy2-rinterface==3.6.5" "rpy2-robjects==3.6.4"'
+# rpy2's set-up asks R how it was built, for which R calls make.
+INSTALL_R = "apt-get install r-base-core r-cran-lme4 make"
+# In ABI mode nothing is compiled: neither a compiler nor the headers of R and Python are needed.
+INSTALL_RPY2 = 'RPY2_CFFI_MODE=ABI pip install "rparity[r]"'
+MATCHING_RPY2 = 'RPY2_CFFI_MODE=ABI pip install "rpy2-rinterface>=3.6.5,<3.6.6"'
+NEWER_RPY2 = "RPY2_CFFI_MODE=ABI pip install --upgrade rpy2-rinterface"
 
 
 @dataclass(frozen=True)
@@ -397,7 +400,8 @@ def _why_unavailable(home: str, kind: str, text: str) -> RNotAvailableError:
         return RNotAvailableError(
             f"R does not start, where only {most} files may be open at once", "`ulimit -n 1024`"
         )
-    return RNotAvailableError(f"R does not start through rpy2 ({kind} {text})", MATCHING_RPY2)
+    fitting = NEWER_RPY2 if version and _numbers(version) >= (4, 5) else MATCHING_RPY2
+    return RNotAvailableError(f"R does not start through rpy2 ({kind} {text})", fitting)
 
 
 def _numbers(version: str) -> tuple[int, ...]:

@@ -162,7 +162,7 @@ def test_wrong_r_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_rpy2(fake_r: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_rpy2(tmp_path, monkeypatch, "raise ModuleNotFoundError('No module named rpy2')")
     monkeypatch.setattr(rsession, "rpy2_version", lambda: None)
-    assert refusal() == 'rpy2 is not installed: pip install "rparity[r]"'
+    assert refusal() == 'rpy2 is not installed: RPY2_CFFI_MODE=ABI pip install "rparity[r]"'
     assert availability().r_version == "4.2.2"
     assert availability().r_home == str(fake_r)
 
@@ -172,7 +172,7 @@ def test_rpy2_too_new(fake_r: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(rsession, "rpy2_version", lambda: "3.6.7")
     assert refusal() == (
         "rpy2-rinterface 3.6.7 needs R 4.5 or newer and this is R 4.2.2: "
-        'pip install "rpy2-rinterface==3.6.5" "rpy2-robjects==3.6.4"'
+        'RPY2_CFFI_MODE=ABI pip install "rpy2-rinterface>=3.6.5,<3.6.6"'
     )
 
 

@@ -29,6 +29,10 @@ def serve(pipe: Connection, load: Callable[[], Desk]) -> None:
     except ImportError as error:
         pipe.send((None, f"not installed: {error}"))
         return
+    except OSError as error:  # a library of the system that a wheel does not bring
+        remedy = ": apt-get install libgomp1" if "libgomp" in str(error) else ""
+        pipe.send((None, f"cannot be loaded: {error}{remedy}"))
+        return
     pipe.send((made_by, None))
     while True:
         try:

@@ -18,14 +18,17 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """List the cases."""
     from harness.cases import cases
+    from harness.r_version import RVersion
+    from harness.recordings import versions
     from harness.report import terminal
 
     rows = []
     for case in cases().values():
         try:
-            provenance = case.recording(case.fixtures(options.fixtures)).provenance
-            versions = provenance["made_by"]["packages"]
-            state = f"recorded {provenance['time'][:10]}, R {versions['R']}"
+            folder = case.fixtures(options.fixtures)
+            day = case.recording(folder).provenance["time"][:10]
+            known = map(RVersion.parse, versions(folder, case.name))
+            state = f"recorded of {'; '.join(map(str, filter(None, known)))}; the newest {day}"
         except RecordingError as error:
             state = str(error)
         rows.append((case, state))
