@@ -104,8 +104,8 @@ def difference(case: Case, newer: RAnswer, older: RAnswer) -> Difference:
     return Difference(case, older.version, newer.version, rows, findings)
 
 
-def neighbours(case: Case, fixtures: Path) -> Iterator[Difference]:
-    """Yield how each recorded R differs from the next older one, from old to new.
+def recorded(case: Case, fixtures: Path) -> list[RAnswer]:
+    """Return what each recorded R answered to a case, from old to new.
 
     Raises
     ------
@@ -113,11 +113,14 @@ def neighbours(case: Case, fixtures: Path) -> Iterator[Difference]:
         Where a recording is missing, stale or corrupt.
     """
     found = [
-        RAnswer(recording.tables, recording.provenance)
-        for label in recordings.versions(fixtures, case.name)[::-1]
-        for recording in [case.recording(fixtures, label)]
+        case.recording(fixtures, label) for label in recordings.versions(fixtures, case.name)[::-1]
     ]
-    for older, newer in pairwise(found):
+    return [RAnswer(recording.tables, recording.provenance) for recording in found]
+
+
+def neighbours(case: Case, answers: Sequence[RAnswer]) -> Iterator[Difference]:
+    """Yield how each R differs from the next older one, from old to new."""
+    for older, newer in pairwise(answers):
         yield difference(case, newer, older)
 
 

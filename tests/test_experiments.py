@@ -22,6 +22,7 @@ from harness.experiments.base import Asked, Dispute, compared
 from harness.experiments.hessian import joint_cov_params
 from harness.linear import lm
 from harness.lmm.fit import LmerResults, lmer
+from harness.lmm.lme4 import NEWEST
 
 BAR = Tolerance(1e-12, "rounding")
 
@@ -177,13 +178,50 @@ def weighted_boots() -> Mapping[str, pd.DataFrame]:
     return {t: f for t, f in matter("weighted").recording.tables.items() if t.startswith("boot")}
 
 
-def test_refits_with_another_divisor(weighted_boots: Tables) -> None:
-    """R's recording is of lme4 1.1-31, whose refits divide by n − 1."""
-    right = Native().answer(replace(matter("weighted").question, versions={})).tables
-    answer = {t: right[t] for t in weighted_boots}
-    causes = found("weighted", answer, against=weighted_boots)
-    assert "refit degrees of freedom" in causes
-    assert "" not in causes
+@pytest.fixture(scope="module")
+def old_weighted() -> Matter:
+    """The case as R 4.2.2 with lme4 1.1-31 recorded it, whose refits divide by n − 1."""
+    return matter_of(case("weighted"), paths.fixtures(), "r4.2.2-lme4-1.1-31")
+
+
+def refits(old: Matter, answer: Tables) -> set[str]:
+    """Causes of what differs between an answer with today's divisor and the old recording."""
+    told = {t: old.recording.tables[t] for t in answer}
+    reference = Reference(
+        "recording", told, lambda t, c: old.case.tolerance("rparity", t, c), partial=True
+    )
+    rows = compare("weighted", "rparity", answer, reference, list(told))
+    dispute = Dispute(
+        old.asked, "rparity", "recording", answer, told, lme4=(NEWEST, old.lme4("recording"))
+    )
+    return {finding.cause for finding in diagnose(dispute, rows)}
+
+
+def test_refits_with_another_divisor(old_weighted: Matter) -> None:
+    right = Native().answer(replace(old_weighted.question, versions={})).tables
+    answer = {t: f for t, f in right.items() if t.startswith("boot")}
+    assert refits(old_weighted, answer) == {"refit degrees of freedom"}
+    # What the divisor does not move by so much is not blamed on it.
+    wrong = {t: f * (1.0 + 1e-3) if t.endswith(".replicates") else f for t, f in answer.items()}
+    assert "" in refits(old_weighted, wrong)
+
+
+def test_a_profile_that_failed_in_r_and_one_that_failed_here() -> None:
+    """R's interval of a fixed effect with weights ends where the deviance does not rise at all."""
+    weighted, data = case("weighted"), matter("weighted").question.data
+    mine = {"lmer_tight.confint_profile": fit_of("weighted").conf_int(method="profile")}
+    theirs = {name: matter("weighted").recording.tables[name] for name in mine}
+
+    def causes(answer: Tables, truth: Tables) -> set[str]:
+        reference = Reference("R", truth, lambda _t, _c: Tolerance(2e-5, "a spline"), partial=True)
+        rows = compare("weighted", "rparity", answer, reference, list(truth))
+        dispute = Dispute(Asked(weighted, weighted.parts, data), "rparity", "R", answer, truth)
+        return {finding.cause for finding in diagnose(dispute, rows)}
+
+    assert causes(mine, theirs) == {"profile failed in R"}
+    # An end of this package's own that is wrong is not excused by R's being wrong too.
+    wrong = {name: table * (1.0 + 1e-3) for name, table in mine.items()}
+    assert "" in causes(wrong, theirs)
 
 
 def boot_table(fit: LmerResults, t: pd.DataFrame) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """Model matrices against R's own.
 
-tests/data/model_matrices.json holds what R 4.2.2 with lme4 1.1-31 answered, made by
-`Rscript --vanilla r_scripts/model_matrices.R > tests/data/model_matrices.json`. The frames below
-are those of that script, rebuilt.
+tests/data/model_matrices/ holds what R answered with two versions of lme4, made by
+`Rscript --vanilla r_scripts/model_matrices.R > tests/data/model_matrices/VERSION.json`. The frames
+below are those of that script, rebuilt.
 """
 
 import json

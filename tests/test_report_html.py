@@ -128,7 +128,7 @@ def test_each_cell_has_its_values_experiments_and_who_answered(page_of: PageOf) 
     }
     told = page.text()
     assert "at each side's own variance parameters" in told
-    assert "lme4 1.1-" in told
+    assert "lme4 2.1-0" in told
     assert "python-flint" in told
     assert "blas lib" in told
     assert "recorded 20" in told

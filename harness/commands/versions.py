@@ -33,12 +33,13 @@ def run(options: argparse.Namespace) -> int:
 
     from harness.compare import COLUMNS
     from harness.report import machine, terminal
-    from harness.versions import neighbours
+    from harness.versions import neighbours, recorded
 
-    found = {}
-    for case in chosen_cases(options.cases):
+    found, chosen = {}, chosen_cases(options.cases)
+    for case in chosen:
         with progress(case.name):
-            found[case.name] = list(neighbours(case, case.fixtures(options.fixtures)))
+            answers = recorded(case, case.fixtures(options.fixtures))
+            found[case.name] = list(neighbours(case, answers))
     differences = [difference for each in found.values() for difference in each]
     if not differences:
         raise UsageError(
@@ -49,5 +50,8 @@ def run(options: argparse.Namespace) -> int:
         rows = pd.concat([difference.comparisons for difference in differences])
         print(machine.as_json(rows, (*COLUMNS, "cause")))
     else:
-        terminal.show_versions(found, terminal.console())
+        out = terminal.console()
+        if len(chosen) == 1:
+            terminal.show_side_by_side(chosen[0], answers, out)
+        terminal.show_versions(found, out)
     return DISCREPANCY if any(each.failed for each in differences) else AGREE

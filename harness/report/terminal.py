@@ -18,7 +18,7 @@ from harness.doctor import Check
 from harness.regenerate import Drift
 from harness.run import CaseRun
 from harness.text import visible
-from harness.versions import Difference
+from harness.versions import Difference, RAnswer
 
 STYLES = {
     Verdict.IDENTICAL: "green",
@@ -117,6 +117,30 @@ def show_versions(found: Mapping[str, Sequence[Difference]], out: Console) -> No
             _show_changes(difference, out)
 
 
+def show_side_by_side(case: Case, answers: Sequence[RAnswer], out: Console) -> None:
+    """Print the published figures of a case, if it has any, and what each R says."""
+    if case.published is None:
+        return
+    out.print(f"{case.name}, as published: {case.published.source}")
+    names = [str(answer.version) for answer in answers]
+    shown = plain_table("", "", "published", *names, right=["published", *names])
+    for table, rows in case.published.figures.items():
+        section = table
+        for row, columns in rows.items():
+            for column, text in columns.items():
+                values = [float(answer.tables[table][column][row]) for answer in answers]
+                cells = [number(value) for value in values]
+                shown.add_row(section, _place(row, column), text, *cells)
+                section = ""
+    out.print(shown)
+    out.print()
+
+
+def _place(row: str, column: str) -> str:
+    """Name a value in its table; the only row of `glance` goes without a name."""
+    return column if row == "1" else f"{row} {column}"
+
+
 def _step(difference: Difference) -> str:
     return f"R {difference.older.r} → {difference.newer.r}"
 
@@ -197,7 +221,7 @@ def _show_published(run: CaseRun, out: Console) -> None:
                     continue
                 table.add_row(
                     section,
-                    f"{row} {column}" if row != "1" else column,
+                    _place(row, column),
                     text,
                     number(here["reference_value"]),
                     number(here["value"]),
