@@ -35,8 +35,8 @@ TOGETHER = {
         "small_audit",
     ),
 }
-# pytester forgets after an inner session what was imported in it: imported before, this stays.
-IMPORTED = ("email.parser", "harness.parity.answer", "scipy.stats", "statsmodels.formula.api")
+# pytester forgets what was imported since it began: imported before, this stays.
+IMPORTED = ("email.parser", "harness.parity.answer", "statsmodels.api", "statsmodels.formula.api")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -95,16 +95,21 @@ def two_workers() -> Iterator[Cluster]:
         yield found
 
 
+@pytest.fixture(scope="session")
+def imported() -> None:
+    """What inner sessions import; pytester is not yet there to forget it."""
+    for name in IMPORTED:
+        import_module(name)
+
+
 @pytest.fixture
 def inner(
-    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+    imported: None, pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., pytest.RunResult]:
     """A session of pytest within this one, with rparity's plugin and those that are named by -p.
 
     The others would be looked up and registered anew in each session.
     """
-    for name in IMPORTED:
-        import_module(name)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return partial(pytester.runpytest_inprocess, "-p", "harness.pytest_plugin")
 

@@ -150,6 +150,7 @@ def test_an_audit_names_the_reason_and_goes_on() -> None:
     assert not audit.failed
 
 
+@pytest.mark.slow(reason="three processes that load all there is; tox -e audit has them too")
 def test_two_clerks_find_what_one_finds(small_audit: Audit) -> None:
     one = small_audit
     two = conduct(one.cases, engines=one.engines, entries=(), processes=2)

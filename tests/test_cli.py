@@ -435,17 +435,9 @@ def test_help_loads_no_numpy() -> None:
     assert not loaded & (EXTRAS | {"numpy", "pandas", "scipy", "statsmodels", "formulaic", "rich"})
 
 
-def test_import_and_a_run_from_recordings_load_no_extras() -> None:
+def test_import_loads_no_extras() -> None:
+    """That a run loads none either is seen in test_packaging.py."""
     assert not modules_after("import harness") & (EXTRAS | {"numpy", "pandas"})
-    code = (
-        "import harness\n"
-        "[getattr(harness, name) for name in harness.__all__]\n"
-        "from harness.cli import main\n"
-        "assert main(['run', 'document', '--nsim', '2']) == 0"
-    )
-    loaded = modules_after(code)
-    assert "numpy" in loaded
-    assert not loaded & EXTRAS
 
 
 def test_the_command_runs_as_a_module() -> None:

@@ -189,7 +189,7 @@ def played(page: Path) -> object:
 
 
 @pytest.mark.usefixtures("clean")
-@pytest.mark.parametrize("page", map(played, RUN))
+@pytest.mark.parametrize("page", [played(page) for page in RUN])
 def test_a_page_does_what_it_shows(
     page: Path, pytester: pytest.Pytester, inner: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -412,6 +412,7 @@ def test_the_scripts_show_the_two_answers(tmp_path: Path) -> None:
 # -- the command -----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(reason="looks for a design that meets the bug, and shrinks it")
 def test_the_command_shows_what_is_unexplained_and_where_its_scripts_are(
     tmp_path: Path,
     fake: Callable[[FakeR], FakeR],

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+from test_cli import EXTRAS
 
 ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
@@ -65,11 +66,20 @@ def test_everything_is_inside(wheel: Path) -> None:
 
 
 def test_it_works_from_an_empty_directory(site: Path, tmp_path: Path) -> None:
-    where = run(site, tmp_path, "-c", "import harness; print(harness.__file__)")
-    assert where.stdout.strip() == str(site / "harness" / "__init__.py")
-    found = run(site, tmp_path, "-m", "harness.cli", "run", "norris", "sleepstudy")
+    code = (
+        "import sys, harness; from harness.cli import main\n"
+        "[getattr(harness, name) for name in harness.__all__]\n"
+        "status = main(['run', 'norris', 'sleepstudy'])\n"
+        "print(harness.__file__, *{name.partition('.')[0] for name in sys.modules})\n"
+        "sys.exit(status)"
+    )
+    found = run(site, tmp_path, "-c", code)
     assert (found.returncode, found.stderr) == (0, "")
     assert found.stdout.count(" 0 unexplained, 0 missing, 0 stale") == 2
+    where, *loaded = found.stdout.splitlines()[-1].split()
+    assert where == str(site / "harness" / "__init__.py")
+    assert "numpy" in loaded
+    assert not EXTRAS & set(loaded)
     assert not list(tmp_path.iterdir())
 
 

@@ -57,6 +57,9 @@ def quick_run() -> CaseRun:
     return run_case(quick, fixtures=paths.fixtures(), nsim=QUICK, engines=["rparity"])
 
 
+FULL = pytest.mark.slow(reason="the document's 20,000 replicates and its profiles")
+
+
 def full_run() -> CaseRun:
     """Run rparity's engine on the document."""
     return run_case(DOCUMENT, fixtures=paths.fixtures(), engines=["rparity"])
@@ -157,6 +160,7 @@ BOOTSTRAPS = {
 }
 
 
+@FULL
 def test_the_seed_of_the_bootstrap_off_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
     bootmer = native.bootmer
 
@@ -168,6 +172,7 @@ def test_the_seed_of_the_bootstrap_off_by_one(monkeypatch: pytest.MonkeyPatch) -
     assert caught_in(full_run()) == BOOTSTRAPS | {"lmer.confint_boot"}
 
 
+@FULL
 @pytest.mark.parametrize("noise_first", [False, True])
 def test_noise_drawn_before_the_random_effects(
     monkeypatch: pytest.MonkeyPatch, noise_first: bool
@@ -193,6 +198,7 @@ def test_noise_drawn_before_the_random_effects(
     assert caught_in(full_run()) == (drawn if noise_first else set())
 
 
+@FULL
 def test_use_u_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
     bootmer = native.bootmer
     monkeypatch.setattr(
@@ -211,6 +217,7 @@ def test_use_u_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+@FULL
 def test_a_refit_that_r_of_the_time_did_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """lme4 before 1.1-33 hands 1 for p to the criterion; a run that does so differs today."""
     fitted = native.fitted
