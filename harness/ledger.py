@@ -133,7 +133,7 @@ LISTS = ("cases", "tables", "rows", "columns", "references")
 
 def _problem(field: str, value: Any) -> str:
     """Say what a field of an entry must be, if it is not."""
-    if field in LISTS:
+    if field in LISTS or (field == "engine" and isinstance(value, list)):
         strings = isinstance(value, list) and all(isinstance(each, str) and each for each in value)
         if not strings or not (value or field == "references"):
             return "a list of strings"
