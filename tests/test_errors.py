@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 from harness import cli, recordings
-from harness.audit.workers import Child
+from harness.audit.workers import ENGINE, Service
 from harness.cases import case
 from harness.cli import main
 from harness.commands import UNUSABLE
@@ -49,7 +49,7 @@ def said(capsys: Capture) -> str:
     [
         (KeyError("x"), "This is a bug of rparity (KeyError: 'x'; test_errors.py:"),
         (OSError(28, "No space left on device", "f.csv"), "device (f.csv). Make room on the disk."),
-        (OSError(24, "Too many open files"), "`ulimit -n 1024`."),
+        (OSError(24, "Too many open files"), "(`ulimit -n 1024`)"),
         (FileNotFoundError(2, "No usable temporary directory found in ['/x']"), "Set TMPDIR to a"),
         (MemoryError(), "The memory is used up"),
         (RecursionError("deep\nwithin"), "RecursionError: deep within; "),
@@ -101,15 +101,16 @@ def test_few_open_files_are_named_as_the_reason(monkeypatch: Patch) -> None:
 # Recordings that were sealed again --------------------------------------------------------------
 
 
+PROVENANCE = {"scripts": {}, "made_by": {"packages": {"R": "4.2.2"}}, "nsim": 2}
+
+
 @pytest.fixture
 def recorded(tmp_path: Path) -> Path:
     tables = {
         "m.coef": pd.DataFrame({"estimate": [1.5]}, ["x"]),
         "b.replicates": pd.DataFrame({"x": [1.0, 2.0]}, ["1", "2"]),
     }
-    provenance = {"scripts": {}, "made_by": {"packages": {"R": "4.2.2"}}, "nsim": 2}
-    recordings.write(tmp_path, "toy", tables, provenance)
-    return tmp_path / "toy"
+    return recordings.write(tmp_path, "toy", tables, PROVENANCE).folder
 
 
 def resealed(folder: Path, edit: Callable[[dict], object] = lambda _made: None) -> str:
@@ -122,7 +123,7 @@ def resealed(folder: Path, edit: Callable[[dict], object] = lambda _made: None) 
     edit(made)
     path.write_text(json.dumps(recordings.seal(made)))
     with pytest.raises(RecordingError) as caught:
-        recordings.read(folder.parent, "toy", {})
+        recordings.read(folder.parents[1], "toy", {})
     message = str(caught.value)
     assert "\n" not in message
     assert "rparity regenerate toy" in message
@@ -234,19 +235,19 @@ def test_a_reader_does_not_wait_for_ever_and_names_who_has_the_lock(
     recorded: Path, monkeypatch: Patch
 ) -> None:
     monkeypatch.setattr(recordings, "PATIENCE", 0.1)
-    descriptor = os.open(recorded.parent, os.O_RDONLY)
+    descriptor = os.open(recorded.parents[1], os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
         with pytest.raises(RecordingError) as caught:
-            recordings.read(recorded.parent, "toy", {})
+            recordings.read(recorded.parents[1], "toy", {})
     finally:
         os.close(descriptor)
     assert f"are locked by process {os.getpid()} (" in str(caught.value)
-    assert recordings.read(recorded.parent, "toy", {}).tables
+    assert recordings.read(recorded.parents[1], "toy", {}).tables
 
 
 def test_a_reader_waits_for_a_writer(recorded: Path) -> None:
-    descriptor = os.open(recorded.parent, os.O_RDONLY)
+    descriptor = os.open(recorded.parents[1], os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
 
     def release() -> None:
@@ -255,7 +256,7 @@ def test_a_reader_waits_for_a_writer(recorded: Path) -> None:
 
     thread = threading.Thread(target=release)
     thread.start()
-    assert recordings.read(recorded.parent, "toy", {}).tables
+    assert recordings.read(recorded.parents[1], "toy", {}).tables
     thread.join()
 
 
@@ -267,9 +268,9 @@ def test_where_a_disk_has_no_locks_reading_works_and_writing_does_not(
         raise OSError(number, "No locks available")
 
     monkeypatch.setattr("fcntl.flock", refuse)
-    assert recordings.read(recorded.parent, "toy", {}).tables
+    assert recordings.read(recorded.parents[1], "toy", {}).tables
     with pytest.raises(RecordingError, match="No locks available"):
-        recordings.write(recorded.parent, "toy", {}, {"scripts": {}})
+        recordings.write(recorded.parents[1], "toy", {}, PROVENANCE)
 
 
 # The ledger -------------------------------------------------------------------------------------
@@ -363,7 +364,7 @@ def test_an_engine_that_answers_with_something_else(answer: object, what: str) -
 
 
 def test_a_case_with_a_lambda_costs_its_cell_and_says_why() -> None:
-    child = Child("harness.audit.child", "rparity")
+    child = Service(ENGINE, "rparity")
     try:
         answer, problem = child.ask(lambda: None, 10.0)
     finally:

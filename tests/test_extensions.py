@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from folders import adopt, newest
 
 from harness import extensions, paths
 from harness.cases import cases
@@ -73,9 +74,9 @@ def folder(tmp_path: Path) -> Path:
     (home / "my_case.py").write_text(CASE)
     (home / "my_engine.py").write_text(ENGINE)
     recorded = paths.fixtures()
-    shutil.copytree(recorded / "norris", home / "fixtures" / "mine")
-    for kept in recorded.glob("engines/*/norris"):
-        shutil.copytree(kept, home / "fixtures" / "engines" / kept.parent.name / "mine")
+    adopt(recorded, "norris", home / "fixtures", "mine")
+    for kept in recorded.glob("engines/*"):
+        adopt(kept, "norris", home / "fixtures" / "engines" / kept.name, "mine")
     return home
 
 
@@ -280,7 +281,7 @@ def test_a_case_is_regenerated_run_and_audited(tmp_path: Path, capsys: Capture) 
     )
     mine = ["mine", "--cases", str(tmp_path)]
     assert main(["regenerate", *mine]) == AGREE
-    assert (tmp_path / "fixtures" / "mine" / "provenance.json").exists()
+    assert (newest(tmp_path / "fixtures", "mine") / "provenance.json").exists()
     assert (tmp_path / "fixtures" / "engines" / "lm" / "mine").is_dir()
     assert main(["regenerate", "--check", *mine]) == AGREE
     assert main(["run", *mine]) == AGREE
