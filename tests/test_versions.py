@@ -20,7 +20,7 @@ from harness.cli import main
 from harness.commands import AGREE, UNUSABLE
 from harness.compare import Verdict
 from harness.errors import RecordingError, UsageError
-from harness.ledger import Entry, judge
+from harness.ledger import LEDGER, Entry, judge, ledger
 from harness.lmm.fit import lmer
 from harness.lmm.lme4 import CHANGES, NESTING, REFIT, SD_FIRST, Lme4
 from harness.r_version import RVersion, label_of, nearest, newest_first
@@ -362,6 +362,9 @@ def recorded_columns() -> list[str]:
     return list(COLUMNS)
 
 
-def test_a_range_that_is_written_otherwise_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"a range is written as '<1\.1-33'"):
-        entry("1.1-31").covers("1.1-31")
+def test_a_range_that_is_written_otherwise_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.toml"
+    text = LEDGER.read_text().replace('lme4 = ">=1.1-33"', 'lme4 = "1.1-33"')
+    path.write_text(text)
+    with pytest.raises(UsageError, match=r"lme4 = '1\.1-33', which must be a range of versions"):
+        ledger(path)
