@@ -273,6 +273,40 @@ def test_the_exit_status_is_the_worst_verdicts(
         assert status == (DISCREPANCY if verdict.fails else AGREE)
 
 
+@pytest.mark.parametrize("engine", ["lm", "exact"])
+@pytest.mark.parametrize("form", ["text", "json", "html"])
+def test_what_could_not_be_answered_is_status_2_with_the_reason(
+    capsys: Capture, conducted: Callable[[Audit], object], engine: str, form: str
+) -> None:
+    """Also of a reference that nobody named: another must not take its place silently."""
+    reason = "crashed: killed by SIGSEGV"
+    rows = audits.comparisons(audits.row("norris", "nlme"))
+    engines = ("nlme", "lm") if engine == "lm" else ("nlme",)
+    replies = {(engine, "norris"): Reply(None, reason)}
+    conducted(audits.audit(rows, engines, ("norris",), replies=replies))
+    assert main(["audit", "norris", "--format", form]) == UNUSABLE
+    streams = capsys.readouterr()
+    assert reason in streams.out
+    assert "passes" not in streams.out
+    assert "could not be answered" in streams.err
+    if form == "json":
+        last = json.loads(streams.out)[-1]
+        assert tuple(last) == (*COLUMNS, "cause")
+        assert (last["engine"], last["verdict"], last["cause"]) == (engine, "problem", reason)
+    assert main(["audit", "norris", "--format", form, "--allow-problems"]) == AGREE
+
+
+@pytest.mark.parametrize("form", ["text", "json", "html"])
+def test_nothing_compared_is_never_status_0(
+    capsys: Capture, conducted: Callable[[Audit], object], form: str
+) -> None:
+    conducted(audits.audit(audits.comparisons(), ("lm",), ("norris",)))
+    assert main(["audit", "norris", "--format", form, "--allow-problems"]) == UNUSABLE
+    streams = capsys.readouterr()
+    assert "passes" not in streams.out
+    assert "Nothing was compared" in streams.err
+
+
 def test_options_reach_the_audit(
     capsys: Capture, conducted: Callable[[Audit], dict[str, object]], tmp_path: Path
 ) -> None:
@@ -313,10 +347,11 @@ def test_a_file_gets_what_standard_output_would(
     capsys: Capture, conducted: Callable[[Audit], object], tmp_path: Path, form: str
 ) -> None:
     conducted(audits.one_of_everything())
-    assert main(["audit", "--format", form]) == DISCREPANCY
+    assert main(["audit", "--format", form, "--allow-problems"]) == DISCREPANCY
     printed = capsys.readouterr().out
     target = tmp_path / "out"
-    assert main(["audit", "--format", form, "-o", str(target)]) == DISCREPANCY
+    command = ["audit", "--format", form, "-o", str(target), "--allow-problems"]
+    assert main(command) == DISCREPANCY
     assert capsys.readouterr().out == ""
     assert target.read_text() == printed
     assert [path.name for path in tmp_path.iterdir()] == ["out"]

@@ -78,6 +78,25 @@ class Audit:
         return any(Verdict(v).fails for v in self.comparisons["verdict"].unique())
 
     @cached_property
+    def problems(self) -> Mapping[tuple[str, str], str]:
+        """What kept engines and references from answering, by engine and case."""
+        found = {place: cell.problem for place, cell in self.cells.items()}
+        found |= {place: reply.problem for place, reply in self.replies.items()}
+        return {place: reason for place, reason in found.items() if reason is not None}
+
+    @property
+    def unchecked(self) -> str | None:
+        """Why the audit checked less than it was asked to, in one sentence, or None."""
+        if self.problems:
+            return (
+                f"{len(self.problems)} of the questions could not be answered: the report has the "
+                "reasons; --allow-problems ends with 0 or 1 nevertheless."
+            )
+        if self.comparisons.empty:
+            return "Nothing was compared: name engines that can answer these cases."
+        return None
+
+    @cached_property
     def cells(self) -> Mapping[tuple[str, str], Cell]:
         """The matrix, by engine and case."""
         grouped = dict(list(self.comparisons.groupby(["engine", "case"], sort=False)))

@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, TextIO
 from harness.commands import (
     AGREE,
     DISCREPANCY,
+    UNUSABLE,
     Commands,
     add_against,
+    add_allow_problems,
     add_cases,
     add_fixtures,
     chosen_cases,
@@ -55,6 +57,7 @@ def add(commands: Commands) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where to, instead of standard output"
     )
+    add_allow_problems(parser)
     add_fixtures(parser)
 
 
@@ -84,6 +87,11 @@ def run(options: argparse.Namespace) -> int:
     else:
         with writing(options.output) as file, file.open("w", encoding="utf-8") as out:
             _report(audit, options.format, out)
+    if audit.unchecked and not (
+        audit.problems and options.allow_problems and len(audit.comparisons)
+    ):
+        print(f"rparity: {audit.unchecked}", file=sys.stderr)
+        return UNUSABLE
     return DISCREPANCY if audit.failed else AGREE
 
 
@@ -103,6 +111,14 @@ def _require(options: argparse.Namespace) -> None:
         require_folder(options.output)
 
 
+def _problems(audit: Audit) -> list[dict[str, str]]:
+    """Return an object for each question without an answer: a verdict of its own, and why."""
+    return [
+        {"case": case, "engine": engine, "verdict": "problem", "cause": reason}
+        for (engine, case), reason in audit.problems.items()
+    ]
+
+
 def _report(audit: Audit, form: str, out: TextIO) -> None:
     if form == "html":
         from harness.report import html
@@ -112,7 +128,7 @@ def _report(audit: Audit, form: str, out: TextIO) -> None:
         from harness.compare import COLUMNS
         from harness.report.machine import as_json
 
-        print(as_json(audit.comparisons, (*COLUMNS, "cause")), file=out)
+        print(as_json(audit.comparisons, (*COLUMNS, "cause"), _problems(audit)), file=out)
     else:
         from harness.report import matrix, terminal
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,19 @@ from harness.compare import COLUMNS
 from harness.text import COMMANDS
 
 
-def as_json(comparisons: pd.DataFrame, columns: Sequence[str] = COLUMNS) -> str:
-    """One list of objects with the keys `columns`, one a line; what is not finite becomes null."""
+def as_json(
+    comparisons: pd.DataFrame,
+    columns: Sequence[str] = COLUMNS,
+    problems: Sequence[Mapping[str, str]] = (),
+) -> str:
+    """One list of objects with the keys `columns`, one a line; what is not finite becomes null.
+
+    `problems` follow the comparisons, with the same keys: null where they have no value.
+    """
     values = [_plain(comparisons[name]) for name in columns]
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
-    rows = (encode(dict(zip(columns, row, strict=True))) for row in zip(*values, strict=True))
+    rows = [encode(dict(zip(columns, row, strict=True))) for row in zip(*values, strict=True)]
+    rows += [encode({name: problem.get(name) for name in columns}) for problem in problems]
     text = "[\n" + ",\n".join(rows) + "\n]"
     return COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 

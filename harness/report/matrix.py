@@ -39,6 +39,8 @@ def show_audit(audit: Audit, out: Console) -> None:
     _show_failures(audit, out)
     _show_witnesses(audit, out)
     out.print()
+    if audit.unchecked:
+        out.print(marked(("not checked", "bold red"), f": {audit.unchecked}"))
     counts = summary.counted(audit.comparisons)
     tally = numbers_of({v: counts.get(v, 0) for v in Verdict})
     out.print(marked(f"{len(audit.comparisons)} comparisons: ", tally, f"; {audit.seconds:.0f} s"))

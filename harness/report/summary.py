@@ -12,7 +12,7 @@ from glob import escape
 
 import pandas as pd
 
-from harness.audit.results import Audit, Cell, Reply
+from harness.audit.results import Audit, Reply
 from harness.compare import ALL, SEVERITY, Verdict
 from harness.diagnose import Finding
 from harness.experiments.base import PUBLISHED
@@ -127,16 +127,16 @@ def blanks(audit: Audit) -> dict[tuple[str, str], str]:
 
 
 def problems(audit: Audit) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Return what kept engines from answering: engine, reason, cases."""
-    found = [(cell, cell.problem) for cell in audit.cells.values()]
-    return _by_engine((cell, [reason]) for cell, reason in found if reason is not None)
+    """Return what kept engines and references from answering: engine, reason, cases."""
+    return _by_engine((place, [reason]) for place, reason in audit.problems.items())
 
 
 def gaps(audit: Audit) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return why cells are empty: engine, reason, cases."""
     empty = [audit.cells[place] for place, kind in blanks(audit).items() if kind == GAP]
     return _by_engine(
-        (cell, left_out(audit.replies.get((cell.engine, cell.case)))) for cell in empty
+        ((cell.engine, cell.case), left_out(audit.replies.get((cell.engine, cell.case))))
+        for cell in empty
     )
 
 
@@ -149,14 +149,14 @@ def left_out(reply: Reply | None) -> list[str]:
 
 
 def _by_engine(
-    reasons: Iterable[tuple[Cell, Iterable[str]]],
+    reasons: Iterable[tuple[tuple[str, str], Iterable[str]]],
 ) -> list[tuple[str, str, tuple[str, ...]]]:
     """Gather the cases of each reason; those that differ in the case's name alone are one."""
     found: dict[tuple[str, str], dict[str, str]] = {}
-    for cell, given in reasons:
+    for (engine, case), given in reasons:
         for reason in given:
-            alike = re.sub(rf"\b{re.escape(cell.case)}\b", "CASE", reason)
-            found.setdefault((cell.engine, alike), {})[cell.case] = reason
+            alike = re.sub(rf"\b{re.escape(case)}\b", "CASE", reason)
+            found.setdefault((engine, alike), {})[case] = reason
     return [
         (engine, alike if len(reasons) > 1 else next(iter(reasons.values())), tuple(reasons))
         for (engine, alike), reasons in found.items()
