@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING
 from harness.commands import (
     AGREE,
     DISCREPANCY,
+    UNUSABLE,
     Commands,
     add_against,
     add_cases,
@@ -85,6 +87,12 @@ def run(options: argparse.Namespace) -> int:
             terminal.show_run(found, out)
     if options.plot is not None:
         figure.draw(next(run for run in runs if run.case.name == "document"), options.plot)
+    if all(found.comparisons.empty for found in runs):
+        print(
+            "rparity: Nothing was compared: name an engine that can answer these cases.",
+            file=sys.stderr,
+        )
+        return UNUSABLE
     return DISCREPANCY if any(run.failed for run in runs) else AGREE
 
 
