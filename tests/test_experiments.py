@@ -248,6 +248,7 @@ def test_draws_of_its_own(weighted_boots: Tables) -> None:
     assert "Monte Carlo" not in found("weighted", biased, against=weighted_boots)
 
 
+@pytest.mark.slow(reason="1,800 refits, of which 600 one by one")
 def test_noise_scaled_by_weights() -> None:
     """Weights that differ by a thousand; R's noise, and this package's, ignores them."""
     rng = np.random.default_rng(1)

@@ -136,6 +136,7 @@ def test_an_engine_in_a_folder_runs(folder: Path, capsys: Capture) -> None:
     assert "unexplained" in {row["verdict"] for row in rows if row["engine"] == "my-wrong"}
 
 
+@pytest.mark.slow(reason="an audit, whose engines are processes of their own")
 def test_an_engine_has_its_row_in_the_audit(folder: Path, capsys: Capture) -> None:
     engines = ["--engine", "my-own", "--engine", "my-wrong"]
     command = ["audit", "mine", *engines, "--format", "json", "--cases", str(folder)]

@@ -168,6 +168,7 @@ campaign.run_fuzz(Path({folder!r}), n=500, seed=6, tell=tell)
 """
 
 
+@pytest.mark.slow(reason="a campaign in a process of its own, which is killed, and the same anew")
 def test_a_kill_loses_what_was_in_flight_and_no_more(
     tmp_path: Path, fake: Callable[[FakeR], FakeR]
 ) -> None:
@@ -375,6 +376,7 @@ WEIGHTED = Design(
 )
 
 
+@pytest.mark.slow(reason="judges some dozens of designs to shrink one")
 def test_what_the_disagreement_does_not_need_is_taken_away(bug: FakeR) -> None:
     first = judge(Problem(WEIGHTED.part(), WEIGHTED.data()), bug)
     assert first.verdict is Outcome.UNEXPLAINED

@@ -206,6 +206,7 @@ def failing(
     return bad.reshape(truth.shape[::-1]).T  # compared column by column
 
 
+@pytest.mark.slow(reason="each value of each table five times; no answer of Python's is asked for")
 @pytest.mark.parametrize(("name", "who"), COMPARED)
 def test_no_tolerance_is_vacuous(recorded: dict[str, Recording], name: str, who: str) -> None:
     for table in (t for part in case(name).parts for t in engine(who).expected(part)):

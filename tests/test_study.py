@@ -214,6 +214,7 @@ def test_no_result_depends_on_the_workers_or_on_what_else_is_asked(
         np.testing.assert_array_equal(mine.loc[name, COLUMNS], table)
 
 
+@pytest.mark.slow(reason="answers 48 data sets, to count how often the intervals are right")
 def test_each_world_has_its_right_interval(small: Study) -> None:
     """Of 24 data sets a share of 95 % is 21 or more, and one of 4.5 % is 4 or fewer, 99 times."""
     keys = ["world", "parameter", "target", "interval"]
