@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -35,6 +36,7 @@ TOGETHER = {
         "small_audit",
     ),
 }
+WORKERS = ExitStack()
 # pytester forgets what was imported since it began: imported before, this stays.
 IMPORTED = ("email.parser", "harness.parity.answer", "statsmodels.api", "statsmodels.formula.api")
 
@@ -91,8 +93,14 @@ def run_of() -> Callable[[str], CaseRun]:
 @pytest.fixture(scope="session")
 def two_workers() -> Iterator[Cluster]:
     """The workers of the session; some tests kill them, and Dask puts others in their place."""
-    with cluster(2) as found:
-        yield found
+    with WORKERS:
+        yield WORKERS.enter_context(cluster(2))
+
+
+def pytest_runtest_teardown(nextitem: pytest.Item | None) -> None:
+    """End the workers after the last test that may ask for them: idle ones take time, too."""
+    if nextitem is None or TOGETHER.get(nextitem.path.stem) != "two_workers":
+        WORKERS.close()
 
 
 @pytest.fixture(scope="session")
