@@ -321,7 +321,7 @@ class _Profile:
         found = elementwise.find_root(beyond, (one, other), tolerances={"fatol": rounding})
         if not found.success.all():
             raise UsageError(UNREACHED)
-        return [float(x) for x in found.x]
+        return [float(x) for x in np.atleast_1d(found.x)]
 
 
 def _chain(f: Smooth, J: Array, curved: Sequence[tuple[int, Array]]) -> Smooth:

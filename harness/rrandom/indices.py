@@ -38,7 +38,7 @@ def distinct_indices(stream: Stream, n: int, size: int) -> Ints:
             out = np.concatenate([out, indices(stream, n, size - out.size)])
             out = out[np.sort(np.unique(out, return_index=True)[1])]
         return out
-    left: Any = memoryview(np.arange(n))  # type: ignore[arg-type]
+    left: Any = np.arange(n).data
     drawn = []
     for last, index in zip(range(n - 1, -1, -1), _falling(stream, n, size), strict=False):
         drawn.append(left[index])
