@@ -43,9 +43,12 @@ def value(name: str) -> dict[str, object]:
     }
 
 
+MADE_BY = {"packages": {"R": "4.2.2"}, "platform": "planted"}
+
+
 def write(root: Path, name: str) -> None:
     """Write the recording `name`, whatever is there."""
-    provenance = {"asked": asked(root), "made_by": {"packages": {"R": "4.2.2"}}, "time": name}
+    provenance = {"asked": asked(root), "made_by": MADE_BY, "time": name}
     recorded = Recorded(tree(wire(value(name)), "f"), provenance)
     write_recording(place(root).recording(1), recorded)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pandas as pd
@@ -14,6 +15,7 @@ from harness.audit.matter import matter_of
 from harness.audit.results import Audit
 from harness.audit.workers import Engines, Told
 from harness.cases import case
+from harness.children import how
 from harness.engines.base import Question
 from harness.extensions import VARIABLE
 
@@ -101,7 +103,7 @@ def asked(name: str, questions: list[Question], limit: float = 30.0) -> list[Tol
     [
         ("crashes", "crashed: ended with status 3"),
         ("killed", "crashed: killed by SIGSEGV"),
-        ("unheard", "crashed: killed by SIGILL, an instruction that this processor lacks"),
+        ("unheard", f"crashed: {how(-signal.SIGILL)}"),
         ("raises", "ZeroDivisionError: by zero and more"),
     ],
 )

@@ -113,7 +113,7 @@ def test_what_downdating_leaves_nothing_of_may_have_no_factor() -> None:
     assert judged(PLAIN, NotPositive()).verdict is Outcome.UNEXPLAINED
 
 
-@pytest.mark.parametrize(("slope", "shift"), [("correlated", 1e3), ("uncorrelated", 0.0)])
+@pytest.mark.parametrize(("slope", "shift"), [("correlated", 0.0), ("uncorrelated", 0.0)])
 def test_r_may_fail_for_the_units_of_a_covariate(slope: str, shift: float) -> None:
     class LikesItSmall(FakeR):
         def answer(self, engine: str, problem: Problem) -> Told:

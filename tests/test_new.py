@@ -161,7 +161,7 @@ def test_a_case_is_recorded_and_passes_and_can_fail(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("problem", "remedy"),
     [
-        ("R is not installed", "apt-get install r-base-core r-cran-lme4"),
+        ("R is not installed", "apt-get install r-base-core r-cran-lme4 make"),
         ("The R package lme4 is not installed", "apt-get install r-cran-lme4"),
         ("rpy2 is not installed", 'pip install "rparity[r]"'),
     ],

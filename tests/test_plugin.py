@@ -720,7 +720,7 @@ def test_a_missing_r_fails_with_what_to_install(
     monkeypatch.delenv("R_HOME", raising=False)
     result = run(f"--r={mode}")
     result.assert_outcomes(failed=1)
-    expected = "R is not installed (no R on the PATH): apt-get install r-base-core r-cran-lme4"
+    expected = "R is not installed (no R on the PATH): apt-get install r-base-core r-cran-lme4 make"
     assert expected in said(result)
     run().assert_outcomes(passed=1)
 

@@ -21,9 +21,11 @@ from harness import children
 from harness._processes import Processes
 from harness.audit import workers
 from harness.audit.workers import ENGINE, ChildError, Engines, NotLoadedError, Service
+from harness.cases.base import Case
 from harness.children import Child, DiedError, LateError, how
 from harness.cluster import cluster
 from harness.commands import UNUSABLE
+from harness.engines.base import Question
 from harness.errors import RCrashedError
 from harness.rsession import RSession
 
@@ -325,7 +327,7 @@ ENGINES = {"dict": "odd_engines:Dict", "local": "odd_engines:Local"}
 @pytest.mark.parametrize(
     ("name", "said"),
     [
-        ("dict", "returned a dict instead of a harness.engines.base.Answer"),
+        ("dict", "answers 'planted' with dict, and must with Answer"),
         ("local", "gave an answer that cannot be sent"),
     ],
 )
@@ -335,8 +337,9 @@ def test_what_is_no_answer_is_its_engines_problem(
     (tmp_path / "odd_engines.py").write_text(ODD)
     monkeypatch.setenv("RPARITY_CASES", str(tmp_path))
     service = Service(ENGINE, name)
+    question = Question(Case("planted", "", "none.R", "none", 1, 2, (), ()), 2)
     for _ in range(2):  # and the process goes on
-        answer, problem = service.ask("anything", 30.0)
+        answer, problem = service.ask(question, 30.0)
         assert answer is None
         assert said in (problem or "")
     service.stop()
@@ -508,7 +511,8 @@ def test_the_one_place_that_starts_a_python() -> None:
             path.read_text("utf-8"),
         )
     }
-    assert users == {"children.py"}
+    # Whether numpy can be loaded at all has to be tried before anything loads it.
+    assert users == {"children.py", "processor.py"}
 
 
 def test_a_session_that_is_inherited_by_a_fork_is_left_alone() -> None:

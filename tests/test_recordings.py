@@ -232,11 +232,11 @@ def test_two_tables_exchanged(root: Path, folder: Path) -> None:
 @pytest.mark.parametrize("name", ["a[1]", "a*", "a?"])
 def test_a_swap_that_was_interrupted_is_undone_whatever_the_name(tmp_path: Path, name: str) -> None:
     table = pd.DataFrame({"x": [1.0]}, ["a"])
-    recordings.write(tmp_path, name, {"m.coef": table}, {"scripts": {}})
+    recordings.write(tmp_path, name, {"m.coef": table}, writer.PROVENANCE)
     (tmp_path / name).rename(tmp_path / f".{name}.old.1")
     other = tmp_path / ".a1.old.1"
     other.mkdir()
-    found = recordings.read(tmp_path, name, {})
+    found = recordings.read(tmp_path, name, writer.SCRIPTS)
     pd.testing.assert_frame_equal(found.tables["m.coef"], table)
     assert other.exists()  # another case's
 

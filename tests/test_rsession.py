@@ -149,7 +149,7 @@ def test_no_r(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("R_HOME", raising=False)
     assert refusal() == (
-        "R is not installed (no R on the PATH): apt-get install r-base-core r-cran-lme4"
+        "R is not installed (no R on the PATH): apt-get install r-base-core r-cran-lme4 make"
     )
     assert availability().r_version is None
 
