@@ -221,7 +221,7 @@ def test_use_u_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_refit_that_r_of_the_time_did_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
     """lme4 before 1.1-33 hands 1 for p to the criterion; a run that does so differs today."""
     fitted = native.fitted
-    monkeypatch.setattr(native, "fitted", lambda part, data, _lme4: fitted(part, data, "1.1-31"))
+    monkeypatch.setattr(native, "fitted", lambda part, data, *_: fitted(part, data, "1.1-31"))
     assert "lmer.confint_boot" in caught_in(full_run())
 
 
