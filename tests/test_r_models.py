@@ -20,6 +20,7 @@ from harness.engines.base import R_ENGINES, Answer, Question, engine
 from harness.engines.r_models import Lm as RLm
 from harness.engines.r_models import Lme4, Lme4Tight, Nlme, RModels
 from harness.errors import RNotAvailableError
+from harness.r_version import RVersion
 from harness.recordings import sha256
 from harness.rsession import RSession
 
@@ -189,9 +190,10 @@ def least(mine: pd.DataFrame, theirs: pd.DataFrame) -> float:
 @pytest.mark.parametrize("name", R_ENGINES)
 def test_r_answers_again_what_is_kept(session: RSession, name: str) -> None:
     who = {found.name: found for found in (Lme4, Lme4Tight, Nlme, RLm)}[name]
+    now = RVersion.among(who(session).made_by["packages"])
     for problem in ("sleepstudy", "document", "dyestuff2", "pastes", "weighted", "filip"):
         asked = question_of(case(problem), paths.fixtures())
-        kept, _ = keep.read(paths.fixtures(), name, asked)
+        kept, _ = keep.read(paths.fixtures(), name, asked, now)
         today = who(session).answer(asked)
         assert (dict(today.gaps), list(today.notes)) == (kept.gaps, kept.notes)
         assert list(today.tables) == list(kept.tables)
