@@ -156,7 +156,7 @@ class Processes(Cluster):
                 worker.up, self._failed_starts = True, 0
                 return None
             item, worker.attempt = worker.attempt.item, None
-            return Outcome(item, value, error)
+            return Outcome(item, None if value is None else pickle.loads(value), error)
         attempt, ended = worker.attempt, "" if late else how(worker.child.status())
         if attempt is None:
             self._failed_starts += 1
@@ -189,15 +189,15 @@ def work(pipe: Connection) -> None:
         try:
             if told is not None:
                 task, shared = pickle.loads(told)
-            reply: tuple[Any, Exception | None] = task(shared, pickle.loads(item)), None
+            # What a function of a script returns may be of its own classes, or hold a lambda.
+            value = cloudpickle.dumps(task(shared, pickle.loads(item)))
+            reply: tuple[bytes | None, Exception | None] = value, None
         except Exception as error:
             reply = None, _portable(error)
         try:
             pipe.send(reply)
         except OSError:
             return
-        except Exception as error:  # of a value that no process can send to another
-            pipe.send((None, RuntimeError(f"{type(error).__name__}: {error}")))
 
 
 def _portable(error: Exception) -> Exception:
