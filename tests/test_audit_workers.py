@@ -79,7 +79,7 @@ def questions() -> list[Question]:
     return [matter_of(case(name), paths.fixtures()).question for name in ("dyestuff", "dyestuff2")]
 
 
-WRONG = ("crashes", "good", "killed", "raises", "once", "absent")
+WRONG = ("crashes", "good", "killed", "unheard", "raises", "once", "absent")
 
 
 @pytest.fixture(scope="module")

@@ -32,8 +32,7 @@ def lme4_changed(change: Change, dispute: Dispute, part: str, rows: pd.DataFrame
     asked = dispute.asked.parts.get(part)
     if change not in between or not isinstance(asked, Boot | Lmer | Call):
         return None
-    nsim = _nsim(dispute, part)
-    answers = [_answer(dispute, asked, each, nsim) for each in _steps(mine, theirs, between)]
+    answers = [_answer(dispute, asked, each) for each in _steps(mine, theirs, between)]
     if mine.has(between[0]):  # from the newer side to the older one
         between = between[::-1]
     tables = [table for table in rows["table"].unique() if table in answers[0]]
@@ -101,24 +100,16 @@ def _tolerance(dispute: Dispute) -> Callable[[str, str], Tolerance]:
     return tolerance
 
 
-def _nsim(dispute: Dispute, part: str) -> int:
-    """Return how many replicates a bootstrap has on either side; the case's own if neither says."""
-    counts = [
-        len(tables[f"{part}.replicates"])
-        for tables in (dispute.answer, dispute.truth)
-        if f"{part}.replicates" in tables
-    ]
-    return max(counts, default=dispute.asked.case.nsim)
-
-
-def _answer(dispute: Dispute, asked: Part, version: Lme4, nsim: int) -> Tables:
+def _answer(dispute: Dispute, asked: Part, version: Lme4) -> Tables:
     """Answer as a version of lme4 does: a function, or all the bootstraps and intervals of a case.
 
-    Bootstraps go on where others before them left the stream, so that all of them are drawn.
+    Bootstraps go on where others before them left the stream, so that all of them are drawn, with
+    as many replicates as R's recording has.
     """
     case = dispute.asked.case
+    nsim = int(dispute.asked.provenance.get("nsim", case.nsim))
     alone = isinstance(asked, Call)
-    key = f"lme4 {version.version}, {nsim} replicates" + (f", {asked.name}" if alone else "")
+    key = f"lme4 {version.version}" + (f", {asked.name}" if alone else "")
     if key not in dispute.shared:
         parts = [asked] if alone else [p for p in case.parts if isinstance(p, Data | Lmer | Boot)]
         versions = {} if version.version is None else {"lme4": version.version}

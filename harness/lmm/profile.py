@@ -63,18 +63,29 @@ def profile_intervals(
 def profile_rise(fit: LmerResults, parameter: str, values: Sequence[float]) -> Array:
     """Return how far the ML deviance, all else optimised, is above its minimum at each value (k,).
 
-    `parameter` is a row of `profile_intervals`, whose ends are where this is the χ² quantile.
+    `parameter` is a row of `profile_intervals`, whose ends are where this is the χ² quantile. The
+    rise is infinite at a value that the parameter cannot have: a negative standard deviation.
     """
     along = _Profile(fit, 0.0).along(parameter)
-    return along.excess(np.asarray(values, dtype=np.float64))
+    asked = np.asarray(values, dtype=np.float64)
+    rise = np.full(len(asked), np.inf)
+    possible = (asked >= along.low) & (asked <= along.high)
+    if possible.any():
+        rise[possible] = along.excess(asked[possible])
+    return rise
 
 
 @dataclass(frozen=True)
 class _Along:
-    """One parameter: how far the deviance is above its level at values of it, and the interval."""
+    """One parameter: how far the deviance is above its level at values of it, and the interval.
+
+    `low` and `high` bound the values that the parameter can have.
+    """
 
     excess: Deviance
     ends: Callable[[], tuple[float, float]]
+    low: float = -np.inf
+    high: float = np.inf
 
 
 class _Problem:
@@ -192,7 +203,7 @@ class _Profile:
             low, upper = self._roots(deviance, [(0.0, sd), *high])
             return low, upper
 
-        return _Along(deviance, ends)
+        return _Along(deviance, ends, low=0.0)
 
     def _correlation(self, row: int, col: int) -> _Along:
         """Profile the correlation of two coefficients."""
@@ -240,7 +251,7 @@ class _Profile:
             )
             return low, high
 
-        return _Along(deviance, ends)
+        return _Along(deviance, ends, low=-1.0, high=1.0)
 
     def _residual(self) -> _Along:
         """Profile σ."""
@@ -261,7 +272,8 @@ class _Profile:
             low, high = self._limits(deviance, problem.tau, 1.0 / np.sqrt(2.0 * n))
             return float(np.exp(low)), float(np.exp(high))
 
-        return _Along(lambda sigma: deviance(np.log(sigma)), ends)
+        smallest = np.finfo(np.float64).tiny  # the deviance is infinite where σ is zero
+        return _Along(lambda sigma: deviance(np.log(sigma)), ends, low=smallest)
 
     def _coefficient(self, j: int) -> _Along:
         """Profile β_j: the model without column j, fitted to y − x_j b for many b at once."""
