@@ -21,7 +21,7 @@ from mpmath import mp
 
 from harness import document_data, paths, recordings
 from harness.cases import cases
-from harness.cases.base import Part
+from harness.cases.base import Boot, Call, Lmer
 from harness.cases.document import DOCUMENT
 from harness.cases.streams import stream_tables
 from harness.cli import main
@@ -29,8 +29,7 @@ from harness.commands import AGREE, DISCREPANCY, UNUSABLE
 from harness.compare import Tables, Verdict
 from harness.engines import base, native
 from harness.engines.base import Answer, Question
-from harness.experiments import versions
-from harness.experiments.base import Dispute
+from harness.experiments.base import Asked
 from harness.lmm.bootstrap import Draws
 from harness.lmm.fit import LmerResults, lmer
 from harness.lmm.lme4 import Lme4
@@ -49,17 +48,16 @@ def foretold() -> Iterator[None]:
     It explains why R and this package differ from the published page. It takes 40,000 replicates,
     and nothing that these tests plant may change it.
     """
-    answer_as = versions._answer
-    kept: dict[str, Tables] = {}
+    answer_as = Asked.answered
+    kept: dict[tuple[str, Lme4], Tables] = {}
 
-    def once(dispute: Dispute, asked: Part, version: Lme4) -> Tables:
-        assert dispute.reference == "published"
-        if str(version) not in kept:
-            kept[str(version)] = answer_as(dispute, asked, version)
-        return kept[str(version)]
+    def once(asked: Asked, part: Boot | Lmer | Call, lme4: Lme4) -> Tables:
+        if (part.name, lme4) not in kept:
+            kept[part.name, lme4] = answer_as(asked, part, lme4)
+        return kept[part.name, lme4]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(versions, "_answer", once)
+        patch.setattr(Asked, "answered", once)
         run_case(DOCUMENT, fixtures=paths.fixtures(), engines=[])
         yield
 

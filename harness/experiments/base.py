@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import takewhile
 from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.cases.base import Case, Lm, Lmer, Part
+from harness.cases.base import Boot, Call, Case, Data, Lm, Lmer, Part
 from harness.compare import ROUNDING_DIGITS, Reference, Tables, Tolerance, Verdict, measure
-from harness.engines.native import fitted
+from harness.engines.base import Question
+from harness.engines.native import Native, fitted
 from harness.lmm.fit import LmerResults
-from harness.lmm.lme4 import NEWEST, Lme4
+from harness.lmm.lme4 import CHANGES, NEWEST, Lme4
 
 # A disagreement has vanished where so much of it is left: formulas evaluated at another's
 # parameters, which are themselves rounded, do not agree to the last bit.
@@ -55,6 +57,7 @@ class Asked:
         self.recorded = recorded or {}
         self.provenance = provenance or {}
         self._fits = dict(fits or {})
+        self._answered: dict[tuple[object, ...], Tables] = {}
         self._movements: dict[tuple[object, ...], Tables] = {}
         self._elsewhere: dict[tuple[object, ...], LmerResults] = {}
 
@@ -71,6 +74,27 @@ class Asked:
         if key not in self._elsewhere:
             self._elsewhere[key] = self.lmer(part).at(theta, sigma)
         return self._elsewhere[key]
+
+    def answered(self, part: Boot | Lmer | Call, lme4: Lme4) -> Tables:
+        """Return the package's own answer to one part, as a version of lme4 gives it.
+
+        A bootstrap goes on where those before it left the stream, and has as many replicates as
+        R's recording.
+        """
+        key = (part.name, *map(lme4.has, CHANGES))
+        if key not in self._answered:
+            before = takewhile(lambda each: each.name != part.name, self.parts.values())
+            needed = [
+                each if isinstance(each, Data) else replace(each, kinds=())
+                for each in before
+                if isinstance(each, Data | Lmer | Boot)
+            ]
+            case = replace(self.case, parts=(*needed, part))
+            nsim = int(self.provenance.get("nsim", case.nsim))
+            versions = {} if lme4.version is None else {"lme4": lme4.version}
+            question = Question(case, nsim, versions, self.data)
+            self._answered[key] = Native().answer(question).tables
+        return self._answered[key]
 
     def movements(self, part: Lmer | Lm, measure: Callable[[Any, pd.DataFrame], Tables]) -> Tables:
         """Return how far a model's tables move with some last bits, as `measure` says once."""

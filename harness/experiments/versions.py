@@ -10,10 +10,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from harness.cases.base import Boot, Call, Data, Lmer, Part
+from harness.cases.base import Boot, Call, Lmer
 from harness.compare import Reference, Tables, Tolerance
-from harness.engines.base import Question
-from harness.engines.native import Native
 from harness.experiments.base import BETTER, PUBLISHED, Dispute, Trial, compared
 from harness.lmm.lme4 import CHANGES, Change, Lme4
 
@@ -32,7 +30,7 @@ def lme4_changed(change: Change, dispute: Dispute, part: str, rows: pd.DataFrame
     asked = dispute.asked.parts.get(part)
     if change not in between or not isinstance(asked, Boot | Lmer | Call):
         return None
-    answers = [_answer(dispute, asked, each) for each in _steps(mine, theirs, between)]
+    answers = [dispute.asked.answered(asked, each) for each in _steps(mine, theirs, between)]
     if mine.has(between[0]):  # from the newer side to the older one
         between = between[::-1]
     tables = [table for table in rows["table"].unique() if table in answers[0]]
@@ -98,22 +96,3 @@ def _tolerance(dispute: Dispute) -> Callable[[str, str], Tolerance]:
         )
 
     return tolerance
-
-
-def _answer(dispute: Dispute, asked: Part, version: Lme4) -> Tables:
-    """Answer as a version of lme4 does: a function, or all the bootstraps and intervals of a case.
-
-    Bootstraps go on where others before them left the stream, so that all of them are drawn, with
-    as many replicates as R's recording has.
-    """
-    case = dispute.asked.case
-    nsim = int(dispute.asked.provenance.get("nsim", case.nsim))
-    alone = isinstance(asked, Call)
-    key = f"lme4 {version.version}" + (f", {asked.name}" if alone else "")
-    if key not in dispute.shared:
-        parts = [asked] if alone else [p for p in case.parts if isinstance(p, Data | Lmer | Boot)]
-        versions = {} if version.version is None else {"lme4": version.version}
-        question = Question(replace(case, parts=tuple(parts)), nsim, versions, dispute.asked.data)
-        dispute.shared[key] = Native().answer(question).tables
-    found: Tables = dispute.shared[key]
-    return found
