@@ -88,6 +88,7 @@ def test_run_agrees_and_shows_the_numbers_side_by_side(capsys: Capture) -> None:
     assert lines[-1].endswith("0 unexplained, 0 missing, 0 stale")
 
 
+@pytest.mark.slow(reason="runs the whole document, as the tests before and after do")
 def test_run_says_whom_it_compares_with(capsys: Capture) -> None:
     main(["run", "document", "--nsim", "2"])
     out = capsys.readouterr().out
@@ -96,6 +97,7 @@ def test_run_says_whom_it_compares_with(capsys: Capture) -> None:
     assert "R was not run" in out
 
 
+@pytest.mark.slow(reason="runs the whole document, as the tests before and after do")
 def test_fewer_replicates_than_recorded_are_not_compared_and_it_says_so(capsys: Capture) -> None:
     assert main(["run", "document", "--nsim", "50"]) == AGREE
     out = " ".join(capsys.readouterr().out.split())
@@ -103,6 +105,7 @@ def test_fewer_replicates_than_recorded_are_not_compared_and_it_says_so(capsys: 
     assert "Bootstrap tables are not compared with it" in out
 
 
+@pytest.mark.slow(reason="runs the whole document, as the tests before and after do")
 def test_fewer_replicates_leave_all_else_compared(capsys: Capture, run_of: RunOf) -> None:
     main(["run", "document", "--nsim", "50", "--format", "json"])
     few = {row["table"] for row in json.loads(capsys.readouterr().out) if row["reference"] == "R"}
@@ -389,6 +392,7 @@ def test_check_reports_drift_and_writes_nothing(
     assert state(copy) == before
 
 
+@pytest.mark.slow(reason="runs the whole document, as the tests before and after do")
 def test_live_compares_with_what_r_says_now(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, run_of: RunOf
 ) -> None:
@@ -458,6 +462,7 @@ def test_the_command_runs_as_a_module() -> None:
     assert (done.returncode, done.stdout) == (0, f"rparity {harness.__version__}\n")
 
 
+@pytest.mark.slow(reason="runs the whole document, as the tests before and after do")
 def test_two_cases_in_one_run(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     twin = replace(DOCUMENT, title="the same again")
     monkeypatch.setattr("harness.commands.run.chosen_cases", lambda _names: [DOCUMENT, twin])

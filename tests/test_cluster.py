@@ -23,6 +23,8 @@ from harness.cluster import Cluster, Here, Outcome, Progress, cluster
 from harness.commands import AGREE
 from harness.errors import ClusterError, UsageError, WorkerCrashedError
 
+pytestmark = pytest.mark.slow(reason="starts workers, kills them, and waits for time limits")
+
 # What the workers do: functions that they can import.
 
 

@@ -197,6 +197,7 @@ def refits(old: Matter, answer: Tables) -> set[str]:
     return {finding.cause for finding in diagnose(dispute, rows)}
 
 
+@pytest.mark.slow(reason="thousands of replicates, drawn twice")
 def test_refits_with_another_divisor(old_weighted: Matter) -> None:
     right = Native().answer(replace(old_weighted.question, versions={})).tables
     answer = {t: f for t, f in right.items() if t.startswith("boot")}
@@ -235,6 +236,7 @@ def boot_table(fit: LmerResults, t: pd.DataFrame) -> pd.DataFrame:
     )
 
 
+@pytest.mark.slow(reason="thousands of replicates, drawn twice")
 def test_draws_of_its_own(weighted_boots: Tables) -> None:
     fit = fit_of("weighted")
     answer = {

@@ -89,6 +89,7 @@ def outcomes(found: pd.DataFrame) -> pd.DataFrame:
 # -- the store -------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(reason="judges dozens of designs")
 def test_a_campaign_goes_on_where_it_stopped(
     tmp_path: Path, fake: Callable[[FakeR], FakeR], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,6 +198,7 @@ def _about(folder: Path) -> dict[str, str]:
         return dict(db.execute("SELECT key, value FROM about"))
 
 
+@pytest.mark.slow(reason="judges dozens of designs")
 def test_interrupted_the_command_says_so_and_keeps_what_is_done(tmp_path: Path) -> None:
     code = WRITER.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
     code = code[: code.index("def tell")] + (

@@ -56,6 +56,7 @@ def test_one_that_stops_far_away_without_a_word_is_convicted_by_its_own_criterio
 EARLY = pytest.mark.slow(reason="all that could be the cause of two errors at once is tried")
 
 
+@pytest.mark.slow(reason="tries every experiment on every table of a design")
 @pytest.mark.parametrize("factor", [1.0, pytest.param(1.0001, marks=EARLY)])
 @pytest.mark.parametrize("kind", ["coef", "vcov", "varcorr", "ranef", "glance"])
 def test_a_wrong_value_is_unexplained(kind: str, factor: float) -> None:

@@ -191,6 +191,7 @@ def test_an_entry_that_lacks_a_field(tmp_path: Path, field: str) -> None:
         ledger(path)
 
 
+@pytest.mark.slow(reason="tries every experiment on every published figure")
 def test_a_published_figure_that_is_wrong_altogether_is_not_excused() -> None:
     """A typing error in the sixth digit of a known figure, and in one that agrees."""
     published = DOCUMENT.published

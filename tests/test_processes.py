@@ -36,7 +36,10 @@ R_SCRIPT = TESTS / "r" / "misbehave.R"
 COMMAND = "import sys; from harness.cli import main; sys.exit(main())"
 PATIENCE = 60.0
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc"),
+    pytest.mark.slow(reason="starts dozens of processes, and waits until each has ended"),
+]
 
 # What children do -------------------------------------------------------------------------------
 

@@ -26,6 +26,9 @@ from harness.lmm.matrices import build
 from harness.recordings import Recording
 from harness.tables import decode_factors
 
+pytestmark = pytest.mark.slow(
+    reason="the answers of six other packages, whose bootstraps and imports take long"
+)
 MIXED = ("statsmodels", "statsmodels-tight", "mixedlm", "gpboost", "gpboost-tight")
 LINEAR = ("statsmodels", "statsmodels-tight", "pyfixest", "linearmodels")
 # One of each shape: factors crossed and nested, slopes, a polynomial, weights, NIST's problems.

@@ -198,6 +198,7 @@ def small() -> Study:
     return run_study(Design(), datasets=24, nsim=60)
 
 
+@pytest.mark.slow(reason="answers dozens of data sets, some on two workers")
 def test_no_result_depends_on_the_workers_or_on_what_else_is_asked(
     two_workers: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -363,6 +364,7 @@ def test_progress_counts_data_sets(monkeypatch: pytest.MonkeyPatch) -> None:
 # What is reported -------------------------------------------------------------------------------
 
 
+@pytest.mark.slow(reason="answers dozens of data sets, some on two workers")
 def test_text_json_figure_and_answers(tmp_path: Path, capsys: Capture) -> None:
     options = ["--datasets", "3", "--nsim", "20", "--points", "4", "--n", "3,7", "--seed", "9"]
     options += ["--sd", "0.5", "--slope", "2", "--between", "3"]

@@ -29,6 +29,9 @@ from harness.run import run_case
 from harness.versions import RAnswer, difference
 
 FIXTURES = paths.fixtures()
+pytestmark = pytest.mark.slow(
+    reason="the document's 20,000 replicates, as each of four versions of lme4 draws them"
+)
 OLD, MIDDLE, NEW = "r4.2.2-lme4-1.1-31", "r4.5.0-lme4-1.1-37", "r4.6.2-lme4-2.1-0"
 Capture = pytest.CaptureFixture[str]
 
