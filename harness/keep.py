@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -30,6 +31,7 @@ MOST_ROWS = 200
 # An answer's tables, one value a line; and the arbiter's to more digits than doubles have.
 ANSWER, CERTIFIED = "answer.csv", "certified.csv"
 HEADER = ("table", "row", "column", "value")
+NEEDED = ("asked", "gaps", "remarks", "made_by", "time")
 
 
 class Witness(Engine, Protocol):
@@ -110,7 +112,8 @@ def read(
     """
     found = _read(fixtures, name, question, by)
     provenance = found.provenance
-    tables = _decoded(found.texts[ANSWER])
+    with _sound(name, question):
+        tables = _decoded(found.texts[ANSWER])
     return Answer(tables, provenance["gaps"], provenance["remarks"]), provenance
 
 
@@ -122,18 +125,38 @@ def certified(fixtures: Path, question: Question) -> pd.DataFrame:
     RecordingError
         As `read` does.
     """
-    header, *lines = csv.reader(io.StringIO(_read(fixtures, "exact", question).texts[CERTIFIED]))
-    return pd.DataFrame(lines, columns=header)
+    found = _read(fixtures, "exact", question)
+    with _sound("exact", question):
+        return pd.DataFrame(_lines(found.texts[CERTIFIED]), columns=list(HEADER))
+
+
+@contextmanager
+def _sound(name: str, question: Question) -> Iterator[None]:
+    """Refuse an answer that its digest vouches for and that is none: it was sealed anew."""
+    case = question.case.name
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, csv.Error) as error:
+        raise RecordingError(
+            f"The answer of {name} to {case!r} is corrupt: it holds no tables "
+            f"({type(error).__name__}: {error}); {_remedy(name, case)}."
+        ) from error
+
+
+def _remedy(name: str, case: str) -> str:
+    return f"run `rparity regenerate --engine {name} {case}`"
 
 
 def _read(fixtures: Path, name: str, question: Question, by: RVersion | None = None) -> Recording:
     case = question.case.name
-    remedy = f"run `rparity regenerate --engine {name} {case}`"
+    remedy = _remedy(name, case)
     scripts = {path.name: path.read_bytes() for path in paths.r_scripts().glob("*.R")}
     root = folder(fixtures, name)
     version = nearest(recordings.versions(root, case), by)
     found = recordings.read(root, case, scripts, remedy, version)
-    then, now = found.provenance["asked"], asked(question)
+    path = found.folder / recordings.PROVENANCE
+    recordings.require_shape(found.provenance, path, remedy, NEEDED)
+    then, now = [*map(str, found.provenance["asked"])], asked(question)
     if then != now:
         changed = [line for line in [*now, *then] if not (line in now and line in then)]
         what = ", ".join(dict.fromkeys(line.partition(":")[0] for line in changed))
@@ -174,10 +197,17 @@ def _text(value: float) -> str:
     return "NA" if np.isnan(value) else f"{value:.17g}"
 
 
+def _lines(text: str) -> list[list[str]]:
+    """Return what stands below the header, or raise ValueError where that is another one."""
+    header, *lines = csv.reader(io.StringIO(text, newline=""))
+    if tuple(header) != HEADER:
+        raise ValueError(f"the columns are not {', '.join(HEADER)}")
+    return lines
+
+
 def _decoded(text: str) -> dict[str, pd.DataFrame]:
     tables: dict[str, dict[str, dict[str, float]]] = {}
-    _header, *lines = csv.reader(io.StringIO(text, newline=""))
-    for name, row, column, value in lines:
+    for name, row, column, value in _lines(text):
         cells = tables.setdefault(name, {}).setdefault(row, {})
         cells[column] = np.nan if value == "NA" else float(value)
     return {name: _frame(rows) for name, rows in tables.items()}

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from harness.cases.base import Boot, Case
-from harness.compare import Reference, Tables, Verdict, compare
+from harness.compare import COLUMNS, Reference, Tables, Verdict, compare
 from harness.diagnose import Finding, diagnose, with_entries
 from harness.engines.base import Answer, Question, engine
 from harness.errors import UsageError
@@ -105,7 +105,8 @@ def run_case(
     ]
     frames += _against_published(case, "R", r_tables, int(provenance["nsim"]), case.nsim)
     frames += _claims(case, "R", r_tables, int(provenance["nsim"]))
-    comparisons = pd.concat([f for f in frames if len(f)], ignore_index=True)
+    frames = [frame for frame in frames if len(frame)] or [pd.DataFrame(columns=list(COLUMNS))]
+    comparisons = pd.concat(frames, ignore_index=True)
     asked = Asked(case, case.parts, question.data, r_tables, provenance)
     comparisons, findings = _judged(asked, answers, comparisons)
     notes = [note for answer in answers.values() for note in answer.notes]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from harness import paths, recordings
 
@@ -21,3 +23,16 @@ def adopt(root: Path, case: str, into: Path, name: str) -> None:
         told = json.loads((found.folder / recordings.PROVENANCE).read_text())
         provenance = {key: told[key] for key in told.keys() - {"case", "tables", "texts", "digest"}}
         recordings.write(into, name, found.tables, provenance, found.texts)
+
+
+def reseal(folder: Path, edit: Callable[[dict[str, Any]], object] = lambda _made: None) -> None:
+    """Make hashes and digest fit what was edited, as a forger would."""
+    path = folder / recordings.PROVENANCE
+    made = json.loads(path.read_text())
+    del made["digest"]
+    for kind in ("tables", "texts"):
+        for name in made.get(kind, {}):
+            if (folder / name).is_file():
+                made[kind][name] = recordings.sha256((folder / name).read_bytes())
+    edit(made)
+    path.write_text(json.dumps(recordings.seal(made)))

@@ -206,6 +206,17 @@ def test_json_of_all_comparisons_is_quick_and_complete(run_of: RunOf) -> None:
 # Mistakes ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("others", [[], ["rparity"]])
+def test_an_engine_of_which_nothing_was_compared_is_status_2(
+    capsys: Capture, others: list[str]
+) -> None:
+    options = [word for name in ["statsmodels", *others] for word in ("--engine", name)]
+    assert main(["run", "streams", "--nsim", "3", *options]) == UNUSABLE
+    streams = capsys.readouterr()
+    assert "statsmodels does not answer draws" in streams.out
+    assert "Nothing of statsmodels was compared" in streams.err
+
+
 def test_an_unknown_case(capsys: Capture) -> None:
     for command in ("run", "regenerate"):
         sentence = mistake(capsys, command, "docment")

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from folders import reseal
 
 from harness import cli, recordings
 from harness.audit.workers import ENGINE, Service
@@ -115,13 +116,7 @@ def recorded(tmp_path: Path) -> Path:
 
 def resealed(folder: Path, edit: Callable[[dict], object] = lambda _made: None) -> str:
     """What reading says where hashes and digest were made to fit what was edited."""
-    path = folder / recordings.PROVENANCE
-    made = json.loads(path.read_text())
-    made.pop("digest")
-    for name in made["tables"]:
-        made["tables"][name] = recordings.sha256((folder / name).read_bytes())
-    edit(made)
-    path.write_text(json.dumps(recordings.seal(made)))
+    reseal(folder, edit)
     with pytest.raises(RecordingError) as caught:
         recordings.read(folder.parents[1], "toy", {})
     message = str(caught.value)

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
+from folders import reseal
 
 from harness import keep, paths, recordings
 from harness.audit.questions import has_data, question_of
@@ -218,6 +220,43 @@ def test_what_was_edited_is_refused(tmp_path: Path, data: pd.DataFrame, file: st
     path.write_text(path.read_text().replace("1.25", "1.75"))
     with pytest.raises(RecordingError, match=f"{file} is corrupt.*--engine exact planted"):
         keep.read(tmp_path, "exact", question(data))
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("answer.csv", ""),
+        ("answer.csv", "table,row,column,value\n"[:-7] + "\n"),
+        ("answer.csv", "table,row,column,value\nlm.coef,x,estimate\n"),
+        ("answer.csv", "table,row,column,value\nlm.coef,x,estimate,many\n"),
+        ("answer.csv", "table,row,column,value\nlm.coef,x,estimate,1\nlm.coef,z,error,1\n"),
+        ("answer.csv", "\0"),
+        ("certified.csv", ""),
+        ("certified.csv", "table,row\nlm.coef,x,estimate,1.25\n"),
+        ("provenance.json", '{"gaps": []}'),
+        ("provenance.json", '{"remarks": 1}'),
+        ("provenance.json", '{"asked": 1}'),
+        ("provenance.json", '{"asked": {"data": 1}}'),
+        ("provenance.json", '{"asked": [1, null]}'),
+        ("provenance.json", '{"made_by": {"packages": []}}'),
+        ("provenance.json", '{"time": null}'),
+    ],
+)
+def test_garbage_that_was_sealed_anew_is_refused_in_a_sentence(
+    tmp_path: Path, data: pd.DataFrame, file: str, text: str
+) -> None:
+    table = pd.DataFrame({"estimate": [1.25]}, ["x"])
+    by = Planted("exact", decimals={"lm.coef": table.map(str)})
+    keep.write(tmp_path, by, question(data), Answer({"lm.coef": table}), MADE)
+    folder = keep.folder(tmp_path, "exact") / "planted" / PROVEN
+    if file.endswith(".csv"):
+        (folder / file).write_text(text)
+        reseal(folder)
+    else:
+        reseal(folder, lambda made: made.update(json.loads(text)))
+    read = keep.certified if file == "certified.csv" else partial(keep.read, name="exact")
+    with pytest.raises(RecordingError, match="run `rparity regenerate --engine exact planted`"):
+        read(tmp_path, question=question(data))
 
 
 def test_what_is_not_there_names_the_command(tmp_path: Path, data: pd.DataFrame) -> None:

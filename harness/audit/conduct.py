@@ -7,6 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -158,6 +159,11 @@ def _replies(
                 replies[name, case] = Reply(Published().answer_case(matter.case))
             elif name in KEPT_ENGINES and not live:
                 replies[name, case] = _kept(name, matter)
+        for name in REFEREES:
+            reply = replies[name, case]
+            if reply.problem is not None:
+                problem = f"{reply.problem} The next of {', '.join(REFEREES)} is the reference."
+                replies[name, case] = replace(reply, problem=problem)
     return replies
 
 
@@ -196,12 +202,15 @@ def _examined(
     asked: Engines,
     matters: Sequence[Matter],
     engines: Sequence[str],
-    replies: Mapping[tuple[str, str], Reply],
+    replies: dict[tuple[str, str], Reply],
     *,
     thorough: bool,
     tell: Callable[[str], None],
 ) -> list[Examined]:
-    """Have every case examined, twice where something stays open."""
+    """Have every case examined, twice where something stays open.
+
+    What kept an engine from its second answers is added to its reply as its problem.
+    """
     waiting = deque(sorted(matters, key=lambda matter: -matter.size))
     mine: dict[str, Clerk] = {}
     again: dict[str, tuple[list[str], list[Question]]] = {}
@@ -229,6 +238,10 @@ def _examined(
         questions, on_answer=lambda told: tell(f"asking {told.engine} again about {told.case}")
     ):
         answers[told.case].setdefault(told.engine, []).append(told.answer)
+        if told.problem is not None:  # its values were compared; an experiment is missing
+            reply = replies[told.engine, told.case]
+            problem = f"asked again, with other last bits or other units: {told.problem}"
+            replies[told.engine, told.case] = replace(reply, problem=problem)
     found: dict[str, Examined] = {}
 
     def finish(clerk: Clerk) -> None:

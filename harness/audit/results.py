@@ -27,6 +27,7 @@ HEADLINE: Mapping[str, tuple[str, ...]] = {
 class Reply:
     """What became of asking an engine: its answer, or the problem that kept it from one.
 
+    It has both where the engine had a problem only when it was asked again, for an experiment.
     `made_by` has the versions of what answered, `when` it was made, for an answer that is kept.
     """
 
@@ -88,10 +89,11 @@ class Audit:
     def unchecked(self) -> str | None:
         """Why the audit checked less than it was asked to, in one sentence, or None."""
         if self.problems:
-            return (
+            found = (
                 f"{len(self.problems)} of the questions could not be answered: the report has the "
                 "reasons; --allow-problems ends with 0 or 1 nevertheless."
             )
+            return f"{found} What was compared fails as well." if self.failed else found
         if self.comparisons.empty:
             return "Nothing was compared: name engines that can answer these cases."
         return None

@@ -23,6 +23,7 @@ from harness.errors import UsageError
 
 if TYPE_CHECKING:
     from harness.cases.base import Case
+    from harness.run import CaseRun
 
 # The value of --against that asks for every version there is.
 ALL = "all"
@@ -87,13 +88,20 @@ def run(options: argparse.Namespace) -> int:
             terminal.show_run(found, out)
     if options.plot is not None:
         figure.draw(next(run for run in runs if run.case.name == "document"), options.plot)
-    if all(found.comparisons.empty for found in runs):
+    if idle := _idle(runs):
         print(
-            "rparity: Nothing was compared: name an engine that can answer these cases.",
+            f"rparity: Nothing of {idle} was compared: name engines that can answer these cases.",
             file=sys.stderr,
         )
         return UNUSABLE
     return DISCREPANCY if any(run.failed for run in runs) else AGREE
+
+
+def _idle(runs: Sequence[CaseRun]) -> str:
+    """Name the engines that answered nothing which could be compared, in any of the cases."""
+    asked = dict.fromkeys(name for run in runs for name in run.answers)
+    compared = {name for run in runs for name in run.comparisons["engine"].unique()}
+    return ", ".join(name for name in asked if name not in compared)
 
 
 def _versions(case: Case, options: argparse.Namespace) -> Sequence[str | None]:

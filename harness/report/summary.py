@@ -119,9 +119,11 @@ def blanks(audit: Audit) -> dict[tuple[str, str], str]:
     referees = set(audit.comparisons.groupby(["reference", "case"]).groups)
     found = {}
     for place, cell in audit.cells.items():
+        if cell.values:
+            continue
         if cell.problem is not None:
             found[place] = PROBLEM
-        elif not cell.values:
+        else:
             found[place] = REFERENCE if place in referees else GAP
     return found
 
