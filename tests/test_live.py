@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -18,7 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import paths, recordings, regenerate
+from harness import extensions, paths, recordings, regenerate
 from harness.cases.base import Case
 from harness.cases.document import DOCUMENT
 from harness.cases.streams import stream_tables
@@ -403,3 +404,57 @@ def test_live_does_not_look_at_recordings(tmp_path: Path) -> None:
     with pytest.raises(RecordingError):
         run_case(DOCUMENT, fixtures=tmp_path, nsim=2)
     # … and `live` above was asked with a folder that does not exist.
+
+
+LOGGED_R = """
+logged <- function() {
+  suppressPackageStartupMessages(library(lme4))
+  g <- factor(rep(1:8, each = 6))
+  x <- rnorm(48)
+  y <- exp(5 + 0.1 * x + rnorm(8, sd = 0.2)[g] + rnorm(48, sd = 0.1))
+  data <- data.frame(y, x, g)
+  parts <- list(
+    lmer = lmer_tables(lmer(log(y) ~ x + (1 | g), data)),
+    lm = lm_tables(lm(log(y) ~ x, data))
+  )
+  list(tables = c(list(data = data), flatten_tables(parts)), notes = list())
+}
+"""
+LOGGED_PY = """
+from harness.cases.base import Case, Data, Lm, Lmer, Rule
+from harness.compare import Tolerance
+
+CASES = [
+    Case(
+        name="logged", title="A logarithm on the left", script="logged.R", function="logged",
+        seed=1, nsim=0, arguments=lambda nsim: {},
+        parts=(
+            Data(),
+            Lmer("lmer", formula="log(y) ~ x + (1 | g)"),
+            Lm("lm", formula="log(y) ~ x"),
+        ),
+        rules=(Rule("*", "*", Tolerance(1e-4, "R stops early", spread=1e-4)),),
+        engines=("rparity",),
+    )
+]
+"""
+
+
+def test_a_function_of_the_response_is_audited_from_end_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its digits are counted, its values centred, and no experiment drops out: y is no column."""
+    monkeypatch.setenv(extensions.VARIABLE, "")
+    (tmp_path / "logged.R").write_text(LOGGED_R)
+    (tmp_path / "logged_case.py").write_text(LOGGED_PY)
+    where = ["--cases", str(tmp_path)]
+    assert main(["regenerate", "logged", *where]) == AGREE
+    assert main(["run", "logged", *where]) == AGREE
+    capsys.readouterr()
+    assert main(["audit", "logged", *where, "--format", "json"]) in (AGREE, DISCREPANCY)
+    rows = json.loads(capsys.readouterr().out)
+    engines = {row["engine"] for row in rows}
+    assert {"lme4", "nlme", "rparity", "statsmodels"} <= engines
+    ours = [row for row in rows if row["engine"] == "rparity"]
+    assert {row["verdict"] for row in ours} <= {"identical", "rounding", "within"}
+    assert not [row for row in rows if row["verdict"] in ("unexplained", "missing", "problem")]

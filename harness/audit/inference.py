@@ -14,6 +14,7 @@ from harness.compare import Verdict
 from harness.diagnose import Finding
 from harness.experiments.arithmetic import LAST_PLACES
 from harness.experiments.base import PLACE, ROOM, VANISHED, Asked, Trial, places
+from harness.lmm.matrices import response
 
 RATIOS = ("statistic", "p_value")
 Place = tuple[str, str, str]
@@ -37,7 +38,7 @@ def cancelled(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> 
     for part in dict.fromkeys(centred["table"].str.partition(".")[0]):
         model = asked.parts[part]
         assert isinstance(model, Lm | Lmer)
-        digits = leading_digits(asked.data[model.formula.partition("~")[0].strip()])
+        digits = leading_digits(response(model.formula, asked.data))
         lost[part] = float(np.sqrt(ROOM * 2.0**-53) * 10.0**digits)
     there = _at(centred)
     of = rows["table"].str.partition(".")[0].map(lost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from harness.cases.base import (
 )
 from harness.engines.base import Question
 from harness.errors import UsageError
+from harness.lmm.matrices import response
 from harness.tables import decode_factors
 
 # Digits that all responses share, from which on the models are also asked of the response less
@@ -102,13 +104,12 @@ def _with_centred(
     """Return the data with centred responses, and the models of these."""
     found: list[Lmer | Lm] = []
     for part in models:
-        response, _, predictors = part.formula.partition("~")
-        name = response.strip()
-        if leading_digits(data[name]) < LEADING_DIGITS:
+        y = response(part.formula, data)
+        if leading_digits(y) < LEADING_DIGITS:
             continue
-        shifted = f"{name}{CENTRED}"
-        data = data.assign(**{shifted: data[name] - data[name].iloc[0]})
-        formula = f"{shifted} ~{predictors}"
+        shifted = re.sub(r"[^\w.]", ".", str(y.name)) + CENTRED
+        data = data.assign(**{shifted: y - y.iloc[0]})
+        formula = f"{shifted} ~{part.formula.partition('~')[2]}"
         found.append(replace(part, name=f"{part.name}{CENTRED}", formula=formula))
     return data, found
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 
 import numpy as np
@@ -11,8 +10,9 @@ import pandas as pd
 from harness.cases.base import Lm, Lmer
 from harness.engines.native import model_tables
 from harness.experiments.base import Dispute, Trial, compared, predicted
+from harness.lmm.formula import parse, terms
+from harness.lmm.matrices import response
 
-BAR = re.compile(r"\([^()]*\|[^()]*\)")
 CONTRASTS = ("contr.treatment", "contr.sum", "contr.helmert", "contr.poly")
 # A penalty counts whole parameters, up to the rounding of a criterion of a thousand.
 WHOLE = 1e-8
@@ -26,7 +26,7 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
         return None
     if not rows["table"].isin([f"{part}.coef", f"{part}.vcov", f"{part}.confint_wald"]).any():
         return None
-    fixed = set(re.findall(r"[\w.]+", BAR.sub("", model.formula.partition("~")[2])))
+    fixed = set(terms(parse(model.formula).fixed).variables)
     factors = [
         name for name in fixed & set(data) if isinstance(data[name].dtype, pd.CategoricalDtype)
     ]
@@ -64,7 +64,7 @@ def other_r_squared(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
         return None
     if not rows["column"].isin(R_SQUARED).any():
         return None
-    y = data[model.formula.partition("~")[0].strip()]
+    y = response(model.formula, data)
     known = glance.iloc[0].astype(float)
     df, n = known["df_residual"], len(y)
     residual = known["sigma"] ** 2 * df

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from harness.cases.base import Lm
 from harness.compare import Tables
 from harness.engines.base import Question
+from harness.lmm.formula import expression, parse
 from harness.lmm.matrices import build
 
 Array = NDArray[np.float64]
@@ -27,7 +28,8 @@ def in_other_units(question: Question) -> tuple[Question, dict[str, Array]] | No
     data = question.data
     if data is None or not models:
         return None
-    responses = {part.formula.partition("~")[0].strip() for part in models}
+    left = [expression(parse(part.formula).response).columns for part in models]
+    responses = {name for columns in left for name in columns}
     scaled = data.copy()
     for name in data.columns:
         if name not in responses and pd.api.types.is_float_dtype(data[name]):

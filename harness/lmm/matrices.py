@@ -229,6 +229,18 @@ def build(
     )
 
 
+def response(formula: str, data: pd.DataFrame) -> "pd.Series[float]":
+    """Evaluate the left-hand side of a formula for each row of the data, under its label.
+
+    Raises
+    ------
+    FormulaError, DataError
+        As `build` does.
+    """
+    label = parse(formula).response
+    return pd.Series(Frame(data).numeric(label, "response"), data.index, name=label)
+
+
 def _group(bar: Bar, factors: Mapping[str, Factor]) -> tuple[NDArray[np.intp], tuple[str, ...]]:
     """Codes and levels of a grouping factor; those that no row has are dropped."""
     parts = [factors[name] for name in bar.group]
