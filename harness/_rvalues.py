@@ -19,7 +19,7 @@ from pandas.api import types
 from pandas.arrays import BooleanArray, IntegerArray
 
 from harness.errors import RError, UsageError
-from harness.rprint import format_r
+from harness.rformat import format_r
 
 Wire: TypeAlias = tuple[str, Any, dict[str, Any]]
 

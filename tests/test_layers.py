@@ -29,7 +29,7 @@ LAYERS = [
     ["lmm"],
     ["rsession", "rrandom", "recordings", "cluster", "_dask", "_processes"],
     ["children", "_rvalues"],
-    ["_rchild", "paths", "tables", "compare", "processor", "r_version", "rprint", "errors"],
+    ["_rchild", "paths", "tables", "compare", "processor", "r_version", "rformat", "errors"],
     ["text", "_start"],
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

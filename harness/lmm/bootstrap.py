@@ -17,6 +17,7 @@ from harness.errors import UsageError
 from harness.lmm.fit import LmerResults
 from harness.lmm.lme4 import REFIT
 from harness.lmm.model import MixedModel, Solution
+from harness.lmm.summary import bootstrap_summary
 from harness.lmm.varcorr import labels, order, sd_and_correlation, sd_names, sd_order
 from harness.rrandom import RRandom
 
@@ -319,8 +320,6 @@ class BootstrapResults:
 
     def summary(self) -> str:
         """Text in the layout of R's `print` of a bootstrap."""
-        from harness.rprint import bootstrap_summary
-
         return bootstrap_summary(self)
 
     def __repr__(self) -> str:

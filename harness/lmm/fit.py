@@ -17,6 +17,7 @@ from harness.lmm.lme4 import Lme4
 from harness.lmm.matrices import build
 from harness.lmm.model import MixedModel, Solution
 from harness.lmm.structure import Conditional
+from harness.lmm.summary import lmer_summary
 from harness.lmm.varcorr import covariance, labels, order, sd_and_correlation, sd_names, theta_names
 from harness.rrandom import RRandom
 
@@ -426,8 +427,6 @@ class LmerResults:
 
     def summary(self) -> str:
         """Text in the layout of R's `summary(fit)`, so that the two can be laid side by side."""
-        from harness.rprint import lmer_summary
-
         return lmer_summary(self)
 
     def __repr__(self) -> str:

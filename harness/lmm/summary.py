@@ -1,4 +1,4 @@
-"""Text in R's layout: numbers as R's `format` writes them, summaries as R's `print` lays them."""
+"""Summaries in the layout of R's `print`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from harness.lmm.varcorr import groups as groups_of
+from harness.rformat import format_r
+
 FloatArray = NDArray[np.float64]
 
 # R's options `width` and `lme4.summary.cor.max`; beyond that, correlations are left out.
@@ -18,41 +21,6 @@ MOST_CORRELATED = 12
 if TYPE_CHECKING:
     from harness.lmm.bootstrap import BootstrapResults
     from harness.lmm.fit import LmerResults
-
-
-def format_r(values: ArrayLike, digits: int = 7) -> list[str]:
-    """Format numbers together as R's `format(x, digits = …)` does.
-
-    The fewest significant digits, at most `digits`, that show every element to `digits` of them;
-    one number of decimals for all; fixed notation unless scientific is narrower.
-    """
-    x = np.asarray(values, dtype=np.float64).ravel()
-    finite = x[np.isfinite(x)]
-    parts = [_significant(v, digits) for v in finite]
-    decimals = max((max(0, sig - 1 - exponent) for sig, exponent in parts), default=0)
-    left = max((max(1, exponent + 1) for _, exponent in parts), default=1)
-    mantissa = max((sig - 1 for sig, _ in parts), default=0)
-    wide_exponent = any(abs(exponent) >= 100 for _, exponent in parts)
-    fixed_width = left + (decimals + 1 if decimals else 0)
-    scientific_width = 1 + (mantissa + 1 if mantissa else 0) + (5 if wide_exponent else 4)
-    kind = f".{decimals}f" if fixed_width <= scientific_width else f".{mantissa}e"
-    out = []
-    for v in x:
-        if np.isnan(v):
-            out.append("NA")
-        elif np.isinf(v):
-            out.append("Inf" if v > 0 else "-Inf")
-        else:
-            out.append(format(v, kind))
-    return out
-
-
-def _significant(value: float, digits: int) -> tuple[int, int]:
-    """Significant digits that `value` needs, at most `digits`, and its decimal exponent."""
-    if value == 0.0:
-        return 1, 0
-    text, exponent = format(abs(value), f".{digits - 1}e").split("e")
-    return len(text.replace(".", "").rstrip("0")) or 1, int(exponent)
 
 
 def columns(
@@ -150,8 +118,6 @@ def _zapsmall(x: FloatArray, digits: int) -> FloatArray:
 
 def _variance_lines(fit: LmerResults) -> list[str]:
     """Lay out the random effects as lme4's `formatVC` does: cells of one width, left-aligned."""
-    from harness.lmm.varcorr import groups as groups_of
-
     table = fit.varcorr
     sdcor = table["sdcor"]
     terms = fit.model.matrices.random
