@@ -27,6 +27,7 @@ COMMANDS = (
     "fuzz",
     "regenerate",
     "versions",
+    "seal",
     "listing",
     "doctor",
 )

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from harness import keep, paths, recordings
+from harness import keep, paths, recordings, signing
 from harness.audit.questions import has_data, question_of
 from harness.cases import cases
 from harness.engines.base import KEPT_ENGINES, Question
@@ -40,7 +40,7 @@ def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
     """
     checks = [Check("Python", platform.python_version())]
     checks += [Check(name, _installed(name) or "missing") for name in PYTHON_PACKAGES]
-    checks.append(_r(require_r, fixtures))
+    checks += [_r(require_r, fixtures), _trust()]
     plots = _installed("matplotlib")
     checks.append(
         Check("matplotlib", plots)
@@ -115,6 +115,16 @@ def _r(required: bool, fixtures: Path | None) -> Check:
         optional=True,
         remedy=there.remedy or "",
     )
+
+
+def _trust() -> Check:
+    """Look whether recordings must be signed, and by how many keys."""
+    what, file = "signatures", signing.trust_file()
+    if file is None:
+        found = f"{signing.TRUST} is not set: recordings need none"
+        return Check(what, found, optional=True)
+    keys = len(signing.trusted_keys(file))
+    return Check(what, f"each recording needs one by a key in {file}, which has {keys}")
 
 
 def _gpboost() -> list[Check]:

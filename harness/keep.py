@@ -31,7 +31,7 @@ MOST_ROWS = 200
 # An answer's tables, one value a line; and the arbiter's to more digits than doubles have.
 ANSWER, CERTIFIED = "answer.csv", "certified.csv"
 HEADER = ("table", "row", "column", "value")
-NEEDED = ("asked", "gaps", "remarks", "made_by", "time")
+NEEDED = ("engine", "asked", "gaps", "remarks", "made_by", "time")
 
 
 class Witness(Engine, Protocol):
@@ -156,6 +156,10 @@ def _read(fixtures: Path, name: str, question: Question, by: RVersion | None = N
     found = recordings.read(root, case, scripts, remedy, version)
     path = found.folder / recordings.PROVENANCE
     recordings.require_shape(found.provenance, path, remedy, NEEDED)
+    if (by_whom := found.provenance["engine"]) != name:
+        raise RecordingError(
+            f"{found.folder} holds an answer of {by_whom!r}, and not of {name}: {remedy}."
+        )
     then, now = [*map(str, found.provenance["asked"])], asked(question)
     if then != now:
         changed = [line for line in [*now, *then] if not (line in now and line in then)]

@@ -2,8 +2,9 @@
 
 A recording is the folder `fixtures/CASE/VERSION`, where VERSION names the R that answered, such as
 `r4.5.0-lme4-1.1-37`: one CSV a table (`%.17g`, which keeps all the bits), one `.npz` for each table
-of replicates, and `provenance.json` with the sha256 of everything. A table that a newer R gave with
-the same bytes is kept there alone. The case's folder is staged anew beside the old one and takes
+of replicates, and `provenance.json` with the sha256 of everything, a digest of it all and, where
+somebody vouches for it, a signature of the digest. A table that a newer R gave with the same bytes
+is kept there alone. The case's folder is staged anew beside the old one and takes
 its place by renaming, under a lock.
 """
 
@@ -21,7 +22,7 @@ import shutil
 import tempfile
 import time
 import zipfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,8 +34,11 @@ import pandas as pd
 from harness.compare import Tables
 from harness.errors import RecordingError, UsageError
 from harness.r_version import RVersion, label_of, newest_first
+from harness.signing import Sign, require_trusted
 
 PROVENANCE = "provenance.json"
+# What `seal` adds to a document, and `unseal` takes away.
+DIGEST, SIGNATURE = "digest", "signature"
 # Kept as .npz, rows named "1", "2", …: replicates, and data that nobody reads in a diff.
 REPLICATES = "replicates"
 LARGE = 5000
@@ -42,6 +46,8 @@ LARGE = 5000
 LARGEST = 2**28
 # Seconds that a lock is waited for; who writes has it for a moment only.
 PATIENCE = 10.0
+# The files of each version of a case, by name.
+Versions = Mapping[str, Mapping[str, bytes]]
 
 
 @dataclass(frozen=True)
@@ -130,7 +136,39 @@ def write(
     if texts:
         files |= {name: text.encode() for name, text in texts.items()}
         hashed["texts"] = {name: sha256(files[name]) for name in texts}
-    files[PROVENANCE] = (json.dumps(seal(hashed), indent=1, ensure_ascii=False) + "\n").encode()
+    files[PROVENANCE] = _encoded(seal(hashed))
+    _replace(root, case, lambda there: {**there, version: files})
+    return Recording(case, root / case / version, dict(tables), hashed, texts or {})
+
+
+def sign(root: Path, case: str, key: Sign, remedy: str) -> list[str]:
+    """Sign a case's recordings, in place of the signatures that they have; return the versions.
+
+    Raises
+    ------
+    RecordingError
+        Where there is none, one is corrupt, or it cannot be written; none is signed then.
+    """
+
+    def signed(there: Versions) -> Versions:
+        found = {}
+        for label, files in there.items():
+            folder, contents = root / case / label, dict(files)
+            path = folder / PROVENANCE
+            provenance, _ = opened(path, contents.pop(PROVENANCE, None), remedy)
+            require_shape(provenance, path, remedy)
+            _require_whole(folder, provenance, contents, remedy)
+            found[label] = {**files, PROVENANCE: _encoded(seal(provenance, key))}
+        return found
+
+    if not (labels := versions(root, case)):
+        raise RecordingError(f"There is no recording of {case!r} in {root}: {remedy}.")
+    _replace(root, case, signed)
+    return labels
+
+
+def _replace(root: Path, case: str, change: Callable[[Versions], Versions]) -> None:
+    """Write what `change` makes of all versions of a case in their place, or nothing."""
     with _sentence(root, case):
         root.mkdir(parents=True, exist_ok=True)
         with _lock(root, fcntl.LOCK_EX):
@@ -138,7 +176,7 @@ def write(
             stage = Path(tempfile.mkdtemp(prefix=f".{case}.new.", dir=root))
             try:
                 stage.chmod(0o755)
-                for label, own in _laid_out({**_all_versions(root / case), version: files}):
+                for label, own in _laid_out(change(_all_versions(root / case))):
                     (stage / label).mkdir()
                     for name, content in own.items():
                         _write_synced(stage / label / name, content)
@@ -147,7 +185,6 @@ def write(
                 _swap(root, case, stage)
             finally:
                 shutil.rmtree(stage, ignore_errors=True)
-    return Recording(case, root / case / version, dict(tables), hashed, texts or {})
 
 
 def versions(root: Path, case: str) -> list[str]:
@@ -210,9 +247,7 @@ def _shared(folder: Path, hashes: Mapping[str, str], own: Iterable[str]) -> dict
     return found
 
 
-def _laid_out(
-    versions: Mapping[str, Mapping[str, bytes]],
-) -> Iterator[tuple[str, dict[str, bytes]]]:
+def _laid_out(versions: Versions) -> Iterator[tuple[str, dict[str, bytes]]]:
     """Yield what is kept in the folder of each version: all that no newer one has as well."""
     kept: set[tuple[str, bytes]] = set()
     for label in newest_first(versions):
@@ -288,26 +323,7 @@ def read(
         ) from error
 
     texts: dict[str, str] = provenance.get("texts", {})
-    made = label_of(provenance["made_by"]["packages"])
-    if made != label or provenance["case"] != case:
-        raise RecordingError(
-            f"{folder} holds a recording of {provenance['case']!r} by "
-            f"{RVersion.parse(made) or 'the arbiter'}, and not the one that its name says: move it "
-            f"to {provenance['case']}/{made}, or {remedy}."
-        )
-    for name in sorted(wanted.keys() | contents.keys()):
-        if name not in contents:
-            raise RecordingError(f"{folder / name} is missing from the recording: {remedy}.")
-        if name not in wanted:
-            raise RecordingError(
-                f"{folder / name} is not part of the recording (provenance.json does not list "
-                f"it): remove it, or {remedy}."
-            )
-        if sha256(contents[name]) != wanted[name]:
-            raise RecordingError(
-                f"{folder / name} is corrupt: it was edited or truncated after it was written. "
-                f"Restore it from version control, or {remedy}."
-            )
+    _require_whole(folder, provenance, contents, remedy)
     for name, recorded in provenance["scripts"].items():
         if name not in scripts or sha256(scripts[name]) != recorded:
             raise RecordingError(
@@ -330,13 +346,59 @@ def read(
     return Recording(case, folder, tables, provenance, decoded)
 
 
-def seal(document: Mapping[str, Any]) -> dict[str, Any]:
-    """Add a digest of the rest, however it is laid out as JSON, so that an edit shows."""
-    return {**document, "digest": _digest(document)}
+def _require_whole(
+    folder: Path, provenance: Mapping[str, Any], contents: Mapping[str, bytes], remedy: str
+) -> None:
+    """Refuse a recording in a folder of another name, or whose files are not those recorded."""
+    wanted = _hashes(provenance)
+    made = label_of(provenance["made_by"]["packages"])
+    if (made, provenance["case"]) != (folder.name, folder.parent.name):
+        raise RecordingError(
+            f"{folder} holds a recording of {provenance['case']!r} by "
+            f"{RVersion.parse(made) or 'the arbiter'}, and not the one that its name says: move it "
+            f"to {provenance['case']}/{made}, or {remedy}."
+        )
+    for name in sorted(wanted.keys() | contents.keys()):
+        if name not in contents:
+            raise RecordingError(f"{folder / name} is missing from the recording: {remedy}.")
+        if name not in wanted:
+            raise RecordingError(
+                f"{folder / name} is not part of the recording (provenance.json does not list "
+                f"it): remove it, or {remedy}."
+            )
+        if sha256(contents[name]) != wanted[name]:
+            raise RecordingError(
+                f"{folder / name} is corrupt: it was edited or truncated after it was written. "
+                f"Restore it from version control, or {remedy}."
+            )
+
+
+def seal(document: Mapping[str, Any], key: Sign | None = None) -> dict[str, Any]:
+    """Add a digest of the rest, however it is laid out as JSON, so that an accident shows.
+
+    Whoever forges a document can seal it, too; what `key` adds, only who has the key can make.
+    """
+    digest = _digest(document)
+    return {**document, DIGEST: digest, **({SIGNATURE: key(digest)} if key else {})}
 
 
 def unseal(path: Path, content: bytes | None, remedy: str) -> dict[str, Any]:
-    """Read what `seal` gave as JSON from the content of a file, without the digest.
+    """Read what `seal` gave as JSON, as `opened` does, and ask for a signature if keys are named.
+
+    Raises
+    ------
+    RecordingError
+        As `opened` does, and where no trusted key has signed it.
+    UsageError
+        Where the trusted keys cannot be read.
+    """
+    document, signature = opened(path, content, remedy)
+    require_trusted(path, _digest(document), signature)
+    return document
+
+
+def opened(path: Path, content: bytes | None, remedy: str) -> tuple[dict[str, Any], object]:
+    """Read what `seal` gave as JSON from the content of a file: the document, and its signature.
 
     Raises
     ------
@@ -347,7 +409,7 @@ def unseal(path: Path, content: bytes | None, remedy: str) -> dict[str, Any]:
         raise RecordingError(f"{path} is missing: {remedy}.")
     try:
         provenance: dict[str, Any] = json.loads(content)
-        digest = provenance.pop("digest")
+        digest, signature = provenance.pop(DIGEST), provenance.pop(SIGNATURE, None)
         actual = _digest(provenance)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RecordingError(
@@ -358,7 +420,7 @@ def unseal(path: Path, content: bytes | None, remedy: str) -> dict[str, Any]:
             f"{path} is corrupt: it was edited after R's run wrote it. Restore it from version "
             f"control, or {remedy}."
         )
-    return provenance
+    return provenance, signature
 
 
 # What a provenance has, and of what type each is; what is not told by all may be missing.
@@ -406,6 +468,10 @@ def require_shape(
     if missing or strange:
         what = f"lacks {', '.join(missing)}" if missing else f"has a strange {', '.join(strange)}"
         raise RecordingError(f"{path} is not what R's run wrote: it {what}; {remedy}.")
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
 
 
 def _digest(document: Mapping[str, Any]) -> str:

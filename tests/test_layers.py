@@ -29,7 +29,8 @@ LAYERS = [
     ["lmm"],
     ["rsession", "rrandom", "recordings", "cluster", "_dask", "_processes"],
     ["children", "_rvalues"],
-    ["_rchild", "paths", "tables", "compare", "processor", "r_version", "rformat", "errors"],
+    ["_rchild", "paths", "tables", "compare", "processor", "r_version", "rformat", "signing"],
+    ["errors"],
     ["text", "_start"],
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}

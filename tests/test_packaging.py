@@ -105,5 +105,5 @@ def test_errors_name_extras_that_there_are() -> None:
     texts = [path.read_text("utf-8") for path in (ROOT / "harness").rglob("*.py")]
     texts += [path.read_text("utf-8") for path in (ROOT / "docs").rglob("*.md")]
     named = {extra for text in texts for names in NAMED.findall(text) for extra in names.split(",")}
-    assert {"r", "plot", "arbiter", "dask", "audit", "test"} <= named
+    assert {"r", "plot", "arbiter", "dask", "audit", "sign", "test"} <= named
     assert named <= set(PROJECT["optional-dependencies"])

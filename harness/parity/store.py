@@ -12,6 +12,7 @@ from harness import recordings
 from harness.errors import RecordingError
 from harness.parity import FOLDER
 from harness.parity.values import Tree, decode, encode, layout, value_of
+from harness.signing import Sign
 
 # A test whose name is a plain file name, on any system, lends it to its recordings.
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}(\[[a-z0-9_.,=+-]{1,99}\])?")
@@ -66,7 +67,7 @@ def write(path: Path, recorded: Recorded) -> bool:
     asked, value = recorded.provenance["asked"], encode(recorded.answer)
     document = {"asked": asked, "value": value, **recorded.provenance}  # in the order to read it
     try:
-        old = recordings.unseal(path, _content(path), "")
+        old, _ = recordings.opened(path, _content(path), "")
     except RecordingError:
         old = {}
     if _unstamped(old) == _unstamped(document):
@@ -77,8 +78,23 @@ def write(path: Path, recorded: Recorded) -> bool:
                 f"Some disks would take {path} and {other.name} for one file: give one of the "
                 "tests another name, and remove the recording that no test uses any more."
             )
-    recordings.write_file(path, (layout(recordings.seal(document)) + "\n").encode())
+    recordings.write_file(path, _encoded(recordings.seal(document)))
     return True
+
+
+def sign(folder: Path, key: Sign) -> list[Path]:
+    """Sign all recordings in a folder and in those within; return them.
+
+    Raises
+    ------
+    RecordingError
+        Where one is corrupt, or cannot be written; those before it are signed.
+    """
+    found = [path for inner in (folder, *folder.rglob("*/")) for path in recordings_in(inner)]
+    for path in found:
+        document, _ = recordings.opened(path, _content(path), "record it again")
+        recordings.write_file(path, _encoded(recordings.seal(document, key)))
+    return found
 
 
 def read(path: Path, asked: Mapping[str, Any], remedy: str) -> Recorded:
@@ -111,6 +127,10 @@ def recordings_in(folder: Path) -> dict[Path, tuple[str, int]]:
     """Return the recordings that lie in a folder, each with the stem of its test and its number."""
     found = {path: NUMBERED.fullmatch(path.name) for path in sorted(folder.glob("*.json"))}
     return {path: (name["stem"], int(name["number"])) for path, name in found.items() if name}
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    return (layout(document) + "\n").encode()
 
 
 def _content(path: Path) -> bytes | None:
