@@ -196,6 +196,21 @@ def test_a_resealed_provenance_of_garbage(
     assert what in resealed(recorded, edit)
 
 
+@pytest.mark.parametrize("listed", ["../../outside.csv", "m.*f.csv", "m.link.csv"])
+def test_a_resealed_provenance_that_lists_a_file_elsewhere(recorded: Path, listed: str) -> None:
+    content = (recorded / "m.coef.csv").read_bytes()
+    (recorded.parents[1] / "outside.csv").write_bytes(content)
+    (recorded / "m.link.csv").symlink_to("/dev/null")
+    known = recordings.sha256(b"" if "link" in listed else content)
+    path = recorded / recordings.PROVENANCE
+    made = json.loads(path.read_text())
+    del made["digest"]
+    made["tables"][listed] = known
+    path.write_text(json.dumps(recordings.seal(made)))
+    with pytest.raises(RecordingError, match="is missing from the recording"):
+        recordings.read(recorded.parents[1], "toy", {})
+
+
 @pytest.mark.parametrize(
     "value",
     [
