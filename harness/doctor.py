@@ -13,7 +13,7 @@ from harness import keep, paths, recordings, signing
 from harness.audit.questions import has_data, question_of
 from harness.cases import cases
 from harness.engines.base import KEPT_ENGINES, Question
-from harness.errors import RecordingError
+from harness.errors import RecordingError, SignatureError
 from harness.r_version import RVersion, nearest
 
 PYTHON_PACKAGES = ("numpy", "scipy", "pandas", "statsmodels", "formulaic")
@@ -60,14 +60,7 @@ def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
             for label in recordings.versions(folder, case.name)[1:]:
                 case.recording(folder, label)
         except RecordingError as error:
-            checks.append(
-                Check(
-                    f"recording of {case.name}",
-                    str(error),
-                    ok=False,
-                    remedy=case.command,
-                )
-            )
+            checks.append(_unsound(f"recording of {case.name}", error, case.command))
         else:
             there = recordings.versions(folder, case.name)
             rs = ", ".join(v.r for label in there if (v := RVersion.parse(label)))
@@ -75,6 +68,12 @@ def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
             if has_data(case):
                 questions[case.name] = question_of(case, folder), folder
     return checks + [_kept(name, questions.values()) for name in KEPT_ENGINES]
+
+
+def _unsound(what: str, error: RecordingError, command: str) -> Check:
+    """Tell of a recording that `command` makes anew; what is only unsigned, a signature mends."""
+    remedy = signing.SIGN if isinstance(error, SignatureError) else command
+    return Check(what, str(error), ok=False, remedy=remedy)
 
 
 def _kept(name: str, questions: Collection[tuple[Question, Path]]) -> Check:
@@ -85,7 +84,7 @@ def _kept(name: str, questions: Collection[tuple[Question, Path]]) -> Check:
             keep.read(folder, name, question)
         except RecordingError as error:
             remedy = f"rparity regenerate --engine {name} {question.case.name}"
-            return Check(what, str(error), ok=False, remedy=remedy)
+            return _unsound(what, error, remedy)
     return Check(what, f"sound, to {len(questions)} cases")
 
 

@@ -55,6 +55,10 @@ class RecordingError(RparityError):
     """A recording that is missing, stale or corrupt; the message names the file."""
 
 
+class SignatureError(RecordingError):
+    """A recording that no trusted key has signed, where keys are named."""
+
+
 class ClusterError(RparityError):
     """A Dask cluster whose workers are not there, are gone, or lack what the work needs."""
 

@@ -390,7 +390,7 @@ def unseal(path: Path, content: bytes | None, remedy: str) -> dict[str, Any]:
     Raises
     ------
     RecordingError
-        As `opened` does, and where no trusted key has signed it.
+        As `opened` does; a `SignatureError` where no trusted key has signed it.
     UsageError
         Where the trusted keys cannot be read.
     """

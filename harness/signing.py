@@ -15,10 +15,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from harness.errors import RecordingError, UsageError
+from harness.errors import SignatureError, UsageError
 
 # The environment variable that names the file of trusted keys; without it nothing is asked for.
 TRUST = "RPARITY_TRUST"
+SIGN = "rparity seal --key KEYFILE"
 MAKE_KEY = "make one with `rparity seal --new-key KEYFILE`"
 # A key may sign other things too: what it signs here cannot be taken for any of them.
 CONTEXT = b"rparity recording "
@@ -58,7 +59,7 @@ def require_trusted(path: Path, digest: str, signature: object) -> None:
 
     Raises
     ------
-    RecordingError
+    SignatureError
         Where the signature is missing (None), by another key, or of something else.
     UsageError
         As `trusted_keys` does.
@@ -68,9 +69,9 @@ def require_trusted(path: Path, digest: str, signature: object) -> None:
         return
     keys = trusted_keys(file)
     if signature is None:
-        raise RecordingError(
+        raise SignatureError(
             f"{path} is not signed, and {TRUST} asks for a signature: have it signed by who "
-            f"vouches for it (`rparity seal --key KEYFILE`), or unset {TRUST}."
+            f"vouches for it (`{SIGN}`), or unset {TRUST}."
         )
     from cryptography.exceptions import InvalidSignature
 
@@ -80,7 +81,7 @@ def require_trusted(path: Path, digest: str, signature: object) -> None:
         except (InvalidSignature, ValueError):
             continue
         return
-    raise RecordingError(
+    raise SignatureError(
         f"{path} has no valid signature by a key in {file}: get it from who holds one of these "
         f"keys, or unset {TRUST}."
     )

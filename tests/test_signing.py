@@ -20,6 +20,7 @@ from folders import newest
 from harness import keep, paths, recordings, signing
 from harness.cli import main
 from harness.commands import AGREE, UNUSABLE
+from harness.doctor import _trust, examine
 from harness.errors import RecordingError, UsageError
 from harness.parity import store
 
@@ -250,6 +251,15 @@ def test_recording_anew_drops_the_signature_of_that_version_alone(
     recordings.read(root, writer.CASE, writer.SCRIPTS, version="r4.1.0")
 
 
+def test_a_signature_does_not_say_that_a_recording_is_the_newest(signed: Path, trust: None) -> None:
+    newer, older, *_ = (signed / CASE / label for label in recordings.versions(signed, CASE))
+    for path in newer.iterdir():  # the older one's tables that the newer one kept for it
+        if not (older / path.name).exists():
+            path.rename(older / path.name)
+    shutil.rmtree(newer)
+    assert run(signed) == AGREE
+
+
 # What is not signed -----------------------------------------------------------------------------
 
 
@@ -414,9 +424,17 @@ def test_an_empty_setting_is_none(signed: Path, monkeypatch: Patch) -> None:
         signing.trusted_keys(signed / "nowhere")
 
 
-def test_the_doctor_says_whether_signatures_are_asked_for(keys: Path, monkeypatch: Patch) -> None:
-    from harness.doctor import _trust
+@pytest.mark.usefixtures("trust")
+def test_the_doctor_advises_to_sign_what_is_not_signed(fixtures: Path) -> None:
+    found = {check.what: check for check in examine(fixtures)}
+    unsigned = found[f"recording of {CASE}"]
+    assert not unsigned.ok
+    assert "is not signed" in unsigned.found
+    assert unsigned.remedy == "rparity seal --key KEYFILE"
+    assert found["recording of pontius"].remedy == "rparity regenerate pontius"
 
+
+def test_the_doctor_says_whether_signatures_are_asked_for(keys: Path, monkeypatch: Patch) -> None:
     monkeypatch.delenv(signing.TRUST, raising=False)
     assert _trust().found == "RPARITY_TRUST is not set: recordings need none"
     monkeypatch.setenv(signing.TRUST, str(keys / "ours.pub"))
