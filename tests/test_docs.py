@@ -8,6 +8,7 @@ by `pytest -m live`; without it the answers that R gave are those under docs/rec
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import shutil
@@ -25,7 +26,12 @@ from harness import extensions
 from harness.cli import _parser, main
 
 ROOT = Path(__file__).resolve().parent.parent
-PAGES = sorted([ROOT / "README.md", ROOT / "examples" / "README.md", *ROOT.glob("docs/**/*.md")])
+PAGES = sorted(
+    [
+        *(ROOT / name for name in ("README.md", "SECURITY.md", "examples/README.md")),
+        *ROOT.glob("docs/**/*.md"),
+    ]
+)
 RECORDINGS = ROOT / "docs" / "recordings"
 NEEDS_R = re.compile(r"--r=(record|live|check)|--live|\bregenerate\b")
 WRITES = re.compile(r"--r=record|\bregenerate (?!--check)")
@@ -247,6 +253,36 @@ def test_links_resolve(page: Path) -> None:
         assert path.exists(), f"{name_of(page)} links to {target}, which is not there"
         if anchor:
             assert anchor in anchors(path), f"{name_of(page)} links to {target}: no such heading"
+
+
+# -- promises --------------------------------------------------------------------------------------
+
+
+def cells(page: Path) -> Iterator[list[str]]:
+    """The rows of a page's tables."""
+    row: list[str] = []
+    for token in MarkdownIt().enable("table").parse(page.read_text("utf-8")):
+        if token.type == "tr_open":
+            row = []
+        elif token.type == "inline":
+            row.append(token.content)
+        elif token.type == "tr_close":
+            yield [*row]
+
+
+def test_every_promise_has_a_test_that_there_is() -> None:
+    there = {
+        f"{name_of(file)}::{node.name}"
+        for file in ROOT.glob("tests/test_*.py")
+        for node in ast.walk(ast.parse(file.read_text("utf-8")))
+        if isinstance(node, ast.FunctionDef)
+    }
+    page = ROOT / "docs" / "promises.md"
+    named = re.findall(r"tests/\w+\.py::\w+", page.read_text("utf-8"))
+    assert not set(named) - there
+    promises = [row for row in cells(page) if len(row) == 3 and row[-1] != "tests"]
+    assert len(promises) > 30
+    assert not [promise for promise, _, tests in promises if "::test_" not in tests]
 
 
 def test_the_navigation_has_every_page() -> None:
