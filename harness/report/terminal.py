@@ -284,7 +284,24 @@ def _show_claim(run: CaseRun, claim: Claim, out: Console) -> None:
 
 def _show_parts(run: CaseRun, out: Console) -> None:
     """One line for each part that an engine answered: how much, and where it is furthest off."""
-    out.print("\nEverything that was compared with R")
+    against_r = run.comparisons[run.comparisons["reference"] == "R"]
+    if against_r.empty:
+        out.print("\nNothing was compared with R")
+    else:
+        out.print("\nEverything that was compared with R")
+        out.print(_parts(against_r))
+    for engine, answer in run.answers.items():
+        if answer.gaps:
+            reasons: dict[str, list[str]] = {}
+            for name, reason in answer.gaps.items():
+                reasons.setdefault(reason, []).append(name)
+            for reason, names in reasons.items():
+                told = f"    {engine} does not answer {', '.join(names)}: {reason}"
+                out.print(marked(("gap", "dim"), told))
+
+
+def _parts(against_r: pd.DataFrame) -> Table:
+    """Lay out a line for each engine and part: how much was compared, and where the worst is."""
     table = plain_table(
         "engine",
         "part",
@@ -295,7 +312,6 @@ def _show_parts(run: CaseRun, out: Console) -> None:
         "verdicts",
         right=["tables", "values", "fewest digits"],
     )
-    against_r = run.comparisons[run.comparisons["reference"] == "R"]
     part = against_r["table"].str.partition(".")[0]
     for (engine, name), rows in against_r.groupby([against_r["engine"], part], sort=False):
         worst = rows.iloc[int(rows["digits"].argmin())]
@@ -310,15 +326,7 @@ def _show_parts(run: CaseRun, out: Console) -> None:
             place,
             numbers_of({v: counts[v] for v in Verdict if v in counts}),
         )
-    out.print(table)
-    for engine, answer in run.answers.items():
-        if answer.gaps:
-            reasons: dict[str, list[str]] = {}
-            for name, reason in answer.gaps.items():
-                reasons.setdefault(reason, []).append(name)
-            for reason, names in reasons.items():
-                told = f"    {engine} does not answer {', '.join(names)}: {reason}"
-                out.print(marked(("gap", "dim"), told))
+    return table
 
 
 def _show_replicates(run: CaseRun, out: Console) -> None:
