@@ -217,6 +217,11 @@ def test_an_engine_of_which_nothing_was_compared_is_status_2(
     assert "Nothing of statsmodels was compared" in streams.err
 
 
+def test_an_engine_that_nobody_named_may_have_nothing_to_say(capsys: Capture) -> None:
+    assert main(["run", "streams", "--nsim", "3"]) == AGREE
+    assert "statsmodels does not answer draws" in capsys.readouterr().out
+
+
 def test_an_unknown_case(capsys: Capture) -> None:
     for command in ("run", "regenerate"):
         sentence = mistake(capsys, command, "docment")

@@ -88,7 +88,8 @@ def run(options: argparse.Namespace) -> int:
             terminal.show_run(found, out)
     if options.plot is not None:
         figure.draw(next(run for run in runs if run.case.name == "document"), options.plot)
-    if idle := _idle(runs):
+    idle = _idle(runs, options.engine)
+    if idle:
         print(
             f"rparity: Nothing of {idle} was compared: name engines that can answer these cases.",
             file=sys.stderr,
@@ -97,11 +98,12 @@ def run(options: argparse.Namespace) -> int:
     return DISCREPANCY if any(run.failed for run in runs) else AGREE
 
 
-def _idle(runs: Sequence[CaseRun]) -> str:
-    """Name the engines that answered nothing which could be compared, in any of the cases."""
-    asked = dict.fromkeys(name for run in runs for name in run.answers)
+def _idle(runs: Sequence[CaseRun], named: Sequence[str] | None) -> str:
+    """Name the engines of which nothing was compared: those asked for by name, or else all."""
     compared = {name for run in runs for name in run.comparisons["engine"].unique()}
-    return ", ".join(name for name in asked if name not in compared)
+    asked = dict.fromkeys(named or [name for run in runs for name in run.answers])
+    idle = [name for name in asked if name not in compared]
+    return ", ".join(idle) if named or len(idle) == len(asked) else ""
 
 
 def _versions(case: Case, options: argparse.Namespace) -> Sequence[str | None]:
