@@ -21,7 +21,7 @@ from harness.recordings import Recording
 from harness.report import html
 from harness.run import CaseRun, run_case
 
-pytest_plugins = ["pytester"]
+pytest_plugins = ["pytester", "tally"]
 # Files whose tests share what is costly: each group of them keeps to one of xdist's workers.
 TOGETHER = {
     **dict.fromkeys(("test_bootstrap_workers", "test_cluster", "test_study"), "two_workers"),
