@@ -18,9 +18,9 @@ pytestmark = pytest.mark.attack
 @pytest.mark.parametrize(
     ("kills", "options"),
     [
-        (30, ["dyestuff", "--engine", "rparity", "--engine", "lme4"]),
-        (18, ["norris", "noint1", "--engine", "rparity", "--engine", "statsmodels"]),
-        (12, ["norris", "--engine", "lm", "--live"]),
+        (40, ["dyestuff", "--engine", "rparity", "--engine", "lme4"]),
+        (10, ["norris", "noint1", "--engine", "rparity", "--engine", "statsmodels"]),
+        (10, ["norris", "--engine", "lm", "--live"]),
     ],
 )
 def test_kills_while_engines_are_asked(
