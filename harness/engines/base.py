@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import warnings
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
 from importlib import import_module
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from harness import extensions
@@ -221,7 +222,7 @@ def _known() -> dict[str, str]:
 
 
 class _Theirs:
-    """An engine of another project: what it answers with is looked at."""
+    """An engine of another project: what it answers with is looked at, and made plain."""
 
     def __init__(self, name: str, engine: Any) -> None:
         self.name = name
@@ -233,27 +234,67 @@ class _Theirs:
         return getattr(self._engine, attribute)
 
     def expected(self, part: Part) -> tuple[str, ...]:
-        return tuple(self._engine.expected(part))
+        found: object = self._engine.expected(part)
+        if not isinstance(found, Collection) or not _are_strings(found):
+            raise UsageError(
+                f"The engine {self.name!r} undertakes {found!r} of {part.name!r}, which must be a "
+                f"tuple of names of tables; {extensions.ENGINE}."
+            )
+        return tuple(map(str.__str__, found))
 
     def answer(self, question: Question) -> Answer:
+        # What it undertakes is asked for by the audit's own process afterwards: what goes wrong
+        # there goes wrong here first, where it costs no more than this answer.
+        for part in question.case.parts:
+            self.expected(part)
         found = self._engine.answer(question)
-        problem = ""
-        if not isinstance(found, Answer):
-            problem = f"with {type(found).__name__}, and must with Answer"
-        elif not isinstance(found.tables, Mapping):
-            problem = f"with tables that are {type(found.tables).__name__}, and must be a dict"
-        else:
-            for table, frame in found.tables.items():
-                if not isinstance(frame, pd.DataFrame):
-                    problem = f"with {table} as {type(frame).__name__}, which must be a DataFrame"
-                elif not all(dtype.kind in "fiub" for dtype in frame.dtypes):
-                    problem = f"with {table}, of which not all columns are numbers"
-        if problem:
+        if problem := _strange(found):
             raise UsageError(
                 f"The engine {self.name!r} answers {question.case.name!r} {problem}; "
                 f"{extensions.ENGINE}."
             )
-        return cast("Answer", found)
+        # Without what is of their own types, which reading it in another process would run.
+        return Answer(
+            {str.__str__(name): _plain(frame) for name, frame in found.tables.items()},
+            {str.__str__(place): str.__str__(why) for place, why in found.gaps.items()},
+            tuple(map(str.__str__, found.notes)),
+        )
+
+
+def _strange(found: Any) -> str:
+    """Say in what an answer is none, if it is not."""
+    if not isinstance(found, Answer):
+        return f"with {type(found).__name__}, and must with Answer"
+    for what, held in (("tables", found.tables), ("gaps", found.gaps)):
+        if not isinstance(held, Mapping):
+            return f"with {what} that are {type(held).__name__}, and must be a dict"
+        if not _are_strings(held):
+            return f"with {what} whose names are not all strings"
+    if not _are_strings(found.gaps.values()):
+        return "with gaps whose reasons are not all strings"
+    if not isinstance(found.notes, Collection) or not _are_strings(found.notes):
+        return "with notes that are no tuple of strings"
+    for table, frame in found.tables.items():
+        if not isinstance(frame, pd.DataFrame):
+            return f"with {table} as {type(frame).__name__}, which must be a DataFrame"
+        if not all(dtype.kind in "fiub" for dtype in frame.dtypes):
+            return f"with {table}, of which not all columns are numbers"
+        for axis in (frame.index, frame.columns):
+            if not _are_strings(axis):
+                return f"with {table}, of which not all rows and columns have a string as name"
+            if axis.has_duplicates:
+                twice = axis[axis.duplicated()][0]
+                return f"with {table}, in which {twice!r} stands twice as a row or a column"
+    return ""
+
+
+def _are_strings(values: Collection[object]) -> bool:
+    return not isinstance(values, str) and all(isinstance(value, str) for value in values)
+
+
+def _plain(frame: pd.DataFrame) -> pd.DataFrame:
+    rows, columns = (list(map(str.__str__, axis)) for axis in (frame.index, frame.columns))
+    return pd.DataFrame(frame.to_numpy(dtype=np.float64, na_value=np.nan), rows, columns)
 
 
 def engine(name: str) -> Engine:
