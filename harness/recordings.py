@@ -19,6 +19,7 @@ import io
 import json
 import os
 import shutil
+import stat
 import tempfile
 import time
 import zipfile
@@ -97,6 +98,8 @@ def decode(file: str, content: bytes) -> tuple[str, pd.DataFrame]:
         index = pd.RangeIndex(1, len(values) + 1).astype(str)
         return name, pd.DataFrame(values, index, [str(column) for column in columns])
     header, *rows = csv.reader(io.StringIO(content.decode(), newline=""))
+    if header[:1] != ["row"]:
+        raise ValueError("its first line names no rows")
     values = [[np.nan if cell == "NA" else float(cell) for cell in row[1:]] for row in rows]
     return name, pd.DataFrame(values, [row[0] for row in rows], header[1:], dtype=np.float64)
 
@@ -227,7 +230,22 @@ def _all_versions(folder: Path) -> dict[str, dict[str, bytes]]:
 
 
 def _files(folder: Path) -> dict[str, bytes]:
-    return {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    return {path.name: content_of(path) for path in folder.iterdir() if path.is_file()}
+
+
+def content_of(path: Path) -> bytes:
+    """Return what a file holds: a plain one, since pipes never end, and no more than `LARGEST`.
+
+    Raises
+    ------
+    OSError
+    """
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    if found.st_size > LARGEST:
+        raise OSError(errno.EFBIG, f"it is larger than {LARGEST >> 20} MB", str(path))
+    return path.read_bytes()
 
 
 def _hashes(provenance: Mapping[str, Any]) -> dict[str, str]:
@@ -242,7 +260,7 @@ def _shared(folder: Path, hashes: Mapping[str, str], own: Iterable[str]) -> dict
         # Whoever forges a recording may list a path to elsewhere, or link to a device without end.
         paths = [version / name for version in folder.iterdir() if Path(name).name == name]
         for path in filter(Path.is_file, paths):
-            content = path.read_bytes()
+            content = content_of(path)
             if sha256(content) == hashes[name]:
                 found[name] = content
                 break
@@ -464,6 +482,12 @@ def require_shape(
         held = provenance.get(name, {})
         if isinstance(held, dict) and not all(isinstance(value, str) for value in held.values()):
             strange.append(name)
+    for name in ("tables", "texts"):  # files of this folder: no path leads out of it
+        if any("/" in file or file in ("", ".", "..") for file in _keys(provenance.get(name))):
+            strange.append(name)
+    for known in _values(provenance.get("levels")):
+        if not isinstance(known, dict) or not {"levels", "ordered"} <= known.keys():
+            strange.append("levels")
     made_by = provenance.get("made_by")
     if isinstance(made_by, dict) and not isinstance(made_by.get("packages"), dict):
         strange.append("made_by.packages")
@@ -474,6 +498,14 @@ def require_shape(
 
 def _encoded(document: Mapping[str, Any]) -> bytes:
     return (json.dumps(document, indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def _keys(held: object) -> list[str]:
+    return list(held) if isinstance(held, dict) else []
+
+
+def _values(held: object) -> list[object]:
+    return list(held.values()) if isinstance(held, dict) else []
 
 
 def _digest(document: Mapping[str, Any]) -> str:

@@ -340,7 +340,8 @@ class Case:
             raise RecordingError(f"{path} does not tell the version of R: {remedy}.")
         then, now = found.provenance["asked"], self.asked(int(found.provenance["nsim"]))
         if then != now:
-            changed = [name for name, value in now.items() if then.get(name) != value]
+            told = then if isinstance(then, dict) else {}
+            changed = [name for name, value in now.items() if told.get(name) != value]
             raise RecordingError(
                 f"The recording of {self.name!r} is stale: R was asked otherwise "
                 f"({', '.join(changed)}); {remedy}."

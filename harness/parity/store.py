@@ -11,7 +11,7 @@ from typing import Any
 from harness import recordings
 from harness.errors import RecordingError
 from harness.parity import FOLDER
-from harness.parity.values import Tree, decode, encode, layout, value_of
+from harness.parity.values import Tree, decode, encode, layout, require_distinct, value_of
 from harness.signing import Sign
 
 # A test whose name is a plain file name, on any system, lends it to its recordings.
@@ -114,8 +114,10 @@ def read(path: Path, asked: Mapping[str, Any], remedy: str) -> Recorded:
     try:
         changed = _changed(document["asked"], asked)
         answer = decode(document.pop("value"))
-        dict(document["made_by"]["packages"]), document["made_by"]["platform"], document["time"]
+        dict(document["made_by"]["packages"])
+        str.__str__(document["made_by"]["platform"]), str.__str__(document["time"])
         value_of(answer)
+        require_distinct(answer)
     except Exception as error:  # whatever is in it is not what R's run wrote
         raise RecordingError(f"{path} is no recording of a call: {remedy}.") from error
     if changed:
@@ -135,7 +137,7 @@ def _encoded(document: Mapping[str, Any]) -> bytes:
 
 def _content(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        return recordings.content_of(path)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -87,14 +87,28 @@ def tree(wire: Wire, function: str, place: str = "") -> Tree:
     if isinstance(value, np.ndarray) and value.ndim > 1:
         raise RError(f"{what} an array of {value.ndim} dimensions; {REMEDY}.")
     leaf = _leaf(value)
-    for axis in (leaf.frame.index, leaf.frame.columns):
+    require_distinct(leaf, what)
+    return leaf
+
+
+def require_distinct(node: Tree, what: str = "it is") -> None:
+    """Refuse names that stand twice in a vector or a table.
+
+    Raises
+    ------
+    RError
+    """
+    if not isinstance(node, Leaf):
+        for item in node.values():
+            require_distinct(item, what)
+        return
+    for axis in (node.frame.index, node.frame.columns):
         twice = axis[axis.duplicated()]
         if len(twice):
             raise RError(
-                f"{what} {leaf} with the name {twice[0]!r} twice; values are matched by name, so "
+                f"{what} {node} with the name {twice[0]!r} twice; values are matched by name, so "
                 "give each a name of its own, or none a name: unname()."
             )
-    return leaf
 
 
 def _leaf(value: Any) -> Leaf:
