@@ -23,6 +23,7 @@ from folders import reseal
 from harness import cli, recordings
 from harness.audit.workers import ENGINE, Service
 from harness.cases import case
+from harness.cases.base import Part
 from harness.cli import main
 from harness.commands import UNUSABLE
 from harness.engines.base import Answer, Question, _Theirs
@@ -365,6 +366,9 @@ def test_an_entry_that_is_wrong_is_named(tmp_path: Path, text: str, what: str) -
 )
 def test_an_engine_that_answers_with_something_else(answer: object, what: str) -> None:
     class Mine:
+        def expected(self, _part: Part) -> tuple[str, ...]:
+            return ()
+
         def answer(self, _question: Question) -> object:
             return answer
 
