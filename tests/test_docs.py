@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import re
+import runpy
 import shlex
 import shutil
 import sys
@@ -23,7 +24,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
 from harness import extensions
-from harness.cli import _parser, main
+from harness.cli import COMMANDS, _parser, main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -253,6 +254,21 @@ def test_links_resolve(page: Path) -> None:
         assert path.exists(), f"{name_of(page)} links to {target}, which is not there"
         if anchor:
             assert anchor in anchors(path), f"{name_of(page)} links to {target}: no such heading"
+
+
+# -- the command's reference -----------------------------------------------------------------------
+
+
+def test_the_command_s_reference_is_what_its_parser_says() -> None:
+    page = ROOT / "docs" / "reference" / "cli.md"
+    made = runpy.run_path(str(ROOT / "docs" / "cli_reference.py"))["page"]()
+    assert page.read_text("utf-8") == made, "Run `python docs/cli_reference.py`."
+    sections = re.findall(r"^## rparity (\w+)$", made, re.MULTILINE)
+    assert len(sections) == len(COMMANDS)
+    for section in sections:
+        with pytest.raises(SystemExit) as stop:
+            _parser().parse_args([section, "--help"])
+        assert stop.value.code == 0
 
 
 # -- promises --------------------------------------------------------------------------------------

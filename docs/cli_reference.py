@@ -1,0 +1,142 @@
+"""Write docs/reference/cli.md from the command's own parser: `python docs/cli_reference.py`.
+
+The text is built from the parser's actions. What `--help` prints is laid out differently by
+different versions of Python, and by the width of the terminal; this page is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.cli import _parser
+
+PAGE = Path(__file__).parent / "reference" / "cli.md"
+WIDTH = 80
+INDENT = 26
+INTRODUCTION = """\
+# The command
+
+*`docs/cli_reference.py` makes this page from the texts of `rparity --help`.*
+
+{description}
+
+`rparity COMMAND --help` shows the same texts in a terminal.
+"""
+
+
+def page() -> str:
+    """Return the page: the command's own options, then a section for each subcommand."""
+    parser = _parser()
+    (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    told = {choice.dest: choice.help or "" for choice in commands._choices_actions}
+    parts = [
+        INTRODUCTION.format(description=_wrapped(parser.description or "")),
+        _block(f"{parser.prog} [OPTIONS] COMMAND ...", [*_options(parser)]),
+        _wrapped(parser.epilog or "") + "\n",
+    ]
+    for name, sub in commands.choices.items():
+        parts += [f"## rparity {name}\n", _wrapped(_sentence(told[name])) + "\n"]
+        parts.append(_block(_usage(f"{parser.prog} {name}", sub), [*_arguments(sub)]))
+        if sub.epilog:
+            parts.append(_wrapped(sub.epilog) + "\n")
+    return "\n".join(parts)
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 110, break_long_words=False, break_on_hyphens=False)
+
+
+def _sentence(text: str) -> str:
+    return text[:1].upper() + text[1:] + "."
+
+
+def _block(usage: str, lines: list[str]) -> str:
+    return "\n".join(["```text", usage, "", *lines, "```", ""])
+
+
+def _usage(prog: str, parser: argparse.ArgumentParser) -> str:
+    """Return the synopsis: what is required, the positional arguments, and `[OPTIONS]`."""
+    words = [prog]
+    for group in parser._mutually_exclusive_groups:
+        if group.required:
+            words.append(f"({' | '.join(map(_longest, group._group_actions))})")
+    nested = 0
+    for action in parser._actions:
+        if action.option_strings:
+            continue
+        name = str(action.metavar)
+        match action.nargs:
+            case "*":
+                words.append(f"[{name} ...]")
+            case "?":  # one that is left out leaves out those after it
+                words.append(f"[{name}")
+                nested += 1
+            case _:
+                words.append(name)
+    words[-1] += "]" * nested
+    return " ".join([*words, "[OPTIONS]"])
+
+
+def _longest(action: argparse.Action) -> str:
+    return f"{action.option_strings[-1]} {action.metavar}"
+
+
+def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
+    for action in parser._actions:
+        if action.option_strings and not isinstance(action, argparse._HelpAction):
+            yield from _lines(action, parser)
+
+
+def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Give a line or more to each argument, to each option, and to options that exclude others."""
+    for action in parser._actions:
+        if not action.option_strings:
+            yield from _lines(action, parser)
+    yield from _options(parser)
+    for group in parser._mutually_exclusive_groups:
+        names = " and ".join(action.option_strings[-1] for action in group._group_actions)
+        many = "exactly" if group.required else "at most"
+        yield ""
+        yield f"Give {many} one of {names}."
+
+
+def _lines(action: argparse.Action, parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield how an argument is written, and its help beside it or below it."""
+    left = "  " + _written(action)
+    right = textwrap.wrap(
+        _help(action, parser), WIDTH - INDENT, break_long_words=False, break_on_hyphens=False
+    )
+    if len(left) > INDENT - 2:
+        yield left
+        left = ""
+    for line in right or [""]:
+        yield f"{left:{INDENT}}{line}".rstrip()
+        left = ""
+
+
+def _written(action: argparse.Action) -> str:
+    if not action.option_strings:
+        return str(action.metavar)
+    names = ", ".join(action.option_strings)
+    if action.nargs == 0:
+        return names
+    if action.choices:
+        return f"{names} {{{','.join(map(str, action.choices))}}}"
+    return f"{names} {action.metavar}" + (f" [{action.metavar} ...]" if action.nargs == "+" else "")
+
+
+def _help(action: argparse.Action, parser: argparse.ArgumentParser) -> str:
+    if isinstance(action, argparse._VersionAction):
+        return "show the version, and end"
+    text = (action.help or "") % {**vars(action), "prog": parser.prog}
+    plain = action.default in (None, False, argparse.SUPPRESS) or action.default == []
+    if not action.option_strings or plain or "default" in text:
+        return text
+    return f"{text} (default: {action.default})".lstrip()
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(), encoding="utf-8")
