@@ -1,9 +1,11 @@
 """The documents: their code runs, their output is what comes, their commands parse, links resolve.
 
 A page is a session in a folder of its own, from top to bottom. A block with a title is a file;
-other Python runs in one namespace; of a `console` block each command that shows output is run, and
-its output must have the lines shown, in that order (`…` stands for anything). What needs R is run
-by `pytest -m live`; without it the answers that R gave are those under docs/recordings/PAGE.
+other Python runs in one namespace, and what it prints must have the lines of an `output` block that
+follows; of a `console` block each command that shows output is run, and its output must have the
+lines shown, in that order (`…` stands for anything). Code in a table's column `Python` runs, too;
+where the table has a column `what happens`, it must end in the error that begins so. What needs R
+is run by `pytest -m live`; without it the answers that R gave are those under docs/recordings/PAGE.
 """
 
 from __future__ import annotations
@@ -35,6 +37,12 @@ PAGES = sorted(
 )
 RECORDINGS = ROOT / "docs" / "recordings"
 NEEDS_R = re.compile(r"--r=(record|live|check)|--live|\bregenerate\b")
+# Columns of tables whose code runs, and what it stands for there.
+RUNS = {
+    "Python": "{}",
+    "fixed part": 'harness.lmer("y ~ {} + (1 | g)", data)',
+    "grouping factor": 'harness.lmer("y ~ x + (1 | {})", data)',
+}
 WRITES = re.compile(r"--r=record|\bregenerate (?!--check)")
 TOLD_OF_RECORDING = re.compile(r".* answers? of R recorded:|  r_recordings/|.*'s answer is in ")
 
@@ -54,21 +62,46 @@ def tokens(page: Path) -> Iterator[Token]:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code: its language, the name of the file that it is, and its text."""
+    """A block of code: its language, the name of the file that it is, its text, and its error."""
 
     language: str
     title: str
     text: str
+    error: str = ""
 
 
 def blocks(page: Path) -> Iterator[Block]:
+    heads: list[str] = []
+    row: list[Token] = []
     for token in tokens(page):
-        if token.type == "fence":
+        if token.type == "tr_open":
+            row = []
+        elif token.type == "inline":
+            row.append(token)
+        elif token.type == "thead_close":
+            heads = [cell.content for cell in row]
+        elif token.type == "tr_close":
+            yield from _in_row(dict(zip(heads, row, strict=False)))
+        elif token.type == "fence":
             title = re.search(r'title="([^"]+)"', token.info)
             yield Block(token.info.partition(" ")[0], title[1] if title else "", token.content)
         elif token.type == "code_block":
             python = token.content.startswith(("import ", "from "))
             yield Block("python" if python else "", "", token.content)
+
+
+def _in_row(row: dict[str, Token]) -> Iterator[Block]:
+    """Code in a row of a table that runs."""
+    told = _codes(row["what happens"]) if "what happens" in row else []
+    error = next((code for code in told if "Error: " in code), "")
+    for head in RUNS.keys() & row.keys():
+        for code in _codes(row[head]):
+            text = RUNS[head].format(code.replace('"', r"\"") if head != "Python" else code)
+            yield Block("python", "", text, error)
+
+
+def _codes(cell: Token) -> list[str]:
+    return [token.content for token in cell.children or () if token.type == "code_inline"]
 
 
 def steps(console: str) -> Iterator[tuple[str, list[str]]]:
@@ -121,16 +154,32 @@ class Session:
         self.names: dict[str, object] = {}
 
     def play(self) -> None:
+        said: list[str] = []
         for block in blocks(self.page):
             if block.title:
                 path = self.folder / block.title
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_text(block.text)
             elif block.language == "python":
-                exec(compile(block.text, name_of(self.page), "exec"), self.names)
+                said = self.python(block)
+            elif block.language == "output":
+                _match(block.text.splitlines(), said)
             elif block.language == "console":
                 for command, shown in steps(block.text):
                     self.run(command, shown)
+
+    def python(self, block: Block) -> list[str]:
+        """Run Python; return the lines that it prints."""
+        code = compile(block.text, name_of(self.page), "exec")
+        self.capsys.readouterr()
+        if block.error:
+            with pytest.raises(Exception) as caught:
+                exec(code, self.names)
+            told = " ".join(f"{caught.type.__name__}: {caught.value}".split())
+            assert told.startswith(block.error), f"{block.text}: {told}"
+        else:
+            exec(code, self.names)
+        return self.capsys.readouterr().out.splitlines()
 
     def run(self, command: str, shown: list[str]) -> None:
         if NEEDS_R.search(command) and not self.live:
@@ -145,8 +194,7 @@ class Session:
             if self.live and WRITES.search(command):
                 self.printed(command)
             return
-        wanted = [re.sub(r"([*?\[])", r"[\1]", line).replace("…", "*") for line in shown]
-        LineMatcher(_narrow(self.printed(command))).fnmatch_lines(_narrow(wanted))
+        _match(shown, self.printed(command))
 
     def printed(self, command: str) -> list[str]:
         program, *arguments = shlex.split(command)
@@ -158,6 +206,12 @@ class Session:
         main(arguments)
         streams = self.capsys.readouterr()
         return (streams.out + streams.err).splitlines()
+
+
+def _match(shown: list[str], printed: list[str]) -> None:
+    """Require the lines shown, in that order."""
+    wanted = [re.sub(r"([*?\[])", r"[\1]", line).replace("…", "*") for line in shown]
+    LineMatcher(_narrow(printed)).fnmatch_lines(_narrow(wanted))
 
 
 def _narrow(lines: list[str]) -> list[str]:
