@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from speed import median_seconds
 
-from harness import bootmer, lmer
+from rparity import bootmer, lmer
 
 FORMULA = "y ~ x + (x | g)"
 

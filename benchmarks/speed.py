@@ -22,11 +22,11 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-from harness import bootmer, lmer, paths, recordings
-from harness.cases import case
-from harness.cases.base import Lmer
-from harness.rsession import RSession
-from harness.tables import decode_factors
+from rparity import bootmer, lmer, paths, recordings
+from rparity.cases import case
+from rparity.cases.base import Lmer
+from rparity.r.session import RSession
+from rparity.tables import decode_factors
 
 CASES = ("document", "sleepstudy", "penicillin", "insteval")
 # How often a fit is repeated for its mean; a bootstrap of InstEval would take R hours.
@@ -90,7 +90,7 @@ def main() -> None:
     for command in (("run", "document"), ("--help",)):
         seconds = median_seconds(
             lambda command=command: subprocess.run(
-                [sys.executable, "-m", "harness.cli", *command],
+                [sys.executable, "-m", "rparity.cli", *command],
                 check=True,
                 stdout=subprocess.DEVNULL,
             )

@@ -11,7 +11,7 @@ import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness.cli import _parser
+from rparity.cli import _parser
 
 PAGE = Path(__file__).parent / "reference" / "cli.md"
 WIDTH = 80

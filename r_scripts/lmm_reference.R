@@ -1,4 +1,4 @@
-# What lme4 answers, at a tight optimizer, for the models that the tests of harness/lmm fit.
+# What lme4 answers, at a tight optimizer, for the models that the tests of harness/rparity/lmm fit.
 # Plain functions; by hand, from the project's root,
 # `Rscript --vanilla r_scripts/lmm_reference.R > tests/data/lmm_reference.json`.
 

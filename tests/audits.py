@@ -9,14 +9,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness.audit.results import Audit, Reply
-from harness.cases.base import Case
-from harness.cases.document import DOCUMENT
-from harness.compare import COLUMNS, Tables
-from harness.diagnose import Finding
-from harness.engines.base import Answer
-from harness.experiments.base import Trial
-from harness.ledger import Entry
+from rparity.audit.results import Audit, Reply
+from rparity.cases.base import Case
+from rparity.cases.document import DOCUMENT
+from rparity.compare import COLUMNS, Tables
+from rparity.diagnosis.diagnose import Finding
+from rparity.diagnosis.experiments.base import Trial
+from rparity.diagnosis.ledger import Entry
+from rparity.engines.base import Answer
 
 ATTACK = "<script>alert(1)</script>"
 QUOTED = "\"><img src=x onerror='alert(2)'>"

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
 import writer
 from fake_r import wire
-
-from harness.parity.store import Place, Recorded, read
-from harness.parity.store import write as write_recording
-from harness.parity.values import tree, value_of
+from rparity.parity.store import Place, Recorded, read
+from rparity.parity.store import write as write_recording
+from rparity.parity.values import tree, value_of
 
 
 def place(root: Path) -> Place:

@@ -8,18 +8,18 @@ from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 
-import audits
 import pytest
-from parity import REFUSAL, Parity, regenerates
 
-from harness import paths, recordings
-from harness.audit.conduct import conduct
-from harness.audit.results import Audit
-from harness.cases import case, cases
-from harness.cluster import Cluster, cluster
-from harness.recordings import Recording
-from harness.report import html
-from harness.run import CaseRun, run_case
+import audits
+from parity import REFUSAL, Parity, regenerates
+from rparity import paths, recordings
+from rparity.audit.conduct import conduct
+from rparity.audit.results import Audit
+from rparity.cases import case, cases
+from rparity.recordings import Recording
+from rparity.report import html
+from rparity.run import CaseRun, run_case
+from rparity.workers.cluster import Cluster, cluster
 
 pytest_plugins = ["pytester", "tally"]
 # Files whose tests share what is costly: each group of them keeps to one of xdist's workers.
@@ -38,7 +38,7 @@ TOGETHER = {
 }
 WORKERS = ExitStack()
 # pytester forgets what was imported since it began: imported before, this stays.
-IMPORTED = ("email.parser", "harness.parity.answer", "statsmodels.api", "statsmodels.formula.api")
+IMPORTED = ("email.parser", "rparity.parity.answer", "statsmodels.api", "statsmodels.formula.api")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -119,7 +119,7 @@ def inner(
     The others would be looked up and registered anew in each session.
     """
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    return partial(pytester.runpytest_inprocess, "-p", "harness.pytest_plugin")
+    return partial(pytester.runpytest_inprocess, "-p", "rparity.pytest_plugin")
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,12 @@ from typing import Any, ClassVar
 
 import pandas as pd
 
-from harness._rvalues import Wire, from_wire, to_wire
-from harness.parity.answer import RAnswer
-from harness.parity.calls import RNG_KIND
-from harness.parity.store import Recorded
-from harness.parity.values import tree
-from harness.rsession import RResult
+from rparity.parity.answer import RAnswer
+from rparity.parity.calls import RNG_KIND
+from rparity.parity.store import Recorded
+from rparity.parity.values import tree
+from rparity.r.session import RResult
+from rparity.r.values import Wire, from_wire, to_wire
 
 
 def provenance(packages: list[str]) -> dict[str, object]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from harness import paths, recordings
+from rparity import paths, recordings
 
 
 def newest(root: Path, case: str) -> Path:

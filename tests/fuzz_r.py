@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.engines.native import lmer_tables
-from harness.errors import RCrashedError
-from harness.fuzz.problem import PART, Problem, Told
-from harness.lmm.fit import LmerResults
+from rparity.engines.native import lmer_tables
+from rparity.errors import RCrashedError
+from rparity.fuzz.problem import PART, Problem, Told
+from rparity.lmm.fit import LmerResults
 
 Array = NDArray[np.float64]
 

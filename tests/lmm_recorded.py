@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from harness.lmm.fit import LmerResults, lmer
+from rparity.lmm.fit import LmerResults, lmer
 
 RECORDED = json.loads((Path(__file__).parent / "data" / "lmm_reference.json").read_text())
 MODELS = RECORDED["models"]

@@ -8,7 +8,7 @@ What it does by itself, and what is done about it:
   `atol` from the case's rules, and nobody passes any by hand.
 - Floats that are all whole come back from CSV as integers and are then compared exactly: a row that
   is not whole goes into both files.
-- CSV is read back to within some ulp only: `harness.compare` looks at the doubles themselves.
+- CSV is read back to within some ulp only: `rparity.compare` looks at the doubles themselves.
 - `fullpath`, `--force-regen` and `--regen-all` write into the truth: it only ever sees a copy in
   the test's own folder, and with either option nothing runs at all.
 """
@@ -23,8 +23,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.cases.base import Case
-from harness.compare import Reference, Tables, Verdict, compare
+from rparity.cases.base import Case
+from rparity.compare import Reference, Tables, Verdict, compare
 
 REFUSAL = (
     "--force-regen and --regen-all would overwrite R's answers with Python's: only R writes them. "

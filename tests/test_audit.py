@@ -7,14 +7,14 @@ import os
 
 import pytest
 
-from harness import paths, recordings
-from harness.audit.conduct import all_engines, conduct
-from harness.audit.questions import has_data
-from harness.audit.results import Audit
-from harness.cases import cases
-from harness.compare import Verdict
-from harness.ledger import Entry, judge, ledger
-from harness.r_version import RVersion
+from rparity import paths, recordings
+from rparity.audit.conduct import all_engines, conduct
+from rparity.audit.questions import has_data
+from rparity.audit.results import Audit
+from rparity.cases import cases
+from rparity.compare import Verdict
+from rparity.diagnosis.ledger import Entry, judge, ledger
+from rparity.r.version import RVersion
 
 pytestmark = pytest.mark.audit
 AUDITED = [case for case in cases().values() if has_data(case)]

@@ -8,21 +8,21 @@ from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
-import audits
 import numpy as np
 import pandas as pd
 import pytest
 from rich.console import Console
 
-from harness.audit.questions import has_data
-from harness.audit.results import Audit, Reply
-from harness.cases import case, cases
-from harness.cli import main
-from harness.commands import AGREE, DISCREPANCY, UNUSABLE
-from harness.compare import COLUMNS, Verdict
-from harness.ledger import Entry, judge, ledger
-from harness.report import matrix, summary
-from harness.report.terminal import WIDTH, console
+import audits
+from rparity.audit.questions import has_data
+from rparity.audit.results import Audit, Reply
+from rparity.cases import case, cases
+from rparity.cli import main
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
+from rparity.compare import COLUMNS, Verdict
+from rparity.diagnosis.ledger import Entry, judge, ledger
+from rparity.report import matrix, summary
+from rparity.report.terminal import WIDTH, console
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
@@ -50,7 +50,7 @@ def conducted(monkeypatch: Patch) -> Callable[[Audit], dict[str, object]]:
             asked.update(options, cases=cases)
             return audit
 
-        monkeypatch.setattr("harness.audit.conduct.conduct", conduct)
+        monkeypatch.setattr("rparity.audit.conduct.conduct", conduct)
         return asked
 
     return let
@@ -372,7 +372,7 @@ def test_mistakes_are_found_before_the_work(
     def conduct(*_arguments: object, **_options: object) -> None:
         raise AssertionError("the audit began")
 
-    monkeypatch.setattr("harness.audit.conduct.conduct", conduct)
+    monkeypatch.setattr("rparity.audit.conduct.conduct", conduct)
     assert "There is no case 'noris'. Did you mean 'norris'?" in mistake(capsys, "noris")
     assert mistake(capsys, "-o", tmp_path / "nowhere" / "x.html") == (
         f"There is no folder {tmp_path / 'nowhere'} to put x.html in."
@@ -383,7 +383,7 @@ def test_mistakes_are_found_before_the_work(
         assert mistake(capsys, "--timeout", seconds) == expected
     monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
     assert "add -o report.html" in mistake(capsys, "--format", "html")
-    monkeypatch.setattr("harness.commands.audit.find_spec", lambda _name: None)
+    monkeypatch.setattr("rparity.commands.audit.find_spec", lambda _name: None)
     assert 'pip install "rparity[audit]"' in mistake(capsys, "--format", "html", "-o", "x.html")
 
 

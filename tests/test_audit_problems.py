@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from folders import newest, reseal
 
-from harness import paths
-from harness.cli import main
-from harness.commands import AGREE, DISCREPANCY, UNUSABLE
-from harness.extensions import VARIABLE
-from harness.r_version import PROVEN
+from folders import newest, reseal
+from rparity import paths
+from rparity.cases.extensions import VARIABLE
+from rparity.cli import main
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
+from rparity.r.version import PROVEN
 
 pytestmark = pytest.mark.slow(reason="audits with engines in processes of their own")
 Capture = pytest.CaptureFixture[str]
@@ -25,8 +25,8 @@ MODULE = '''
 import os, signal, time
 from dataclasses import replace
 
-from harness.engines.base import Answer
-from harness.engines.native import Native
+from rparity.engines.base import Answer
+from rparity.engines.native import Native
 
 class Good(Native):
     name = "good"

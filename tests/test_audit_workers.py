@@ -8,22 +8,22 @@ from collections.abc import Iterator
 import pandas as pd
 import pytest
 
-from harness import paths
-from harness.audit.clerk import Remote
-from harness.audit.conduct import conduct
-from harness.audit.matter import matter_of
-from harness.audit.results import Audit
-from harness.audit.workers import Engines, Told
-from harness.cases import case
-from harness.children import how
-from harness.engines.base import Question
-from harness.extensions import VARIABLE
+from rparity import paths
+from rparity.audit.clerk import Remote
+from rparity.audit.conduct import conduct
+from rparity.audit.matter import matter_of
+from rparity.audit.results import Audit
+from rparity.audit.workers import Engines, Told
+from rparity.cases import case
+from rparity.cases.extensions import VARIABLE
+from rparity.engines.base import Question
+from rparity.workers.child import how
 
 MODULE = '''
 """Engines that go wrong."""
 import os, signal, sys, time
-from harness.engines.base import Answer
-from harness.errors import UsageError
+from rparity.engines.base import Answer
+from rparity.errors import UsageError
 
 class Good:
     name = "good"

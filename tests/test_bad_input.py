@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import harness
-from harness import RparityError, bootmer, document_data, lm, lmer
-from harness.errors import DataError, FormulaError, UsageError
-from harness.lmm.matrices import RankDeficientWarning
+import rparity
+from rparity import RparityError, bootmer, document_data, lm, lmer
+from rparity.errors import DataError, FormulaError, UsageError
+from rparity.lmm.matrices import RankDeficientWarning
 
 Spoil = Callable[[pd.DataFrame], pd.DataFrame]
 MIXED, FIXED = "y ~ x + (1 | p)", "y ~ x + p"
@@ -117,7 +117,7 @@ def test_no_replicates(data: pd.DataFrame, nsim: int) -> None:
 
 
 def test_every_error_of_the_package_is_one_that_the_command_can_print() -> None:
-    errors = vars(harness.errors).values()
+    errors = vars(rparity.errors).values()
     classes = [e for e in errors if isinstance(e, type) and issubclass(e, Exception)]
     assert len(classes) >= 8
     assert all(issubclass(error, RparityError) for error in classes)

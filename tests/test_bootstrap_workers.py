@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from lmm_recorded import frame
 
-from harness import RRandom, bootmer, document_data, lmer
-from harness.cluster import Cluster, Outcome, cluster
-from harness.errors import UsageError, WorkerCrashedError
-from harness.lmm.bootstrap import BLOCK, BootstrapResults, Draws
-from harness.lmm.fit import LmerResults
+from lmm_recorded import frame
+from rparity import RRandom, bootmer, document_data, lmer
+from rparity.errors import UsageError, WorkerCrashedError
+from rparity.lmm.bootstrap import BLOCK, BootstrapResults, Draws
+from rparity.lmm.fit import LmerResults
+from rparity.workers.cluster import Cluster, Outcome, cluster
 
 # Blocks of 2,621 replicates for the document's 100 rows: three or four, the last one shorter.
 THREE, FOUR = 5_500, 10_000

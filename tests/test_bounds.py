@@ -8,18 +8,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import keep, paths
-from harness.audit.examine import of_models
-from harness.audit.inference import cancelled, derived
-from harness.audit.matter import Matter, matter_of
-from harness.audit.questions import CENTRED
-from harness.cases import case
-from harness.cases.base import Lm, Lmer
-from harness.compare import Reference, Tables, compare
-from harness.diagnose import Finding, diagnose
-from harness.engines.native import lmer_tables
-from harness.experiments.arithmetic import _largest_movements, _movements
-from harness.experiments.base import ROOM, Dispute
+from rparity import paths
+from rparity.audit.examine import of_models
+from rparity.audit.inference import cancelled, derived
+from rparity.audit.matter import Matter, matter_of
+from rparity.audit.questions import CENTRED
+from rparity.cases import case
+from rparity.cases.base import Lm, Lmer
+from rparity.compare import Reference, Tables, compare
+from rparity.diagnosis.diagnose import Finding, diagnose
+from rparity.diagnosis.experiments.arithmetic import _largest_movements, _movements
+from rparity.diagnosis.experiments.base import ROOM, Dispute
+from rparity.engines import kept_answers as keep
+from rparity.engines.native import lmer_tables
 
 TEN = 10.0
 

@@ -11,14 +11,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import call_writer
 import numpy as np
 import pytest
-import writer
-from writer import Server
 
-from harness.errors import RecordingError
-from harness.parity.store import recordings_in
+import call_writer
+import writer
+from rparity.errors import RecordingError
+from rparity.parity.store import recordings_in
+from writer import Server
 
 
 @pytest.fixture

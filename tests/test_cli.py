@@ -16,19 +16,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from folders import newest
 
-import harness
-from harness import paths, recordings
-from harness.cases.document import DOCUMENT
-from harness.cli import main
-from harness.commands import AGREE, DISCREPANCY, UNUSABLE
-from harness.compare import COLUMNS, Verdict
-from harness.engines.base import Answer, Question
-from harness.engines.r import R
-from harness.errors import RCrashedError, RError
-from harness.report.machine import as_json
-from harness.run import CaseRun
+import rparity
+from folders import newest
+from rparity import paths, recordings
+from rparity.cases.document import DOCUMENT
+from rparity.cli import main
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
+from rparity.compare import COLUMNS, Verdict
+from rparity.engines.base import Answer, Question
+from rparity.engines.r import R
+from rparity.errors import RCrashedError, RError
+from rparity.report.machine import as_json
+from rparity.run import CaseRun
 
 RunOf = Callable[[str], CaseRun]
 Capture = pytest.CaptureFixture[str]
@@ -426,7 +426,7 @@ def test_interrupting_leaves_with_a_sentence(
     def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("harness.run.run_case", interrupt)
+    monkeypatch.setattr("rparity.run.run_case", interrupt)
     assert main(["run", "document"]) == 130
     assert "interrupted" in capsys.readouterr().err
 
@@ -436,7 +436,7 @@ def test_interrupting_leaves_with_a_sentence(
 
 def modules_after(code: str) -> set[str]:
     """Top-level modules that are loaded after some code ran in a Python of its own."""
-    tree = Path(harness.__file__).parents[1]
+    tree = Path(rparity.__file__).parents[1]
     report = "import sys; print('\\n'.join({name.partition('.')[0] for name in sys.modules}))"
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tree)!r})\n{code}\n{report}"],
@@ -454,35 +454,35 @@ EXTRAS |= {"cryptography"}
 
 def test_help_loads_no_numpy() -> None:
     code = (
-        "from harness.cli import main\n"
+        "from rparity.cli import main\n"
         "try: main(['--help'])\n"
         "except SystemExit as left: assert not left.code"
     )
     loaded = modules_after(code)
-    assert "harness" in loaded
+    assert "rparity" in loaded
     assert not loaded & (EXTRAS | {"numpy", "pandas", "scipy", "statsmodels", "formulaic", "rich"})
 
 
 def test_import_loads_no_extras() -> None:
     """That a run loads none either is seen in test_packaging.py."""
-    assert not modules_after("import harness") & (EXTRAS | {"numpy", "pandas"})
+    assert not modules_after("import rparity") & (EXTRAS | {"numpy", "pandas"})
 
 
 def test_the_command_runs_as_a_module() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "--version"],
+        [sys.executable, "-m", "rparity.cli", "--version"],
         capture_output=True,
         text=True,
         check=False,
-        cwd=Path(harness.__file__).parents[1],
+        cwd=Path(rparity.__file__).parents[1],
     )
-    assert (done.returncode, done.stdout) == (0, f"rparity {harness.__version__}\n")
+    assert (done.returncode, done.stdout) == (0, f"rparity {rparity.__version__}\n")
 
 
 @pytest.mark.slow(reason="runs the whole document, as the tests before and after do")
 def test_two_cases_in_one_run(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     twin = replace(DOCUMENT, title="the same again")
-    monkeypatch.setattr("harness.commands.run.chosen_cases", lambda _names: [DOCUMENT, twin])
+    monkeypatch.setattr("rparity.commands.run.chosen_cases", lambda _names: [DOCUMENT, twin])
     assert main(["run", "--nsim", "2", "--format", "json"]) == AGREE
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) % 2 == 0

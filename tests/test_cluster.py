@@ -15,13 +15,13 @@ import dask
 import pytest
 from distributed import Client, LocalCluster, Security
 
-import harness
-from harness import _dask
-from harness._processes import Processes
-from harness.cli import main
-from harness.cluster import Cluster, Here, Outcome, Progress, cluster
-from harness.commands import AGREE
-from harness.errors import ClusterError, UsageError, WorkerCrashedError
+import rparity
+from rparity.cli import main
+from rparity.commands import AGREE
+from rparity.errors import ClusterError, UsageError, WorkerCrashedError
+from rparity.workers import dask as _dask
+from rparity.workers.cluster import Cluster, Here, Outcome, Progress, cluster
+from rparity.workers.processes import Processes
 
 pytestmark = pytest.mark.slow(reason="starts workers, kills them, and waits for time limits")
 
@@ -205,7 +205,7 @@ def test_no_worker_at_all() -> None:
 def test_without_dask_the_command_that_installs_it_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("harness.cluster.find_spec", lambda _name: None)
+    monkeypatch.setattr("rparity.workers.cluster.find_spec", lambda _name: None)
     with pytest.raises(UsageError, match=r'pip install "rparity\[dask\]"'):
         cluster(2).__enter__()
     with cluster(None) as here:
@@ -214,12 +214,12 @@ def test_without_dask_the_command_that_installs_it_is_named(
 
 def test_another_version_over_there(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_dask, "__version__", "9.9")
-    with pytest.raises(ClusterError, match=rf"have rparity {re.escape(harness.__version__)}, and"):
+    with pytest.raises(ClusterError, match=rf"have rparity {re.escape(rparity.__version__)}, and"):
         cluster(client).__enter__()
 
 
 UNGUARDED = """
-from harness.cluster import cluster
+from rparity.workers.cluster import cluster
 def power(shared, item):
     return shared**item
 with cluster(1) as workers:
@@ -234,7 +234,7 @@ def test_a_script_needs_no_guard_and_its_own_functions_are_worked_on(tmp_path: P
         capture_output=True,
         text=True,
         check=False,
-        env=os.environ | {"PYTHONPATH": str(Path(harness.__file__).parents[1])},
+        env=os.environ | {"PYTHONPATH": str(Path(rparity.__file__).parents[1])},
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "[2, 4]\n", "")
 
@@ -339,7 +339,7 @@ def test_who_has_other_certificates_or_none_cannot_connect(
 
 
 def test_workers_that_never_start_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("harness._processes.WORK", "os:abort")
+    monkeypatch.setattr("rparity.workers.processes.WORK", "os:abort")
     with (
         cluster(2) as pool,
         pytest.raises(ClusterError, match=r"do not start: one after the other"),
@@ -348,17 +348,17 @@ def test_workers_that_never_start_are_an_error(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_crash_is_an_error_of_the_package() -> None:
-    assert issubclass(WorkerCrashedError, harness.RparityError)
+    assert issubclass(WorkerCrashedError, rparity.RparityError)
 
 
 def test_only_the_dask_side_loads_dask() -> None:
-    package = Path(harness.__file__).parent
+    package = Path(rparity.__file__).parent
     users = {
         path.name
         for path in package.rglob("*.py")
         if re.search(r"^(import|from) (dask|distributed)\b", path.read_text("utf-8"), re.M)
     }
-    assert users == {"_dask.py"}
+    assert users == {"dask.py"}
 
 
 @pytest.mark.live

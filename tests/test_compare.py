@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.compare import (
+from rparity.compare import (
     ALL,
     COLUMNS,
     MAX_DIGITS,

@@ -25,8 +25,8 @@ from _pytest.pytester import LineMatcher
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-from harness import extensions
-from harness.cli import COMMANDS, _parser, main
+from rparity.cases import extensions
+from rparity.cli import COMMANDS, _parser, main
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
@@ -40,8 +40,8 @@ NEEDS_R = re.compile(r"--r=(record|live|check)|--live|\bregenerate\b")
 # Columns of tables whose code runs, and what it stands for there.
 RUNS = {
     "Python": "{}",
-    "fixed part": 'harness.lmer("y ~ {} + (1 | g)", data)',
-    "grouping factor": 'harness.lmer("y ~ x + (1 | {})", data)',
+    "fixed part": 'rparity.lmer("y ~ {} + (1 | g)", data)',
+    "grouping factor": 'rparity.lmer("y ~ x + (1 | {})", data)',
 }
 WRITES = re.compile(r"--r=record|\bregenerate (?!--check)")
 TOLD_OF_RECORDING = re.compile(r".* answers? of R recorded:|  r_recordings/|.*'s answer is in ")

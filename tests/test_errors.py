@@ -18,19 +18,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from folders import reseal
 
-from harness import cli, recordings
-from harness.audit.workers import ENGINE, Service
-from harness.cases import case
-from harness.cases.base import Part
-from harness.cli import main
-from harness.commands import UNUSABLE
-from harness.engines.base import Answer, Question, _Theirs
-from harness.errors import RecordingError, RNotAvailableError, UsageError
-from harness.ledger import ledger
-from harness.parity import store
-from harness.rsession import _why_unavailable
+from folders import reseal
+from rparity import cli, recordings
+from rparity.audit.workers import ENGINE, Service
+from rparity.cases import case
+from rparity.cases.base import Part
+from rparity.cli import main
+from rparity.commands import UNUSABLE
+from rparity.diagnosis.ledger import ledger
+from rparity.engines.base import Answer, Question, _Theirs
+from rparity.errors import RecordingError, RNotAvailableError, UsageError
+from rparity.parity import store
+from rparity.r.session import _why_unavailable
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
@@ -63,7 +63,7 @@ def test_what_nobody_expected_is_a_sentence_and_no_discrepancy(
     def fail(*_: object, **__: object) -> None:
         raise error
 
-    monkeypatch.setattr("harness.run.run_case", fail)
+    monkeypatch.setattr("rparity.run.run_case", fail)
     assert main(["run", "norris"]) == UNUSABLE
     assert sentence in said(capsys)
     assert main(["--traceback", "run", "norris"]) == UNUSABLE
@@ -79,7 +79,7 @@ def test_what_nobody_expected_is_a_sentence_and_no_discrepancy(
 def test_a_full_disk_behind_the_output(command: list[str]) -> None:
     with Path("/dev/full").open("w") as full:
         ended = subprocess.run(
-            [sys.executable, "-m", "harness.cli", *command],
+            [sys.executable, "-m", "rparity.cli", *command],
             stdout=full,
             stderr=subprocess.PIPE,
             text=True,

@@ -8,12 +8,12 @@ import mpmath
 import numpy as np
 import pandas as pd
 import pytest
-from exact import DIGITS, Exact, RandomIntercept
 from mpmath import mp, mpf
 
-from harness import document_data, lmer
-from harness.compare import MAX_DIGITS, digits
-from harness.lmm.fit import LmerResults
+from exact import DIGITS, Exact, RandomIntercept
+from rparity import document_data, lmer
+from rparity.compare import MAX_DIGITS, digits
+from rparity.lmm.fit import LmerResults
 
 AT_LEAST = 12.0
 

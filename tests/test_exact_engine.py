@@ -10,21 +10,21 @@ import mpmath
 import numpy as np
 import pandas as pd
 import pytest
-from exact import RandomIntercept
 from flint import arb, arb_mat, ctx, fmpq
 from mpmath import mp, mpf
 
-from harness import document_data, lmer
-from harness.cases import case
-from harness.cases.base import LM_TABLES, LMER_TABLES, Data, Lmer
-from harness.engines.base import Question
-from harness.engines.exact import Exact, too_large
-from harness.engines.native import lm_tables, lmer_tables
-from harness.errors import DataError, RparityError, UsageError
-from harness.exact import Certified, NotCertifiedError, balls, certify, criterion, mixed
-from harness.exact.design import design
-from harness.exact.enclosure import is_positive_definite, zero_of
-from harness.linear import lm
+from exact import RandomIntercept
+from rparity import document_data, lmer
+from rparity.cases import case
+from rparity.cases.base import LM_TABLES, LMER_TABLES, Data, Lmer
+from rparity.engines.base import Question
+from rparity.engines.exact import Exact, too_large
+from rparity.engines.native import lm_tables, lmer_tables
+from rparity.errors import DataError, RparityError, UsageError
+from rparity.exact import Certified, NotCertifiedError, balls, certify, criterion, mixed
+from rparity.exact.design import design
+from rparity.exact.enclosure import is_positive_definite, zero_of
+from rparity.lmm.linear import lm
 
 LME4 = Path(__file__).with_name("data") / "lme4"
 FACTORS = {"Batch", "plate", "sample", "batch", "cask", "Subject"}
@@ -239,7 +239,7 @@ def test_a_value_that_changes_with_the_precision_is_not_certified(
         tables["coef"].rows["x"][0] *= 1 + arb(10) ** -28 * (ctx.prec > 500)
         return tables
 
-    monkeypatch.setattr("harness.exact.certificate.lmer_tables", planted)
+    monkeypatch.setattr("rparity.exact.certificate.lmer_tables", planted)
     with pytest.raises(NotCertifiedError, match="agrees in 0 digits"):
         certify(DOCUMENT, data)
 
@@ -356,7 +356,7 @@ def test_a_model_without_a_proof_is_a_gap_and_costs_no_other(
     def refuse(*_arguments: object) -> None:
         raise NotCertifiedError("Krawczyk's test fails")
 
-    monkeypatch.setattr("harness.exact.certificate.optimum", refuse)
+    monkeypatch.setattr("rparity.exact.certificate.optimum", refuse)
     engine = Exact()
     answer = engine.answer(Question(case("document"), 2))
     assert answer.gap("lmer.coef") == answer.gap("lmer_ml.theta") == "Krawczyk's test fails"
@@ -376,7 +376,7 @@ def test_of_a_perfect_fit_only_the_estimates_are_told() -> None:
 
 def test_without_flint_a_sentence_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "flint", None)
-    for name in [name for name in sys.modules if name.startswith("harness.exact")]:
+    for name in [name for name in sys.modules if name.startswith("rparity.exact")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(UsageError, match=r'pip install "rparity\[arbiter\]"'):
         Exact().answer(Question(case("document"), 2))

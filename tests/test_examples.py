@@ -12,13 +12,13 @@ from pathlib import Path
 
 import pytest
 
-from harness.parity import FOLDER, calls
+from rparity.parity import FOLDER, calls
 
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TESTS = sorted(EXAMPLES.glob("test_*.py"))
 # Where the package is installed pytest finds the plugin by itself.
-IS_INSTALLED = any(p.value == "harness.pytest_plugin" for p in entry_points(group="pytest11"))
-PLUGIN = [] if IS_INSTALLED else ["-p", "harness.pytest_plugin"]
+IS_INSTALLED = any(p.value == "rparity.pytest_plugin" for p in entry_points(group="pytest11"))
+PLUGIN = [] if IS_INSTALLED else ["-p", "rparity.pytest_plugin"]
 
 Run = Callable[..., pytest.RunResult]
 

@@ -10,19 +10,20 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import bootmer, keep, paths
-from harness.audit.matter import Matter, matter_of
-from harness.cases import case
-from harness.cases.base import LMER_TABLES, Boot, Lmer
-from harness.compare import Reference, Tables, Tolerance, compare
-from harness.diagnose import Finding, diagnose
-from harness.engines.native import Native, lm_tables, lmer_tables
-from harness.engines.published import Published
-from harness.experiments.base import Asked, Dispute, compared
-from harness.experiments.hessian import joint_cov_params
-from harness.linear import lm
-from harness.lmm.fit import LmerResults, lmer
-from harness.lmm.lme4 import NEWEST
+from rparity import bootmer, paths
+from rparity.audit.matter import Matter, matter_of
+from rparity.cases import case
+from rparity.cases.base import LMER_TABLES, Boot, Lmer
+from rparity.compare import Reference, Tables, Tolerance, compare
+from rparity.diagnosis.diagnose import Finding, diagnose
+from rparity.diagnosis.experiments.base import Asked, Dispute, compared
+from rparity.diagnosis.experiments.hessian import joint_cov_params
+from rparity.engines import kept_answers as keep
+from rparity.engines.native import Native, lm_tables, lmer_tables
+from rparity.engines.published import Published
+from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.linear import lm
+from rparity.lmm.lme4 import NEWEST
 
 BAR = Tolerance(1e-12, "rounding")
 

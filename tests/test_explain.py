@@ -7,20 +7,21 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 
-import audits
 import numpy as np
 import pytest
 
-from harness import keep, paths
-from harness.audit.questions import question_of
-from harness.audit.results import Audit
-from harness.cases import case
-from harness.cli import main
-from harness.commands import AGREE, DISCREPANCY, UNUSABLE
-from harness.compare import Verdict, digits
-from harness.errors import UsageError
-from harness.explain import Argument, Explanation, Voice, explain
-from harness.report.argument import WIDTH, as_text
+import audits
+from rparity import paths
+from rparity.audit.explain import Argument, Explanation, Voice, explain
+from rparity.audit.questions import question_of
+from rparity.audit.results import Audit
+from rparity.cases import case
+from rparity.cli import main
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
+from rparity.compare import Verdict, digits
+from rparity.engines import kept_answers as keep
+from rparity.errors import UsageError
+from rparity.report.argument import WIDTH, as_text
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
@@ -103,7 +104,7 @@ def test_r_is_heard_beside_a_python_engine(small_audit: Audit, monkeypatch: Patc
     place = planted.index[planted["table"] == "lmer.coef"][0]
     planted.loc[place, ["value", "digits", "verdict"]] = [1.0, 0.0, "unexplained"]
     monkeypatch.setattr(
-        "harness.explain.conduct", lambda *_a, **_o: replace(small_audit, comparisons=planted)
+        "rparity.audit.explain.conduct", lambda *_a, **_o: replace(small_audit, comparisons=planted)
     )
     table, row = planted.loc[place, ["table", "row"]]
     found = explain(case("sleepstudy"), "rparity", table, row, fixtures=FIXTURES)
@@ -240,7 +241,7 @@ def test_the_exit_status(
     capsys: Capture, monkeypatch: Patch, verdict: Verdict, status: int
 ) -> None:
     found = explanation(argument(verdict=verdict))
-    monkeypatch.setattr("harness.explain.explain", lambda *_a, **_o: found)
+    monkeypatch.setattr("rparity.audit.explain.explain", lambda *_a, **_o: found)
     assert main(["explain", "sleepstudy", "nlme"]) == status
     streams = capsys.readouterr()
     assert streams.out == as_text(found) + "\n"
@@ -284,6 +285,6 @@ def test_a_table_that_an_engine_leaves_out_says_why(small_audit: Audit, monkeypa
         replies={**small_audit.replies, ("lme4", "sleepstudy"): replace(reply, answer=answer)},
         comparisons=rows[(rows["engine"] == "lme4") & (rows["table"] != "lmer.ranef")],
     )
-    monkeypatch.setattr("harness.explain.conduct", lambda *_a, **_o: audit)
+    monkeypatch.setattr("rparity.audit.explain.conduct", lambda *_a, **_o: audit)
     with pytest.raises(UsageError, match="of sleepstudy: it knows none"):
         explain(case("sleepstudy"), "lme4", "lmer.ranef", fixtures=FIXTURES)

@@ -10,29 +10,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from folders import adopt, newest
 
-from harness import extensions, paths
-from harness.cases import cases
-from harness.cli import main
-from harness.commands import AGREE, DISCREPANCY, UNUSABLE
-from harness.doctor import examine
-from harness.engines.base import engine_names
-from harness.errors import UsageError
-from harness.ledger import ledger
+from folders import adopt, newest
+from rparity import paths
+from rparity.cases import cases, extensions
+from rparity.cli import main
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
+from rparity.diagnosis.ledger import ledger
+from rparity.doctor import examine
+from rparity.engines.base import engine_names
+from rparity.errors import UsageError
 
 Capture = pytest.CaptureFixture[str]
 # R's answer to `norris` and what is kept of the others' lie beside the case, as R wrote them.
 CASE = """
 from dataclasses import replace
-from harness.cases import nist
+from rparity.cases import nist
 
 CASES = [replace(case, name="mine") for case in nist.nist_cases() if case.name == "norris"]
 """
 ENGINE = """
-from harness.engines.base import ModelEngine
-from harness.engines.native import lm_tables
-from harness.cases.base import LM_TABLES, Lm
+from rparity.engines.base import ModelEngine
+from rparity.engines.native import lm_tables
+from rparity.cases.base import LM_TABLES, Lm
 
 class Mine(ModelEngine):
     name = "my-own"
@@ -40,8 +40,8 @@ class Mine(ModelEngine):
     factor = 1.0
 
     def fit(self, part, data):
-        import harness
-        tables = lm_tables(harness.lm(part.formula, data))
+        import rparity
+        tables = lm_tables(rparity.lm(part.formula, data))
         tables["coef"]["std_error"] *= self.factor
         return tables, {}
 
@@ -108,7 +108,7 @@ def test_a_case_in_a_folder_is_listed_and_run(folder: Path, capsys: Capture) -> 
 def test_it_is_examined_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extensions.use(folder)
     few = {name: cases()[name] for name in ("norris", "mine")}
-    monkeypatch.setattr("harness.doctor.cases", lambda: few)
+    monkeypatch.setattr("rparity.doctor.cases", lambda: few)
     checks = {check.what: check for check in examine(None)}
     assert checks["recording of mine"].ok
     assert checks["answers of exact"].ok
@@ -272,8 +272,8 @@ def test_a_case_is_regenerated_run_and_audited(tmp_path: Path, capsys: Capture) 
         " flatten_tables(list(lm = lm_tables(lm(y ~ x, data))))))\n}\n"
     )
     (tmp_path / "my_case.py").write_text(
-        "from harness.cases.base import Case, Data, Lm, Rule\n"
-        "from harness.compare import Tolerance\n"
+        "from rparity.cases.base import Case, Data, Lm, Rule\n"
+        "from rparity.compare import Tolerance\n"
         "CASES = [Case(name='mine', title='A line', script='my_model.R', function='mine', seed=1,"
         " nsim=0, parts=(Data(), Lm('lm', formula='y ~ x')), packages=(),"
         " rules=(Rule('data', '*', Tolerance(0.0, 'same')),"

@@ -2,9 +2,9 @@
 
 import pytest
 
-from harness.errors import FormulaError
-from harness.lmm.formula import Bar, expression, number_label, parse, terms
-from harness.lmm.lme4 import Lme4
+from rparity.errors import FormulaError
+from rparity.lmm.formula import Bar, expression, number_label, parse, terms
+from rparity.lmm.lme4 import Lme4
 
 
 @pytest.mark.parametrize(

@@ -19,27 +19,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fuzz_r import Array, FakeR
 
-import harness
-from harness.audit.workers import ENGINE, Service
-from harness.cli import main
-from harness.commands import AGREE, DISCREPANCY, UNUSABLE
-from harness.commands.fuzz import _interruptions
-from harness.errors import RCrashedError, RNotAvailableError, RparityError, UsageError
-from harness.extensions import VARIABLE
-from harness.fuzz import campaign, others, work
-from harness.fuzz.campaign import run_fuzz
-from harness.fuzz.design import Covariate, Design, FixedFactor, Grouping
-from harness.fuzz.draw import Numbered, design
-from harness.fuzz.judge import US, Judged, Outcome, judge
-from harness.fuzz.problem import Problem
-from harness.fuzz.scripts import python_script, r_script
-from harness.fuzz.shrink import same_as, shrink, simplifications
-from harness.fuzz.store import Store
-from harness.fuzz.work import Work, answered
-from harness.lmm.fit import LmerResults
-from harness.lmm.model import MixedModel
+import rparity
+from fuzz_r import Array, FakeR
+from rparity.audit.workers import ENGINE, Service
+from rparity.cases.extensions import VARIABLE
+from rparity.cli import main
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
+from rparity.commands.fuzz import _interruptions
+from rparity.errors import RCrashedError, RNotAvailableError, RparityError, UsageError
+from rparity.fuzz import campaign, others, work
+from rparity.fuzz.campaign import run_fuzz
+from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
+from rparity.fuzz.draw import Numbered, design
+from rparity.fuzz.judge import US, Judged, Outcome, judge
+from rparity.fuzz.problem import Problem
+from rparity.fuzz.scripts import python_script, r_script
+from rparity.fuzz.shrink import same_as, shrink, simplifications
+from rparity.fuzz.store import Store
+from rparity.fuzz.work import Work, answered
+from rparity.lmm.fit import LmerResults
+from rparity.lmm.model import MixedModel
 
 RIGHT = LmerResults.fit.__func__  # type: ignore[attr-defined]
 LEAST = 1.0
@@ -145,7 +145,7 @@ def test_another_version_is_refused(
     fake(FakeR())
     run_fuzz(tmp_path, n=1)
     monkeypatch.setattr(campaign, "__version__", "9.9")
-    with pytest.raises(UsageError, match=rf"rparity {harness.__version__}, and this is rparity 9"):
+    with pytest.raises(UsageError, match=rf"rparity {rparity.__version__}, and this is rparity 9"):
         run_fuzz(tmp_path, n=1)
 
 
@@ -160,7 +160,7 @@ import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from fuzz_r import Array, FakeR
-from harness.fuzz import campaign, work
+from rparity.fuzz import campaign, work
 for module in (work, campaign):
     module.live_r = lambda _limit, r=FakeR(): r
 def tell(progress):
@@ -203,7 +203,7 @@ def test_interrupted_the_command_says_so_and_keeps_what_is_done(tmp_path: Path) 
     code = WRITER.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
     code = code[: code.index("def tell")] + (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from harness.cli import main\n"
+        "from rparity.cli import main\n"
         f"sys.exit(main(['fuzz', '--n', '500', '--seed', '6', '-o', {str(tmp_path)!r}]))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as it:
@@ -514,7 +514,7 @@ def test_thirty_designs_against_r(tmp_path: Path) -> None:
 
 @pytest.mark.live
 def test_a_worker_killed_on_the_way_changes_no_result(tmp_path: Path) -> None:
-    from harness.cluster import Progress, cluster
+    from rparity.workers.cluster import Progress, cluster
 
     alone = run_fuzz(tmp_path / "alone", n=16, seed=8)
     with cluster(2) as pool:
@@ -543,9 +543,9 @@ def test_a_campaign_leaves_no_files_and_no_processes(tmp_path: Path, end: str) -
     code = (
         "import os, signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from harness import cluster\n"
-        "from harness._processes import Processes\n"
-        "from harness.cli import main\n"
+        "from rparity import cluster\n"
+        "from rparity.workers.processes import Processes\n"
+        "from rparity.cli import main\n"
         "heard = Processes._heard\n"
         "def kill(self, *arguments, seen=[]):\n"
         "    outcome = heard(self, *arguments)\n"
@@ -558,7 +558,7 @@ def test_a_campaign_leaves_no_files_and_no_processes(tmp_path: Path, end: str) -
     )
     environment = os.environ | {
         "TMPDIR": str(scratch),
-        "PYTHONPATH": str(Path(harness.__file__).parents[1]),
+        "PYTHONPATH": str(Path(rparity.__file__).parents[1]),
     }
     with subprocess.Popen(
         [sys.executable, "-P", "-c", code], cwd=work, env=environment, stderr=subprocess.PIPE
@@ -582,7 +582,7 @@ def test_the_port_of_the_how_to_page(pytester: pytest.Pytester) -> None:
     page = (Path(__file__).parents[1] / "docs" / "how-to" / "fuzz.md").read_text("utf-8")
     for name, text in re.findall(r'```\w+ title="(.+?)"\n(.+?)```', page, re.DOTALL):
         (pytester.path / name).write_text(text)
-    loaded = any(p.value == "harness.pytest_plugin" for p in entry_points(group="pytest11"))
-    plugin = [] if loaded else ["-p", "harness.pytest_plugin"]
+    loaded = any(p.value == "rparity.pytest_plugin" for p in entry_points(group="pytest11"))
+    plugin = [] if loaded else ["-p", "rparity.pytest_plugin"]
     result = pytester.runpytest_inprocess(*plugin, "-q", "--r=live", "test_wcov.py")
     result.assert_outcomes(passed=1)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from fuzz_r import Array, FakeR
 
-from harness.fuzz.design import Covariate, Design, FixedFactor, Grouping
-from harness.fuzz.judge import NO_FACTOR, SATURATED, SEVERAL, Judged, Outcome, judge
-from harness.fuzz.problem import UNITS, Problem, Told, same_fit
-from harness.lmm.fit import LmerResults
+from fuzz_r import Array, FakeR
+from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
+from rparity.fuzz.judge import NO_FACTOR, SATURATED, SEVERAL, Judged, Outcome, judge
+from rparity.fuzz.problem import UNITS, Problem, Told, same_fit
+from rparity.lmm.fit import LmerResults
 
 PLAIN = Design((6, 5, 4, 6, 3), covariates=(Covariate(),), seed=5)
 TWO_MINIMA = Design(
@@ -148,7 +148,7 @@ def test_where_the_criterion_has_no_value_the_design_is_not_lost(
     def fails(*_arguments: object) -> None:
         raise np.linalg.LinAlgError("not positive definite")
 
-    monkeypatch.setattr("harness.fuzz.judge._judged", fails)
+    monkeypatch.setattr("rparity.fuzz.judge._judged", fails)
     assert judged(PLAIN).open == ("criterion",)
 
 

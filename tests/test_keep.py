@@ -15,21 +15,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from folders import reseal
 
-from harness import keep, paths, recordings
-from harness.audit.questions import has_data, question_of
-from harness.cases import cases
-from harness.cases.base import Case, Data, Lm, Lmer, Part
-from harness.cases.nist import certified
-from harness.cli import main
-from harness.commands import AGREE, DISCREPANCY, UNUSABLE
-from harness.compare import Tables
-from harness.doctor import examine
-from harness.engines.base import KEPT_ENGINES, Answer, Question
-from harness.errors import RecordingError, UsageError
-from harness.r_version import PROVEN
-from harness.recordings import Recording
+from folders import reseal
+from rparity import paths, recordings
+from rparity.audit.questions import has_data, question_of
+from rparity.cases import cases
+from rparity.cases.base import Case, Data, Lm, Lmer, Part
+from rparity.cases.nist import certified
+from rparity.cli import main
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
+from rparity.compare import Tables
+from rparity.doctor import examine
+from rparity.engines import kept_answers as keep
+from rparity.engines.base import KEPT_ENGINES, Answer, Question
+from rparity.errors import RecordingError, UsageError
+from rparity.r.version import PROVEN
+from rparity.recordings import Recording
 
 WITH_DATA = [name for name, known in cases().items() if has_data(known)]
 MADE = {"command": "a test", "time": "2020-01-01T00:00:00Z"}

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-import harness
+import rparity
 
-PACKAGE = Path(harness.__file__).parent
+PACKAGE = Path(rparity.__file__).parent
 # From the top down; a layer may use those below it, its modules one another without circles.
 LAYERS = [
     ["cli", "pytest_plugin"],
-    ["commands"],
-    ["fuzz", "strategies"],
+    ["commands", "strategies", "extend"],
+    ["fuzz"],
     ["report"],
-    ["regenerate", "run", "explain", "doctor", "parity"],
-    ["versions"],
+    ["doctor", "regenerate", "run", "parity"],
     ["audit"],
-    ["diagnose"],
-    ["ledger", "experiments"],
-    ["engines", "keep"],
-    ["cases", "extensions"],
-    ["study"],
-    ["linear", "exact"],
-    ["lmm"],
-    ["rsession", "rrandom", "recordings", "cluster", "_dask", "_processes"],
-    ["children", "_rvalues"],
-    ["_rchild", "paths", "tables", "compare", "processor", "r_version", "rformat", "signing"],
+    ["diagnosis"],
+    ["engines"],
+    ["cases"],
+    ["exact", "study"],
+    ["lmm", "recordings"],
+    ["r"],
+    ["rrandom", "workers", "signing"],
     ["errors"],
-    ["text", "_start"],
+    ["compare", "paths", "tables", "text"],
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
@@ -42,34 +37,53 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
-def loaded(path: Path) -> Iterator[str]:
-    """The package's modules that loading this one loads: not for types only, not in functions."""
-    for node in ast.parse(path.read_text(encoding="utf-8")).body:
-        if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "harness":
-            module = (node.module or "").removeprefix("harness").removeprefix(".")
-            known = {dotted(other) for other in MODULES}
+def imported(path: Path, *, lazily: bool) -> set[str]:
+    """The modules of the package that a module imports to run; `lazily` also those in functions."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for_types = {
+        id(node)
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    found = set()
+    for node in ast.walk(tree) if lazily else tree.body:
+        if not isinstance(node, ast.ImportFrom) or id(node) in for_types:
+            continue
+        root, _, module = (node.module or "").partition(".")
+        if root == "rparity":
             for alias in node.names:
                 inner = f"{module}.{alias.name}".removeprefix(".")
-                yield inner if inner in known else module
+                found.add(inner if inner in NAMES else module)
+    return found - {""}
 
 
-GRAPH = {dotted(path): {name for name in loaded(path) if name} for path in MODULES}
+NAMES = {dotted(path) for path in MODULES}
+LOADED = {dotted(path): imported(path, lazily=False) for path in MODULES}
+IMPORTED = {dotted(path): imported(path, lazily=True) for path in MODULES}
 
 
-def test_every_module_has_a_layer() -> None:
-    assert {name.partition(".")[0] for name in GRAPH} == set(DEPTH)
+def room(module: str) -> str:
+    """A folder of the package, or a module in its root."""
+    return module.partition(".")[0]
 
 
-@pytest.mark.parametrize("module", GRAPH)
-def test_imports_point_downwards(module: str) -> None:
-    here = module.partition(".")[0]
-    for other in GRAPH[module]:
-        there = other.partition(".")[0]
-        assert there == here or DEPTH[there] >= DEPTH[here], f"{module} imports {other} from above"
+def test_every_room_has_a_layer_and_there_are_fewer_than_thirty() -> None:
+    for names in LAYERS:
+        print("  ".join(names))
+    assert {room(name) for name in NAMES} == set(DEPTH)
+    assert len(DEPTH) < 30
 
 
-def test_there_are_no_circles() -> None:
-    left = {name: set(others) & set(GRAPH) for name, others in GRAPH.items()}
+@pytest.mark.parametrize("module", IMPORTED)
+def test_imports_point_downwards_also_those_in_functions(module: str) -> None:
+    for other in IMPORTED[module]:
+        if room(other) != room(module):
+            assert DEPTH[room(other)] > DEPTH[room(module)], f"{module} imports {other} from above"
+
+
+def test_no_modules_load_one_another() -> None:
+    left = {name: set(others) & set(LOADED) for name, others in LOADED.items()}
     while free := [name for name, others in left.items() if not others]:
         left = {name: others - set(free) for name, others in left.items() if name not in free}
     assert not left, f"circles among {sorted(left)}"
@@ -83,4 +97,4 @@ def test_only_the_child_process_of_r_imports_rpy2() -> None:
         or "import rpy2" in text
         or "from rpy2" in text
     ]
-    assert [dotted(path) for path in users] == ["_rchild"]
+    assert [dotted(path) for path in users] == ["r.child"]

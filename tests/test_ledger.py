@@ -10,13 +10,13 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from harness import paths
-from harness.cases import cases
-from harness.cases.document import DOCUMENT
-from harness.compare import COLUMNS, Verdict
-from harness.errors import UsageError
-from harness.ledger import LEDGER, UNBOUNDED, Entry, judge, ledger
-from harness.run import CaseRun, run_case
+from rparity import paths
+from rparity.cases import cases
+from rparity.cases.document import DOCUMENT
+from rparity.compare import COLUMNS, Verdict
+from rparity.diagnosis.ledger import LEDGER, UNBOUNDED, Entry, judge, ledger
+from rparity.errors import UsageError
+from rparity.run import CaseRun, run_case
 
 RunOf = Callable[[str], CaseRun]
 

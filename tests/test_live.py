@@ -19,21 +19,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import extensions, paths, recordings, regenerate
-from harness.cases.base import Case
-from harness.cases.document import DOCUMENT
-from harness.cases.streams import stream_tables
-from harness.cli import main
-from harness.commands import AGREE, DISCREPANCY, UNUSABLE
-from harness.compare import Reference, Tolerance, Verdict, compare
-from harness.engines.base import Question
-from harness.engines.r import R
-from harness.errors import RCrashedError, RecordingError
-from harness.r_version import nearest
-from harness.recordings import Recording
-from harness.rsession import RSession
-from harness.run import CaseRun, run_case
-from harness.versions import RAnswer, difference
+from rparity import paths, recordings, regenerate
+from rparity.cases import extensions
+from rparity.cases.base import Case
+from rparity.cases.document import DOCUMENT
+from rparity.cases.streams import stream_tables
+from rparity.cli import main
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
+from rparity.compare import Reference, Tolerance, Verdict, compare
+from rparity.diagnosis.between_rs import RAnswer, difference
+from rparity.engines.base import Question
+from rparity.engines.r import R
+from rparity.errors import RCrashedError, RecordingError
+from rparity.r.session import RSession
+from rparity.r.version import nearest
+from rparity.recordings import Recording
+from rparity.run import CaseRun, run_case
 
 pytestmark = pytest.mark.live
 
@@ -246,7 +247,7 @@ def test_regenerating_twice_gives_the_same_bytes(
 def test_check_names_the_versions_and_the_digits(
     few: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr("harness.commands.regenerate.chosen_cases", lambda _names: [few])
+    monkeypatch.setattr("rparity.commands.regenerate.chosen_cases", lambda _names: [few])
     options = ["--engine", "R", "--fixtures", str(tmp_path)]
     assert main(["regenerate", "document", *options]) == AGREE
     found = recordings.read(tmp_path, few.name, few.scripts())
@@ -268,8 +269,8 @@ REGENERATE = """
 import sys
 from dataclasses import replace
 from pathlib import Path
-from harness import regenerate
-from harness.cases.document import DOCUMENT
+from rparity import regenerate
+from rparity.cases.document import DOCUMENT
 case = replace(DOCUMENT, nsim=2000)
 regenerate.regenerate(case, Path(sys.argv[1]), lambda text: print(text, flush=True))
 """
@@ -421,8 +422,8 @@ logged <- function() {
 }
 """
 LOGGED_PY = """
-from harness.cases.base import Case, Data, Lm, Lmer, Rule
-from harness.compare import Tolerance
+from rparity.cases.base import Case, Data, Lm, Lmer, Rule
+from rparity.compare import Tolerance
 
 CASES = [
     Case(

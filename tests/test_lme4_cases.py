@@ -6,12 +6,12 @@ from functools import cache
 
 import pytest
 
-from harness import lmer, paths, recordings
-from harness.cases.base import Lmer
-from harness.cases.lme4 import CASES
-from harness.compare import digits
-from harness.lmm.fit import LmerResults
-from harness.tables import decode_factors
+from rparity import lmer, paths, recordings
+from rparity.cases.base import Lmer
+from rparity.cases.lme4 import CASES
+from rparity.compare import digits
+from rparity.lmm.fit import LmerResults
+from rparity.tables import decode_factors
 
 
 @cache

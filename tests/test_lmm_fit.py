@@ -6,6 +6,9 @@ import mpmath as mp
 import numpy as np
 import pandas as pd
 import pytest
+
+import rparity.lmm.model
+import rparity.lmm.newton
 from lmm_recorded import (
     EXTRAS,
     MODELS,
@@ -17,14 +20,11 @@ from lmm_recorded import (
     having,
     label,
 )
-
-import harness.lmm.model
-import harness.lmm.newton
-from harness.errors import DataError, FormulaError, UsageError
-from harness.lmm.anova import anova
-from harness.lmm.crossed import Dense, Strata
-from harness.lmm.fit import lmer
-from harness.lmm.schur import Schur
+from rparity.errors import DataError, FormulaError, UsageError
+from rparity.lmm.anova import anova
+from rparity.lmm.crossed import Dense, Strata
+from rparity.lmm.fit import lmer
+from rparity.lmm.schur import Schur
 
 every_model = pytest.mark.parametrize("model", MODELS, ids=[label(m) for m in MODELS])
 
@@ -134,8 +134,8 @@ def test_theta_is_the_exact_optimum_to_thirteen_digits(model):
     ids=label,
 )
 def test_the_schur_complement_is_that_of_r(model, monkeypatch):
-    monkeypatch.setattr(harness.lmm.model, "DENSE_EFFECTS", 0)
-    monkeypatch.setattr(harness.lmm.model, "STRATA_EFFECTS", 0)
+    monkeypatch.setattr(rparity.lmm.model, "DENSE_EFFECTS", 0)
+    monkeypatch.setattr(rparity.lmm.model, "STRATA_EFFECTS", 0)
     fit = lmer(model["formula"], frame(model["data"]), REML=model["REML"])
     assert isinstance(fit.model.structure, Schur)
     at = model["elsewhere"]
@@ -245,7 +245,7 @@ def test_a_large_variance_ratio_costs_no_digits():
 
 
 def test_an_optimum_that_is_not_reached_is_reported(monkeypatch):
-    monkeypatch.setattr(harness.lmm.newton, "MAX_ITERATIONS", 1)
+    monkeypatch.setattr(rparity.lmm.newton, "MAX_ITERATIONS", 1)
     assert not lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy")).converged
 
 
@@ -262,7 +262,7 @@ def test_a_criterion_without_a_value_is_one_sentence(monkeypatch: pytest.MonkeyP
     def singular(*_arguments: object, **_options: object) -> None:
         raise np.linalg.LinAlgError("Singular matrix")
 
-    monkeypatch.setattr("harness.lmm.model.minimise", singular)
+    monkeypatch.setattr("rparity.lmm.model.minimise", singular)
     with pytest.raises(DataError, match=r"no value in double .* \(Singular matrix\): centre cov"):
         lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
 
@@ -376,7 +376,7 @@ def test_bad_models_are_refused_in_one_sentence(formula, error, message):
 
 def test_more_crossed_levels_than_memory_allows_are_refused(monkeypatch):
     for limit in ("STRATA_EFFECTS", "DENSE_EFFECTS", "SCHUR_EFFECTS"):
-        monkeypatch.setattr(harness.lmm.model, limit, 5)
+        monkeypatch.setattr(rparity.lmm.model, limit, 5)
     with pytest.raises(DataError, match="Beside 'plate' there are 6 random effects, and at most 5"):
         lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("Penicillin"))
 

@@ -3,13 +3,13 @@
 import numpy as np
 import pandas as pd
 import pytest
-from lmm_recorded import EXTRAS, LME4, array, fitted, frame, having
 
-from harness.errors import UsageError
-from harness.lmm.bootstrap import bootmer, percentile
-from harness.lmm.fit import lmer
-from harness.lmm.profile import profile_intervals
-from harness.rrandom import RRandom
+from lmm_recorded import EXTRAS, LME4, array, fitted, frame, having
+from rparity.errors import UsageError
+from rparity.lmm.bootstrap import bootmer, percentile
+from rparity.lmm.fit import lmer
+from rparity.lmm.profile import profile_intervals
+from rparity.rrandom import RRandom
 
 
 @pytest.mark.parametrize("kind", ["draw", "keep"])

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from lmm_recorded import array, check_effects, check_optimum, fitted, frame, recorded
 
-from harness.lmm.bootstrap import bootmer
-from harness.lmm.fit import LmerResults, lmer
-from harness.lmm.model import MixedModel
+from lmm_recorded import array, check_effects, check_optimum, fitted, frame, recorded
+from rparity.lmm.bootstrap import bootmer
+from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.model import MixedModel
 
 SLOPES = ("sleepstudy", "Reaction ~ Days + (Days | Subject)")
 APART = ("sleepstudy", "Reaction ~ Days + (Days || Subject)")

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.errors import DataError, FormulaError, UsageError
-from harness.lmm.lme4 import Lme4
-from harness.lmm.matrices import build
+from rparity.errors import DataError, FormulaError, UsageError
+from rparity.lmm.lme4 import Lme4
+from rparity.lmm.matrices import build
 
 # What R made of formulas, under each of two versions of lme4.
 RECORDED = {

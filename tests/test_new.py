@@ -9,13 +9,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from test_examples import PLUGIN, Run
 
-from harness import rsession
-from harness.cli import main
-from harness.commands import AGREE, DISCREPANCY, UNUSABLE
-from harness.compare import Verdict
-from harness.extensions import VARIABLE
+from rparity.cases.extensions import VARIABLE
+from rparity.cli import main
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
+from rparity.compare import Verdict
+from rparity.r import session as rsession
+from test_examples import PLUGIN, Run
 
 Capture = pytest.CaptureFixture[str]
 KINDS = {
@@ -145,7 +145,7 @@ def test_a_case_is_recorded_and_passes_and_can_fail(tmp_path: Path) -> None:
     assert new(tmp_path, "--case") == AGREE
 
     def rparity(command: str) -> int:
-        line = [sys.executable, "-m", "harness.cli", command, "slope", "--cases", str(tmp_path)]
+        line = [sys.executable, "-m", "rparity.cli", command, "slope", "--cases", str(tmp_path)]
         return subprocess.run(line, check=False).returncode
 
     assert rparity("regenerate") == AGREE
@@ -171,7 +171,7 @@ def test_doctor_ends_with_the_command_that_is_missing(
 ) -> None:
     there = rsession.Availability(problem=problem, remedy=remedy)
     monkeypatch.setattr(rsession, "availability", lambda: there)
-    monkeypatch.setattr("harness.doctor.cases", dict)
+    monkeypatch.setattr("rparity.doctor.cases", dict)
     assert main(["doctor"]) == AGREE
     said = capsys.readouterr().out.splitlines()
     assert f"– R: {problem}; only" in "\n".join(said)

@@ -11,9 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import digits, lmer
-from harness.cases.base import Case
-from harness.cases.nist import (
+from rparity import digits, lmer
+from rparity.cases.base import Case
+from rparity.cases.nist import (
     ANOVA,
     ANOVA_FORMULA,
     FOLDER,
@@ -25,10 +25,10 @@ from harness.cases.nist import (
     linear_data,
     nist_cases,
 )
-from harness.compare import Verdict, compare
-from harness.engines.base import Question
-from harness.engines.native import Native
-from harness.exact import Certified, certify
+from rparity.compare import Verdict, compare
+from rparity.engines.base import Question
+from rparity.engines.native import Native
+from rparity.exact import Certified, certify
 
 # NIST's certified estimates and standard deviations of the linear problems, as NIST prints them.
 STRD = {

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
 from test_cli import EXTRAS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -60,24 +61,25 @@ def run(site: Path, empty: Path, *arguments: str) -> subprocess.CompletedProcess
 def test_everything_is_inside(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
-    bundled = {f"harness/_bundled/{name}" for name in tracked("r_scripts", "fixtures")}
-    assert inside == tracked("harness") | bundled
-    assert "harness/py.typed" in inside
+    bundled = {f"rparity/_bundled/{name}" for name in tracked("r_scripts", "fixtures")}
+    package = {name.removeprefix("harness/") for name in tracked("harness")}
+    assert inside == package | bundled
+    assert "rparity/py.typed" in inside
 
 
 def test_it_works_from_an_empty_directory(site: Path, tmp_path: Path) -> None:
     code = (
-        "import sys, harness; from harness.cli import main\n"
-        "[getattr(harness, name) for name in harness.__all__]\n"
+        "import sys, rparity; from rparity.cli import main\n"
+        "[getattr(rparity, name) for name in rparity.__all__]\n"
         "status = main(['run', 'norris', 'sleepstudy'])\n"
-        "print(harness.__file__, *{name.partition('.')[0] for name in sys.modules})\n"
+        "print(rparity.__file__, *{name.partition('.')[0] for name in sys.modules})\n"
         "sys.exit(status)"
     )
     found = run(site, tmp_path, "-c", code)
     assert (found.returncode, found.stderr) == (0, "")
     assert found.stdout.count(" 0 unexplained, 0 missing, 0 stale") == 2
     where, *loaded = found.stdout.splitlines()[-1].split()
-    assert where == str(site / "harness" / "__init__.py")
+    assert where == str(site / "rparity" / "__init__.py")
     assert "numpy" in loaded
     assert not EXTRAS & set(loaded)
     assert not list(tmp_path.iterdir())
@@ -86,8 +88,8 @@ def test_it_works_from_an_empty_directory(site: Path, tmp_path: Path) -> None:
 def test_its_metadata(site: Path) -> None:
     (info,) = site.glob("*.dist-info")
     points = (info / "entry_points.txt").read_text("utf-8")
-    assert "rparity = harness.cli:main" in points
-    assert "[pytest11]\nrparity = harness.pytest_plugin" in points
+    assert "rparity = rparity.cli:main" in points
+    assert "[pytest11]\nrparity = rparity.pytest_plugin" in points
     metadata = (info / "METADATA").read_text("utf-8")
     assert set(re.findall(r"Provides-Extra: (\S+)", metadata)) == set(
         PROJECT["optional-dependencies"]
@@ -96,9 +98,9 @@ def test_its_metadata(site: Path) -> None:
 
 
 def test_the_version_is_the_packages_own() -> None:
-    import harness
+    import rparity
 
-    assert PROJECT["version"] == harness.__version__
+    assert PROJECT["version"] == rparity.__version__
 
 
 def test_errors_name_extras_that_there_are() -> None:

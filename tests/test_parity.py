@@ -9,16 +9,16 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from parity import REFUSAL, Parity
 
-from harness import paths
-from harness.cases import case, cases
-from harness.cases.base import Part, Rule
-from harness.cases.document import DOCUMENT
-from harness.compare import ALL, Reference, Tables, Tolerance, Verdict, compare, digits
-from harness.engines.base import engine
-from harness.recordings import Recording
-from harness.run import CaseRun
+from parity import REFUSAL, Parity
+from rparity import paths
+from rparity.cases import case, cases
+from rparity.cases.base import Part, Rule
+from rparity.cases.document import DOCUMENT
+from rparity.compare import ALL, Reference, Tables, Tolerance, Verdict, compare, digits
+from rparity.engines.base import engine
+from rparity.recordings import Recording
+from rparity.run import CaseRun
 
 RunOf = Callable[[str], CaseRun]
 
@@ -369,7 +369,7 @@ def test_a_planted_error_is_caught(plain, wrong: pd.DataFrame) -> None:
         plain().check(toy(estimate=1e-6, df=1e-6), "rparity", "t", wrong)
 
 
-# What pytest-regressions compares must be right by itself, not only thanks to harness.compare.
+# What pytest-regressions compares must be right by itself, not only thanks to rparity.compare.
 
 
 @pytest.mark.parametrize(

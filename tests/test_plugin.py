@@ -12,11 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_r import FakeR
 
-from harness.parity import calls
-from harness.parity.store import Place
-from harness.rsession import RSession
+from fake_r import FakeR
+from rparity.parity import calls
+from rparity.parity.store import Place
+from rparity.r.session import RSession
 
 HERE = Path(__file__).parent
 ONE = """
@@ -383,7 +383,7 @@ def test_what_is_no_recording_is_refused_by_name(
 def test_a_recording_that_another_program_sealed_is_refused_by_name(
     pytester: pytest.Pytester, run: Run
 ) -> None:
-    from harness.recordings import seal
+    from rparity.recordings import seal
 
     pytester.makepyfile(test_a=ONE)
     path = pytester.path / "r_recordings" / "test_a" / "test_one.1.json"
@@ -443,7 +443,7 @@ def test_errors_show_the_line_of_the_test_and_none_of_the_plugin(
     for result in (run(), run("--r=live")):
         result.assert_outcomes(failed=1)
         result.stdout.fnmatch_lines([">   * r_parity.call(*"])
-        result.stdout.no_fnmatch_line("*harness/parity/*")
+        result.stdout.no_fnmatch_line("*harness/rparity/parity/*")
 
 
 def test_all_differences_are_shown_where_asked_for(pytester: pytest.Pytester, run: Run) -> None:
@@ -654,10 +654,10 @@ def test_what_is_no_recording_is_no_orphan(pytester: pytest.Pytester, three: Run
 # Beside other plugins, and without R ------------------------------------------------------------
 
 CONFTEST = """
-import harness.parity.calls
+import rparity.parity.calls
 from fake_r import FakeR
 
-harness.parity.calls.RSession = FakeR
+rparity.parity.calls.RSession = FakeR
 FakeR.functions |= {"double": lambda x: 2 * x, "nothing": lambda: 0.0}
 """
 
@@ -670,7 +670,7 @@ def apart(
     paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     pytester.makeconftest(CONFTEST)
-    plugins = ["-p", "harness.pytest_plugin", "-p", "xdist.plugin"]
+    plugins = ["-p", "rparity.pytest_plugin", "-p", "xdist.plugin"]
     return lambda *options: pytester.runpytest_subprocess(*plugins, *options)
 
 
@@ -727,8 +727,8 @@ def test_a_missing_r_fails_with_what_to_install(
 
 def test_the_plugin_is_light() -> None:
     code = (
-        "import sys, harness.pytest_plugin;"
-        "heavy = {'numpy', 'pandas', 'scipy', 'rich', 'rpy2', 'harness.compare'};"
+        "import sys, rparity.pytest_plugin;"
+        "heavy = {'numpy', 'pandas', 'scipy', 'rich', 'rpy2', 'rparity.compare'};"
         "sys.exit(str(heavy & set(sys.modules)) if heavy & set(sys.modules) else 0)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -10,12 +10,12 @@ from decimal import Decimal
 import numpy as np
 import pandas as pd
 import pytest
-from fake_r import answer
 
-from harness.compare import COLUMNS, MAX_DIGITS
-from harness.errors import UsageError
-from harness.parity.answer import RAnswer
-from harness.rrandom import RRandom
+from fake_r import answer
+from rparity.compare import COLUMNS, MAX_DIGITS
+from rparity.errors import UsageError
+from rparity.parity.answer import RAnswer
+from rparity.rrandom import RRandom
 
 COEF = pd.DataFrame({"estimate": [1.0, 2.0], "std_error": [0.1, 0.2]}, index=["(Intercept)", "x"])
 VALUE = {

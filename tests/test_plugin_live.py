@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from test_plugin import HERE, recordings, said
 
-from harness.errors import RCrashedError, RError, RTimeoutError
-from harness.parity.calls import RParity
-from harness.parity.store import Place
+from rparity.errors import RCrashedError, RError, RTimeoutError
+from rparity.parity.calls import RParity
+from rparity.parity.store import Place
+from test_plugin import HERE, recordings, said
 
 pytestmark = pytest.mark.live
 
@@ -250,11 +250,11 @@ def test_eight_workers_record_at_once(pytester: pytest.Pytester, run: Run) -> No
             r_parity.call("f.R", "f", x=x).check({"x": x, "y": 2 * x}, rtol=0)
         """
     )
-    plugins = ["-p", "harness.pytest_plugin", "-p", "xdist.plugin"]
+    plugins = ["-p", "rparity.pytest_plugin", "-p", "xdist.plugin"]
     result = pytester.runpytest_subprocess(*plugins, "--r=record", "-n8")
     result.assert_outcomes(passed=16)
     result.stdout.fnmatch_lines(["16 answers of R recorded:"])
     assert len(recordings(pytester.path)) == 16
     result = run()
     result.assert_outcomes(passed=16)
-    assert "r_parity" not in said(result).replace("-p harness", "")
+    assert "r_parity" not in said(result).replace("-p rparity", "")

@@ -7,11 +7,11 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from fake_r import wire
 
-from harness._rvalues import NULL, from_wire, to_wire
-from harness.errors import RError
-from harness.parity.values import LINE, Leaf, decode, encode, layout, tree, value_of
+from fake_r import wire
+from rparity.errors import RError
+from rparity.parity.values import LINE, Leaf, decode, encode, layout, tree, value_of
+from rparity.r.values import NULL, from_wire, to_wire
 
 SPECIAL = [0.0, -0.0, np.nan, np.inf, -np.inf, 5e-324, np.finfo(float).max, 0.1, 1 / 3, 7.0]
 FRAME = pd.DataFrame(

@@ -16,24 +16,24 @@ from pathlib import Path
 
 import pytest
 
-import harness
-from harness import children
-from harness._processes import Processes
-from harness.audit import workers
-from harness.audit.workers import ENGINE, ChildError, Engines, NotLoadedError, Service
-from harness.cases.base import Case
-from harness.children import Child, DiedError, LateError, how
-from harness.cluster import cluster
-from harness.commands import UNUSABLE
-from harness.engines.base import Question
-from harness.errors import RCrashedError
-from harness.rsession import RSession
+import rparity
+from rparity.audit import workers
+from rparity.audit.workers import ENGINE, ChildError, Engines, NotLoadedError, Service
+from rparity.cases.base import Case
+from rparity.commands import UNUSABLE
+from rparity.engines.base import Question
+from rparity.errors import RCrashedError
+from rparity.r.session import RSession
+from rparity.workers import child as children
+from rparity.workers.child import Child, DiedError, LateError, how
+from rparity.workers.cluster import cluster
+from rparity.workers.processes import Processes
 
-ROOT = Path(harness.__file__).parents[1]
+ROOT = Path(rparity.__file__).parents[1]
 TESTS = Path(__file__).parent
 R_SCRIPT = TESTS / "r" / "misbehave.R"
 # The command as it is installed: the working directory is not on the path.
-COMMAND = "import sys; from harness.cli import main; sys.exit(main())"
+COMMAND = "import sys; from rparity.cli import main; sys.exit(main())"
 PATIENCE = 60.0
 
 pytestmark = [
@@ -131,7 +131,7 @@ def started(code: str, scratch: Path, **options: object) -> subprocess.Popen[str
 # They end with their parent ---------------------------------------------------------------------
 
 PARENT = (
-    "import time; from harness.children import Child\n"
+    "import time; from rparity.workers.child import Child\n"
     "child = Child('test_processes:{target}')\n"
     "print(child.pid, {wait}, flush=True); time.sleep(600)\n"
 )
@@ -243,7 +243,7 @@ def test_engines_of_the_folder_worked_in_are_found(
     """At the prompt, the folder worked in is on the path: it is on that of the engines."""
     (shadows / "mine.py").write_text(
         "import random\n"
-        "from harness.engines.base import Answer\n"
+        "from rparity.engines.base import Answer\n"
         "class Engine:\n"
         "    def expected(self, part): return ()\n"
         "    def answer(self, question): return Answer({}, {'random': random.__file__})\n"
@@ -317,7 +317,7 @@ class Dict:
 
 class Local(Dict):
     def answer(self, question):
-        from harness.engines.base import Answer
+        from rparity.engines.base import Answer
         return Answer({}, notes=(lambda: None,))
 
 class Here(Exception):
@@ -377,12 +377,12 @@ def test_too_many_open_files_have_their_advice(most: int, scratch: Path) -> None
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most}))\n"
     # Loaded before: what is short of files is the work, not Python's import system.
     code = (
-        "import harness.audit.conduct, harness.fuzz.campaign\n"
+        "import rparity.audit.conduct, rparity.fuzz.campaign\n"
         + limit
         + (
-            "from harness.children import Child\n"
-            "from harness import cli\n"
-            "import harness.commands.doctor as d\n"
+            "from rparity.workers.child import Child\n"
+            "from rparity import cli\n"
+            "import rparity.commands.doctor as d\n"
             "d.run = lambda _options: [Child('test_processes:compute') for _ in range(20)]\n"
             "import sys; sys.exit(cli.main(['doctor']))\n"
         )
@@ -505,7 +505,7 @@ def test_r_killed_while_it_starts_has_died_and_starts_again() -> None:
 
 
 def test_the_one_place_that_starts_a_python() -> None:
-    package = Path(harness.__file__).parent
+    package = Path(rparity.__file__).parent
     users = {
         path.name
         for path in package.rglob("*.py")

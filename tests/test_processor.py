@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import processor
-from harness.cli import main
-from harness.commands import UNUSABLE
+from rparity.cli import main
+from rparity.commands import UNUSABLE
+from rparity.workers import processor
 
 CPUINFO = Path("/proc/cpuinfo")
 ILLEGAL = "import os, signal; os.kill(os.getpid(), signal.SIGILL)"
@@ -41,7 +41,7 @@ def test_no_process_is_started_where_no_kernel_is_named(monkeypatch: pytest.Monk
 def test_a_kernel_of_avx512_runs_or_is_refused() -> None:
     able = "avx512f" in CPUINFO.read_text(encoding="utf-8").split()
     run = subprocess.run(
-        [sys.executable, "-m", "harness.cli", "run", "dyestuff"],
+        [sys.executable, "-m", "rparity.cli", "run", "dyestuff"],
         env=os.environ | {processor.KERNEL: "SkylakeX", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,

@@ -12,19 +12,19 @@ import pandas as pd
 import pytest
 from scipy.stats import t as student
 
-from harness import document_data, lmer, paths, recordings
-from harness.audit.questions import audited
-from harness.cases import case, cases
-from harness.cases.base import Boot, Data, Lm, Lmer, Part
-from harness.compare import Tables, digits
-from harness.engines.base import Answer, Found, ModelEngine, Question, UnsupportedError, engine
-from harness.engines.native import lmer_tables
-from harness.engines.tables import ranef_table, variance_tables
-from harness.errors import UsageError
-from harness.experiments.hessian import joint_cov_params
-from harness.lmm.matrices import build
-from harness.recordings import Recording
-from harness.tables import decode_factors
+from rparity import document_data, lmer, paths, recordings
+from rparity.audit.questions import audited
+from rparity.cases import case, cases
+from rparity.cases.base import Boot, Data, Lm, Lmer, Part
+from rparity.compare import Tables, digits
+from rparity.diagnosis.experiments.hessian import joint_cov_params
+from rparity.engines.base import Answer, Found, ModelEngine, Question, UnsupportedError, engine
+from rparity.engines.native import lmer_tables
+from rparity.engines.tables import ranef_table, variance_tables
+from rparity.errors import UsageError
+from rparity.lmm.matrices import build
+from rparity.recordings import Recording
+from rparity.tables import decode_factors
 
 pytestmark = pytest.mark.slow(
     reason="the answers of six other packages, whose bootstraps and imports take long"
@@ -358,7 +358,7 @@ def test_an_engine_without_its_package_names_the_remedy(
     who: str, package: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
-    monkeypatch.delitem(sys.modules, f"harness.engines.{who}", raising=False)
+    monkeypatch.delitem(sys.modules, f"rparity.engines.{who}", raising=False)
     with pytest.raises(UsageError, match=r"needs .*rparity\[audit\]"):
         engine(who)
 

@@ -11,18 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import keep, lmer, paths
-from harness.audit.questions import question_of
-from harness.cases import case
-from harness.cases.base import LM_TABLES, LMER_TABLES, Boot, Case, Data, Lm, Lmer, Part
-from harness.compare import digits
-from harness.engines.base import R_ENGINES, Answer, Question, engine
-from harness.engines.r_models import Lm as RLm
-from harness.engines.r_models import Lme4, Lme4Tight, Nlme, RModels
-from harness.errors import RNotAvailableError
-from harness.r_version import RVersion
-from harness.recordings import sha256
-from harness.rsession import RSession
+from rparity import lmer, paths
+from rparity.audit.questions import question_of
+from rparity.cases import case
+from rparity.cases.base import LM_TABLES, LMER_TABLES, Boot, Case, Data, Lm, Lmer, Part
+from rparity.compare import digits
+from rparity.engines import kept_answers as keep
+from rparity.engines.base import R_ENGINES, Answer, Question, engine
+from rparity.engines.r_models import Lm as RLm
+from rparity.engines.r_models import Lme4, Lme4Tight, Nlme, RModels
+from rparity.errors import RNotAvailableError
+from rparity.r.session import RSession
+from rparity.r.version import RVersion
+from rparity.recordings import sha256
 
 INTERCEPT = "y ~ x + (1 | g)"
 

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import writer
-from writer import Server
 
-from harness import recordings
-from harness.errors import RecordingError
+import writer
+from rparity import recordings
+from rparity.errors import RecordingError
+from writer import Server
 
 SPECIAL = [
     0.0,

@@ -12,11 +12,11 @@ from html import unescape
 from pathlib import Path
 from typing import Any
 
-import audits
 import pytest
-from pages import Page
 
-from harness.report import html
+import audits
+from pages import Page
+from rparity.report import html
 
 pytestmark = pytest.mark.browser
 PAGES = pytest.mark.parametrize("name", ["everything", "attacked", "real"])

@@ -11,11 +11,11 @@ from xml.etree import ElementTree
 import numpy as np
 import pandas as pd
 import pytest
-from pages import Page
 
-from harness.audit.results import Audit
-from harness.report import charts, html
-from harness.report.svg import Scale
+from pages import Page
+from rparity.audit.results import Audit
+from rparity.report import charts, html
+from rparity.report.svg import Scale
 
 
 def drawings(text: str) -> list[ElementTree.Element]:

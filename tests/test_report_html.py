@@ -8,16 +8,16 @@ import re
 from collections.abc import Callable
 from dataclasses import replace
 
-import audits
 import numpy as np
 import pandas as pd
 import pytest
-from pages import Page
 
-from harness.audit.results import Audit
-from harness.compare import MAX_DIGITS, Verdict
-from harness.report import html
-from harness.report.details import VALUES, details, exactly, parted
+import audits
+from pages import Page
+from rparity.audit.results import Audit
+from rparity.compare import MAX_DIGITS, Verdict
+from rparity.report import html
+from rparity.report.details import VALUES, details, exactly, parted
 
 PAGES = pytest.mark.parametrize("name", ["everything", "attacked", "real"])
 PageOf = Callable[[str], str]

@@ -7,9 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness.cases.streams import KINDS, stream_tables
-from harness.errors import UsageError
-from harness.rrandom import (
+from rparity.cases.streams import KINDS, stream_tables
+from rparity.errors import UsageError
+from rparity.rrandom import (
     RRandom,
     binomial,
     exponential,
@@ -20,7 +20,7 @@ from harness.rrandom import (
     stream,
     weighted,
 )
-from harness.rrandom.normal import quantile, quantiles
+from rparity.rrandom.normal import quantile, quantiles
 
 # After set.seed(1): the call, what R answers, and the runif(1) that follows.
 KNOWN = {

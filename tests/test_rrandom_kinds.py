@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.errors import UsageError
-from harness.rrandom import RRandom, SampleKind
-from harness.rsession import RSession
+from rparity.errors import UsageError
+from rparity.r.session import RSession
+from rparity.rrandom import RRandom, SampleKind
 
 HERE = Path(__file__).parent
 RECORDED = HERE / "data" / "draws.csv"

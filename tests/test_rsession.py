@@ -15,15 +15,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import _rvalues, rsession
-from harness.errors import (
+from rparity.errors import (
     RCrashedError,
     RError,
     RNotAvailableError,
     RTimeoutError,
     UsageError,
 )
-from harness.rsession import RSession, availability
+from rparity.r import session as rsession
+from rparity.r import values as _rvalues
+from rparity.r.session import RSession, availability
 
 SCRIPT = Path(__file__).parent / "r" / "misbehave.R"
 PROVENANCE = Path(__file__).parents[1] / "r_scripts" / "provenance.R"
@@ -192,7 +193,7 @@ def test_rpy2_that_dies(fake_r: Path, tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_import_leaves_rpy2_alone() -> None:
-    code = "import sys, harness.rsession; sys.exit(any('rpy2' in m for m in sys.modules))"
+    code = "import sys, rparity.r.session; sys.exit(any('rpy2' in m for m in sys.modules))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -627,7 +628,7 @@ def test_forgotten_session_leaves_nothing_behind(
 @live
 def test_r_goes_when_its_parent_is_killed() -> None:
     code = (
-        "import sys, pathlib; from harness.rsession import RSession\n"
+        "import sys, pathlib; from rparity.r.session import RSession\n"
         "s = RSession(on_message=lambda text: print(s.pid, flush=True))\n"
         "s.call(pathlib.Path(sys.argv[1]), 'message_then_sleep', {'seconds': 60})\n"
     )

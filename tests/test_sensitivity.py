@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from fake_r import answer
 
-from harness.parity.answer import RAnswer
+from fake_r import answer
+from rparity.parity.answer import RAnswer
 
 NUMBERS = np.array([3.7e5, -1.25e-8, 0.1, -7.0, 2.3e-300, 1.9e300])
 VECTOR = pd.Series(NUMBERS, ["(Intercept)", "x", "x:z", "poly(x, 2)1", "s²", "é"])

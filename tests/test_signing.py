@@ -10,19 +10,20 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import call_writer
 import pytest
-import writer
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from folders import newest
 
-from harness import keep, paths, recordings, signing
-from harness.cli import main
-from harness.commands import AGREE, UNUSABLE
-from harness.doctor import _trust, examine
-from harness.errors import RecordingError, UsageError
-from harness.parity import store
+import call_writer
+import writer
+from folders import newest
+from rparity import paths, recordings, signing
+from rparity.cli import main
+from rparity.commands import AGREE, UNUSABLE
+from rparity.doctor import _trust, examine
+from rparity.engines import kept_answers as keep
+from rparity.errors import RecordingError, UsageError
+from rparity.parity import store
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
@@ -226,8 +227,8 @@ def test_a_table_that_another_version_keeps_is_covered(signed: Path, capsys: Cap
 
 @pytest.mark.usefixtures("trust")
 def test_a_signed_answer_is_none_of_another_engine(signed: Path) -> None:
-    from harness.audit.questions import question_of
-    from harness.cases import case
+    from rparity.audit.questions import question_of
+    from rparity.cases import case
 
     question = question_of(case(CASE), signed)
     assert keep.read(signed, ENGINE, question)[1]["engine"] == ENGINE

@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 from hypothesis import given, settings
 
-from harness import strategies
-from harness.fuzz.design import CONTRASTS, Covariate, Design, FixedFactor, Grouping
-from harness.fuzz.draw import BLOCK, Designs, design
-from harness.fuzz.problem import Problem
-from harness.lmm.formula import parse
+from rparity.fuzz import strategies
+from rparity.fuzz.design import CONTRASTS, Covariate, Design, FixedFactor, Grouping
+from rparity.fuzz.draw import BLOCK, Designs, design
+from rparity.fuzz.problem import Problem
+from rparity.lmm.formula import parse
 
 FEW = settings(max_examples=60, deadline=None)
 
@@ -77,7 +77,7 @@ def test_a_design_is_its_number_whoever_draws_it_and_in_whatever_order() -> None
     here = [design(7, number) for number in numbers]
     assert here == [each.design for n in numbers for each in Designs(7, [n])]
     code = (
-        "from harness.fuzz.draw import design\n"
+        "from rparity.fuzz.draw import design\n"
         f"for number in {sorted(numbers)}: print(design(7, number).as_json())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

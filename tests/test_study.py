@@ -13,20 +13,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from harness import document_data, paths
-from harness.cases.study import STUDY, study_tables
-from harness.cli import main
-from harness.cluster import Cluster, Outcome, Progress
-from harness.commands import AGREE, UNUSABLE
-from harness.compare import Reference, Verdict, compare, digits
-from harness.errors import DataError, RparityError, UsageError, WorkerCrashedError
-from harness.recordings import Recording
-from harness.report.study_figure import draw
-from harness.rrandom import RRandom
-from harness.rsession import RSession
-from harness.study import answers, coverage
-from harness.study.answers import COLUMNS, INTERVALS, PARAMETERS, answer
-from harness.study.coverage import (
+from rparity import document_data, paths
+from rparity.cases.study import STUDY, study_tables
+from rparity.cli import main
+from rparity.commands import AGREE, UNUSABLE
+from rparity.compare import Reference, Verdict, compare, digits
+from rparity.errors import DataError, RparityError, UsageError, WorkerCrashedError
+from rparity.r.session import RSession
+from rparity.recordings import Recording
+from rparity.report.study_figure import draw
+from rparity.rrandom import RRandom
+from rparity.study import answers, coverage
+from rparity.study.answers import COLUMNS, INTERVALS, PARAMETERS, answer
+from rparity.study.coverage import (
     MEAN_OF_LINES,
     MEAN_OF_POPULATION,
     SLOPE,
@@ -34,7 +33,8 @@ from harness.study.coverage import (
     run_study,
     wilson,
 )
-from harness.study.design import Design, World
+from rparity.study.design import Design, World
+from rparity.workers.cluster import Cluster, Outcome, Progress
 
 Capture = pytest.CaptureFixture[str]
 FIXED, RANDOM = World.FIXED, World.RANDOM

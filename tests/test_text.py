@@ -7,20 +7,20 @@ from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
 
-import audits
 import pandas as pd
 import pytest
-from fake_r import answer
 from rich.console import Console
 
-from harness.cli import main
-from harness.commands import UNUSABLE, progress
-from harness.doctor import Check
-from harness.errors import RError
-from harness.report import machine, matrix, terminal
-from harness.report.terminal import PlainConsole, console, marked
-from harness.run import CaseRun
-from harness.text import visible
+import audits
+from fake_r import answer
+from rparity.cli import main
+from rparity.commands import UNUSABLE, progress
+from rparity.doctor import Check
+from rparity.errors import RError
+from rparity.report import machine, matrix, terminal
+from rparity.report.terminal import PlainConsole, console, marked
+from rparity.run import CaseRun
+from rparity.text import visible
 
 TITLE = "\x1b]0;owned\x07\x1b[2J\x9b31m"
 # Markup that hides, markup that is closed before it begins, an emoji's name, a terminal's commands.
@@ -96,7 +96,7 @@ def test_an_error_shows_what_r_says_as_text(
     def fail(*_: object, **__: object) -> None:
         raise RError(f"R error in f(): {NASTY}")
 
-    monkeypatch.setattr("harness.run.run_case", fail)
+    monkeypatch.setattr("rparity.run.run_case", fail)
     assert main(["run", "norris"]) == UNUSABLE
     assert capsys.readouterr().err == f"rparity: R error in f(): {SEEN}\n"
 

@@ -18,13 +18,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fake_r import answer, wire
 from scipy import sparse
 
-from harness._rvalues import as_character, from_wire, to_wire
-from harness.errors import RError, UsageError
-from harness.parity.values import decode, encode, layout, tree, value_of
-from harness.rsession import RSession
+from fake_r import answer, wire
+from rparity.errors import RError, UsageError
+from rparity.parity.values import decode, encode, layout, tree, value_of
+from rparity.r.session import RSession
+from rparity.r.values import as_character, from_wire, to_wire
 
 SCRIPT = Path(__file__).parent / "r" / "odd_values.R"
 UTC = datetime.UTC

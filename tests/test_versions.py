@@ -10,23 +10,23 @@ from typing import Any
 
 import pandas as pd
 import pytest
+
 import writer
 from folders import newest
-
-from harness import paths, recordings
-from harness.cases import case
-from harness.cases.document import DOCUMENT
-from harness.cli import main
-from harness.commands import AGREE, UNUSABLE
-from harness.compare import Verdict
-from harness.errors import RecordingError, UsageError
-from harness.ledger import LEDGER, Entry, judge, ledger
-from harness.lmm.fit import lmer
-from harness.lmm.lme4 import CHANGES, NESTING, REFIT, SD_FIRST, Lme4
-from harness.r_version import RVersion, label_of, nearest, newest_first
-from harness.recordings import Recording
-from harness.run import run_case
-from harness.versions import RAnswer, difference
+from rparity import paths, recordings
+from rparity.cases import case
+from rparity.cases.document import DOCUMENT
+from rparity.cli import main
+from rparity.commands import AGREE, UNUSABLE
+from rparity.compare import Verdict
+from rparity.diagnosis.between_rs import RAnswer, difference
+from rparity.diagnosis.ledger import LEDGER, Entry, judge, ledger
+from rparity.errors import RecordingError, UsageError
+from rparity.lmm.fit import lmer
+from rparity.lmm.lme4 import CHANGES, NESTING, REFIT, SD_FIRST, Lme4
+from rparity.r.version import RVersion, label_of, nearest, newest_first
+from rparity.recordings import Recording
+from rparity.run import run_case
 
 FIXTURES = paths.fixtures()
 pytestmark = pytest.mark.slow(
@@ -179,7 +179,7 @@ def test_a_recording_of_another_question_is_stale(changed: dict[str, Any], what:
 
 
 def test_every_case_is_recorded_of_the_same_three_rs() -> None:
-    from harness.cases import cases
+    from rparity.cases import cases
 
     known = {version.r for label in (OLD, MIDDLE, NEW) if (version := RVersion.parse(label))}
     for name in cases():
@@ -360,7 +360,7 @@ def test_an_entry_knows_nothing_and_is_not_stale_outside_its_range() -> None:
 
 
 def recorded_columns() -> list[str]:
-    from harness.compare import COLUMNS
+    from rparity.compare import COLUMNS
 
     return list(COLUMNS)
 

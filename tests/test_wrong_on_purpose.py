@@ -15,27 +15,27 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from exact import DIGITS, RandomIntercept
-from folders import newest
 from mpmath import mp
 
-from harness import document_data, paths, recordings
-from harness.cases import cases
-from harness.cases.base import Boot, Call, Lmer
-from harness.cases.document import DOCUMENT
-from harness.cases.streams import stream_tables
-from harness.cli import main
-from harness.commands import AGREE, DISCREPANCY, UNUSABLE
-from harness.compare import Tables, Verdict
-from harness.engines import base, native
-from harness.engines.base import Answer, Question
-from harness.experiments.base import Asked
-from harness.lmm.bootstrap import Draws
-from harness.lmm.fit import LmerResults, lmer
-from harness.lmm.lme4 import Lme4
-from harness.lmm.model import MixedModel
-from harness.rrandom import RRandom
-from harness.run import CaseRun, run_case
+from exact import DIGITS, RandomIntercept
+from folders import newest
+from rparity import document_data, paths, recordings
+from rparity.cases import cases
+from rparity.cases.base import Boot, Call, Lmer
+from rparity.cases.document import DOCUMENT
+from rparity.cases.streams import stream_tables
+from rparity.cli import main
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
+from rparity.compare import Tables, Verdict
+from rparity.diagnosis.experiments.base import Asked
+from rparity.engines import base, native
+from rparity.engines.base import Answer, Question
+from rparity.lmm.bootstrap import Draws
+from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.lme4 import Lme4
+from rparity.lmm.model import MixedModel
+from rparity.rrandom import RRandom
+from rparity.run import CaseRun, run_case
 
 RunOf = Callable[[str], CaseRun]
 Edit = Callable[[pd.DataFrame], pd.DataFrame]
@@ -335,12 +335,12 @@ def answer(
     """Python's tables of the document, to spoil; R's are cut to the same length."""
     known = recorded["document"]
     short = replace(known, tables=shortened(known.tables))
-    monkeypatch.setattr("harness.recordings.read", lambda *_arguments: short)
+    monkeypatch.setattr("rparity.recordings.read", lambda *_arguments: short)
     return shortened(run_of("document").answers["rparity"].tables)
 
 
 def run_with(tables: Mapping[str, pd.DataFrame], monkeypatch: pytest.MonkeyPatch) -> CaseRun:
-    monkeypatch.setattr("harness.run.engine", lambda _name: Planted(tables))
+    monkeypatch.setattr("rparity.run.engine", lambda _name: Planted(tables))
     return full_run()
 
 
@@ -444,9 +444,9 @@ def test_the_command_exits_with_1_and_names_the_table(
     right = answer.pop(table)
     if edit is not None:
         answer[table] = edit(right)
-    monkeypatch.setattr("harness.run.engine", lambda _name: Planted(answer))
+    monkeypatch.setattr("rparity.run.engine", lambda _name: Planted(answer))
     monkeypatch.setattr(
-        "harness.commands.run.chosen_cases",
+        "rparity.commands.run.chosen_cases",
         lambda _names: [replace(DOCUMENT, engines=("rparity",))],
     )
     assert main(["run", "document"]) == DISCREPANCY
@@ -459,9 +459,9 @@ def test_the_command_exits_with_1_also_for_json(
     answer, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     answer["lmer.coef"] *= 0.0
-    monkeypatch.setattr("harness.run.engine", lambda _name: Planted(answer))
+    monkeypatch.setattr("rparity.run.engine", lambda _name: Planted(answer))
     monkeypatch.setattr(
-        "harness.commands.run.chosen_cases",
+        "rparity.commands.run.chosen_cases",
         lambda _names: [replace(DOCUMENT, engines=("rparity",))],
     )
     assert main(["run", "document", "--format", "json"]) == DISCREPANCY

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness import recordings
+from rparity import recordings
 
 
 class Server:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from harness import regenerate
-from harness.cases.base import Case
-from harness.engines.base import Answer, Question
+from rparity import regenerate
+from rparity.cases.base import Case
+from rparity.engines.base import Answer, Question
 
 PACKAGES = {"R": "4.5.0", "lme4": "1.1-37"}
 OLDER = {"R": "4.2.2", "lme4": "1.1-31"}
@@ -31,7 +31,7 @@ def tables(case: Case, mark: int) -> dict[str, pd.DataFrame]:
 
 
 def provenance(case: Case, mark: int, packages: dict[str, str]) -> dict[str, Any]:
-    """What `harness.engines.r.R` gives beside its tables."""
+    """What `rparity.engines.r.R` gives beside its tables."""
     return {
         "made_by": {"packages": packages},
         "asked": case.asked(case.nsim),
@@ -62,8 +62,7 @@ def for_regenerate() -> None:
 def for_fuzz() -> None:
     """Let `rparity fuzz` be answered by this package's own fits."""
     from fuzz_r import FakeR as FuzzR
-
-    from harness.fuzz import campaign, work
+    from rparity.fuzz import campaign, work
 
     for module in (work, campaign):
         module.live_r = lambda _limit, r=FuzzR(): r  # type: ignore[attr-defined]

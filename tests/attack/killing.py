@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+
+import rparity
 from tally import Tally
 
-import harness
-
-ROOT = Path(harness.__file__).parents[1]
+ROOT = Path(rparity.__file__).parents[1]
 TESTS = Path(__file__).parents[1]
 SEED = 20260101
 # Seconds within which all processes and temporary files of a killed command are gone.
 PATIENCE = 20.0
-COMMAND = "import sys; from harness.cli import main; sys.exit(main(sys.argv[1:]))"
+COMMAND = "import sys; from rparity.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
 def lives(pid: int) -> bool:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from killing import processes_of
-from tally import Tally
 
-from harness.cli import main
-from harness.commands import AGREE, DISCREPANCY, UNUSABLE
-from harness.extensions import VARIABLE
-from harness.text import visible
+from rparity.cases.extensions import VARIABLE
+from rparity.cli import main
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
+from rparity.text import visible
+from tally import Tally
 
 ATTACKED = "hostile engines"
 pytestmark = pytest.mark.attack

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tally import Tally
 
-from harness import ledger
-from harness.cli import main
-from harness.commands import DISCREPANCY, UNUSABLE
-from harness.extensions import VARIABLE
+from rparity.cases.extensions import VARIABLE
+from rparity.cli import main
+from rparity.commands import DISCREPANCY, UNUSABLE
+from rparity.diagnosis import ledger
+from tally import Tally
 
 ATTACKED = "wrong ledgers"
 pytestmark = pytest.mark.attack
@@ -21,8 +21,8 @@ Capture = pytest.CaptureFixture[str]
 # An engine that is wrong: an entry that excused it would end the audit with 0.
 WRONG = """
 import pandas as pd
-from harness.cases.base import Lm
-from harness.engines.base import Answer
+from rparity.cases.base import Lm
+from rparity.engines.base import Answer
 
 class Wrong:
     def expected(self, part):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,12 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from killing import lives
-from tally import Tally
 
-from harness.errors import RCrashedError, RError, RparityError, RTimeoutError
-from harness.rsession import RResult, RSession
-from harness.text import visible
+from rparity.errors import RCrashedError, RError, RparityError, RTimeoutError
+from rparity.r.session import RResult, RSession
+from tally import Tally
 
 ATTACKED = "hostile R functions"
 pytestmark = pytest.mark.attack

@@ -19,11 +19,11 @@ from typing import Any
 import numpy as np
 import pytest
 from killing import ROOT
-from tally import Tally
 
-from harness import paths, recordings
-from harness.commands import UNUSABLE
-from harness.parity.store import Place
+from rparity import paths, recordings
+from rparity.commands import UNUSABLE
+from rparity.parity.store import Place
+from tally import Tally
 
 ATTACKED = "hostile recordings"
 pytestmark = pytest.mark.attack
@@ -248,10 +248,12 @@ HARMLESS: dict[str, Attack] = {
     "a folder beside the versions": lambda folder: (folder.parent / "more").mkdir(),
     "a file beside the versions": lambda folder: (folder.parent / "r9.9.9").touch(),
     "a pipe beside the versions": lambda folder: os.mkfifo(folder.parent / "r9.9.9-lme4-9"),
-    "other white space": lambda folder: (folder / recordings.PROVENANCE).write_text(
-        json.dumps(json.loads((folder / recordings.PROVENANCE).read_text()), indent=7)
-    )
-    and None,
+    "other white space": lambda folder: (
+        (folder / recordings.PROVENANCE).write_text(
+            json.dumps(json.loads((folder / recordings.PROVENANCE).read_text()), indent=7)
+        )
+        and None
+    ),
 }
 
 
@@ -267,7 +269,7 @@ def asked(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, *command],
         cwd=work,
-        preexec_fn=limited,  # noqa: PLW1509 - pytest's worker waits meanwhile
+        preexec_fn=limited,
         capture_output=True,
         text=True,
         timeout=SECONDS,
@@ -297,7 +299,7 @@ def test_a_hostile_recording_of_a_case(
     CASES[name](norris)
     tally.attacked()
     root = norris.parents[1]
-    done = asked(["-m", "harness.cli", "run", CASE, "--fixtures", str(root)], tmp_path)
+    done = asked(["-m", "rparity.cli", "run", CASE, "--fixtures", str(root)], tmp_path)
     if done.returncode == 0:
         tally.found("green unchecked", name)
     tally.sentence(done.stderr)
@@ -308,7 +310,7 @@ def test_a_hostile_recording_of_a_case(
 
 
 def test_the_recording_that_is_spoilt_is_sound_before(norris: Path, tmp_path: Path) -> None:
-    command = ["-m", "harness.cli", "run", CASE, "--fixtures", str(norris.parents[1])]
+    command = ["-m", "rparity.cli", "run", CASE, "--fixtures", str(norris.parents[1])]
     done = asked(command, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
     resealed(norris)
@@ -318,7 +320,7 @@ def test_the_recording_that_is_spoilt_is_sound_before(norris: Path, tmp_path: Pa
 def test_what_is_harmless_is_read(name: str, norris: Path, tmp_path: Path, tally: Tally) -> None:
     HARMLESS[name](norris)
     tally.attacked()
-    command = ["-m", "harness.cli", "run", CASE, "--fixtures", str(norris.parents[1])]
+    command = ["-m", "rparity.cli", "run", CASE, "--fixtures", str(norris.parents[1])]
     done = asked(command, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -332,11 +334,11 @@ def test_one(r_parity):
 FAKE = """
 import pandas as pd
 from fake_r import FakeR
-from harness.parity import calls
+from rparity.parity import calls
 FakeR.functions["f"] = lambda x: pd.Series({"a": 2.0 * x})
 calls.RSession = FakeR
 """
-PYTEST = ["-m", "pytest", "-q", "-p", "harness.pytest_plugin", "-p", "no:cacheprovider"]
+PYTEST = ["-m", "pytest", "-q", "-p", "rparity.pytest_plugin", "-p", "no:cacheprovider"]
 
 
 def document(**changes: Any) -> Attack:
@@ -488,7 +490,7 @@ def kept_answer(attack: Attack, norris: Path, tmp_path: Path, tally: Tally) -> N
     attack(root / "engines" / "lm" / CASE / newest)
     tally.attacked()
     report = tmp_path / "report.json"
-    command = ["-m", "harness.cli", "audit", CASE, "--engine", "lm", "--fixtures", str(root)]
+    command = ["-m", "rparity.cli", "audit", CASE, "--engine", "lm", "--fixtures", str(root)]
     done = asked([*command, "--format", "json", "-o", str(report)], tmp_path)
     if done.returncode == 0:
         tally.found("green unchecked")
@@ -506,7 +508,10 @@ def test_a_hostile_kept_answer(name: str, norris: Path, tmp_path: Path, tally: T
     kept_answer(KEPT[name], norris, tmp_path, tally)
 
 
-@pytest.mark.xfail(reason="harness/keep.py does not yet refuse what was sealed again", strict=False)
+@pytest.mark.xfail(
+    reason="harness/rparity/engines/kept_answers.py does not yet refuse what was sealed again",
+    strict=False,
+)
 @pytest.mark.parametrize("name", SEALED_AGAIN)
 def test_a_kept_answer_that_was_sealed_again(
     name: str, norris: Path, tmp_path: Path, tally: Tally

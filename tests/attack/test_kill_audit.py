@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from killing import Attacked, attack, names_in
-from tally import Tally
 
-from harness import paths
+from rparity import paths
+from tally import Tally
 
 ATTACKED = "kills of rparity audit"
 pytestmark = pytest.mark.attack
@@ -29,8 +29,10 @@ def test_kills_while_engines_are_asked(
     root, report = tmp_path / "work" / "fixtures", tmp_path / "work" / "report.json"
     command = Attacked(
         tmp_path,
-        lambda _run: ["-m", "harness.cli", "audit", *options, "--fixtures", str(root)]
-        + ["--format", "json", "-o", str(report)],
+        lambda _run: (
+            ["-m", "rparity.cli", "audit", *options, "--fixtures", str(root)]
+            + ["--format", "json", "-o", str(report)]
+        ),
     )
     for name in ("norris", "noint1", "dyestuff"):
         shutil.copytree(paths.fixtures() / name, root / name)

@@ -9,10 +9,10 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from killing import COMMAND, Attacked, attack, names_in
-from tally import Tally
 
-from harness.fuzz.design import Design
-from harness.fuzz.draw import design
+from rparity.fuzz.design import Design
+from rparity.fuzz.draw import design
+from tally import Tally
 
 ATTACKED = "kills of rparity fuzz"
 pytestmark = pytest.mark.attack
@@ -43,7 +43,7 @@ def test_kills_while_designs_are_judged(
     def arguments(_run: int) -> list[str]:
         # Each run goes on: it has some more designs to judge than there are.
         n = str(len({number for number, _ in done}) + 6)
-        start = ["-c", FAKE] if fake else ["-m", "harness.cli"]
+        start = ["-c", FAKE] if fake else ["-m", "rparity.cli"]
         command = ["fuzz", "--n", n, "--seed", str(SEED), "-o", str(folder), *options]
         return [*start, *command, "--allow-problems"]
 

@@ -6,15 +6,15 @@ from pathlib import Path
 
 import pytest
 from killing import Attacked, attack, names_in
-from tally import Tally
 
-from harness.parity.calls import RParity
-from harness.parity.store import Place
+from rparity.parity.calls import RParity
+from rparity.parity.store import Place
+from tally import Tally
 
 ATTACKED = "kills of pytest --r=record"
 pytestmark = pytest.mark.attack
 
-PYTEST = ("-m", "pytest", "-q", "-p", "harness.pytest_plugin", "-p", "no:cacheprovider")
+PYTEST = ("-m", "pytest", "-q", "-p", "rparity.pytest_plugin", "-p", "no:cacheprovider")
 ENVIRONMENT = {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTEST_ADDOPTS": ""}
 TESTS = """
 import pytest
@@ -33,7 +33,7 @@ FAKE = """
 import os
 import pandas as pd
 from fake_r import FakeR
-from harness.parity import calls
+from rparity.parity import calls
 
 def f(i):
     mark = float(os.environ["MARK"])

@@ -8,12 +8,13 @@ import fakes
 import numpy as np
 import pytest
 from killing import COMMAND, Attacked, attack, names_in
-from tally import Tally
 
-from harness import keep, recordings
-from harness.audit.questions import question_of
-from harness.cases import case
-from harness.r_version import label_of
+from rparity import recordings
+from rparity.audit.questions import question_of
+from rparity.cases import case
+from rparity.engines import kept_answers as keep
+from rparity.r.version import label_of
+from tally import Tally
 
 ATTACKED = "kills of rparity regenerate"
 pytestmark = pytest.mark.attack
@@ -25,7 +26,8 @@ FAKE = "import fakes; fakes.for_regenerate(); " + COMMAND
 def test_fifty_kills_while_recordings_are_written(tmp_path: Path, tally: Tally) -> None:
     root = tmp_path / "work" / "fixtures"
     command = Attacked(
-        tmp_path, lambda _run: ["-c", FAKE, "regenerate", *CASES, "--engine", "R", "--fixtures", str(root)]
+        tmp_path,
+        lambda _run: ["-c", FAKE, "regenerate", *CASES, "--engine", "R", "--fixtures", str(root)],
     )
     for name in CASES:
         older = fakes.provenance(case(name), 0, fakes.OLDER)
@@ -63,8 +65,10 @@ def test_kills_while_r_and_its_engines_answer_workers(tmp_path: Path, tally: Tal
     root, names = tmp_path / "work" / "fixtures", ("norris", "noint1")
     command = Attacked(
         tmp_path,
-        lambda _run: ["-m", "harness.cli", "regenerate", *names, "--workers", "2"]
-        + ["--engine", "R", "--engine", "lm", "--fixtures", str(root)],
+        lambda _run: (
+            ["-m", "rparity.cli", "regenerate", *names, "--workers", "2"]
+            + ["--engine", "R", "--engine", "lm", "--fixtures", str(root)]
+        ),
     )
     before: dict[tuple[str, str], str] = {}
 
@@ -80,8 +84,9 @@ def test_kills_while_r_and_its_engines_answer_workers(tmp_path: Path, tally: Tal
     (tmp_path / "first").mkdir()
     alone = Attacked(
         tmp_path / "first",
-        lambda _run: ["-m", "harness.cli", "regenerate", *names, "--engine", "R"]
-        + ["--fixtures", str(root)],
+        lambda _run: (
+            ["-m", "rparity.cli", "regenerate", *names, "--engine", "R"] + ["--fixtures", str(root)]
+        ),
     )
     alone.whole()  # what engines are asked is in R's recording
     attack(command, tally, 12, check=check, files=lambda: names_in(tmp_path / "work"))

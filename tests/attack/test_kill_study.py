@@ -8,6 +8,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from killing import Attacked, attack, names_in
+
 from tally import Tally
 
 ATTACKED = "kills of rparity study"
@@ -23,9 +24,11 @@ def test_kills_while_a_study_is_made(
     answers, report = tmp_path / "work" / "answers.csv", tmp_path / "work" / "report.json"
     command = Attacked(
         tmp_path,
-        lambda run: ["-m", "harness.cli", "study", "--datasets", str(DATASETS), "--nsim", "2"]
-        + ["--points", "3", "--n", "3", "--seed", str(run), "--answers", str(answers)]
-        + ["--format", "json", "-o", str(report), *workers],
+        lambda run: (
+            ["-m", "rparity.cli", "study", "--datasets", str(DATASETS), "--nsim", "2"]
+            + ["--points", "3", "--n", "3", "--seed", str(run), "--answers", str(answers)]
+            + ["--format", "json", "-o", str(report), *workers]
+        ),
     )
     marks = {answers: 2, report: 2}
 

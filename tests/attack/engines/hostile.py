@@ -16,9 +16,9 @@ from typing import Any, NoReturn
 import numpy as np
 import pandas as pd
 
-from harness.cases.base import Lm, Part
-from harness.engines.base import Answer, Question
-from harness.engines.native import Native
+from rparity.cases.base import Lm, Part
+from rparity.engines.base import Answer, Question
+from rparity.engines.native import Native
 
 
 class Right:

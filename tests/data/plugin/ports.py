@@ -1,6 +1,6 @@
 """Ports that tests/test_plugin.py replays from the recordings of R's answers beside this file.
 
-To record them: pytest -p harness.pytest_plugin --r=record tests/data/plugin/ports.py
+To record them: pytest -p rparity.pytest_plugin --r=record tests/data/plugin/ports.py
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import scipy.stats
 
-from harness.parity.calls import RParity
+from rparity.parity.calls import RParity
 
 R = "../../r/ports.R"
 X = [27.5, 21.0, 19.0, 23.6, 17.0, 17.9, 16.9, 20.1, 21.9, 22.6, 23.1, 19.6, 19.0, 21.7, 21.4]

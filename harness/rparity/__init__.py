@@ -1,0 +1,53 @@
+"""R-parity validation: whether Python gives what R gives, to how many digits, and if not, why."""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rparity.cases.document import document_data
+    from rparity.compare import digits
+    from rparity.errors import RparityError
+    from rparity.lmm.anova import anova
+    from rparity.lmm.bootstrap import bootmer
+    from rparity.lmm.fit import lmer
+    from rparity.lmm.linear import lm
+    from rparity.r.session import RSession
+    from rparity.rrandom import RRandom
+
+__all__ = [
+    "RRandom",
+    "RSession",
+    "RparityError",
+    "anova",
+    "bootmer",
+    "digits",
+    "document_data",
+    "lm",
+    "lmer",
+]
+__version__ = "0.1.0.dev0"
+
+# Found when first used: the command answers `--help` before numpy has loaded.
+_HOME = {
+    "RRandom": "rparity.rrandom",
+    "RSession": "rparity.r.session",
+    "RparityError": "rparity.errors",
+    "anova": "rparity.lmm.anova",
+    "bootmer": "rparity.lmm.bootstrap",
+    "digits": "rparity.compare",
+    "document_data": "rparity.cases.document",
+    "lm": "rparity.lmm.linear",
+    "lmer": "rparity.lmm.fit",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

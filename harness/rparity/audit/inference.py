@@ -1,0 +1,178 @@
+"""Causes that follow from other comparisons: with other settings, or of what a value is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy.stats import t as student
+
+from rparity.audit.questions import CENTRED, leading_digits
+from rparity.cases.base import Boot, Lm, Lmer
+from rparity.compare import Verdict
+from rparity.diagnosis.diagnose import Finding
+from rparity.diagnosis.experiments.arithmetic import LAST_PLACES
+from rparity.diagnosis.experiments.base import PLACE, ROOM, VANISHED, Asked, Trial, places
+from rparity.lmm.matrices import response
+
+RATIOS = ("statistic", "p_value")
+Place = tuple[str, str, str]
+
+
+def cancelled(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
+    """Explain what agrees, or has a cause, once the engine is given the response centred.
+
+    Cross-products of a response with L leading digits keep a criterion to 10^2L last bits, and a
+    minimum is known to the root of what its criterion is known to. A value may be off by so much
+    of itself, or of its column's spread, beside what it is off by with the response centred, both
+    times the safety factor.
+    """
+    is_centred = rows["table"].str.partition(".")[0].str.endswith(CENTRED)
+    named = rows["table"].str.replace(f"{CENTRED}.", ".", n=1, regex=False)
+    centred = rows.assign(table=named)[is_centred]
+    kept = [finding for finding in findings if not finding.part.endswith(CENTRED)]
+    if centred.empty or asked.data is None:
+        return kept
+    lost = {}
+    for part in dict.fromkeys(centred["table"].str.partition(".")[0]):
+        model = asked.parts[part]
+        assert isinstance(model, Lm | Lmer)
+        digits = leading_digits(response(model.formula, asked.data))
+        lost[part] = float(np.sqrt(ROOM * 2.0**-53) * 10.0**digits)
+    there = _at(centred)
+    of = rows["table"].str.partition(".")[0].map(lost)
+    off = (rows["value"] - rows["reference_value"]).abs()
+    index = pd.MultiIndex.from_frame(rows[list(PLACE)])
+    gap = (there["value"] - there["reference_value"]).abs().reindex(index).to_numpy()
+    columns = rows["reference_value"].groupby([rows["table"], rows["column"]])
+    scale = rows["reference_value"].abs() + columns.transform("std").fillna(0.0)
+    within = (off <= of * scale + ROOM * np.nan_to_num(gap)) | (of >= 1.0)
+    return _elsewhere(
+        kept,
+        rows,
+        centred,
+        "the response less its first value",
+        "cancellation",
+        "given the response less its first value, a difference without rounding, it has the "
+        "answer: the leading digits that all responses share cost it the others, no more of them "
+        "than cross-products lose",
+        within,
+    )
+
+
+def settled(rows: pd.DataFrame, findings: Sequence[Finding], tight: pd.DataFrame) -> list[Finding]:
+    """Explain what agrees, or has a cause, once the same engine is run with tight settings."""
+    return _elsewhere(
+        findings,
+        rows,
+        tight,
+        "the same engine with tight settings",
+        "default settings",
+        "with tight settings the same engine has the answer: what its defaults approximate is off",
+    )
+
+
+def _elsewhere(
+    findings: Sequence[Finding],
+    rows: pd.DataFrame,
+    others: pd.DataFrame,
+    experiment: str,
+    cause: str,
+    says: str,
+    within: pd.Series[bool] | None = None,
+) -> list[Finding]:
+    """Explain what agrees, or has a cause, in comparisons made elsewhere of the same values.
+
+    `within` says which of the rows differ by no more than that may cost them; all, if it is None.
+    """
+    if others.empty or all(finding.cause for finding in findings):
+        return list(findings)
+    at = _at(others)
+    out: list[Finding] = []
+    for finding in findings:
+        if finding.cause:
+            out.append(finding)
+            continue
+        index = pd.MultiIndex.from_frame(rows.loc[finding.rows, list(PLACE)])
+        there = at.reindex(index).set_axis(finding.rows)
+        agrees = [isinstance(v, str) and not Verdict(v).fails for v in there["verdict"]]
+        named = there["cause"].fillna("").astype(str) != ""
+        gone = pd.Series(agrees, finding.rows, dtype=bool) | named
+        if within is not None:
+            gone &= within[finding.rows]
+        trial = Trial(experiment, cause, says, there["digits"].fillna(0.0).astype(float), gone)
+        out += finding.split(trial)
+    return out
+
+
+def _at(rows: pd.DataFrame) -> pd.DataFrame:
+    """Return comparisons by their places."""
+    at = rows.set_index(list(PLACE))
+    return at[~at.index.duplicated()]
+
+
+def _sources(asked: Asked, table: str, row: str, column: str) -> list[Place]:
+    """Return the values that a value is made of: a ratio's parts, a bootstrap's estimate."""
+    if column in RATIOS:
+        return [(table, row, "std_error"), (table, row, "estimate")]
+    part = asked.parts.get(table.partition(".")[0])
+    if isinstance(part, Boot) and column == "estimate":
+        return [(f"{part.of}.coef", row, "estimate")]
+    return []
+
+
+def _follows(values: Mapping[Place, float], place: Place, sources: Sequence[Place]) -> bool:
+    """Whether an engine's value is what its own values make it, where these are known."""
+    made_of = [values.get(source, np.nan) for source in sources]
+    expected = made_of[0]
+    if place[2] in RATIOS:
+        expected = made_of[1] / made_of[0]
+    if place[2] == "p_value":
+        glance = f"{place[0].partition('.')[0]}.glance"
+        expected = 2.0 * student.sf(abs(expected), values.get((glance, "1", "df_residual"), np.nan))
+    off = abs(values[place] - expected)
+    return not off > VANISHED.rtol * abs(expected) + LAST_PLACES
+
+
+def derived(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
+    """Let what is made of others have their cause: t is estimate over standard error.
+
+    It has to be made of the engine's own: a ratio that is another is another difference.
+    """
+    values = dict(zip(places(rows), rows["value"], strict=True))
+    at = {
+        (table, row, column): (Verdict(verdict).fails and not cause, cause)
+        for table, row, column, verdict, cause in zip(
+            *(rows[name] for name in (*PLACE, "verdict", "cause")), strict=True
+        )
+    }
+    out: list[Finding] = []
+    for finding in findings:
+        if finding.cause:
+            out.append(finding)
+            continue
+        causes: dict[object, str] = {}
+        for place, (table, row, column) in rows.loc[finding.rows, list(PLACE)].iterrows():
+            sources = _sources(asked, table, row, column)
+            made_of = [at.get(source, (True, "")) for source in sources]
+            named = next((cause for _, cause in made_of if cause), "")
+            if (
+                named
+                and not any(open_ for open_, _ in made_of)
+                and _follows(values, (table, row, column), sources)
+            ):
+                causes[place] = named
+        left = [finding]
+        for cause in dict.fromkeys(causes.values()):
+            open_ = left.pop()
+            trial = Trial(
+                "what it is made of",
+                cause,
+                "made of other values, which differ for this cause",
+                rows.loc[open_.rows, "digits"],
+                pd.Series([causes.get(place) == cause for place in open_.rows], open_.rows),
+            )
+            left += open_.split(trial)
+        out += left
+    return out

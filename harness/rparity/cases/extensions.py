@@ -1,0 +1,182 @@
+"""Cases and engines of other projects: found through entry points, or in a folder that is named.
+
+An entry point of the group `rparity.cases` is a `Case`, a sequence of them or a function that
+returns one; one of `rparity.engines` has the engine's name and its class. In a folder
+(`--cases DIR`, or the environment variable RPARITY_CASES) every module is looked at for `CASES`, a
+sequence of cases, and `ENGINES`, a mapping of names to classes as `"module:Class"`. What is found
+is at home in the folder of its module, where its R files, recordings and `ledger.toml` lie.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rparity.cases.base import VARIABLE, Case
+from rparity.errors import UsageError
+
+EXAMPLE = "see docs/how-to/add-a-case.md"
+ENGINE = "see docs/how-to/add-an-engine.md"
+
+
+def use(folder: Path) -> None:
+    """Look for cases and engines in a folder, in this process and in those that it starts.
+
+    Raises
+    ------
+    UsageError
+        Where there is no such folder.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"There is no folder {folder} to look for cases in.")
+    os.environ[VARIABLE] = str(folder.resolve())
+
+
+def cases() -> list[Case]:
+    """Return the cases of other projects.
+
+    Raises
+    ------
+    UsageError
+        For a module or an entry point that cannot be loaded, or holds something else.
+    """
+    found: list[Case] = []
+    for point in _points("rparity.cases", tuple(sys.path)):
+        where = f"the entry point {point.name} = {point.value}"
+        loaded = _loaded(where, point.load)
+        found += _as_cases(loaded, where, _home(sys.modules[point.module]))
+    for path, module in _modules(os.environ.get(VARIABLE)):
+        found += _as_cases(getattr(module, "CASES", ()), f"CASES in {path}", path.parent)
+    return found
+
+
+def engines() -> dict[str, str]:
+    """Return the engines of other projects: name to `module:class`.
+
+    Raises
+    ------
+    UsageError
+        As `cases` does.
+    """
+    found = {point.name: point.value for point in _points("rparity.engines", tuple(sys.path))}
+    for path, module in _modules(os.environ.get(VARIABLE)):
+        mine = getattr(module, "ENGINES", {})
+        if not isinstance(mine, Mapping) or not all(
+            isinstance(value, str) and ":" in value for value in mine.values()
+        ):
+            raise UsageError(f'ENGINES in {path} must map names to "module:Class"; {ENGINE}.')
+        found |= mine
+    return found
+
+
+def load_engine(name: str, value: str) -> Any:
+    """Return an engine of another project, from `module:class`.
+
+    Raises
+    ------
+    UsageError
+        Where it cannot be loaded, or is no engine.
+    """
+    where = f"the engine {name} = {value}"
+    found = _loaded(where, EntryPoint(name, value, "rparity.engines").load)
+    made = _loaded(where, found)
+    if not callable(getattr(made, "answer", None)) or not callable(getattr(made, "expected", None)):
+        raise UsageError(
+            f"{value} is no engine: it needs the methods expected and answer; {ENGINE}."
+        )
+    return made
+
+
+def ledgers() -> list[Path]:
+    """Return the ledgers that lie where cases of other projects are at home, and in the folder.
+
+    Raises
+    ------
+    UsageError
+        As `cases` does.
+    """
+    homes = {case.home for case in cases() if case.home is not None}
+    if named := os.environ.get(VARIABLE):
+        homes.add(Path(named))
+    return sorted(path for home in homes if (path := home / "ledger.toml").is_file())
+
+
+@cache
+def _points(group: str, _path: tuple[str, ...]) -> EntryPoints:
+    """Look through all that is installed on a path, once: it takes as long as a small fit."""
+    return entry_points(group=group)
+
+
+@cache
+def _modules(folder: str | None) -> tuple[tuple[Path, ModuleType], ...]:
+    """Import every module of a folder, once."""
+    if not folder:
+        return ()
+    if not Path(folder).is_dir():
+        raise UsageError(f"There is no folder {folder}, which {VARIABLE} names.")
+    tests = ("test_", "conftest.")
+    paths = sorted(p for p in Path(folder).glob("*.py") if not p.name.startswith(tests))
+    for path in paths:
+        _require_free(path)
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    return tuple(
+        (path, _loaded(str(path), lambda name=path.stem: importlib.import_module(name)))
+        for path in paths
+    )
+
+
+def _require_free(path: Path) -> None:
+    """Refuse a module of the name of another one, of which Python would find one or the other."""
+    name = path.stem
+    known = sys.modules.get(name)
+    try:
+        spec = known.__spec__ if known else importlib.util.find_spec(name)
+    except (ImportError, ValueError):
+        return  # what is wrong with it is told when it is loaded
+    origin = getattr(known, "__file__", None) or (spec.origin if spec else None)
+    if name in sys.stdlib_module_names or (origin and not _is_same(Path(origin), path)):
+        raise UsageError(
+            f"{path} has the name of another module, {name} ({origin or 'of Python itself'}), "
+            "which Python would find in its place: rename it."
+        )
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return one.exists() and one.samefile(other)
+
+
+def _loaded(where: str, load: Any) -> Any:
+    try:
+        return load()
+    except UsageError as error:
+        raise UsageError(f"Cannot load {where}: {error}") from error
+    except Exception as error:
+        raise UsageError(
+            f"Cannot load {where}: {type(error).__name__}: {error}. Mend it, or leave it out."
+        ) from error
+
+
+def _home(module: ModuleType) -> Path | None:
+    return Path(module.__file__).parent if module.__file__ else None
+
+
+def _as_cases(found: object, where: str, home: Path | None) -> list[Case]:
+    if callable(found) and not isinstance(found, Case):
+        found = _loaded(where, found)
+    several = [found] if isinstance(found, Case) else found
+    if not isinstance(several, Iterable):
+        raise UsageError(f"There are no cases in {where}; {EXAMPLE}.")
+    listed = list(several)
+    if not all(isinstance(each, Case) for each in listed):
+        raise UsageError(f"Not all of {where} are of the type Case; {EXAMPLE}.")
+    return [case if case.home else replace(case, home=home) for case in listed]

@@ -1,0 +1,36 @@
+"""`rparity list`: the cases and the state of their recordings."""
+
+from __future__ import annotations
+
+import argparse
+
+from rparity.commands import AGREE, Commands, add_fixtures
+from rparity.errors import RecordingError
+
+
+def add(commands: Commands) -> None:
+    """Add the parser."""
+    parser = commands.add_parser("list", help="list the cases and the state of their recordings")
+    parser.set_defaults(action=run)
+    add_fixtures(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """List the cases."""
+    from rparity.cases import cases
+    from rparity.r.version import RVersion
+    from rparity.recordings import versions
+    from rparity.report import terminal
+
+    rows = []
+    for case in cases().values():
+        try:
+            folder = case.fixtures(options.fixtures)
+            day = case.recording(folder).provenance["time"][:10]
+            known = map(RVersion.parse, versions(folder, case.name))
+            state = f"recorded of {'; '.join(map(str, filter(None, known)))}; the newest {day}"
+        except RecordingError as error:
+            state = str(error)
+        rows.append((case, state))
+    terminal.show_cases(rows, terminal.console())
+    return AGREE

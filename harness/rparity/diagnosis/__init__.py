@@ -1,0 +1,1 @@
+"""Why two answers differ: experiments, causes, and the ledger of known discrepancies."""

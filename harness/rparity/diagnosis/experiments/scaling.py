@@ -1,0 +1,78 @@
+"""The experiment on scales: a linear model in other units, powers of two of its predictors."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rparity.cases.base import Lm
+from rparity.compare import Tables
+from rparity.engines.base import Question
+from rparity.lmm.formula import expression, parse
+from rparity.lmm.matrices import build
+
+Array = NDArray[np.float64]
+
+
+def in_other_units(question: Question) -> tuple[Question, dict[str, Array]] | None:
+    """Divide the predictors of linear models by powers of two, which rounds nothing.
+
+    Returns the question about data of size 1, and for each model what its coefficients are to be
+    multiplied by, shape (p,), to be those of the question; or None where there is nothing to
+    scale, or no such numbers, as where a predictor enters a formula otherwise than as a power.
+    """
+    models = [part for part in question.case.parts if isinstance(part, Lm)]
+    data = question.data
+    if data is None or not models:
+        return None
+    left = [expression(parse(part.formula).response).columns for part in models]
+    responses = {name for columns in left for name in columns}
+    scaled = data.copy()
+    for name in data.columns:
+        if name not in responses and pd.api.types.is_float_dtype(data[name]):
+            size = float(np.sqrt((data[name] ** 2).mean()))
+            if size > 0.0:
+                scaled[name] = data[name] / 2.0 ** np.round(np.log2(size))
+    factors: dict[str, Array] = {}
+    for part in models:
+        before, after = (_norms(part, frame) for frame in (data, scaled))
+        if before.shape != after.shape:
+            return None
+        ratio = after / before
+        if not np.array_equal(np.exp2(np.round(np.log2(ratio))), ratio):
+            return None
+        factors[part.name] = ratio
+    if all((factor == 1.0).all() for factor in factors.values()):
+        return None
+    return replace(question, data=scaled), factors
+
+
+def in_the_questions_units(tables: Tables, factors: dict[str, Array]) -> Tables:
+    """Return an answer in other units as one to the question itself."""
+    return {
+        name: _scaled(table, name.rpartition(".")[2], factors[part])
+        for name, table in tables.items()
+        if (part := name.partition(".")[0]) in factors
+    }
+
+
+def _scaled(table: pd.DataFrame, kind: str, factor: Array) -> pd.DataFrame:
+    match kind:
+        case "coef" if len(table) == len(factor):
+            of_units = [c for c in ("estimate", "std_error") if c in table]
+            return table.assign(**{column: table[column] * factor for column in of_units})
+        case "confint_wald" if len(table) == len(factor):
+            return table.mul(factor, axis=0)
+        case "vcov" if len(table) == len(factor):
+            return table.mul(factor, axis=0).mul(factor, axis=1)
+        case _:
+            return table
+
+
+def _norms(part: Lm, data: pd.DataFrame) -> Array:
+    """Largest absolute value of each column of the design, exact under powers of two."""
+    X = build(part.formula, data, contrasts=part.contrasts, na_action="fail").X
+    return np.asarray(np.abs(X).max(axis=0))

@@ -1,0 +1,216 @@
+"""The ledger of known discrepancies, enforced both ways."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import tomllib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rparity.cases import extensions
+from rparity.compare import ALL, COLUMNS, Verdict
+from rparity.errors import UsageError
+from rparity.r.version import numbers
+
+MOST_DIGITS = 16
+LEDGER = Path(__file__).with_name("ledger.toml")
+BOUND = re.compile(r"(<|>=)\d+([.-]\d+)+")
+# What these experiments show says nothing of how large a difference may be: an entry has to.
+UNBOUNDED = ("default settings",)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A known discrepancy; the fields are explained at the head of ledger.toml."""
+
+    id: str
+    cases: Sequence[str]
+    engine: str | Sequence[str]
+    reference: str
+    tables: Sequence[str]
+    rows: Sequence[str]
+    columns: Sequence[str]
+    cause: str
+    why: str
+    references: Sequence[str]
+    reproduce: str
+    bound: float | None = None
+    lme4: str = ""
+
+    def covers(self, version: str | None) -> bool:
+        """Whether the entry is about answers of this version of lme4; None is any version.
+
+        `lme4` holds bounds such as `<1.1-33` or `>=1.1-33, <2.0-1`; no bounds are all versions.
+        """
+        found = numbers(version or "")
+        return version is None or all(
+            found < numbers(bound) if bound.startswith("<") else found >= numbers(bound)
+            for bound in _bounds(self.lme4)
+        )
+
+    @property
+    def engines(self) -> Sequence[str]:
+        """The patterns of the engines."""
+        return [self.engine] if isinstance(self.engine, str) else self.engine
+
+    def about(self, comparisons: pd.DataFrame) -> pd.Series[bool]:
+        """Which comparisons the entry speaks of."""
+        rows = comparisons
+        for column, patterns in (
+            ("case", self.cases),
+            ("engine", self.engines),
+            ("reference", [self.reference]),
+            ("table", self.tables),
+            ("row", self.rows),
+            ("column", self.columns),
+        ):
+            values = rows[column]
+            named = [v for v in values.unique() if any(fnmatchcase(v, p) for p in patterns)]
+            rows = rows[values.isin(named)]
+        return pd.Series(comparisons.index.isin(rows.index), comparisons.index)
+
+
+def _bounds(text: str) -> list[str]:
+    return [bound.strip() for bound in text.split(",") if bound.strip()]
+
+
+def ledger(path: Path | None = None) -> tuple[Entry, ...]:
+    """Return the entries of a ledger, by default of ledger.toml and those of other projects.
+
+    Raises
+    ------
+    UsageError
+        For a file that is no ledger, and for an entry that lacks a field or has an unknown one.
+    """
+    paths = [LEDGER, *extensions.ledgers()] if path is None else [path]
+    return tuple(entry for each in paths for entry in _entries(each))
+
+
+@cache
+def _entries(path: Path) -> tuple[Entry, ...]:
+    fields = {field.name for field in dataclasses.fields(Entry)}
+    optional = {
+        field.name
+        for field in dataclasses.fields(Entry)
+        if field.default is not dataclasses.MISSING
+    }
+    try:
+        listed = tomllib.loads(path.read_text(encoding="utf-8"))["discrepancy"]
+    except OSError as error:
+        raise UsageError(f"Cannot read {path}: {error.strerror}.") from error
+    except (ValueError, KeyError, RecursionError) as error:
+        raise UsageError(f"{path} is not TOML with entries [[discrepancy]]: {error}.") from error
+    if not isinstance(listed, list) or not all(isinstance(each, dict) for each in listed):
+        raise UsageError(f"{path} is not TOML with entries [[discrepancy]]: it has another one.")
+    found: dict[str, Entry] = {}
+    for number, listed_entry in enumerate(listed, start=1):
+        who = f"The entry {listed_entry.get('id', number)!r} of {path}"
+        wrong = sorted((fields ^ listed_entry.keys()) - (optional - listed_entry.keys()))
+        if listed_entry.get("cause") in UNBOUNDED and "bound" not in listed_entry:
+            wrong.append("bound")
+        if wrong:
+            raise UsageError(f"{who} lacks, or has without need: {', '.join(wrong)}.")
+        for name, value in listed_entry.items():
+            if problem := _problem(name, value):
+                raise UsageError(f"{who} has {name} = {value!r}, which must be {problem}.")
+        if listed_entry["id"] in found:
+            raise UsageError(f"{who} is there twice: give each an id of its own.")
+        found[listed_entry["id"]] = Entry(**listed_entry)
+    return tuple(found.values())
+
+
+# Fields that hold lists of strings; `references` alone may be empty, until it is known.
+LISTS = ("cases", "tables", "rows", "columns", "references")
+
+
+def _problem(field: str, value: Any) -> str:
+    """Say what a field of an entry must be, if it is not."""
+    if field in LISTS or (field == "engine" and isinstance(value, list)):
+        strings = isinstance(value, list) and all(isinstance(each, str) and each for each in value)
+        if not strings or not (value or field == "references"):
+            return "a list of strings"
+    elif field == "lme4":
+        if not isinstance(value, str) or not all(BOUND.fullmatch(b) for b in _bounds(value)):
+            return "a range of versions such as '<1.1-33' or '>=1.1-33, <2.0-1'"
+    elif field == "bound":
+        is_number = isinstance(value, int | float) and not isinstance(value, bool)
+        if not is_number or not 0.0 <= value <= MOST_DIGITS:
+            return f"a number of digits from 0 to {MOST_DIGITS:g}"
+    elif not isinstance(value, str) or not value.strip():
+        return "a string that says something"
+    return ""
+
+
+def judge(
+    comparisons: pd.DataFrame,
+    entries: Sequence[Entry],
+    asked: Collection[str],
+    lme4: str | None = None,
+) -> tuple[pd.DataFrame, dict[int, Entry]]:
+    """Turn what experiments explain into `known` or `new`; entries that do not occur are `stale`.
+
+    A difference whose `cause` an experiment found is `known` where an entry names that cause and
+    its bound holds, and `new` where none does. Where no cause was found it stays `unexplained`.
+
+    `comparisons` has the columns `COLUMNS` and `cause`; `asked` are the cases that were run: only
+    an entry all of whose cases are among them can be stale. `lme4` is the version that answered:
+    entries about other versions know nothing here. Returns the comparisons and, by row, the entry
+    that knows it.
+    """
+    judged = comparisons.copy()
+    open_ = judged["verdict"] == Verdict.UNEXPLAINED
+    judged.loc[open_ & (judged["cause"] != ""), "verdict"] = Verdict.NEW.value
+    known: dict[int, Entry] = {}
+    stale = []
+    for entry in entries:
+        if not entry.covers(lme4):
+            continue
+        mine = entry.about(judged)
+        if not mine.any():
+            continue
+        met = mine & open_ & (judged["cause"] == entry.cause)
+        if not met.any():
+            if _complete(entry, asked):
+                stale.append(_stale(entry, judged[mine].iloc[0]))
+            continue
+        fits = met & (judged["verdict"] == Verdict.NEW)
+        if entry.bound is not None:
+            fits &= judged["digits"] >= entry.bound
+        judged.loc[fits, "verdict"] = Verdict.KNOWN.value
+        known |= dict.fromkeys(judged.index[fits], entry)
+    if stale:
+        after = judged.index.max() + 1
+        rows = pd.DataFrame(stale, index=range(after, after + len(stale)))
+        judged = pd.concat([judged, rows])
+    return judged, known
+
+
+def _complete(entry: Entry, asked: Collection[str]) -> bool:
+    from rparity.cases import cases
+
+    return {
+        name for name in cases() if any(fnmatchcase(name, pattern) for pattern in entry.cases)
+    } <= set(asked)
+
+
+def _stale(entry: Entry, like: pd.Series[str]) -> dict[str, object]:
+    row: dict[str, object] = dict.fromkeys((*COLUMNS, "cause"), np.nan)
+    return row | {
+        "case": like["case"],
+        "engine": like["engine"],
+        "table": f"ledger: {entry.id}",
+        "row": ALL,
+        "column": ALL,
+        "reference": entry.reference,
+        "digits": 0.0,
+        "verdict": Verdict.STALE.value,
+        "cause": "",
+    }

@@ -1,0 +1,162 @@
+"""The arbiter as an engine: proven optima, rounded to double at the very end."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from rparity.cases.base import LM_TABLES, LMER_TABLES, Boot, Call, Data, Lm, Lmer, Part
+from rparity.engines.base import Answer, Question
+from rparity.errors import DataError, FormulaError
+from rparity.rrandom import RRandom
+
+if TYPE_CHECKING:
+    from rparity.exact import Certified
+    from rparity.exact.balls import Figures
+    from rparity.exact.design import Rank
+
+FIGURES: tuple[Figures, ...] = ("double", "decimal")
+DIGITS = 20
+PACKAGES = ("python-flint", "numpy", "scipy")
+# Time grows with the cube of the random effects: so many take a few seconds.
+MOST_EFFECTS = 100
+MOST_ROWS = 20_000
+MOST_DIGITS = 999.0  # what is exact has infinitely many
+
+GAPS: dict[type[Part], str] = {
+    Boot: "a bootstrap is a random experiment: there is no exact answer to it",
+    Call: "an opaque Python function: there is nothing to work out exactly",
+}
+NO_INTERVAL = "found by search along the profile or by simulation: not certified"
+
+
+class Exact:
+    """`rparity.exact.certify`, which takes the doubles of the data as they are.
+
+    Data that stand for decimals (`Data.decimal`) are answered as the decimals as well, in tables of
+    `MODEL_decimal`: the difference is what rounding the data to doubles costs. There no column is
+    dropped that R would drop for being nearly dependent: it is the problem as it was written.
+
+    After `answer`, `provenance` tells the proofs, and `decimals` has its values as text.
+    """
+
+    name = "exact"
+
+    def __init__(self) -> None:
+        self._proofs: dict[str, Any] = {}
+        self._decimals: dict[str, pd.DataFrame] = {}
+
+    def expected(self, part: Part) -> tuple[str, ...]:
+        """Models, but for intervals by profile and by bootstrap."""
+        known = {Lmer: LMER_TABLES, Lm: LM_TABLES}.get(type(part), ())
+        kinds: tuple[str, ...] = tuple(kind for kind in part.kinds if kind in known)
+        return tuple(f"{part.name}.{kind}" for kind in kinds)
+
+    def answer(self, question: Question) -> Answer:
+        """Certify the models; one for which no proof is found is a gap.
+
+        Raises
+        ------
+        UsageError
+            Where python-flint is not installed.
+        """
+        from rparity.exact import NotCertifiedError
+
+        case = question.case
+        data, figures = pd.DataFrame(), FIGURES
+        tables: dict[str, pd.DataFrame] = {}
+        gaps: dict[str, str] = {}
+        known: dict[tuple[object, ...], Certified] = {}
+        self._proofs, self._decimals = {}, {}
+        for part in case.parts:
+            match part:
+                case Data():
+                    data = question.draw(part, RRandom(case.seed))
+                    figures = FIGURES if part.decimal else FIGURES[:1]
+                case Lmer() | Lm() if reason := too_large(part, data):
+                    gaps[part.name] = reason
+                case Lmer() | Lm():
+                    for numbers in figures:
+                        name = part.name if numbers == "double" else f"{part.name}_{numbers}"
+                        key = (*part.key, numbers)
+                        try:
+                            found = known.get(key) or _certified(part, data, numbers)
+                        except (NotCertifiedError, DataError, FormulaError) as error:
+                            gaps[name] = str(error)
+                            continue
+                        known[key] = found
+                        tables |= self._noted(name, part, found)
+                    gaps |= dict.fromkeys(set(part.tables) - set(self.expected(part)), NO_INTERVAL)
+                case _:
+                    gaps[part.name] = GAPS.get(type(part), "an experiment on R alone")
+        worst = min((found.digits for found in known.values()), default=0.0)
+        note = f"every value is proven, to {min(worst, MOST_DIGITS):.0f} digits at least"
+        return Answer(tables, gaps, (note,) if known else ())
+
+    def _noted(self, name: str, part: Lmer | Lm, found: Certified) -> dict[str, pd.DataFrame]:
+        """Take down a model's proof and decimals under a name; returns its tables."""
+        self._proofs[name] = {
+            "digits": round(min(found.digits, MOST_DIGITS), 1),
+            "agreement": round(min(found.agreement, MOST_DIGITS), 1),
+            "bits": found.bits,
+            "boundary": list(found.boundary),
+        }
+        tables = {}
+        for kind in (table.rpartition(".")[2] for table in self.expected(part)):
+            frame, text = found.frame(kind), found.decimals(kind, DIGITS)
+            if isinstance(part, Lm) and part.perfect:
+                frame, text = frame[["estimate"]], text[["estimate"]]
+            tables[f"{name}.{kind}"] = frame
+            self._decimals[f"{name}.{kind}"] = text
+        return tables
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """Who gave the last answer, and the proof of each model.
+
+        `digits` are those that every value has, `agreement` those in which half of the `bits` gave
+        the same; `boundary` names the variances that are zero.
+        """
+        return {
+            "made_by": {"packages": {name: version(name) for name in PACKAGES}},
+            "scripts": {},
+            "proofs": self._proofs,
+        }
+
+    @property
+    def decimals(self) -> dict[str, pd.DataFrame]:
+        """The last answer's tables as text, to 20 significant digits: for those who cite them."""
+        return self._decimals
+
+
+def too_large(part: Lmer | Lm, data: pd.DataFrame) -> str | None:
+    """Say why a model is beyond the arbiter, or None."""
+    from rparity.lmm.matrices import build
+
+    if len(data) > MOST_ROWS:
+        return f"{len(data)} rows: the arbiter takes up to {MOST_ROWS}"
+    random = build(part.formula, data, na_action="fail").random
+    q = sum(len(term.levels) * len(term.names) for term in random)
+    if q > MOST_EFFECTS:
+        return f"{q} random effects: the arbiter takes up to {MOST_EFFECTS}"
+    return None
+
+
+def _certified(part: Lmer | Lm, data: pd.DataFrame, figures: Figures) -> Certified:
+    from rparity.exact import certify
+
+    rank: Rank = "R" if figures == "double" else "exact"
+    if isinstance(part, Lm):
+        return certify(part.formula, data, contrasts=part.contrasts, figures=figures, rank=rank)
+    weights = None if part.weights is None else data[part.weights]
+    return certify(
+        part.formula,
+        data,
+        REML=part.reml,
+        weights=weights,
+        contrasts=part.contrasts,
+        figures=figures,
+        rank=rank,
+    )

@@ -1,0 +1,212 @@
+"""mixedlm, a port of lme4, as an engine: its own formulas on the raw data."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import mixedlm
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.linalg import block_diag
+
+from rparity.cases.base import LMER_TABLES, Boot, Lm, Lmer, Part
+from rparity.engines.base import Found, ModelEngine, UnsupportedError
+from rparity.engines.native import one_row, quantiles
+from rparity.engines.tables import NO_WALD, coef_table, ranef_table, variance_tables, wald_table
+from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
+from rparity.lmm.template import Template
+from rparity.lmm.varcorr import theta_names
+
+Array = NDArray[np.float64]
+
+# InstEval, with 73,421 rows, takes 7 s a model: more than all the other cases together.
+MOST_ROWS = 20_000
+# Its bootstraps draw from streams of their own: more replicates would not be more comparable.
+MOST_REPLICATES = 200
+OFFSET = re.compile(r"\s*\+\s*offset\([^()]*\)")
+
+
+class Mixedlm(ModelEngine):
+    """`mixedlm.lmer(formula, data)` at its defaults, and `mixedlm.bootMer`.
+
+    Ordered factors are asked for in orthogonal polynomials, as R has them by default. An offset is
+    handed over as an argument: the formulas have none.
+    """
+
+    name = "mixedlm"
+    kinds: Mapping[type[Part], tuple[str, ...]] = {Lmer: LMER_TABLES, Boot: ("boot",)}
+    distributions: Sequence[str] = ("mixedlm", "scipy", "numpy")
+
+    def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> Found:
+        """Answer one mixed model."""
+        assert isinstance(part, Lmer)
+        return Fit(part, data).tables(), NO_WALD
+
+    def boot(self, part: Boot, model: Lmer, data: pd.DataFrame, nsim: int) -> Found:
+        """Answer a bootstrap with draws of its own."""
+        if part.use_u:
+            raise UnsupportedError("bootMer draws new random effects each time: it has no use.u")
+        if nsim > MOST_REPLICATES:
+            warnings.warn(f"{MOST_REPLICATES} replicates, of its own draws", stacklevel=1)
+        gaps = {"boot/*/nsim": "how many replicates it drew, which R's table does not tell"}
+        return Fit(model, data).boot(part, min(nsim, MOST_REPLICATES)), gaps
+
+
+class Fit:
+    """A model as mixedlm fitted it, beside R's names and order of its parameters."""
+
+    def __init__(self, part: Lmer, data: pd.DataFrame) -> None:
+        if len(data) > MOST_ROWS:
+            raise UnsupportedError(f"{len(data)} rows: not asked, such a model takes mixedlm 7 s")
+        self.data = data
+        weights = None if part.weights is None else data[part.weights].to_numpy()
+        self.m = build(
+            part.formula, data, weights=weights, contrasts=part.contrasts, na_action="fail"
+        )
+        ordered = [
+            name
+            for name in data.columns
+            if isinstance(data[name].dtype, pd.CategoricalDtype) and data[name].cat.ordered
+        ]
+        self.fit = mixedlm.lmer(
+            OFFSET.sub("", part.formula),
+            data,
+            REML=part.reml,
+            weights=weights,
+            offset=self.m.offset if self.m.offset.any() else None,
+            contrasts={
+                **dict.fromkeys(ordered, "poly"),
+                **{name: each.removeprefix("contr.") for name, each in part.contrasts.items()},
+            }
+            or None,
+        )
+        if ordered:
+            warnings.warn(
+                f"asked for contr.poly for {', '.join(ordered)}, which is R's default for an "
+                "ordered factor and not mixedlm's",
+                stacklevel=1,
+            )
+        self.columns = _columns(self.fit.matrices.X, self.m)
+        self.blocks = _blocks(self.fit.matrices.random_structures, self.m.random)
+
+    def tables(self) -> dict[str, pd.DataFrame]:
+        """Return what it answers of the fit."""
+        fit, m, at = self.fit, self.m, self.columns
+        cov = fit.vcov()[np.ix_(at, at)]
+        coef = coef_table(fit.beta[at], np.sqrt(np.diag(cov)), m.names)
+        log_lik = fit.logLik().value
+        variance = fit.sigma**2
+        covariances = [variance * L @ L.T for L in self._roots(fit.theta)]
+        return {
+            "coef": coef,
+            "vcov": pd.DataFrame(cov, list(m.names), list(m.names)),
+            **variance_tables(m.random, covariances, variance),
+            "glance": one_row(
+                sigma=fit.sigma,
+                nobs=fit.nobs(),
+                df_residual=fit.df_residual(),
+                log_lik=log_lik,
+                aic=fit.AIC(),
+                bic=fit.BIC(),
+                criterion=fit.REMLcrit(),
+            ),
+            "confint_wald": wald_table(coef),
+            "ranef": ranef_table(m.random, *self._random_effects()),
+            "residual_quantiles": quantiles(fit.residuals("pearson")),
+        }
+
+    def boot(self, part: Boot, nsim: int) -> dict[str, pd.DataFrame]:
+        """Return its bootstrap's standard errors, with the number of replicates."""
+        found = mixedlm.bootMer(self.fit, nsim=nsim, seed=part.seed or 1)
+        t, t0 = found.beta_samples[:, self.columns], self.fit.beta[self.columns]
+        names = list(self.m.names)
+        if part.everything:
+            theta = np.stack([self._theta(one) for one in found.theta_samples])
+            t = np.column_stack([t, theta, found.sigma_samples])
+            t0 = np.concatenate([t0, self._theta(self.fit.theta), [self.fit.sigma]])
+            names += [*theta_names(self.m.random), "sigma"]
+        t = t[~np.isnan(t).any(axis=1)]
+        if found.n_failed:
+            warnings.warn(f"{found.n_failed} of {nsim} refits failed", stacklevel=1)
+        return {
+            "boot": pd.DataFrame(
+                {
+                    "estimate": t0,
+                    "bias": t.mean(axis=0) - t0,
+                    "std_error": t.std(axis=0, ddof=1),
+                    "nsim": float(len(t)),
+                },
+                names,
+            )
+        }
+
+    def _roots(self, theta: Array) -> list[Array]:
+        """Λ_θ of each of R's terms, from θ in mixedlm's order: row by row."""
+        whole = mixedlm.getL(theta, self.fit.matrices.random_structures, as_blocks=True)
+        return [whole[i][np.ix_(columns, columns)] for i, columns in self.blocks]
+
+    def _theta(self, theta: Array) -> Array:
+        """θ in R's order: column by column."""
+        template = Template.of([len(term.names) for term in self.m.random])
+        return np.asarray(block_diag(*self._roots(theta))[template.rows, template.cols])
+
+    def _random_effects(self) -> tuple[list[Array], list[Array]]:
+        """Conditional means and standard deviations, (levels, k) each of R's terms."""
+        found = self.fit.ranef(condVar=True)
+        means: list[Array] = []
+        variances: list[Array] = []
+        for term, (i, columns) in zip(self.m.random, self.blocks, strict=True):
+            structure = self.fit.matrices.random_structures[i]
+            names = [structure.term_names[column] for column in columns]
+            rows = _levels(structure, term, self.data)
+            for table, out in ((found.values, means), (found.condVar, variances)):
+                values = table[structure.grouping_factor]
+                out.append(np.stack([values[name][rows] for name in names], axis=1))
+        return means, [np.sqrt(variance) for variance in variances]
+
+
+def _columns(theirs: Array, m: ModelMatrices) -> NDArray[np.intp]:
+    """Find R's columns of X, in R's order, among mixedlm's.
+
+    Raises
+    ------
+    UnsupportedError
+        Where they are not the same columns.
+    """
+    distance = np.abs(theirs[:, :, None] - m.X[:, None, :]).max(axis=0)
+    at: NDArray[np.intp] = distance.argmin(axis=0)
+    if theirs.shape != m.X.shape or len(set(at)) < len(at) or distance.min(axis=0).max() > 1e-8:
+        raise UnsupportedError("its columns of X are not R's")
+    return at
+
+
+def _blocks(structures: Sequence[Any], terms: Sequence[RandomTerm]) -> list[tuple[int, list[int]]]:
+    """Find each of R's terms: a structure and its columns; uncorrelated ones share a structure."""
+    left = {
+        group: [
+            (i, column)
+            for i, structure in enumerate(structures)
+            if set(structure.grouping_factor.split(":")) == set(group.split(":"))
+            for column in range(structure.n_terms)
+        ]
+        for group in dict.fromkeys(term.group for term in terms)
+    }
+    found = []
+    for term in terms:
+        k = len(term.names)
+        mine, left[term.group] = left[term.group][:k], left[term.group][k:]
+        found.append((mine[0][0], [column for _, column in mine]))
+    return found
+
+
+def _levels(structure: Any, term: RandomTerm, data: pd.DataFrame) -> NDArray[np.intp]:
+    """Rows of mixedlm's levels, which are sorted as text, in the order of R's."""
+    columns = [data[name].astype(str) for name in structure.grouping_factor.split(":")]
+    keys = ["/".join(labels) for labels in zip(*columns, strict=True)]
+    codes = np.array([structure.level_map[key] for key in keys], np.intp)
+    _, first = np.unique(term.codes, return_index=True)
+    return codes[first]

@@ -1,0 +1,206 @@
+"""The package's own lmer, bootmer, lm and random streams, as an engine."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rparity.cases.base import LMER_TABLES, Boot, Call, Data, Experiment, Lm, Lmer, Part
+from rparity.engines.base import Answer, Question
+from rparity.lmm.bootstrap import BootstrapResults, bootmer
+from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.linear import lm
+from rparity.lmm.lme4 import REFIT, Lme4
+from rparity.lmm.matrices import RankDeficientWarning
+from rparity.rrandom import RRandom
+from rparity.tables import encode_factors
+
+QUARTILES = ["0%", "25%", "50%", "75%", "100%"]
+
+
+class Native:
+    """`rparity.lmer`, `rparity.bootmer`, `rparity.lm` and `rparity.RRandom`."""
+
+    name = "rparity"
+
+    def expected(self, part: Part) -> tuple[str, ...]:
+        """Answer everything but the experiments on R and data that are R's own."""
+        theirs = isinstance(part, Experiment) or (isinstance(part, Data) and part.make is None)
+        return () if theirs else part.tables
+
+    def answer(self, question: Question) -> Answer:
+        """Answer the parts in order, on one stream, as R's script does."""
+        with warnings.catch_warnings(record=True) as dropped:
+            warnings.simplefilter("always", RankDeficientWarning)
+            answer = self._answer(question)
+        said = dict.fromkeys(str(warning.message) for warning in dropped)
+        return replace(answer, notes=(*answer.notes, *said))
+
+    def _answer(self, question: Question) -> Answer:
+        case, nsim = question.case, question.nsim
+        lme4 = question.versions.get("lme4")
+        rng = RRandom(case.seed)
+        tables: dict[str, pd.DataFrame] = {}
+        fits: dict[str, LmerResults] = {}
+        known: dict[tuple[object, ...], LmerResults] = {}
+        data = pd.DataFrame()
+        for part in case.parts:
+            match part:
+                case Data():
+                    data = question.draw(part, rng)
+                    tables["data"] = encode_factors(data)[0]
+                    continue
+                case Lmer():
+                    fit = known.get(part.key) or known.setdefault(
+                        part.key, fitted(part, data, lme4)
+                    )
+                    fits[part.name] = fit
+                    found = lmer_tables(fit, part.kinds) | intervals(fit, part)
+                case Lm():
+                    fit_ = lm(part.formula, data, contrasts=part.contrasts, na_action="fail")
+                    found = (
+                        {"coef": fit_.params.to_frame("estimate")}
+                        if part.perfect
+                        else lm_tables(fit_)
+                    )
+                case Boot():
+                    stream = rng if part.seed is None else RRandom(part.seed)
+                    boot = bootmer(fits[part.of], nsim, part.use_u, rng=stream)
+                    found = boot_tables(boot, everything=part.everything)
+                case Call():
+                    found = dict(part.python(nsim, question.versions))
+                case Experiment():
+                    continue
+                case _:
+                    raise TypeError(f"no answer to a part of type {type(part).__name__}")
+            tables |= {f"{part.name}.{kind}": found[kind] for kind in part.kinds}
+        return Answer(tables, notes=_notes(question))
+
+
+def _notes(question: Question) -> tuple[str, ...]:
+    """Say where the bootstraps do as the reference's lme4 did, and today's does not."""
+    bootstraps = any(isinstance(part, Boot) for part in question.case.parts)
+    if not bootstraps or Lme4.among(question.versions).has(REFIT):
+        return ()
+    version = question.versions["lme4"]
+    return (
+        f"lme4 {version}: its refit(), and so bootMer(), hands 1 instead of p to the REML "
+        f"criterion (mended in {REFIT.since}). The bootstraps here do the same: "
+        f'lmer(…, lme4="{version}").',
+    )
+
+
+def fitted(part: Lmer, data: pd.DataFrame, lme4: str | None = None) -> LmerResults:
+    """Fit a mixed model of a case, as a version of lme4 has it."""
+    weights = None if part.weights is None else data[part.weights]
+    return lmer(
+        part.formula,
+        data,
+        REML=part.reml,
+        weights=weights,
+        contrasts=part.contrasts,
+        na_action="fail",
+        lme4=lme4,
+    )
+
+
+def model_tables(part: Lm | Lmer, data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return all tables of a model, by kind."""
+    if isinstance(part, Lm):
+        return lm_tables(lm(part.formula, data, contrasts=part.contrasts, na_action="fail"))
+    return lmer_tables(fitted(part, data), LMER_TABLES)
+
+
+def one_row(**values: float) -> pd.DataFrame:
+    """Return a table with the row "1", as `glance` has it."""
+    return pd.DataFrame({name: [float(value)] for name, value in values.items()}, ["1"])
+
+
+def quantiles(x: Any) -> pd.DataFrame:
+    """Return R's default quantiles (type 7) of x."""
+    return pd.DataFrame({"value": np.quantile(x, [0, 0.25, 0.5, 0.75, 1])}, QUARTILES)
+
+
+def lmer_tables(fit: LmerResults, kinds: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Those `kinds` of a mixed model's tables that `lmer_tables()` of r_scripts/tables.R gives."""
+    tables: dict[str, Callable[[], pd.DataFrame]] = {
+        "coef": lambda: pd.DataFrame(
+            {"estimate": fit.params, "std_error": fit.bse, "statistic": fit.tvalues}
+        ),
+        "vcov": fit.cov_params,
+        "varcorr": lambda: fit.varcorr,
+        "theta": lambda: fit.theta.to_frame("value"),
+        "ranef": lambda: fit.random_effects,
+        "glance": lambda: one_row(
+            sigma=fit.sigma,
+            nobs=fit.nobs,
+            df_residual=fit.df_resid,
+            log_lik=fit.llf,
+            aic=fit.aic,
+            bic=fit.bic,
+            criterion=fit.criterion,
+        ),
+        "residual_quantiles": lambda: quantiles(fit.scaled_resid),
+        "confint_wald": fit.conf_int,
+    }
+    return {kind: tables[kind]() for kind in kinds if kind in tables}
+
+
+def intervals(fit: LmerResults, part: Lmer) -> dict[str, pd.DataFrame]:
+    """Return the costlier intervals, where the part asks for them."""
+    found = {}
+    if "confint_profile" in part.kinds:
+        found["confint_profile"] = fit.conf_int(method="profile")
+    if "confint_boot" in part.kinds:
+        boot = bootmer(fit, part.confint_nsim, rng=part.confint_seed)
+        found["confint_boot"] = boot.conf_int()
+    return found
+
+
+def lm_tables(results: Any) -> dict[str, pd.DataFrame]:
+    """Tables of statsmodels' least squares, as `lm_tables()` of r_scripts/tables.R."""
+    # R counts σ among the parameters of AIC and BIC, statsmodels does not.
+    extra = 1.0
+    return {
+        "coef": pd.DataFrame(
+            {
+                "estimate": results.params,
+                "std_error": results.bse,
+                "statistic": results.tvalues,
+                "p_value": results.pvalues,
+            }
+        ),
+        "vcov": results.cov_params(),
+        "glance": one_row(
+            sigma=np.sqrt(results.scale),
+            nobs=results.nobs,
+            df_residual=results.df_resid,
+            log_lik=results.llf,
+            aic=results.aic + 2.0 * extra,
+            bic=results.bic + np.log(results.nobs) * extra,
+            r_squared=results.rsquared,
+            adj_r_squared=results.rsquared_adj,
+            f_statistic=results.fvalue,
+            p_value=results.f_pvalue,
+        ),
+        "residual_quantiles": quantiles(results.resid),
+        "confint_wald": results.conf_int().set_axis(["conf_low", "conf_high"], axis=1),
+    }
+
+
+def boot_tables(boot: BootstrapResults, *, everything: bool = False) -> dict[str, pd.DataFrame]:
+    """Tables of a bootstrap, as `boot_tables()` of r_scripts/tables.R."""
+    t, t0 = boot.t, boot.t0
+    if everything:
+        fit = boot.fit
+        t = pd.concat([t, boot.theta], axis=1).assign(sigma=boot.sigma)
+        t0 = pd.concat([t0, fit.theta, pd.Series({"sigma": fit.sigma})])
+    return {
+        "boot": pd.DataFrame({"estimate": t0, "bias": t.mean() - t0, "std_error": t.std(ddof=1)}),
+        "replicates": t,
+    }

@@ -1,0 +1,152 @@
+"""R's own engines, each asked about single models: lme4, lme4 run to rounding, nlme and lm."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+
+import pandas as pd
+
+from rparity import paths
+from rparity.cases.base import LM_TABLES, LMER_TABLES, Part
+from rparity.cases.base import Lm as LinearModel
+from rparity.cases.base import Lmer as MixedModel
+from rparity.compare import Tables
+from rparity.engines.base import Answer, ModelEngine, Question, UnsupportedError
+from rparity.engines.r import made_by, plain
+from rparity.errors import RNotAvailableError
+from rparity.r.session import RSession
+from rparity.recordings import sha256
+
+SCRIPT, LIBRARIES = "engines.R", ("tables.R", "models.R")
+
+
+class RModels(ModelEngine):
+    """An engine of R, live on any question; R stays up from one question to the next.
+
+    After `answer`, `provenance` tells what gave it. `timeout` is in seconds a model; a session that
+    is passed in is shared, and has a limit of its own.
+    """
+
+    packages: ClassVar[tuple[str, ...]] = ("lme4",)
+    # Values that R's package does not have, as `Answer.gaps` names places; without the part's name.
+    lacks: ClassVar[Mapping[str, str]] = {}
+    decimals: ClassVar[Tables] = {}
+
+    def __init__(self, session: RSession | None = None, *, timeout: float | None = None) -> None:
+        self._session = session or RSession(timeout=timeout)
+        self._optimizers: dict[str, Any] = {}
+
+    def answer(self, question: Question) -> Answer:
+        """Answer every model; one that R cannot fit is a gap, and what R says a note, in its words.
+
+        Raises
+        ------
+        RNotAvailableError
+            Where there is no R, or not the package.
+        """
+        self._optimizers = {}
+        _ = self.made_by  # no R is no gap
+        return super().answer(question)
+
+    def fit(
+        self, part: MixedModel | LinearModel, data: pd.DataFrame
+    ) -> tuple[Tables, Mapping[str, str]]:
+        """Ask R for one model."""
+        kinds = [table.rpartition(".")[2] for table in self.expected(part)]
+        model: dict[str, object] = {"formula": part.formula, "kinds": kinds}
+        if isinstance(part, MixedModel):
+            model |= {"reml": part.reml, "weights": part.weights}
+        else:
+            model |= {"contrasts": dict(part.contrasts) or None, "perfect": part.perfect}
+        folder = paths.r_scripts()
+        found = self._session.call(
+            folder / SCRIPT,
+            "engine_answer",
+            {"engine": self.name, "data": data, "model": model},
+            libraries=[folder / name for name in LIBRARIES],
+        ).value
+        for text in _texts(found["said"]):
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+        if "gap" in found:
+            raise UnsupportedError(found["gap"])
+        if "optimizer" in found:
+            self._optimizers[part.name] = plain(found["optimizer"])
+        lacks = {
+            place: why for place, why in self.lacks.items() if place.split("/")[0] in part.kinds
+        }
+        return found["tables"], lacks
+
+    @cached_property
+    def made_by(self) -> dict[str, Any]:
+        """R, its libraries, its settings and its packages.
+
+        Raises
+        ------
+        RNotAvailableError
+        """
+        found = made_by(self._session, self.packages)
+        for name in self.packages:
+            if pd.isna(found["packages"][name]):
+                raise RNotAvailableError(
+                    f'The R package {name} is not installed: install.packages("{name}") in R.'
+                )
+        return found
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What gave the last answer: versions, scripts, optimizers."""
+        folder = paths.r_scripts()
+        return {
+            "made_by": self.made_by,
+            "scripts": {n: sha256((folder / n).read_bytes()) for n in (*LIBRARIES, SCRIPT)},
+            "optimizers": self._optimizers,
+        }
+
+
+class Lme4(RModels):
+    """lme4 at its default: nloptwrap, whose BOBYQA stops at xtol_rel = 1e-4."""
+
+    name = "lme4"
+    kinds: Mapping[type[Part], tuple[str, ...]] = {MixedModel: LMER_TABLES}
+
+
+class Lme4Tight(Lme4):
+    """lme4 with controls that let its optimizer run until rounding stops it."""
+
+    name = "lme4-tight"
+
+
+class Nlme(RModels):
+    """nlme's lme at its default, on the columns that lme4 makes of the model.
+
+    Its `coef` is what `summary()` shows, whose standard errors under maximum likelihood are
+    those of `vcov` times √(n / (n − p)). θ is worked out from its covariances. An offset is taken
+    off the response; prior weights w are a variance of 1/w.
+    """
+
+    name = "nlme"
+    packages = ("lme4", "nlme")
+    kinds: Mapping[type[Part], tuple[str, ...]] = {
+        MixedModel: tuple(kind for kind in LMER_TABLES if kind != "confint_wald")
+    }
+    lacks: ClassVar[Mapping[str, str]] = {
+        "confint_wald": "intervals.lme() are Student's t, with degrees of freedom of each term",
+        "ranef/*/condsd": "ranef.lme() has no conditional variances",
+        "glance/*/df_residual": "lme() has degrees of freedom of each term, none of the residual",
+    }
+
+
+class Lm(RModels):
+    """R's lm, by QR."""
+
+    name = "lm"
+    packages = ()
+    kinds: Mapping[type[Part], tuple[str, ...]] = {LinearModel: LM_TABLES}
+
+
+def _texts(value: Any) -> list[str]:
+    """Return a character vector as R gave it: one of length one is a scalar."""
+    return [value] if isinstance(value, str) else list(value)

@@ -1,0 +1,18 @@
+"""The arbiter's arithmetic: optima of mixed and linear models in balls, from exact data.
+
+Every number is a ball (Arb's midpoint and radius) that holds the true value; data are rationals.
+"""
+
+try:
+    import flint  # noqa: F401
+except ImportError as error:
+    from rparity.errors import UsageError
+
+    raise UsageError(
+        'The arbiter needs python-flint: install it with `pip install "rparity[arbiter]"`.'
+    ) from error
+
+from rparity.exact.certificate import Certified, certify
+from rparity.exact.enclosure import NotCertifiedError
+
+__all__ = ["Certified", "NotCertifiedError", "certify"]

@@ -1,0 +1,200 @@
+"""A campaign: designs judged by workers, kept in a store, and what has no cause shrunk."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import pandas as pd
+
+from rparity import __version__
+from rparity.engines.base import engine_names
+from rparity.errors import (
+    RCrashedError,
+    RTimeoutError,
+    UsageError,
+    WorkerCrashedError,
+    require_seconds,
+)
+from rparity.fuzz.design import Design
+from rparity.fuzz.draw import Designs
+from rparity.fuzz.judge import US, Judged, Outcome, R
+from rparity.fuzz.problem import Problem, Witness
+from rparity.fuzz.scripts import arbitrate, write
+from rparity.fuzz.shrink import same_as, shrink
+from rparity.fuzz.store import Store
+from rparity.fuzz.work import Work, answered, crashed, insistently, judged, live_r
+from rparity.workers.cluster import Progress, Workers, cluster
+
+LIMIT = 60.0
+# A worker is given up where it takes as much longer than R may.
+PATIENCE = 10.0
+# Each takes some hundred questions to R.
+MOST_SHRUNK = 5
+INSTALL = 'pip install "rparity[fuzz]"'
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What became of the designs: a row for each and each engine, as `Store.records` has them.
+
+    `judged` of them were judged this time, which took `seconds`.
+    """
+
+    seed: int
+    store: Path
+    designs: pd.DataFrame
+    judged: int
+    seconds: float
+
+    @cached_property
+    def unexplained(self) -> pd.DataFrame:
+        """Those in which something has no cause."""
+        return self.designs[self.designs["verdict"] == Outcome.UNEXPLAINED]
+
+    @cached_property
+    def crashed(self) -> pd.DataFrame:
+        """Those that could not be answered; the same campaign tries them again."""
+        return self.designs[self.designs["verdict"] == Outcome.CRASHED]
+
+    @property
+    def verdicts(self) -> dict[str, Counter[str]]:
+        """For each engine, how many designs have each verdict."""
+        grouped = self.designs.groupby("engine", sort=False)["verdict"]
+        return {str(name): Counter(found) for name, found in grouped}
+
+    @property
+    def causes(self) -> dict[str, Counter[str]]:
+        """For each engine, how many designs have each cause."""
+        return {
+            str(name): Counter(cause for causes in found for cause in causes)
+            for name, found in self.designs.groupby("engine", sort=False)["causes"]
+        }
+
+    @property
+    def r_share(self) -> float:
+        """R's share of the time that the designs took."""
+        total = float(self.designs["seconds"].sum())
+        return float(self.designs["r_seconds"].sum()) / total if total else 0.0
+
+
+def run_fuzz(
+    folder: Path,
+    *,
+    n: int = 1000,
+    seed: int = 1,
+    engines: Sequence[str] = (),
+    workers: Workers = None,
+    only: int | None = None,
+    limit: float = LIMIT,
+    tell: Callable[[Progress], None] | None = None,
+) -> Campaign:
+    """Judge the designs 0 to n − 1 of a seed that the store in `folder` does not have yet.
+
+    What `crashed` there is judged again.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the store is, or is to be, and the scripts of what stays unexplained.
+    n, seed : int
+        How many designs, and under which seed: a design depends on the seed and its number alone.
+    engines : sequence of str
+        Engines beside this package.
+    workers : int, str, distributed.Client, Cluster or None
+        Where the designs are judged: see `rparity.workers.cluster`. No result depends on it.
+    only : int, optional
+        The one design to judge, again if need be.
+    limit : float
+        Seconds that R may take for one question.
+    tell : callable, optional
+        Called with the progress, in designs.
+
+    Raises
+    ------
+    UsageError
+        For arguments that make no sense, and a store of another campaign.
+    RNotAvailableError
+        Where there is no R.
+    """
+    named = (US, *(name for name in dict.fromkeys(engines) if name not in (US, R)))
+    for name in named:
+        if name not in engine_names() or name in ("exact", "lm"):
+            raise UsageError(
+                f"There is no engine {name!r} of mixed models: there are "
+                f"{', '.join(each for each in engine_names() if each not in ('exact', 'lm'))}."
+            )
+    if n < 1 or (only is not None and only < 0):
+        raise UsageError("Designs are counted from 0, and --n is at least 1.")
+    require_seconds("--timeout", limit)
+    about = {
+        "seed": str(seed),
+        "engines": " ".join(named),
+        "rparity": __version__,
+        # What draws the designs.
+        "hypothesis": _version("hypothesis"),
+        "numpy": version("numpy"),
+    }
+    began = time.monotonic()
+    with Store(folder, about) as store:
+        numbers = set(range(n)) - store.done() if only is None else {only}
+        if numbers:
+            with cluster(workers) as pool:
+                left, before = numbers, len(numbers) + 1
+                # What crashed is asked again at the end, as long as that answers any of it.
+                while left and len(left) < before:
+                    before = len(left)
+                    for outcome in pool.map(
+                        answered,
+                        Work(named, limit),
+                        Designs(seed, left),
+                        limit=PATIENCE * limit,
+                        tell=tell,
+                    ):
+                        if isinstance(outcome.error, WorkerCrashedError):
+                            store.write(crashed(outcome.item, named, outcome.error))
+                        else:
+                            store.write(outcome.result())
+                    left = numbers - store.done()
+        asked = range(n) if only is None else range(only, only + 1)
+        _show(store, asked, live_r(limit), limit)
+        seconds = time.monotonic() - began
+        return Campaign(seed, store.path, store.records(asked), len(numbers), seconds)
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        raise UsageError(f"Random designs need {package}: {INSTALL}") from None
+
+
+def _show(store: Store, asked: range, r: Witness, limit: float) -> None:
+    """Shrink what is unexplained, and write the scripts that show it."""
+    found = store.records(asked)
+    found = found[(found["verdict"] == Outcome.UNEXPLAINED) & (found["script"] == "")]
+    for row in found.head(MOST_SHRUNK).to_dict("records"):
+        design, name, number = Design.from_json(row["design"]), row["engine"], row["number"]
+
+        def again(problem: Problem, name: str = name) -> Judged:
+            return insistently(lambda: judged(problem, name, r, limit))
+
+        # What R dies of now was answered before: it stays what it is, and is tried another time.
+        with suppress(RCrashedError, RTimeoutError):
+            first = again(Problem(design.part(), design.data()))
+            if first.verdict is not Outcome.UNEXPLAINED:
+                continue
+            problem = shrink(design, same_as(first, again))
+            last = again(problem)
+            says = [f"Design {number}, shrunk to {len(problem.data)} rows.", last.says]
+            if not {"refused", "error"} & set(last.open):
+                theirs = insistently(partial(r.answer, R, problem))
+                says.append(arbitrate(problem, theirs.tables))
+            script = write(store.path.parent, f"design-{number}-{name}", problem, last, says)
+            store.shown(number, name, str(script))

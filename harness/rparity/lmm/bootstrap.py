@@ -1,0 +1,367 @@
+"""`bootmer`: R's parametric bootstrap of a mixed model, draw for draw, all replicates at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from rparity.errors import UsageError
+from rparity.lmm.fit import LmerResults
+from rparity.lmm.lme4 import REFIT
+from rparity.lmm.model import MixedModel, Solution
+from rparity.lmm.summary import bootstrap_summary
+from rparity.lmm.varcorr import labels, order, sd_and_correlation, sd_names, sd_order
+from rparity.rrandom import RRandom
+from rparity.workers.cluster import Here, Workers, cluster
+
+Array = NDArray[np.float64]
+
+BootType = Literal["percentile", "basic", "normal"]
+Statistic: TypeAlias = "Callable[[Replicates], pd.DataFrame | pd.Series[float] | Array]"
+
+# Doubles in one block of simulated responses: a few such arrays stay within the processor's cache
+# and memory stays flat however many replicates there are.
+BLOCK = 2**18
+# Workers are given so many blocks at a time, or fewer where there would be fewer parts than these.
+BLOCKS_A_PART = 8
+PARTS = 16
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Replicates `first` (counted from 0) and on, `size` of them, and R's streams at their draws.
+
+    R draws all the random effects first, `rnorm(q · nsim)`, then all the noise, `rnorm(n · nsim)`:
+    two streams, the second one starting where the first one ends. With `use_u` there is only the
+    second. The noise ignores prior weights.
+    """
+
+    first: int
+    size: int
+    effects: RRandom | None
+    noise: RRandom
+
+    @classmethod
+    def of(cls, fit: LmerResults, nsim: int, *, use_u: bool, rng: RRandom | int) -> Draws:
+        """Return all the draws; making them leaves `rng`, if it is a stream, where R's would be."""
+        if nsim < 1:
+            raise UsageError(f"nsim must be at least 1, and is {nsim}.")
+        noise = rng if isinstance(rng, RRandom) else RRandom(int(rng))
+        if use_u:
+            return cls(0, nsim, None, noise)
+        effects = noise.copy()
+        noise.skip_norm(fit.model.q * nsim)
+        return cls(0, nsim, effects, noise)
+
+    def split(self, model: MixedModel) -> Iterator[Draws]:
+        """Yield the draws in parts for workers, whose streams start where they would be by then."""
+        block = _replicates_a_block(model)
+        blocks = -(-self.size // block)
+        step = block * min(max(blocks // PARTS, 1), BLOCKS_A_PART)
+        for first in range(self.first, self.first + self.size, step):
+            size = min(step, self.first + self.size - first)
+            yield Draws(first, size, self.effects and self.effects.copy(), self.noise.copy())
+            if self.effects is not None:
+                self.effects.skip_norm(model.q * size)
+            self.noise.skip_norm(model.n * size)
+
+    def blocks(self, fit: LmerResults) -> Iterator[Array]:
+        """Yield simulated deviations y − Xβ̂ − offset, (n, R) a block."""
+        model = fit.model
+        n, q = model.n, model.q
+        if self.effects is None:
+            fixed = model.spread([b[None] for b in fit.conditional.means])
+        else:
+            Lambda = fit.sigma * model.template.Lambda(fit.theta_hat)
+            scales = model.template.blocks(Lambda)
+        block = _replicates_a_block(model)
+        for first in range(0, self.size, block):
+            R = min(block, self.size - first)
+            e = self.noise.rnorm(n * R).reshape(R, n).T
+            if self.effects is None:
+                Zb = fixed
+            else:
+                u = model.arrange(self.effects.rnorm(q * R).reshape(R, q))
+                Zb = model.spread([part @ scale.T for part, scale in zip(u, scales, strict=True)])
+            yield Zb + fit.sigma * e
+
+    def __str__(self) -> str:
+        """Return what a crash is named by."""
+        return f"The bootstrap's part from replicate {self.first + 1} to {self.first + self.size}"
+
+
+def _replicates_a_block(model: MixedModel) -> int:
+    return max(1, BLOCK // model.n)
+
+
+def bootmer(
+    fit: LmerResults,
+    nsim: int = 10_000,
+    use_u: bool = False,
+    *,
+    rng: RRandom | int,
+    statistic: Statistic | None = None,
+    workers: Workers = None,
+) -> BootstrapResults:
+    """Bootstrap a fitted mixed model as R's `lme4::bootMer` does: the same draws, each refitted.
+
+    A fit that reproduces an lme4 before 1.1-33 (`lmer(…, lme4="1.1-31")`) is refitted as that
+    version's `refit` does, which hands 1 instead of p to the REML criterion: θ moves, the fixed
+    effects hardly.
+
+    Parameters
+    ----------
+    fit : LmerResults
+        The fit to simulate from.
+    nsim : int
+        Number of replicates.
+    use_u : bool
+        Keep the random effects at their conditional modes (True), or draw them anew (False).
+    rng : RRandom or int
+        R's stream, which is moved on as R's would be, or a seed for `set.seed`.
+    statistic : callable, optional
+        What to bootstrap, from all the replicates at once: takes `Replicates` and returns a frame
+        or series with a row for each. The fixed effects, if it is left out.
+    workers : int, str, distributed.Client, Cluster or None
+        Where the replicates are refitted: see `rparity.workers.cluster`. The results are the same
+        bits on any number of workers.
+
+    Raises
+    ------
+    UsageError
+        For fewer than one replicate, for a statistic of another length, and for workers that are
+        not to be had.
+    ClusterError, WorkerCrashedError
+        Where the workers are lost on the way.
+    """
+    model = fit.model
+    f = model.n - 1.0 if fit.reml and not model.matrices.lme4.has(REFIT) else None
+    with cluster(workers) as pool:
+        draws = Draws.of(fit, nsim, use_u=use_u, rng=rng)
+        parts = [draws] if isinstance(pool, Here) else draws.split(model)
+        solved = {
+            outcome.item.first: outcome.result() for outcome in pool.map(_refits, (fit, f), parts)
+        }
+    solutions = [solution for first in sorted(solved) for solution in solved[first]]
+    return BootstrapResults(fit, Replicates.of(fit, solutions), use_u, statistic)
+
+
+def _refits(shared: tuple[LmerResults, float | None], draws: Draws) -> list[Solution]:
+    """Refit the model to some replicates, block by block."""
+    fit, f = shared
+    model = fit.model
+    return [
+        model.solve(
+            model.structure.moments(model.sqrt_weights[:, None] * block),
+            reml=fit.reml,
+            start=fit.theta_hat,
+            f=f,
+        )
+        for block in draws.blocks(fit)
+    ]
+
+
+@dataclass(frozen=True)
+class Replicates:
+    """The fits of all the replicates, one row each ("1", "2", …), one column a parameter.
+
+    `params` and `bse` have a column for each fixed effect, `theta` for each element of θ, `varcorr`
+    for each standard deviation and correlation (the column `sdcor` of `LmerResults.varcorr`);
+    `sigma`, `criterion` and `converged` are series.
+    """
+
+    params: pd.DataFrame
+    bse: pd.DataFrame
+    theta: pd.DataFrame
+    sigma: pd.Series[float]
+    criterion: pd.Series[float]
+    converged: pd.Series[bool]
+    _model: MixedModel = field(repr=False)
+
+    @classmethod
+    def of(cls, fit: LmerResults, solutions: Sequence[Solution]) -> Replicates:
+        """Line up the solutions of some blocks of responses, given as deviations from `fit`."""
+        sigma = np.concatenate([part.sigma for part in solutions])
+        variances = [np.diagonal(part.vcov_unscaled, axis1=1, axis2=2) for part in solutions]
+        index = pd.RangeIndex(1, len(sigma) + 1).astype(str)
+
+        def frame(values: Array, names: Sequence[str]) -> pd.DataFrame:
+            return pd.DataFrame(dict(zip(names, values.T, strict=True)), index)
+
+        names = fit.term_names
+        return cls(
+            frame(np.concatenate([part.beta for part in solutions]) + fit.beta, names),
+            frame(sigma[:, None] * np.sqrt(np.concatenate(variances)), names),
+            frame(np.concatenate([part.theta for part in solutions]), list(fit.theta.index)),
+            pd.Series(sigma, index),
+            pd.Series(np.concatenate([part.criterion for part in solutions]), index),
+            pd.Series(np.concatenate([part.converged for part in solutions]), index),
+            fit.model,
+        )
+
+    @cached_property
+    def _sdcor(self) -> Array:
+        """Standard deviations on and correlations off the diagonal, (R, k, k)."""
+        out = sd_and_correlation(self._model.template, self.theta.to_numpy(dtype=np.float64))
+        at = np.arange(out.shape[1])
+        out[:, at, at] *= self.sigma.to_numpy()[:, None]
+        return out
+
+    @cached_property
+    def varcorr(self) -> pd.DataFrame:
+        """Standard deviations and correlations, in the order of `LmerResults.varcorr`."""
+        rows, cols = order(self._model.template)
+        values = np.column_stack([self._sdcor[:, rows, cols], self.sigma])
+        names = [*labels(self._model.matrices.random), "Residual"]
+        return pd.DataFrame(values, self.params.index, names)
+
+    @cached_property
+    def everything(self) -> pd.DataFrame:
+        """What `confint` has intervals of: `.sig01`, … in its order, `.sigma`, fixed effects."""
+        template = self._model.template
+        rows, cols = sd_order(template, self._model.matrices.lme4)
+        values = np.column_stack([self._sdcor[:, rows, cols], self.sigma, self.params])
+        names = [*sd_names(template.m), *self.params.columns]
+        return pd.DataFrame(values, self.params.index, names)
+
+
+class BootstrapResults:
+    """Replicates of a mixed model: `t0` and `t` as in R's `boot` objects."""
+
+    def __init__(
+        self,
+        fit: LmerResults,
+        replicates: Replicates,
+        use_u: bool,
+        statistic: Statistic | None,
+    ) -> None:
+        self.fit = fit
+        self.replicates = replicates
+        self.use_u = use_u
+        self._statistic = statistic
+        self.t = self._evaluated(replicates)
+
+    def _evaluated(self, replicates: Replicates) -> pd.DataFrame:
+        if self._statistic is None:
+            return replicates.params
+        found = self._statistic(replicates)
+        frame = found.to_frame() if isinstance(found, pd.Series) else pd.DataFrame(found)
+        if len(frame) != len(replicates.params):
+            raise UsageError(
+                f"The statistic gave {len(frame)} rows for {len(replicates.params)} replicates: "
+                "it takes all the replicates at once and returns one row for each."
+            )
+        return frame.set_axis(replicates.params.index).set_axis(
+            [str(name) for name in frame.columns], axis=1
+        )
+
+    @cached_property
+    def _original(self) -> Replicates:
+        """The original fit as a bootstrap of one."""
+        return Replicates.of(self.fit, [self.fit.solution_from_itself])
+
+    @property
+    def nsim(self) -> int:
+        """Number of replicates."""
+        return len(self.t)
+
+    @cached_property
+    def t0(self) -> pd.Series[float]:
+        """The statistic of the original fit."""
+        return self._evaluated(self._original).iloc[0]
+
+    @property
+    def theta(self) -> pd.DataFrame:
+        """θ of each replicate."""
+        return self.replicates.theta
+
+    @property
+    def sigma(self) -> Array:
+        """σ of each replicate."""
+        return np.asarray(self.replicates.sigma, dtype=np.float64)
+
+    @property
+    def n_failed(self) -> int:
+        """Replicates whose optimum was not reached."""
+        return int((~self.replicates.converged).sum())
+
+    @property
+    def bias(self) -> pd.Series[float]:
+        """Mean of the replicates less the original estimate."""
+        return self.t.mean() - self.t0
+
+    @property
+    def std_errors(self) -> pd.Series[float]:
+        """Standard deviation of the replicates."""
+        return self.t.std(ddof=1)
+
+    def conf_int(self, alpha: float = 0.05, method: BootType = "percentile") -> pd.DataFrame:
+        """Intervals at level 1 − alpha, as R's `confint(fit, method = "boot", boot.type = method)`.
+
+        Of all the parameters or, with a custom statistic, of that. Sources: Davison and Hinkley
+        (1997), section 5.2 and eq. 5.8; R's `boot::boot.ci`.
+        """
+        if self._statistic is None:
+            t, t0 = self.replicates.everything, self._original.everything.iloc[0]
+        else:
+            t, t0 = self.t, self.t0
+        if method not in INTERVALS:
+            raise UsageError(f"method is one of {', '.join(INTERVALS)}, and is {method!r}.")
+        interval = INTERVALS[method]
+        bounds = [interval(t[name].to_numpy(), float(t0[name]), alpha) for name in t.columns]
+        return pd.DataFrame(bounds, t.columns, ["conf_low", "conf_high"])
+
+    def summary(self) -> str:
+        """Text in the layout of R's `print` of a bootstrap."""
+        return bootstrap_summary(self)
+
+    def __repr__(self) -> str:
+        return self.summary()
+
+
+def percentile(t: Array, probabilities: Array) -> Array:
+    """Bootstrap percentiles, interpolated between order statistics on the normal scale.
+
+    Source: Davison and Hinkley (1997), eq. 5.8, as R's `boot::boot.ci` applies it. Where a
+    probability lies beyond the order statistics the extreme one is returned.
+    """
+    ordered = np.sort(t[np.isfinite(t)])
+    R = len(ordered)
+    if not R:
+        return np.full(len(probabilities), np.nan)
+    position = (R + 1) * probabilities
+    k = np.clip(np.floor(position + 1e-10).astype(int), 1, R)
+    upper = np.clip(k + 1, 1, R)
+    at = norm.ppf(probabilities)
+    low, high = norm.ppf(k / (R + 1)), norm.ppf(np.minimum(k + 1, R) / (R + 1))
+    inside = (upper > k) & (position > k) & (position >= 1)
+    share = np.where(inside, (at - low) / np.where(high > low, high - low, 1.0), 0.0)
+    return np.asarray(ordered[k - 1] + share * (ordered[upper - 1] - ordered[k - 1]))
+
+
+def _percentile(t: Array, _: float, alpha: float) -> Array:
+    return percentile(t, np.array([alpha / 2.0, 1.0 - alpha / 2.0]))
+
+
+def _basic(t: Array, t0: float, alpha: float) -> Array:
+    return 2.0 * t0 - _percentile(t, t0, alpha)[::-1]
+
+
+def _normal(t: Array, t0: float, alpha: float) -> Array:
+    finite = t[np.isfinite(t)]
+    half = float(norm.ppf(1.0 - alpha / 2.0)) * finite.std(ddof=1)
+    return np.asarray(2.0 * t0 - finite.mean() + np.array([-half, half]))
+
+
+INTERVALS: dict[str, Callable[[Array, float, float], Array]] = {
+    "percentile": _percentile,
+    "basic": _basic,
+    "normal": _normal,
+}

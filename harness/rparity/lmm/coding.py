@@ -1,0 +1,197 @@
+"""How one `model.matrix()` is coded: contrasts, interactions and their names, columns to keep."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from rparity.errors import DataError, UsageError
+from rparity.lmm.formula import Terms, expression
+from rparity.lmm.frame import (
+    Floats,
+    Frame,
+    Values,
+    check_finite,
+    count_missing,
+    is_missing,
+    make_factor,
+)
+
+RANK_TOLERANCE = 1e-7  # of R's qr(), as lme4 and lm use it
+
+
+@dataclass(frozen=True)
+class _Coding:
+    """One factor's levels and contrast matrix."""
+
+    levels: tuple[str, ...]
+    matrix: Floats  # (levels, contrasts)
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Design:
+    """How one `model.matrix()` is coded: all that new data need to get the same columns."""
+
+    terms: Terms
+    codings: Mapping[str, _Coding]
+    state: dict[str, dict[str, Any]]
+    kept: NDArray[np.bool_] | None = None
+
+    @classmethod
+    def learn(
+        cls,
+        parts: Terms,
+        values: Mapping[str, Values],
+        contrasts: Mapping[str, str],
+        frame: Frame,
+    ) -> "Design":
+        """Fix levels and contrasts on the rows that the model keeps."""
+        codings = {}
+        for label in parts.variables:
+            value = values[label]
+            if isinstance(value, pd.Categorical) or value.dtype == bool:
+                codings[label] = _code(label, value, contrasts.get(label))
+        for label in set(contrasts) - set(codings):
+            raise UsageError(
+                f"contrasts names `{label}`, which is no factor of the fixed part: "
+                f"its factors are {', '.join(codings) or 'none'}."
+            )
+        return cls(parts, codings, frame.state)
+
+    def keeping(self, kept: NDArray[np.bool_]) -> "Design":
+        """Return the design without the columns that depend on others."""
+        return Design(self.terms, self.codings, self.state, kept)
+
+    def matrix(self, values: Mapping[str, Values], n: int) -> tuple[Floats, tuple[str, ...]]:
+        """Compute the columns, (n, p), and R's names for them."""
+        blocks, names = [np.ones((n, int(self.terms.intercept)))], []
+        names += ["(Intercept)"] * self.terms.intercept
+        for term, full in zip(self.terms.terms, self._full(), strict=True):
+            pieces = [self._columns(k, values[k], f) for k, f in zip(term, full, strict=True)]
+            block, columns = reduce(_product, pieces)
+            blocks.append(block)
+            names += columns
+        X = np.hstack(blocks)
+        return (X, tuple(names)) if self.kept is None else (X[:, self.kept], tuple(names))
+
+    def of(self, newdata: pd.DataFrame) -> Floats:
+        """Compute the columns for new data."""
+        frame = Frame(newdata, self.state)
+        values: dict[str, Values] = {}
+        for label in self.terms.variables:
+            value = frame.value(label)
+            if (gaps := is_missing(value)).any():
+                raise DataError(f"`{label}` has {count_missing(gaps)} in newdata: drop those rows.")
+            check_finite(label, value)
+            if label in self.codings:
+                levels = self.codings[label].levels
+                if isinstance(value, pd.Categorical):
+                    factor = value
+                elif value.dtype == bool:
+                    factor = make_factor(value.astype(np.intp), ["FALSE", "TRUE"])
+                else:
+                    factor = frame.factor(expression(label).columns[0])
+                value = factor.set_categories(list(levels))
+                if (unknown := value.codes < 0).any():
+                    raise DataError(
+                        f"`{label}` has the level `{factor[unknown][0]}` in newdata, which "
+                        "the fit has not seen."
+                    )
+            elif isinstance(value, pd.Categorical) or value.dtype == bool:
+                raise DataError(f"`{label}` is numeric in the fit, but not in newdata.")
+            values[label] = value
+        return self.matrix(values, len(newdata))[0]
+
+    def _full(self) -> list[list[bool]]:
+        """Which factors of which terms get a dummy for each level: TermCode of R's `terms()`.
+
+        A factor is coded by contrasts if an earlier term holds all the other variables of its
+        term. Without an intercept, the first factor of all gets dummies.
+        """
+        parts = [set(term) for term in self.terms.terms]
+        full = [
+            [len(term) > 1 and not any(parts[i] - {k} <= p for p in parts[:i]) for k in term]
+            for i, term in enumerate(self.terms.terms)
+        ]
+        if not self.terms.intercept:
+            for term, dummies in zip(self.terms.terms, full, strict=True):
+                first = next((j for j, label in enumerate(term) if label in self.codings), None)
+                if first is not None:
+                    dummies[first] = True
+                    break
+        return full
+
+    def _columns(self, label: str, value: Values, full: bool) -> tuple[Floats, list[str]]:
+        if label not in self.codings:
+            block = np.asarray(value).reshape(len(value), -1)
+            ends = range(1, block.shape[1] + 1) if block.shape[1] > 1 else [""]
+            return block, [f"{label}{end}" for end in ends]
+        coding = self.codings[label]
+        codes = value.codes if isinstance(value, pd.Categorical) else value.astype(np.intp)
+        coded = np.eye(len(coding.levels)) if full else coding.matrix
+        return coded[codes], [f"{label}{end}" for end in (coding.levels if full else coding.names)]
+
+
+def _product(a: tuple[Floats, list[str]], b: tuple[Floats, list[str]]) -> tuple[Floats, list[str]]:
+    """Multiply columns for an interaction: those of the first factor vary fastest."""
+    block = b[0][:, :, None] * a[0][:, None, :]
+    return block.reshape(len(block), -1), [f"{left}:{right}" for right in b[1] for left in a[1]]
+
+
+def _code(label: str, value: Values, contrast: str | None) -> _Coding:
+    """Choose a factor's contrasts: R's `contrasts<-` and `options("contrasts")`."""
+    ordered = False
+    levels: tuple[str, ...] = ("FALSE", "TRUE")
+    if isinstance(value, pd.Categorical):
+        levels, ordered = tuple(value.categories), bool(value.ordered)
+    if len(levels) < 2:
+        raise DataError(f"The factor `{label}` has one level only: take it out of the formula.")
+    contrast = contrast or ("contr.poly" if ordered else "contr.treatment")
+    n, eye = len(levels), np.eye(len(levels))
+    numbers = tuple(str(i) for i in range(1, n))
+    match contrast:
+        case "contr.treatment":
+            return _Coding(levels, eye[:, 1:], levels[1:])
+        case "contr.SAS":
+            return _Coding(levels, eye[:, :-1], levels[:-1])
+        case "contr.sum":
+            return _Coding(levels, np.vstack([eye[:-1, :-1], -np.ones(n - 1)]), numbers)
+        case "contr.helmert":
+            below = np.diag(np.arange(1.0, n), -1)[:, :-1]
+            return _Coding(levels, below - np.triu(np.ones((n, n)))[:, :-1], numbers)
+        case "contr.poly":
+            scores = np.arange(1.0, n + 1)
+            q, r = np.linalg.qr(np.vander(scores - scores.mean(), increasing=True))
+            names = (".L", ".Q", ".C", *(f"^{d}" for d in range(4, n)))
+            return _Coding(levels, (q * np.sign(np.diag(r)))[:, 1:], names[: n - 1])
+    known = "contr.treatment, contr.sum, contr.helmert, contr.poly and contr.SAS"
+    raise UsageError(f"contrasts for `{label}`: `{contrast}` is not one of {known}.")
+
+
+def independent(X: Floats) -> NDArray[np.bool_]:
+    """Which columns R's `qr(X, tol = 1e-7)` keeps: those that earlier kept ones do not span."""
+    n, p = X.shape
+    least = RANK_TOLERANCE * np.sqrt((X * X).sum(axis=0))
+    if p <= n and least.all():
+        scaled = X / (least / RANK_TOLERANCE)
+        with suppress(np.linalg.LinAlgError):
+            # The diagonal is what each column adds to the earlier ones: well clear of rounding,
+            # and of the tolerance, it spares the costly way.
+            if np.diag(np.linalg.cholesky(scaled.T @ scaled)).min(initial=1.0) > 1e-4:
+                return np.ones(p, dtype=bool)
+    Q = np.empty((n, 0))
+    kept = np.zeros(p, dtype=bool)
+    for j in range(p):
+        rest = X[:, j] - Q @ (Q.T @ X[:, j])
+        rest -= Q @ (Q.T @ rest)  # twice is enough for orthogonality
+        norm = np.linalg.norm(rest)
+        if Q.shape[1] < n and norm >= least[j] > 0:
+            kept[j] = True
+            Q = np.column_stack([Q, rest / norm])
+    return kept

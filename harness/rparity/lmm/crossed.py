@@ -1,0 +1,223 @@
+"""Several grouping factors, crossed or nested, with up to a few hundred random effects.
+
+Where the terms' ZZ' commute (balanced designs of scalar terms), their common eigenvectors make V
+diagonal: `Strata`, whose cost is free of the number of random effects. Otherwise V is one dense
+block in an orthonormal basis of the span of Z: `Dense`. Either way V⁻¹ = (I − QQ') + Q C Q'.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from rparity.lmm.blocks import Blocks, classes
+from rparity.lmm.linalg import inverse
+from rparity.lmm.structure import Conditional, Moments, Smooth, bordered
+from rparity.lmm.template import Template
+
+Array = NDArray[np.float64]
+
+# Doubles in the scratch arrays of one batch of responses.
+SCRATCH = 2**20
+
+
+@dataclass(frozen=True)
+class Span:
+    """An orthonormal basis Q (n, r) of the span of all the Z, and T_t = Q'Z_t, (r, L_t, k_t)."""
+
+    Q: Array
+    T: list[Array]
+
+    @classmethod
+    def of(
+        cls, Z: Sequence[Array], codes: Sequence[NDArray[np.intp]], levels: Sequence[int]
+    ) -> Span:
+        """Find the basis by QR with column pivoting of the whole Z (n, q)."""
+        n = len(Z[0])
+        spread = []
+        for covariates, code, L in zip(Z, codes, levels, strict=True):
+            full = np.zeros((n, L, covariates.shape[1]))
+            full[np.arange(n), code] = covariates
+            spread.append(full.reshape(n, -1))
+        whole = np.hstack(spread)
+        Q, R, _ = scipy.linalg.qr(whole, mode="economic", pivoting=True)
+        size = np.abs(np.diagonal(R))
+        Q = Q[:, size > 1e-12 * size[0]]
+        T = [
+            np.asarray(Q.T @ part).reshape(Q.shape[1], L, -1)
+            for part, L in zip(spread, levels, strict=True)
+        ]
+        return cls(np.asarray(Q, dtype=np.float64), T)
+
+    def conditional(self, template: Template, theta: Array, residual: Array) -> Conditional:
+        """See `Structure`: û = B'C Q'(y − Xβ) and covariance (I + B'B)⁻¹ with B = TΛ."""
+        triangles = template.blocks(template.Lambda(theta))
+        B = np.hstack(
+            [(T @ Lam).reshape(len(T), -1) for T, Lam in zip(self.T, triangles, strict=True)]
+        )
+        C, _ = inverse(B)
+        u = B.T @ (C @ (self.Q.T @ residual))
+        inner, _ = inverse(B.T)
+        means, covariances, start = [], [], 0
+        for T in self.T:
+            _, L, k = T.shape
+            span = slice(start, start + L * k)
+            own = inner[span, span].reshape(L, k, L, k)[np.arange(L), :, np.arange(L)]
+            means.append(u[span].reshape(L, k))
+            covariances.append(own)
+            start += L * k
+        return Conditional(means, covariances)
+
+
+class Strata(Blocks):
+    """Scalar terms whose Z_tZ_t' commute: V = Σ_s λ_s P_s, λ_s = 1 + Σ_t μ_st θ_t²."""
+
+    def __init__(self, template: Template, span: Span, vectors: Array, mu: Array, X: Array) -> None:
+        self._span = span
+        T = np.sqrt(mu)
+        first, members = classes(mu)
+        super().__init__(template, span.Q @ vectors, T[first][:, None, :], members, X)
+
+    def conditional(self, theta: Array, residual: Array) -> Conditional:
+        """See `Structure`."""
+        return self._span.conditional(self.template, theta, residual)
+
+
+def commute(Z: Sequence[Array], codes: Sequence[NDArray[np.intp]]) -> bool:
+    """Whether all terms are scalar and their Z_tZ_t' commute, as far as one vector can tell."""
+    if any(part.shape[1] > 1 for part in Z):
+        return False
+
+    def times(t: int, v: Array) -> Array:
+        z = Z[t][:, 0]
+        return np.asarray(z * np.bincount(codes[t], z * v)[codes[t]])
+
+    v = np.sin(np.arange(1.0, len(Z[0]) + 1.0))
+    once = [times(t, v) for t in range(len(Z))]
+    for s, t in combinations(range(len(Z)), 2):
+        one, other = times(s, once[t]), times(t, once[s])
+        if np.abs(one - other).max() > 1e-9 * np.abs(one).max():
+            return False
+    return True
+
+
+def common_eigenvectors(span: Span) -> tuple[Array, Array] | None:
+    """Vectors (r, r) that make every T_tT_t' diagonal, with the diagonals (r, terms), if any do."""
+    G = np.stack([T[:, :, 0] @ T[:, :, 0].T for T in span.T])
+    scale = np.abs(G).max(axis=(1, 2), keepdims=True)
+    G = G / scale
+    product = G[:, None] @ G
+    if np.abs(product - np.swapaxes(product, 0, 1)).max() > 1e-10:
+        return None
+    # Weights without simple ratios keep eigenvalues of different strata apart.
+    weights = np.sqrt(np.array([2.0, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0, 19.0])[: len(G)])
+    if len(weights) < len(G):
+        return None
+    _, vectors = np.linalg.eigh(np.tensordot(weights, G, 1))
+    rotated = vectors.T @ G @ vectors
+    mu = np.diagonal(rotated, axis1=1, axis2=2).T
+    if np.abs(rotated - mu.T[:, :, None] * np.eye(len(vectors))).max() > 1e-10:
+        return None
+    mu = np.where(mu > 1e-12, mu, 0.0)
+    return vectors, np.asarray(mu * scale[:, 0, 0])
+
+
+class Dense:
+    """Any terms, V as one dense block in the basis of their span, batched over responses."""
+
+    def __init__(self, template: Template, span: Span, X: Array) -> None:
+        self.template = template
+        self._span = span
+        self._inside_X = span.Q.T @ X
+        self._outside_X = X - span.Q @ self._inside_X
+        self._outside_XX = self._outside_X.T @ self._outside_X
+        term = np.searchsorted(template.starts, template.rows, side="right") - 1
+        self._term = term
+        # For the element i of θ, the columns of T that it multiplies: (r, L).
+        self._t = [
+            span.T[t][:, :, row - template.starts[t]]
+            for t, row in zip(term, template.rows, strict=True)
+        ]
+
+    def moments(self, Y: Array) -> Moments:
+        """Reduce responses Y (n, R) to products outside the span of Z and coordinates inside it."""
+        inside = self._span.Q.T @ Y
+        outside = Y - self._span.Q @ inside
+        return Moments(
+            (
+                outside.T @ self._outside_X,
+                np.einsum("ir,ir->r", outside, outside),
+                np.ascontiguousarray(inside.T),
+            )
+        )
+
+    def evaluate(self, theta: Array, moments: Moments) -> tuple[Smooth, Smooth]:
+        """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives."""
+        r, m = len(self._inside_X), self.template.m
+        batch = max(1, SCRATCH // ((m + 3) * r * r))
+        if len(theta) <= batch:
+            return self._evaluate(theta, moments)
+        index = np.arange(len(theta))
+        parts = [
+            self._evaluate(theta[at], moments.take(at))
+            for at in np.split(index, range(batch, len(theta), batch))
+        ]
+        logdet, M = zip(*parts, strict=True)
+        return _joined(logdet), _joined(M)
+
+    def _evaluate(self, theta: Array, moments: Moments) -> tuple[Smooth, Smooth]:
+        template, R, m = self.template, len(theta), self.template.m
+        outside_Xy, outside_yy, inside_y = moments.parts
+        r = inside_y.shape[1]
+        triangles = template.blocks(template.Lambda(theta))
+        B = [T @ Lam[:, None] for T, Lam in zip(self._span.T, triangles, strict=True)]
+        C, logdet = inverse(np.concatenate([b.reshape(R, r, -1) for b in B], axis=2))
+        W = np.concatenate(
+            [np.broadcast_to(self._inside_X, (R, *self._inside_X.shape)), inside_y[:, :, None]],
+            axis=2,
+        )
+        S = C @ W
+        value = np.swapaxes(W, 1, 2) @ S
+        value += bordered(self._outside_XX, outside_Xy, outside_yy)
+
+        # dP_i = t g' + g t', as in `Blocks`, with a column for each level in t and in g.
+        g = [
+            B[t][..., col - template.starts[t]]
+            for t, col in zip(self._term, template.cols, strict=True)
+        ]
+        half = np.stack([t @ np.swapaxes(gi, 1, 2) for t, gi in zip(self._t, g, strict=True)], 1)
+        dP = half + np.swapaxes(half, 2, 3)  # (R, m, r, r)
+        CdP = C[:, None] @ dP
+        dPS = dP @ S[:, None]
+        CdPS = C[:, None] @ dPS
+        tS = [t.T @ S for t in self._t]  # (R, L, p + 1)
+        i, j = template.pairs
+        gradient = -np.swapaxes(S, 1, 2)[:, None] @ dPS
+        second = np.swapaxes(dPS[:, i], 2, 3) @ CdPS[:, j]
+        flat, turned = CdP.reshape(R, m, -1), np.swapaxes(CdP, 2, 3).reshape(R, m, -1)
+        curvature = -(flat @ np.swapaxes(turned, 1, 2))[:, i, j]
+        for pair in np.flatnonzero(template.same_column):
+            a, b = i[pair], j[pair]
+            second[:, pair] -= np.swapaxes(tS[a], 1, 2) @ tS[b]
+            curvature[:, pair] += 2.0 * np.einsum("rab,ab->r", C, self._t[a] @ self._t[b].T)
+        return (
+            Smooth(logdet, np.trace(CdP, axis1=2, axis2=3), curvature),
+            Smooth(value, gradient, second + np.swapaxes(second, 2, 3)),
+        )
+
+    def conditional(self, theta: Array, residual: Array) -> Conditional:
+        """See `Structure`."""
+        return self._span.conditional(self.template, theta, residual)
+
+
+def _joined(parts: Sequence[Smooth]) -> Smooth:
+    return Smooth(
+        np.concatenate([part.value for part in parts]),
+        np.concatenate([part.gradient for part in parts]),
+        np.concatenate([part.hessian for part in parts]),
+    )

@@ -1,0 +1,107 @@
+"""The profiled deviance of a mixed model, its exact gradient and Hessian, for many responses.
+
+With A = X'V⁻¹X, δ = A⁻¹X'V⁻¹y and s = (y − Xδ)'V⁻¹(y − Xδ), the criterion is (Bates et al. 2015,
+eq. 34 and 41)
+
+    d(θ) = log|V| + log|A| + f (1 + log(2π s / f)),    f = n − p     (REML)
+    d(θ) = log|V|          + f (1 + log(2π s / f)),    f = n         (ML)
+
+The structure of the random effects gives log|V| and M = [X y]'V⁻¹[X y] with their derivatives in θ;
+all else is here, once, for whatever structure and for R responses, each at a θ of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rparity.lmm.structure import Moments, Smooth, Structure
+
+Array = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The two parts of the deviance at θ, and the fixed effects there.
+
+    `logdet` is log|V|, plus log|A| under REML; `s` the penalized residual sum of squares; `delta`
+    (R, p) the fixed effects in the working basis; `A_inv` (R, p, p) their covariance over σ².
+    """
+
+    logdet: Smooth
+    s: Smooth
+    delta: Array
+    A_inv: Array
+
+    def profiled(self, f: float) -> Smooth:
+        """Return d(θ), the residual variance profiled out at s / f."""
+        ratio = self.s.gradient / self.s.value[:, None]
+        return Smooth(
+            self.logdet.value + f * (1.0 + np.log(2.0 * np.pi * self.s.value / f)),
+            self.logdet.gradient + f * ratio,
+            self.logdet.hessian
+            + f
+            * (self.s.hessian / self.s.value[:, None, None] - ratio[:, :, None] * ratio[:, None]),
+        )
+
+    def given_sigma(self, tau: Array, n: float) -> Smooth:
+        """Return the ML deviance at σ = exp(τ), τ (R,), with derivatives in (θ, τ)."""
+        precision = np.exp(-2.0 * tau)
+        s, g = self.s.value * precision, self.s.gradient * precision[:, None]
+        R, m = g.shape
+        gradient = np.empty((R, m + 1))
+        gradient[:, :m] = self.logdet.gradient + g
+        gradient[:, m] = 2.0 * n - 2.0 * s
+        hessian = np.empty((R, m + 1, m + 1))
+        hessian[:, :m, :m] = self.logdet.hessian + self.s.hessian * precision[:, None, None]
+        hessian[:, :m, m] = hessian[:, m, :m] = -2.0 * g
+        hessian[:, m, m] = 4.0 * s
+        value = self.logdet.value + n * (2.0 * tau + np.log(2.0 * np.pi)) + s
+        return Smooth(value, gradient, hessian)
+
+
+def evaluate(structure: Structure, moments: Moments, theta: Array, *, reml: bool) -> Evaluation:
+    """Evaluate both parts for R responses, each at its own row of θ (R, m)."""
+    V, M = structure.evaluate(theta, moments)
+    square = structure.template.square
+    p = M.value.shape[-1] - 1
+    A = M.value[:, :p, :p]
+    A_inv = _inverse(A)
+    delta = (A_inv @ M.value[:, :p, p:])[..., 0]
+
+    # s = v'Mv with v = (−δ, 1), and δ moves with θ: its share of the second derivative is below.
+    v = np.concatenate([-delta, np.ones((len(delta), 1))], axis=1)[..., None]
+    Mv = (M.value @ v)[..., 0]
+    M_d_v = (M.gradient @ v[:, None])[..., 0]
+    w = M_d_v[..., :p]
+    moved = w @ A_inv @ np.swapaxes(w, 1, 2)
+    s = Smooth(
+        Mv[:, p] - (Mv[:, :p] * delta).sum(axis=1),
+        (M_d_v @ v)[..., 0],
+        square(((M.hessian @ v[:, None])[..., 0] @ v)[..., 0]) - 2.0 * moved,
+    )
+    logdet = Smooth(V.value, V.gradient, square(V.hessian))
+    if reml:
+        A_d = A_inv[:, None] @ M.gradient[:, :, :p, :p]
+        flat = A_d.reshape(*A_d.shape[:2], p * p)
+        turned = np.swapaxes(A_d, 2, 3).reshape(flat.shape)
+        packed = M.hessian[..., :p, :p].reshape(len(A), V.hessian.shape[1], p * p)
+        logdet = Smooth(
+            V.value + np.linalg.slogdet(A)[1],
+            V.gradient + np.trace(A_d, axis1=-2, axis2=-1),
+            logdet.hessian
+            + square((packed @ A_inv.reshape(len(A), p * p, 1))[..., 0])
+            - flat @ np.swapaxes(turned, 1, 2),
+        )
+    return Evaluation(logdet, s, delta, A_inv)
+
+
+def _inverse(A: Array) -> Array:
+    """A⁻¹ (R, p, p); NaN, which is no minimum, where θ is so far off that A has no digits left."""
+    try:
+        return np.asarray(np.linalg.inv(A), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        lost = ~np.isfinite(np.linalg.slogdet(A)[1])
+        return np.asarray(np.linalg.inv(np.where(lost[:, None, None], np.nan, A)), np.float64)

@@ -1,0 +1,433 @@
+"""`lmer`: one mixed model fitted to one response, with the results that Python users expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, Self
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import norm
+
+from rparity.errors import DataError, UsageError
+from rparity.lmm.lme4 import Lme4
+from rparity.lmm.matrices import build
+from rparity.lmm.model import MixedModel, Solution
+from rparity.lmm.structure import Conditional
+from rparity.lmm.summary import lmer_summary
+from rparity.lmm.varcorr import covariance, labels, order, sd_and_correlation, sd_names, theta_names
+from rparity.rrandom import RRandom
+
+if TYPE_CHECKING:
+    from rparity.lmm.bootstrap import BootstrapResults, BootType, Statistic
+
+Array = NDArray[np.float64]
+
+
+def lmer(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    REML: bool = True,
+    weights: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    contrasts: Mapping[str, str] | None = None,
+    na_action: Literal["omit", "fail"] = "omit",
+    rank_deficient: Literal["drop", "fail"] = "drop",
+    lme4: str | None = None,
+) -> LmerResults:
+    """Fit a linear mixed model as R's `lme4::lmer` does, to the exact optimum.
+
+    Parameters
+    ----------
+    formula : str
+        In lme4's notation, for example ``y ~ x + (1 | p)``.
+    data : DataFrame
+        One row an observation; categoricals keep their level order.
+    REML : bool
+        Restricted maximum likelihood (the default, as in R) or maximum likelihood.
+    weights, offset : array of shape (n,), optional
+        Prior weights and a known part of the linear predictor.
+    contrasts : mapping, optional
+        Factor to ``contr.treatment``, ``contr.sum``, ``contr.helmert`` or ``contr.poly``.
+    na_action : {"omit", "fail"}
+        Drop rows with missing values, as R does, or refuse them.
+    rank_deficient : {"drop", "fail"}
+        Drop columns of X that depend on earlier ones, as R does and with a warning, or refuse them.
+    lme4 : str, optional
+        The version of lme4 to reproduce, for example ``"1.1-31"``, where versions differ: names of
+        nested groups (1.1-36), the order of variance parameters in intervals (2.0-1), and the
+        divisor of a bootstrap's refits (1.1-33). The newest one, if it is left out.
+
+    Raises
+    ------
+    FormulaError, DataError, UsageError
+        With the input and the remedy named.
+
+    References
+    ----------
+    Bates, Mächler, Bolker and Walker (2015), JSS 67(1), doi:10.18637/jss.v067.i01.
+    """
+    matrices = build(
+        formula,
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        na_action=na_action,
+        rank_deficient=rank_deficient,
+        lme4=Lme4(lme4),
+    )
+    matrices.warn_of_dropped_columns()
+    fit = LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML)
+    fit.data_name = data.attrs.get("name")
+    return fit
+
+
+class LmerResults:
+    """A fitted linear mixed model; attributes in statsmodels' names, row names R's own.
+
+    `data_name`, from `data.attrs["name"]`, is what `summary()` calls the data.
+    """
+
+    data_name: str | None = None
+
+    def __init__(
+        self, model: MixedModel, y: Array, reference: Array, solution: Solution, *, reml: bool
+    ) -> None:
+        self.model = model
+        self.reml = reml
+        self.response = y
+        self._reference = reference
+        self._solution = solution
+
+    @classmethod
+    def fit(cls, model: MixedModel, y: Array, *, reml: bool, start: Array | None = None) -> Self:
+        """Fit `model` to the response y (n,)."""
+        reference = model.ordinary_least_squares(y)
+        deviations = model.deviations(y, reference)
+        total = float(np.linalg.norm(deviations))
+        if total <= 1e-13 * float(np.linalg.norm(model.sqrt_weights * y)):
+            raise DataError(
+                f"The response {model.matrices.response!r} is an exact linear function of the "
+                "fixed effects: there is no residual variance to estimate; fit it with lm()."
+            )
+        moments = model.structure.moments(deviations[:, None])
+        begin = model.starts(deviations, moments, reml=reml) if start is None else start[None]
+        moments = moments.take(np.zeros(len(begin), dtype=np.intp))
+        try:
+            solution = model.solve(moments, reml=reml, start=begin).best()
+        except np.linalg.LinAlgError as error:
+            raise DataError(
+                f"The criterion of {model.matrices.formula!r} has no value in double precision "
+                f"where the search came ({error}): centre covariates, or bring them to size 1."
+            ) from error
+        return cls(model, y, reference, solution, reml=reml)
+
+    @property
+    def solution_from_itself(self) -> Solution:
+        """The optimum with β as deviations from β̂, as the replicates of a bootstrap have it."""
+        return replace(self._solution, beta=np.zeros((1, self.model.p)))
+
+    # -- fixed effects ---------------------------------------------------------------------------
+
+    @property
+    def term_names(self) -> list[str]:
+        """R's names of the fixed effects."""
+        return list(self.model.matrices.names)
+
+    @cached_property
+    def beta(self) -> Array:
+        """β̂ as an array, shape (p,)."""
+        return np.asarray(self._reference + self._solution.beta[0])
+
+    @cached_property
+    def params(self) -> pd.Series[float]:
+        """Fixed effects β̂, as R's `fixef`."""
+        return pd.Series(self.beta, self.term_names)
+
+    def cov_params(self) -> pd.DataFrame:
+        """Covariance of β̂ at θ̂, as R's `vcov`: the β block, without the uncertainty of θ."""
+        return pd.DataFrame(
+            self.sigma**2 * self._solution.vcov_unscaled[0], self.term_names, self.term_names
+        )
+
+    @property
+    def correlation(self) -> pd.DataFrame:
+        """Correlation of the fixed effects' estimates, as R's `summary()` prints it."""
+        scale = self.bse.to_numpy()
+        return self.cov_params().div(scale, axis=0).div(scale, axis=1)
+
+    @cached_property
+    def bse(self) -> pd.Series[float]:
+        """Standard errors of β̂."""
+        return pd.Series(np.sqrt(np.diag(self.cov_params())), self.term_names)
+
+    @property
+    def tvalues(self) -> pd.Series[float]:
+        """β̂ over its standard errors."""
+        return self.params / self.bse
+
+    # -- variance parameters ---------------------------------------------------------------------
+
+    @cached_property
+    def theta(self) -> pd.Series[float]:
+        """Elements of Λ_θ, named as R's `getME(fit, "theta")` names them: `group.row.column`."""
+        return pd.Series(self.theta_hat, theta_names(self.model.matrices.random))
+
+    @property
+    def theta_hat(self) -> Array:
+        """θ̂ as an array, shape (m,)."""
+        return np.asarray(self._solution.theta[0])
+
+    @property
+    def sigma(self) -> float:
+        """Residual standard deviation σ̂."""
+        return float(self._solution.sigma[0])
+
+    @cached_property
+    def varcorr(self) -> pd.DataFrame:
+        """Variances and covariances of the random effects, as R's `as.data.frame(VarCorr(fit))`.
+
+        Index `group.var1.var2` (absent names left out); columns `vcov`, and `sdcor`: a standard
+        deviation for a variance, a correlation for a covariance. The residual comes last.
+        """
+        template, theta = self.model.template, self._solution.theta
+        rows, cols = order(template)
+        cov = self.sigma**2 * covariance(template, theta)[0, rows, cols]
+        sdcor = self.sigma * sd_and_correlation(template, theta)[0, rows, cols]
+        sdcor[rows != cols] /= self.sigma
+        return pd.DataFrame(
+            {"vcov": [*cov, self.sigma**2], "sdcor": [*sdcor, self.sigma]},
+            [*labels(self.model.matrices.random), "Residual"],
+        )
+
+    @property
+    def is_singular(self) -> bool:
+        """Whether a variance is estimated as zero or a correlation as ±1 (R's `isSingular`)."""
+        theta = self._solution.theta[0]
+        return bool((theta[self.model.template.diagonal] < 1e-4).any())
+
+    # -- the criterion ---------------------------------------------------------------------------
+
+    @property
+    def criterion(self) -> float:
+        """REML criterion or deviance at the optimum (R's `REMLcrit`, `deviance`)."""
+        return float(self._solution.criterion[0])
+
+    @property
+    def converged(self) -> bool:
+        """Whether Newton's last step was below rounding, on a positive definite Hessian."""
+        return bool(self._solution.converged[0])
+
+    def at(self, theta: ArrayLike, sigma: float | None = None) -> LmerResults:
+        """Return the same model as if θ (m,) were its optimum: what the formulas give there.
+
+        With a `sigma` of one's own the criterion is that of (θ, σ), no longer profiled.
+        """
+        deviations = self.model.deviations(self.response, self._reference)
+        moments = self.model.structure.moments(deviations[:, None])
+        there = self.model.at(moments, np.asarray(theta, dtype=np.float64)[None], reml=self.reml)
+        if sigma is not None:
+            ratio = (there.sigma / sigma) ** 2
+            rise = self.model.divisor(reml=self.reml) * (ratio - 1.0 - np.log(ratio))
+            there = replace(there, sigma=np.array([sigma]), criterion=there.criterion + rise)
+        return LmerResults(self.model, self.response, self._reference, there, reml=self.reml)
+
+    def deviance_at(self, theta: ArrayLike) -> float:
+        """Return the criterion at any θ (m,), as R's `lmer(devFunOnly = TRUE)` function does."""
+        return self.at(theta).criterion
+
+    @property
+    def llf(self) -> float:
+        """Log-likelihood, the restricted one under REML."""
+        return -self.criterion / 2.0
+
+    @property
+    def n_parameters(self) -> int:
+        """Fixed effects, elements of θ, and σ."""
+        return self.model.p + len(self._solution.theta[0]) + 1
+
+    @property
+    def aic(self) -> float:
+        """Akaike's criterion; as in R, θ and σ count as parameters."""
+        return self.criterion + 2.0 * self.n_parameters
+
+    @property
+    def bic(self) -> float:
+        """Schwarz's criterion, with log(n)."""
+        return self.criterion + float(np.log(self.nobs)) * self.n_parameters
+
+    @property
+    def nobs(self) -> int:
+        """Number of observations used."""
+        return self.model.n
+
+    @property
+    def df_resid(self) -> int:
+        """Observations less all the parameters, as R's `df.residual`."""
+        return self.nobs - self.n_parameters
+
+    # -- fitted values ---------------------------------------------------------------------------
+
+    @cached_property
+    def conditional(self) -> Conditional:
+        """Random effects b̂ given the response, per term, and their covariances over σ²."""
+        # Not from β̂, whose rounding is a unit in the last place of large responses.
+        residual = self.model.deviations(self.response, self._reference)
+        residual = residual - self.model.sqrt_weights * (
+            self.model.matrices.X @ self._solution.beta[0]
+        )
+        return self.model.conditional(self._solution.theta[0], residual)
+
+    @property
+    def random_effects(self) -> pd.DataFrame:
+        """Conditional means and standard deviations of the random effects, as R's `ranef`.
+
+        Index `group.level.term`, a factor's coefficients one after the other; columns `condval`,
+        `condsd`.
+        """
+        found, terms = self.conditional, self.model.matrices.random
+        index: list[str] = []
+        values: list[Array] = []
+        for group in dict.fromkeys(term.group for term in terms):
+            for term, b, cov in zip(terms, found.means, found.covariances, strict=True):
+                if term.group == group:
+                    index += [
+                        f"{group}.{level}.{name}" for name in term.names for level in term.levels
+                    ]
+                    sd = self.sigma * np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
+                    values.append(np.stack([b.T.ravel(), sd.T.ravel()], axis=1))
+        return pd.DataFrame(np.concatenate(values), index, ["condval", "condsd"])
+
+    @cached_property
+    def fittedvalues(self) -> pd.Series[float]:
+        """Xβ̂ + Zb̂ + offset, shape (n,), on the rows that were used."""
+        return pd.Series(self.predict().to_numpy(), self.model.matrices.rows)
+
+    @property
+    def resid(self) -> pd.Series[float]:
+        """Response less `fittedvalues`."""
+        return pd.Series(self.response - self.fittedvalues.to_numpy(), self.model.matrices.rows)
+
+    @property
+    def scaled_resid(self) -> Array:
+        """Residuals over σ̂/√w, whose quantiles `summary()` prints, shape (n,)."""
+        return np.asarray(self.model.sqrt_weights * self.resid.to_numpy() / self.sigma)
+
+    # -- what follows from a fit -----------------------------------------------------------------
+
+    def predict(
+        self,
+        newdata: pd.DataFrame | None = None,
+        *,
+        include_random: bool = True,
+        allow_new_levels: bool = False,
+        offset: ArrayLike | None = None,
+    ) -> pd.Series[float]:
+        """Xβ̂ + Zb̂ + offset for the data of the fit or new ones, as R's `predict`.
+
+        Without `include_random` the random effects are left out (R's `re.form = NA`). A level that
+        the fit has not seen is an error, or with `allow_new_levels` has random effects of zero.
+
+        Raises
+        ------
+        DataError
+            For missing values and unknown levels in `newdata`.
+        """
+        matrices, means = self.model.matrices, self.conditional.means
+        if newdata is None:
+            values = matrices.offset + matrices.X @ self.beta
+            if include_random:
+                values = values + self.model.spread([b[None] for b in means])[:, 0]
+            return pd.Series(values, matrices.rows)
+        values = matrices.known(newdata, offset) + matrices.fixed(newdata) @ self.beta
+        if include_random:
+            for term, b, (codes, Z) in zip(
+                matrices.random, means, matrices.groups(newdata), strict=True
+            ):
+                new = codes < 0
+                if new.any() and not allow_new_levels:
+                    raise DataError(
+                        f"newdata has levels of {term.group!r} that the fit has not seen, first in "
+                        f"row {newdata.index[new][0]!r}: set allow_new_levels=True for random "
+                        "effects of zero there."
+                    )
+                values += np.where(new, 0.0, np.einsum("nk,nk->n", Z, b[codes]))
+        return pd.Series(values, newdata.index)
+
+    def refit(self, y: ArrayLike | None = None, *, REML: bool | None = None) -> LmerResults:
+        """Fit the same model to another response y (n,), or by the other criterion."""
+        response = self.response if y is None else np.asarray(y, dtype=np.float64)
+        if response.shape != (self.nobs,) or not np.isfinite(response).all():
+            raise DataError(
+                f"refit() needs {self.nobs} finite values, one for each row used, and got "
+                f"an array of shape {response.shape}."
+            )
+        return LmerResults.fit(self.model, response, reml=self.reml if REML is None else REML)
+
+    def simulate(self, nsim: int = 1, *, use_u: bool = False, rng: RRandom | int) -> Array:
+        """Draw responses from the fitted model, shape (n, nsim), R's draws in R's order.
+
+        Source: R's `simulate.merMod`; see `bootmer` for `use_u` and `rng`.
+        """
+        from rparity.lmm.bootstrap import Draws
+
+        blocks = Draws.of(self, nsim, use_u=use_u, rng=rng).blocks(self)
+        fitted = self.predict(include_random=False).to_numpy()
+        return np.hstack([fitted[:, None] + block for block in blocks])
+
+    def conf_int(
+        self,
+        alpha: float = 0.05,
+        method: Literal["wald", "profile", "boot"] = "wald",
+        *,
+        nsim: int = 500,
+        rng: RRandom | int | None = None,
+        boot_type: BootType = "percentile",
+    ) -> pd.DataFrame:
+        """Confidence intervals at level 1 − alpha: columns `conf_low`, `conf_high` (R's `confint`).
+
+        Rows are `.sig01`, … (of each term the standard deviations, then the correlations),
+        `.sigma`, then the fixed effects. ``wald`` has none for the variance parameters
+        (NaN, as in R); ``profile`` inverts the likelihood-ratio test under ML, as lme4 does also
+        for a REML fit; ``boot`` draws `nsim` replicates from `rng`.
+        """
+        if not 0.0 < alpha < 1.0:
+            raise UsageError(f"alpha must lie between 0 and 1, and is {alpha}.")
+        if method == "profile":
+            from rparity.lmm.profile import profile_intervals
+
+            return profile_intervals(self, alpha)
+        if method == "boot":
+            if rng is None:
+                raise UsageError("conf_int(method='boot') needs rng=, an RRandom or a seed.")
+            return self.boot(nsim, rng=rng).conf_int(alpha, boot_type)
+        if method != "wald":
+            raise UsageError(f"method must be 'wald', 'profile' or 'boot', and is {method!r}.")
+        half = float(norm.ppf(1.0 - alpha / 2.0)) * self.bse
+        table = pd.DataFrame({"conf_low": self.params - half, "conf_high": self.params + half})
+        return table.reindex([*sd_names(self.model.template.m), *self.term_names])
+
+    def boot(
+        self,
+        nsim: int,
+        *,
+        use_u: bool = False,
+        rng: RRandom | int,
+        statistic: Statistic | None = None,
+    ) -> BootstrapResults:
+        """`bootmer(self, …)`."""
+        from rparity.lmm.bootstrap import bootmer
+
+        return bootmer(self, nsim, use_u=use_u, rng=rng, statistic=statistic)
+
+    def summary(self) -> str:
+        """Text in the layout of R's `summary(fit)`, so that the two can be laid side by side."""
+        return lmer_summary(self)
+
+    def __repr__(self) -> str:
+        return self.summary()

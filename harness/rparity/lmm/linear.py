@@ -1,0 +1,67 @@
+"""`lm`: statsmodels' ordinary least squares under R's term names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from statsmodels.regression.linear_model import WLS
+
+from rparity.errors import FormulaError
+from rparity.lmm.formula import parse
+from rparity.lmm.matrices import ModelMatrices, build
+
+
+def lm(
+    formula: str,
+    data: pd.DataFrame,
+    *,
+    weights: ArrayLike | None = None,
+    offset: ArrayLike | None = None,
+    contrasts: Mapping[str, str] | None = None,
+    na_action: Literal["omit", "fail"] = "omit",
+    rank_deficient: Literal["drop", "fail"] = "drop",
+) -> Any:
+    """Fit a linear model by least squares; returns statsmodels' `RegressionResults`.
+
+    The columns of X are named as R's `lm` names its coefficients (`p1` to `p9` under
+    ``contrasts={"p": "contr.sum"}``), and solved by QR, as R does.
+
+    Rows with missing values and columns that depend on earlier ones (with a warning) are dropped,
+    as R does, or refused.
+
+    Raises
+    ------
+    FormulaError, DataError
+        With the input and the remedy named.
+    """
+    parsed = parse(formula)
+    if parsed.bars:
+        raise FormulaError(
+            f"{formula!r} has the random effects {parsed.bars[0]}: fit it with lmer()."
+        )
+    m = build(
+        parsed,
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        na_action=na_action,
+        rank_deficient=rank_deficient,
+    )
+    m.warn_of_dropped_columns()
+    return least_squares(m)
+
+
+def least_squares(m: ModelMatrices) -> Any:
+    """Regress a model's response on its columns, as `lm` does."""
+    y = pd.Series(m.y - m.offset, m.rows, name=m.response)
+    X = pd.DataFrame(m.X, m.rows, list(m.names))
+    fit = WLS(y, X, weights=m.weights).fit(method="qr")
+    # statsmodels inverts R'R, which squares the condition of X; R inverts the triangle itself.
+    R_inv = np.linalg.inv(np.linalg.qr(fit.model.wexog, mode="r"))
+    fit._results.normalized_cov_params = R_inv @ R_inv.T
+    return fit

@@ -1,0 +1,78 @@
+"""What lme4 does in some versions and not in others: the divisor of refits, names and orders."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from rparity.errors import UsageError
+from rparity.r.version import numbers
+
+
+@dataclass(frozen=True)
+class Change:
+    """A change in lme4's answers: the version that made it, the cause it is called by, its source.
+
+    `since` is the first version that behaves as lme4 does today.
+    """
+
+    since: str
+    cause: str
+    says: str
+    source: str
+
+
+REFIT = Change(
+    "1.1-33",
+    "refit degrees of freedom",
+    "refit(), and so bootMer(), of a REML fit divides σ² by n − p; it divided by n − 1 before",
+    "lme4 NEWS, version 1.1-33 (2023-04-25): refit reset internal degrees of freedom incorrectly",
+)
+NESTING = Change(
+    "1.1-36",
+    "names of nested groups",
+    "(1 | a/b/c) has the group c:b:a, where it was c:(b:a), and (1 | a/b:c) has c:b:a, where it "
+    "was b:c:a",
+    "lme4 NEWS, version 1.1-36 (2025-01-11): formulas are processed by the package reformulas",
+)
+SD_FIRST = Change(
+    "2.0-1",
+    "order of the variance parameters",
+    "confint() numbers a term's standard deviations .sig01, .sig02, … before its correlations; "
+    "before, it numbered them in the order of θ",
+    "lme4 NEWS, version 2.0-1 (2026-03-05): standard deviations first, then correlations",
+)
+CHANGES = (REFIT, NESTING, SD_FIRST)
+
+
+@dataclass(frozen=True)
+class Lme4:
+    """The conventions of one version of lme4; the newest one's where no version is given.
+
+    Raises
+    ------
+    UsageError
+        For a text that is no version.
+    """
+
+    version: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.version is not None and not re.fullmatch(r"\d+([.-]\d+)+", self.version):
+            raise UsageError(
+                f"{self.version!r} is no version of lme4: give one such as '1.1-31', or None for "
+                "the newest."
+            )
+
+    @classmethod
+    def among(cls, versions: Mapping[str, str]) -> Lme4:
+        """Return the conventions of the lme4 among R's packages, by name their versions."""
+        return cls(versions.get("lme4"))
+
+    def has(self, change: Change) -> bool:
+        """Whether this version behaves as lme4 does since the change."""
+        return self.version is None or numbers(self.version) >= numbers(change.since)
+
+
+NEWEST = Lme4()

@@ -1,0 +1,295 @@
+"""A mixed model ready to be solved for any number of responses: one fit is a bootstrap of one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from functools import partial
+
+import numpy as np
+import scipy.linalg
+from numpy.typing import NDArray
+
+from rparity.errors import DataError, FormulaError
+from rparity.lmm.blocks import Blocks, OneFactor
+from rparity.lmm.crossed import Dense, Span, Strata, common_eigenvectors, commute
+from rparity.lmm.deviance import evaluate
+from rparity.lmm.matrices import ModelMatrices
+from rparity.lmm.newton import minimise
+from rparity.lmm.schur import Schur
+from rparity.lmm.structure import Conditional, Moments, Smooth, Structure
+from rparity.lmm.template import Working
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+# Up to so many random effects balanced designs are made diagonal, and others one dense block, if
+# the whole of Z has no more than so many doubles.
+STRATA_EFFECTS = 400
+DENSE_EFFECTS = 120
+SPAN_SIZE = 2**24
+# Random effects beside the largest factor's: a square matrix of them must fit in memory.
+SCHUR_EFFECTS = 6000
+# Standard deviations over σ to start from again where the first start led nowhere.
+RESTARTS = (1.0, 0.1, 10.0)
+# Points to choose further starts from where there may be several minima, how many of them are
+# tried, and the range of their standard deviations over σ, as far as these show in the responses.
+SCATTERED = 32
+TRIED = 4
+LEAST, MOST = 1e-2, 1e2
+# Multiples of the standard deviations that sums of squares suggest, to choose a start from.
+SCAN = 2.0 ** np.arange(-2.0, 13.0, 1.5)
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Optima of R responses, as deviations of β from the reference the responses are given from.
+
+    `theta` (R, m), `beta` (R, p), `sigma` (R,), `criterion` (R,), `vcov_unscaled` (R, p, p), the
+    covariance of β over σ², and `converged` (R,).
+    """
+
+    theta: Array
+    beta: Array
+    sigma: Array
+    criterion: Array
+    vcov_unscaled: Array
+    converged: NDArray[np.bool_]
+
+    def best(self) -> Solution:
+        """Keep the lowest criterion's, if all are optima of the same response."""
+        r = int(np.argmin(self.criterion + 1e-8 * ~self.converged))
+        return Solution(**{each.name: getattr(self, each.name)[[r]] for each in fields(self)})
+
+
+class MixedModel:
+    """Design, weights and random-effects structure of y ~ Xβ + Zb, without a response.
+
+    Responses are given as weighted deviations √w (y − offset − X β₀) from some β₀ near the
+    solution: the residual sum of squares is then small because the numbers are, not because large
+    ones cancel.
+    """
+
+    def __init__(self, matrices: ModelMatrices) -> None:
+        if not matrices.random:
+            raise FormulaError(
+                f"No random effects in {matrices.formula!r}: add a term such as (1 | g), "
+                "or fit it with lm()."
+            )
+        if not (matrices.weights > 0.0).all():
+            raise DataError("The weights have zeros: drop those rows, which count for nothing.")
+        self.matrices = matrices
+        self.sqrt_weights = np.sqrt(matrices.weights)
+        self._Q, self._R = np.linalg.qr(matrices.X * self.sqrt_weights[:, None])
+        self.working = Working(matrices.random, self.sqrt_weights)
+        self.template = self.working.template
+        self.structure = self._structure()
+
+    def _structure(self) -> Structure:
+        """Choose the algebra that suits the grouping factors."""
+        template, Z = self.template, self.working.Z
+        codes = [term.codes for term in self.matrices.random]
+        levels = [len(term.levels) for term in self.matrices.random]
+        shared = 1
+        while shared < len(codes) and np.array_equal(codes[shared], codes[0]):
+            shared += 1
+        if shared == len(codes):
+            return OneFactor(template, Z, codes[0], levels[0], self._Q)
+        q = sum(L * part.shape[1] for L, part in zip(levels, Z, strict=True))
+        if q <= STRATA_EFFECTS and self.n * q <= SPAN_SIZE and commute(Z, codes):
+            span = Span.of(Z, codes, levels)
+            if (common := common_eigenvectors(span)) is not None:
+                return Strata(template, span, *common, self._Q)
+        if q <= DENSE_EFFECTS and self.n * q <= SPAN_SIZE:
+            return Dense(template, Span.of(Z, codes, levels), self._Q)
+        rest = q - sum(levels[0] * part.shape[1] for part in Z[:shared])
+        if rest > SCHUR_EFFECTS:
+            raise DataError(
+                f"Beside {self.matrices.random[0].group!r} there are {rest} random effects, and at "
+                f"most {SCHUR_EFFECTS} are supported: leave out the next largest grouping factor."
+            )
+        return Schur(template, Z, codes, levels, shared, self._Q)
+
+    @property
+    def n(self) -> int:
+        """Number of observations."""
+        return len(self.matrices.X)
+
+    @property
+    def p(self) -> int:
+        """Number of fixed effects."""
+        return int(self.matrices.X.shape[1])
+
+    @property
+    def q(self) -> int:
+        """Number of random effects."""
+        return sum(len(term.levels) * len(term.names) for term in self.matrices.random)
+
+    def divisor(self, *, reml: bool) -> float:
+        """Return what the profiled σ² divides s by: n − p under REML, n under ML."""
+        return float(self.n - self.p if reml else self.n)
+
+    # -- responses ---------------------------------------------------------------------------------
+
+    def ordinary_least_squares(self, y: Array) -> Array:
+        """β₀ for a response: least squares that ignore the random effects, shape (p,)."""
+        return self.from_working(self._Q.T @ (self.sqrt_weights * (y - self.matrices.offset)))
+
+    def deviations(self, y: Array, beta: Array) -> Array:
+        """√w (y − offset − Xβ) for y (n,) or (n, R) and β (p,): what `moments` and `solve` take."""
+        fitted = self.matrices.X @ beta + self.matrices.offset
+        if y.ndim == 1:
+            return np.asarray(self.sqrt_weights * (y - fitted))
+        return np.asarray(self.sqrt_weights[:, None] * (y - fitted[:, None]))
+
+    def from_working(self, delta: Array) -> Array:
+        """Coefficients of X for coefficients of its orthonormal basis, shape (..., p)."""
+        solved = scipy.linalg.solve_triangular(self._R, delta.T, check_finite=False)
+        return np.asarray(solved.T)
+
+    # -- random effects ----------------------------------------------------------------------------
+
+    def arrange(self, u: Array) -> list[Array]:
+        """Draws (R, q) in lme4's order, term by term and level by level, as (R, L, k) a term."""
+        parts, start = [], 0
+        for term in self.matrices.random:
+            shape = len(term.levels), len(term.names)
+            stop = start + shape[0] * shape[1]
+            parts.append(u[:, start:stop].reshape(len(u), *shape))
+            start = stop
+        return parts
+
+    def spread(self, effects: Sequence[Array]) -> Array:
+        """Zb (n, R) for random effects b (R, L, k) of each term."""
+        out: Array | float = 0.0
+        for term, b in zip(self.matrices.random, effects, strict=True):
+            for a in range(b.shape[2]):
+                out = out + term.Z[:, a, None] * b[:, :, a].T[term.codes]
+        return np.asarray(out)
+
+    def conditional(self, theta: Array, residual: Array) -> Conditional:
+        """Random effects at θ (m,) given the weighted residual √w (y − offset − Xβ), (n,).
+
+        u is the same in all coordinates, and b = Λu in those of Z has no cancellation.
+        """
+        u = self.structure.conditional(self.working.W @ theta, residual)
+        triangles = self.template.blocks(self.template.Lambda(theta))
+        return Conditional(
+            [mean @ Lam.T for mean, Lam in zip(u.means, triangles, strict=True)],
+            [Lam @ cov @ Lam.T for cov, Lam in zip(u.covariances, triangles, strict=True)],
+        )
+
+    # -- the criterion -----------------------------------------------------------------------------
+
+    def starts(self, deviations: Array, moments: Moments, *, reml: bool) -> Array:
+        """θ (S, m) to start from for one response (n,): where the solver needs the fewest steps.
+
+        With several parameters there may be several minima: lme4's own start, the identity, is then
+        the second one, and the best of some points scattered over the diagonals are others, unless
+        the model is a large one.
+
+        Each term's sum of squares between its levels gives the sizes of the standard deviations,
+        and the criterion at some multiples of them, where a batch costs no more than one, the rest.
+        """
+        total = float(deviations @ deviations)
+        between = []
+        for term, Z in zip(self.matrices.random, self.working.Z, strict=True):
+            L = len(term.levels)
+            for z in Z.T:
+                size = np.bincount(term.codes, z * z, L)
+                sums = np.bincount(term.codes, z * deviations, L)
+                mean_square = float((sums**2 / np.maximum(size, 1e-300)).sum()) / L
+                between.append((mean_square, L))
+        explained = sum(mean_square * L for mean_square, L in between)
+        rest = max(self.n - sum(L for _, L in between), 0.1 * self.n)
+        noise = max(total - explained, 0.02 * total) / rest
+        theta = np.zeros(self.template.m)
+        theta[self.template.diagonal] = [
+            np.sqrt(max((mean_square / noise - 1.0) * L / self.n, 0.01))
+            for mean_square, L in between
+        ]
+        if isinstance(self.structure, Blocks):
+            many = moments.take(np.zeros(len(SCAN), dtype=np.intp))
+            scanned = evaluate(self.structure, many, SCAN[:, None] * theta, reml=reml)
+            theta *= SCAN[np.argmin(scanned.profiled(self.divisor(reml=reml)).value)]
+        found = [self.working.W_inverse @ theta]
+        if self.template.m > 1 and not isinstance(self.structure, Schur):
+            found.append(self.template.diagonal.astype(np.float64))
+            there = self._scattered()
+            many = moments.take(np.zeros(len(there), dtype=np.intp))
+            at = evaluate(self.structure, many, there, reml=reml).profiled(self.divisor(reml=reml))
+            found += list(there[np.argsort(at.value)[:TRIED]] @ self.working.W_inverse.T)
+        return np.array(found)
+
+    def _scattered(self) -> Array:
+        """Diagonals of θ in working coordinates, (SCATTERED, m), even in their logarithms."""
+        from scipy.stats.qmc import Halton
+
+        on = self.template.diagonal
+        points = Halton(int(on.sum()), scramble=False).random(SCATTERED + 1)[1:]
+        theta = np.zeros((SCATTERED, self.template.m))
+        theta[:, on] = LEAST * (MOST / LEAST) ** points
+        return theta
+
+    def solve(
+        self,
+        moments: Moments,
+        *,
+        reml: bool,
+        start: Array | None = None,
+        f: float | None = None,
+    ) -> Solution:
+        """Find every response's optimum from θ `start`, (m,) or (R, m); `f` is for n − p or n."""
+        template, structure = self.template, self.structure
+        f = f or self.divisor(reml=reml)
+        on = template.diagonal
+        begin = on.astype(np.float64) if start is None else start @ self.working.W.T
+        # A start at zero would stay there: the slope is nothing, whatever the curvature.
+        begin = np.where(on & (np.abs(begin) < 1e-3), 0.3, begin)
+        begin = np.broadcast_to(begin, (len(moments), template.m))
+
+        def objective(theta: Array, index: Index, among: Index | None = None) -> Smooth:
+            index = index if among is None else among[index]
+            part = moments if len(index) == len(moments) else moments.take(index)
+            return evaluate(structure, part, theta, reml=reml).profiled(f)
+
+        found = minimise(objective, begin)
+        for size in RESTARTS:
+            lost = np.flatnonzero(~found.converged)
+            if not len(lost):
+                break
+            again = minimise(partial(objective, among=lost), np.tile(size * on, (len(lost), 1)))
+            better = again.converged & (again.value <= found.value[lost] + 1e-9)
+            found.x[lost[better]] = again.x[better]
+            found.converged[lost[better]] = True
+        return self._at(moments, template.canonical(found.x), found.converged, reml=reml, f=f)
+
+    def at(self, moments: Moments, theta: Array, *, reml: bool) -> Solution:
+        """Return what would be the solution if θ (R, m) were the optimum."""
+        there = np.ones(len(theta), dtype=np.bool_)
+        found = self._at(
+            moments, theta @ self.working.W.T, there, reml=reml, f=self.divisor(reml=reml)
+        )
+        return replace(found, theta=theta)  # zeros stay zeros
+
+    def _at(
+        self, moments: Moments, theta: Array, converged: NDArray[np.bool_], *, reml: bool, f: float
+    ) -> Solution:
+        """Everything that follows from θ (R, m), in working coordinates."""
+        at = evaluate(self.structure, moments, theta, reml=reml)
+        R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ
+        return Solution(
+            theta=theta @ self.working.W_inverse.T,
+            beta=self.from_working(at.delta),
+            sigma=np.sqrt(at.s.value / self.divisor(reml=reml)),
+            criterion=at.profiled(f).value + self.constant(reml=reml),
+            vcov_unscaled=R_inv.T @ at.A_inv @ R_inv,
+            converged=converged,
+        )
+
+    def constant(self, *, reml: bool) -> float:
+        """Return what in the criterion is free of θ: the determinant of X's basis, the weights."""
+        constant = -2.0 * float(np.log(self.sqrt_weights).sum())
+        if reml:
+            constant += 2.0 * float(np.log(np.abs(np.diagonal(self._R))).sum())
+        return constant

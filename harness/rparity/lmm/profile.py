@@ -1,0 +1,345 @@
+"""Profile likelihood intervals: where the deviance, all else optimised, rises by the χ² quantile.
+
+A parameter is held at a value c by writing θ and σ = exp(τ) in terms of the rest. Each standard
+deviation, and each correlation, is made the leading one by reordering its term's coefficients:
+
+    sd:   θ₁₁ = c / σ;        cor:   (θ₂₁, θ₂₂) = (c, √(1 − c²)) s,  θ₁₁ and s positive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.optimize import elementwise
+from scipy.stats import chi2
+
+from rparity.errors import UsageError
+from rparity.lmm.deviance import Evaluation, evaluate
+from rparity.lmm.fit import LmerResults
+from rparity.lmm.linalg import triangle
+from rparity.lmm.model import MixedModel
+from rparity.lmm.newton import minimise
+from rparity.lmm.structure import Moments, Smooth
+from rparity.lmm.varcorr import sd_names, sd_order
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+Deviance = Callable[[Array], Array]
+
+# Where a positive parameter's logarithm begins if its estimate is zero.
+NEAR_ZERO = 1e-3
+UNREACHED = "A profile did not reach its confidence limit; use method='boot'."
+# Distances at which the limit is looked for, in units of where a parabola would have it.
+REACH = np.array([0.98, 1.2, 2.0, 6.0])
+
+
+def profile_intervals(
+    fit: LmerResults, alpha: float, parameters: Collection[str] | None = None
+) -> pd.DataFrame:
+    """Likelihood-ratio intervals of standard deviations, correlations, σ and the fixed effects.
+
+    Rows `.sig01`, … in lme4's order, `.sigma`, then the terms, or those of them that are among
+    `parameters`; columns `conf_low`, `conf_high`.
+    As lme4's `confint(method = "profile")` does, a REML fit is profiled under ML. lme4 reads the
+    interval off a spline through its profile; here each end is the root itself. Where the deviance
+    stays below the quantile, a standard deviation's interval begins at 0, and a correlation's at −1
+    or ends at 1.
+
+    Raises
+    ------
+    UsageError
+        Where no root is found.
+    """
+    profile = _Profile(fit, float(chi2.ppf(1.0 - alpha, 1)))
+    names = [name for name in profile.names if parameters is None or name in parameters]
+    found = {name: profile.along(name).ends() for name in names}
+    return pd.DataFrame.from_dict(found, orient="index", columns=["conf_low", "conf_high"])
+
+
+def profile_rise(fit: LmerResults, parameter: str, values: Sequence[float]) -> Array:
+    """Return how far the ML deviance, all else optimised, is above its minimum at each value (k,).
+
+    `parameter` is a row of `profile_intervals`, whose ends are where this is the χ² quantile. The
+    rise is infinite at a value that the parameter cannot have: a negative standard deviation.
+    """
+    along = _Profile(fit, 0.0).along(parameter)
+    asked = np.asarray(values, dtype=np.float64)
+    rise = np.full(len(asked), np.inf)
+    possible = (asked >= along.low) & (asked <= along.high)
+    if possible.any():
+        rise[possible] = along.excess(asked[possible])
+    return rise
+
+
+@dataclass(frozen=True)
+class _Along:
+    """One parameter: how far the deviance is above its level at values of it, and the interval.
+
+    `low` and `high` bound the values that the parameter can have.
+    """
+
+    excess: Deviance
+    ends: Callable[[], tuple[float, float]]
+    low: float = -np.inf
+    high: float = np.inf
+
+
+class _Problem:
+    """A model with one response, whose ML deviance is minimised with one parameter held."""
+
+    def __init__(self, model: MixedModel, deviations: Array, Lam: Array, sigma: float) -> None:
+        self.model = model
+        self.moments: Moments = model.structure.moments(deviations[:, None])
+        template = model.template
+        self.theta = model.working.W @ Lam[template.rows, template.cols]
+        self.tau = float(np.log(sigma))
+        self._constant = model.constant(reml=False)
+
+    def at(self, theta: Array) -> Evaluation:
+        """Evaluate the deviance's parts at working coordinates θ̃ (R, m)."""
+        moments = self.moments.take(np.zeros(len(theta), dtype=np.intp))
+        return evaluate(self.model.structure, moments, theta, reml=False)
+
+    def minimum(self, objective: Callable[[Array, Index], Smooth], start: Array, R: int) -> Array:
+        """Deviance (R,) minimised from `start`."""
+        found = minimise(objective, np.tile(start, (R, 1)))
+        return np.asarray(objective(found.x, np.arange(R)).value + self._constant)
+
+
+class _Profile:
+    """The ML optimum of a fit, and the deviance along each parameter, for many values at once."""
+
+    def __init__(self, fit: LmerResults, rise: float) -> None:
+        self.fit = fit
+        self.model = fit.model
+        beta = fit.beta
+        self.deviations = self.model.deviations(fit.response, beta)
+        moments = self.model.structure.moments(self.deviations[:, None])
+        best = self.model.solve(moments, reml=False, start=fit.theta_hat)
+        self.Lam = self.model.template.Lambda(best.theta[0])
+        self.sigma = float(best.sigma[0])
+        self.beta = beta + best.beta[0]
+        self.bse = self.sigma * np.sqrt(np.diag(best.vcov_unscaled[0]))
+        self.rise = rise
+        self.level = float(best.criterion[0]) + rise
+
+    def _leading(self, *coefficients: int) -> tuple[_Problem, int, int]:
+        """Rebuild the model with `coefficients` first in their term.
+
+        Returns the problem, the position of the leading element in θ, and the term's number.
+        """
+        template, matrices = self.model.template, self.model.matrices
+        t = int(np.searchsorted(template.starts, coefficients[0], side="right")) - 1
+        start, stop = template.starts[t], template.starts[t + 1]
+        rest = [a for a in range(start, stop) if a not in coefficients]
+        order = np.array([*coefficients, *rest]) - start
+        term = matrices.random[t]
+        moved = replace(
+            term,
+            names=tuple(term.names[i] for i in order),
+            Z=np.ascontiguousarray(term.Z[:, order]),
+        )
+        model = self.model
+        if (order != np.arange(len(order))).any():
+            random = (*matrices.random[:t], moved, *matrices.random[t + 1 :])
+            model = MixedModel(replace(matrices, random=random))
+        Lam = self.Lam.copy()
+        R = triangle(Lam[start:stop, start:stop][order].T)
+        Lam[start:stop, start:stop] = (R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]).T
+        first = int(np.flatnonzero((template.rows == start) & (template.cols == start))[0])
+        return _Problem(model, self.deviations, Lam, self.sigma), first, t
+
+    @property
+    def names(self) -> list[str]:
+        """Return the parameters in the order of R's `confint`."""
+        return [*sd_names(self.model.template.m), *self.fit.term_names]
+
+    def along(self, name: str) -> _Along:
+        """Return the profile of one parameter."""
+        template, terms = self.model.template, self.fit.term_names
+        if name in terms:
+            return self._coefficient(terms.index(name))
+        *sds, residual = sd_names(template.m)
+        if name == residual:
+            return self._residual()
+        rows, cols = sd_order(template, self.model.matrices.lme4)
+        row, col = int(rows[sds.index(name)]), int(cols[sds.index(name)])
+        return self._standard_deviation(row) if row == col else self._correlation(row, col)
+
+    def _standard_deviation(self, row: int) -> _Along:
+        """Profile the standard deviation of a coefficient."""
+        problem, lead, t = self._leading(row)
+        scale = float(problem.model.working.L[t][0, 0])
+        m = problem.model.template.m
+        others = np.delete(np.arange(m), lead)
+        n = float(self.model.n)
+
+        def deviance(sd: Array) -> Array:
+            def objective(x: Array, index: Index) -> Smooth:
+                theta = np.empty((len(x), m))
+                theta[:, others] = x[:, :-1]
+                theta[:, lead] = held = scale * sd[index] * np.exp(-x[:, -1])
+                full = problem.at(theta).given_sigma(x[:, -1], n)
+                # θ̃₁₁ moves with τ: (θ̃, τ) = (others, held(τ), τ).
+                J = np.zeros((len(x), m + 1, m))
+                J[:, others, np.arange(m - 1)] = 1.0
+                J[:, lead, -1] = -held
+                J[:, m, -1] = 1.0
+                return _chain(full, J, [(m - 1, full.gradient[:, lead] * held)])
+
+            start = np.append(problem.theta[others], problem.tau)
+            return problem.minimum(objective, start, len(sd)) - self.level
+
+        def ends() -> tuple[float, float]:
+            sd = self.sigma * float(np.linalg.norm(self.Lam[row]))
+            small = 0.1 * self.sigma / scale
+            high = self._brackets(deviance, sd, [max(sd, small)])
+            if sd < NEAR_ZERO * small or deviance(np.zeros(1))[0] < 0:
+                return 0.0, self._roots(deviance, high)[0]
+            low, upper = self._roots(deviance, [(0.0, sd), *high])
+            return low, upper
+
+        return _Along(deviance, ends, low=0.0)
+
+    def _correlation(self, row: int, col: int) -> _Along:
+        """Profile the correlation of two coefficients."""
+        problem, lead, t = self._leading(col, row)
+        template, L = problem.model.template, problem.model.working.L[t]
+        start = template.starts[t]
+        m = template.m
+        second, own = (
+            int(np.flatnonzero((template.rows == start + 1) & (template.cols == start + c))[0])
+            for c in range(2)
+        )
+        others = np.delete(np.arange(m), [lead, second, own])
+        n = float(self.model.n)
+
+        def deviance(c: Array) -> Array:
+            def objective(x: Array, index: Index) -> Smooth:
+                size = np.exp(x[:, -2:])
+                J = np.zeros((len(x), m, m - 1))
+                J[:, others, np.arange(m - 3)] = 1.0
+                J[:, lead, -2] = L[0, 0] * size[:, 0]
+                J[:, second, -2] = L[1, 0] * size[:, 0]
+                J[:, second, -1] = L[1, 1] * size[:, 1] * c[index]
+                J[:, own, -1] = L[1, 1] * size[:, 1] * np.sqrt(1.0 - c[index] ** 2)
+                theta = J[:, :, -2] + J[:, :, -1]
+                theta[:, others] = x[:, :-2]
+                full = problem.at(theta).profiled(n)
+                curved = [
+                    (at, np.einsum("ri,ri->r", full.gradient, J[:, :, at])) for at in (m - 3, m - 2)
+                ]
+                return _chain(full, J, curved)
+
+            sizes = [problem.theta[lead] / L[0, 0], np.hypot(*held) / L[1, 1]]
+            begin = np.append(problem.theta[others], np.log(np.maximum(sizes, NEAR_ZERO / L[1, 1])))
+            return problem.minimum(objective, begin, len(c)) - self.level
+
+        held = problem.theta[own], problem.theta[second] - L[1, 0] / L[0, 0] * problem.theta[lead]
+
+        def ends() -> tuple[float, float]:
+            size = float(np.hypot(*held))
+            estimate = float(np.clip(held[1] / size, -1.0, 1.0)) if size > 0 else 0.0
+            beyond = deviance(np.array([-1.0, 1.0]))
+            low, high = (
+                end if excess < 0 else self._roots(deviance, [(estimate, end)])[0]
+                for end, excess in zip((-1.0, 1.0), beyond, strict=True)
+            )
+            return low, high
+
+        return _Along(deviance, ends, low=-1.0, high=1.0)
+
+    def _residual(self) -> _Along:
+        """Profile σ."""
+        problem = _Problem(self.model, self.deviations, self.Lam, self.sigma)
+        m, n = self.model.template.m, float(self.model.n)
+        start = np.where(
+            self.model.template.diagonal, np.maximum(problem.theta, 0.1), problem.theta
+        )
+
+        def deviance(tau: Array) -> Array:
+            def objective(theta: Array, index: Index) -> Smooth:
+                full = problem.at(theta).given_sigma(tau[index], n)
+                return Smooth(full.value, full.gradient[:, :m], full.hessian[:, :m, :m])
+
+            return problem.minimum(objective, start, len(tau)) - self.level
+
+        def ends() -> tuple[float, float]:
+            low, high = self._limits(deviance, problem.tau, 1.0 / np.sqrt(2.0 * n))
+            return float(np.exp(low)), float(np.exp(high))
+
+        smallest = np.finfo(np.float64).tiny  # the deviance is infinite where σ is zero
+        return _Along(lambda sigma: deviance(np.log(sigma)), ends, low=smallest)
+
+    def _coefficient(self, j: int) -> _Along:
+        """Profile β_j: the model without column j, fitted to y − x_j b for many b at once."""
+        matrices = self.model.matrices
+        keep = [i for i in range(self.model.p) if i != j]
+        names = tuple(matrices.names[i] for i in keep)
+        reduced = MixedModel(replace(matrices, X=matrices.X[:, keep], names=names))
+        x = self.model.sqrt_weights * matrices.X[:, j]
+        theta = self.Lam[self.model.template.rows, self.model.template.cols]
+        centre = self.beta[j] - float(self.fit.params.iloc[j])  # the deviations' own zero
+
+        def deviance(b: Array) -> Array:
+            moments = reduced.structure.moments(self.deviations[:, None] - np.outer(x, b))
+            return reduced.solve(moments, reml=False, start=theta).criterion - self.level
+
+        origin = float(self.fit.params.iloc[j])
+
+        def ends() -> tuple[float, float]:
+            low, high = self._limits(deviance, centre, float(self.bse[j]))
+            return origin + low, origin + high
+
+        return _Along(lambda b: deviance(b - origin), ends)
+
+    def _limits(self, excess: Deviance, centre: float, error: float) -> tuple[float, float]:
+        """Find both ends around an estimate with a standard error of about `error`."""
+        step = error * float(np.sqrt(self.rise))
+        low, high = self._roots(excess, self._brackets(excess, centre, [-step, step]))
+        return low, high
+
+    def _brackets(
+        self, excess: Deviance, centre: float, steps: Sequence[float]
+    ) -> list[tuple[float, float]]:
+        """Find two points for each of `steps`, on its side, between which `excess` changes sign."""
+        distances = np.outer(steps, REACH)
+        for _ in range(12):
+            points = centre + distances
+            above = excess(points.ravel()).reshape(points.shape) > 0
+            if above.any(axis=1).all():
+                inner = np.column_stack([np.full(len(points), centre), points])
+                first = above.argmax(axis=1)
+                return [(row[i], row[i + 1]) for row, i in zip(inner, first, strict=True)]
+            distances = distances * 16.0
+        raise UsageError(UNREACHED)
+
+    def _roots(self, excess: Deviance, brackets: Sequence[tuple[float, float]]) -> list[float]:
+        """Find where `excess` changes sign within each bracket.
+
+        On the scale of ζ, the root of the rise over the optimum, the profile is nearly straight.
+        """
+
+        def beyond(x: Array) -> Array:
+            zeta = np.sqrt(np.maximum(excess(x) + self.rise, 0.0))
+            return np.asarray(zeta - np.sqrt(self.rise))
+
+        rounding = 1e-13 * (1.0 + abs(self.level))
+        one, other = np.array(brackets).T
+        found = elementwise.find_root(beyond, (one, other), tolerances={"fatol": rounding})
+        if not found.success.all():
+            raise UsageError(UNREACHED)
+        return [float(x) for x in np.atleast_1d(found.x)]
+
+
+def _chain(f: Smooth, J: Array, curved: Sequence[tuple[int, Array]]) -> Smooth:
+    """Differentiate f(z(x)) in x, dz/dx = J (R, z, x); `curved` adds f'z'' on the diagonal."""
+    gradient = (f.gradient[:, None] @ J)[:, 0]
+    hessian = np.swapaxes(J, 1, 2) @ f.hessian @ J
+    for at, extra in curved:
+        hessian[:, at, at] += extra
+    return Smooth(f.value, gradient, hessian)

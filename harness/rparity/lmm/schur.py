@@ -1,0 +1,316 @@
+"""Several grouping factors with thousands of levels: the largest eliminated, the rest dense.
+
+The first factor's terms (Z₁) leave V₁ = I + Z₁Λ₁Λ₁'Z₁' block-diagonal, with an inverse as in
+`blocks`. With Z₂ all the other terms' columns, V = V₁ + Z₂Λ₂Λ₂'Z₂' is had through the q₂ × q₂
+matrix S = I + Λ₂'OΛ₂. Derivatives are exact and need only products of q₂ × q₂ matrices:
+
+    O = Z₂'V₁⁻¹Z₂,   N = Z₂'V₁⁻¹Z₁,   Ψ = Λ₂S⁻¹Λ₂',   Γ = I − ΨO,
+    Φ = Z'V⁻¹Z:   Φ₁₁ = Z₁'V₁⁻¹Z₁ − N'ΨN,   Φ₁₂ = N'Γ,   Φ₂₂ = OΓ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cached_property
+from itertools import pairwise, product
+
+import numpy as np
+import scipy.linalg
+import scipy.sparse as sp
+from numpy.typing import NDArray
+
+from rparity.lmm.linalg import group_qr, inverse, sparse_columns
+from rparity.lmm.structure import Conditional, Moments, Smooth
+from rparity.lmm.template import Template
+
+Array = NDArray[np.float64]
+
+# A standard deviation over σ below which (Λ₂Λ₂')⁻¹ would cost digits.
+SMALL = 0.03
+
+
+class Schur:
+    """Terms of which the first `leading` share the factor eliminated; one response at a time."""
+
+    def __init__(
+        self,
+        template: Template,
+        Z: Sequence[Array],
+        codes: Sequence[NDArray[np.intp]],
+        levels: Sequence[int],
+        leading: int,
+        X: Array,
+    ) -> None:
+        self.template = template
+        self.X = X
+        self.leading = leading
+        self.shapes = [(L, part.shape[1]) for L, part in zip(levels, Z, strict=True)]
+        self.T, self.Q = group_qr(np.hstack(Z[:leading]), codes[0], levels[0])
+        self.Qt = self.Q.T.tocsr()
+        self.Z = [sparse_columns(*each) for each in zip(Z, codes, levels, strict=True)]
+        self.Zt = [part.T.tocsr() for part in self.Z]
+        self.Z2 = sp.csr_array(sp.hstack(self.Z[leading:], format="csr"))
+        self.Z2t = self.Z2.T.tocsr()
+        self.inside = (self.Qt @ self.Z2).tocsr()  # Q'Z₂, (L₁ k₁, q₂)
+        self.gram = (self.Z2t @ self.Z2).toarray()
+        ends = np.cumsum([0, *(L * k for L, k in self.shapes[leading:])])
+        self.spans = [slice(a, b) for a, b in pairwise(ends)]  # the later terms' columns in Z₂
+
+    def moments(self, Y: Array) -> Moments:
+        """Keep the responses (n, R): sums of squares are taken of what the random effects leave."""
+        return Moments((np.ascontiguousarray(Y.T),))
+
+    def evaluate(self, theta: Array, moments: Moments) -> tuple[Smooth, Smooth]:
+        """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives."""
+        found = []
+        for one, y in zip(theta, moments.parts[0], strict=True):
+            at = _At(self, one)
+            found.append((at.log_determinant(), at.products(np.column_stack([self.X, y]))))
+        logdet, M = zip(*found, strict=True)
+        return _stacked(logdet), _stacked(M)
+
+    def conditional(self, theta: Array, residual: Array) -> Conditional:
+        """See `Structure`."""
+        at = _At(self, theta)
+        E = at.solve(residual[:, None]).E
+        means = [
+            (Zt @ E).reshape(shape) @ Lam
+            for Zt, shape, Lam in zip(self.Zt, self.shapes, at.triangles, strict=True)
+        ]
+        return Conditional(means, at.covariances())
+
+
+def _stacked(parts: Sequence[tuple[Array | float, Array, Array]]) -> Smooth:
+    value, gradient, hessian = (np.stack(part) for part in zip(*parts, strict=True))
+    return Smooth(value, gradient, hessian)
+
+
+class _Solved:
+    """V⁻¹Y = E for columns Y, and the pieces of which Y'V⁻¹Y is a sum of squares."""
+
+    def __init__(self, at: _At, Y: Array) -> None:
+        s = at.structure
+        kept = Y - s.Q @ (at.lost @ (s.Qt @ Y))  # V₁⁻¹Y
+        self._u = at.S_solve(at.Lambda2.T @ (s.Z2t @ kept))
+        left = Y - s.Z2 @ (at.Lambda2 @ self._u)
+        self._inside = s.Qt @ left
+        self._outside = left - s.Q @ self._inside
+        self._within = at.C @ self._inside
+        self.E = self._outside + s.Q @ self._within
+
+    def products(self) -> Array:
+        """Y'V⁻¹Y."""
+        outside = self._outside.T @ self._outside
+        return np.asarray(outside + self._inside.T @ self._within + self._u.T @ self._u)
+
+
+class _At:
+    """A `Schur` structure at one θ (m,)."""
+
+    def __init__(self, structure: Schur, theta: Array) -> None:
+        self.structure = s = structure
+        Lam = s.template.Lambda(theta)
+        self.Lam = Lam
+        self.triangles = s.template.blocks(Lam)
+        k1 = s.T.shape[2]
+        self._B = s.T @ Lam[:k1, :k1]
+        self._C, self._logdet1 = inverse(self._B)
+        self.C = _block_diagonal(self._C)
+        self.lost = _block_diagonal(self._C @ self._B @ np.swapaxes(self._B, 1, 2))  # I − C
+        self.Lambda2 = _repeated(self.triangles[s.leading :], s.shapes[s.leading :])
+        self.outer = s.gram - (s.inside.T @ (self.lost @ s.inside)).toarray()
+        S = self._inner(self.outer, self.Lambda2.T.tocsr())
+        S[np.diag_indices_from(S)] += 1.0
+        self._factor = scipy.linalg.cholesky(S, lower=True, overwrite_a=True, check_finite=False)
+
+    def _inner(self, A: Array, left: sp.csr_array) -> Array:
+        """Left A left' for a symmetric A."""
+        return np.asarray(left @ (left @ A).T)
+
+    def S_solve(self, Y: Array) -> Array:
+        """S⁻¹Y."""
+        return np.asarray(scipy.linalg.cho_solve((self._factor, True), Y, check_finite=False))
+
+    def solve(self, Y: Array) -> _Solved:
+        """V⁻¹Y for Y (n, c)."""
+        return _Solved(self, Y)
+
+    @cached_property
+    def _S_inverse(self) -> Array:
+        """S⁻¹, (q₂, q₂)."""
+        found, info = scipy.linalg.lapack.dpotri(self._factor, lower=True)
+        if info:
+            raise np.linalg.LinAlgError("S is singular")
+        lower = np.tril(found, -1)
+        return np.asarray(lower + lower.T + np.diag(np.diagonal(found)))
+
+    @cached_property
+    def _Psi(self) -> Array:
+        """Ψ = Λ₂S⁻¹Λ₂', (q₂, q₂)."""
+        return self._inner(self._S_inverse, self.Lambda2)
+
+    @cached_property
+    def _N(self) -> list[sp.csr_array]:
+        """Rows of N' for each coefficient of the leading factor: k₁ arrays (L₁, q₂)."""
+        s = self.structure
+        k1 = s.T.shape[2]
+        N = (_block_diagonal(np.swapaxes(s.T, 1, 2) @ self._C) @ s.inside).tocsr()
+        return [N if k1 == 1 else N[a::k1] for a in range(k1)]
+
+    @cached_property
+    def _G(self) -> Array:
+        """N_ℓ'ΨN_ℓ for each level ℓ of the leading factor, (L₁, k₁, k₁)."""
+        k1, L1 = len(self._N), self._N[0].shape[0]
+        G = np.empty((L1, k1, k1))
+        for a, Na in enumerate(self._N):
+            weighted = Na @ self._Psi
+            for b, Nb in enumerate(self._N):
+                rows = np.repeat(np.arange(L1), np.diff(Nb.indptr))
+                G[:, a, b] = np.bincount(rows, Nb.data * weighted[rows, Nb.indices], L1)
+        return G
+
+    def covariances(self) -> list[Array]:
+        """Conditional covariances of each term's u over σ², (L, k, k)."""
+        s = self.structure
+        k1 = s.T.shape[2]
+        Lam1 = self.Lam[:k1, :k1]
+        inner, _ = inverse(np.swapaxes(self._B, 1, 2))
+        first = inner + Lam1.T @ self._G @ Lam1
+        starts = s.template.starts[: s.leading + 1]
+        out = [first[:, a:b, a:b] for a, b in pairwise(starts)]
+        for span, (L, k) in zip(s.spans, s.shapes[s.leading :], strict=True):
+            own = self._S_inverse[span, span].reshape(L, k, L, k)
+            out.append(own[np.arange(L), :, np.arange(L)])
+        return out
+
+    def log_determinant(self) -> tuple[float, Array, Array]:
+        """log|V| with its derivatives (m,) and, for `Template.pairs`, (pairs,)."""
+        template, Lam = self.structure.template, self.Lam
+        value = float(self._logdet1.sum() + 2.0 * np.log(np.diagonal(self._factor)).sum())
+        A, F = self._traces()
+        i, j = template.pairs
+        row, col = template.rows, template.cols
+        e = np.zeros((template.m, template.k, template.k))  # the derivative of ΛΛ'
+        for at, (r, c) in enumerate(zip(row, col, strict=True)):
+            e[at, r] += Lam[:, c]
+            e[at, :, r] += Lam[:, c]
+        crossed = np.einsum("iab,abcd,jcd->ij", e, F, e)
+        second = 2.0 * template.same_column * A[row[i], row[j]] - crossed[i, j]
+        return value, 2.0 * (A @ Lam)[row, col], second
+
+    def _traces(self) -> tuple[Array, Array]:
+        """Σ_ℓ Φ_ℓℓ (k, k), and F_abcd = Σ_ℓ,ℓ' Φ_ℓa,ℓ'd Φ_ℓb,ℓ'c (k, k, k, k)."""
+        s, k = self.structure, self.structure.template.k
+        k1 = s.T.shape[2]
+        A, F = np.zeros((k, k)), np.zeros((k, k, k, k))
+        phi = np.swapaxes(s.T, 1, 2) @ self._C @ s.T
+        Psi, G = self._Psi, self._G
+        Gamma, Phi, times_Gamma = self._later()
+        A[:k1, :k1] = phi.sum(axis=0) - G.sum(axis=0)
+
+        columns = {}  # of Z₂, for each coefficient of the later terms
+        for t, span in enumerate(s.spans, s.leading):
+            start, width = s.template.starts[t], s.shapes[t][1]
+            for a in range(width):
+                columns[start + a] = slice(span.start + a, span.stop, width)
+        same_term = [
+            (a, b)
+            for first, last in pairwise(s.template.starts[s.leading :])
+            for a, b in product(range(first, last), repeat=2)
+        ]
+
+        def slices(X: Array, a: int, b: int) -> Array:
+            return X[columns[a], columns[b]]
+
+        for a, b in same_term:
+            A[a, b] = np.trace(slices(Phi, a, b))
+            for c, d in same_term:
+                F[a, b, c, d] = np.vdot(slices(Phi, a, d), slices(Phi, b, c))
+
+        NN = {
+            (a, b): (self._N[a].T @ self._N[b]).toarray()
+            for a, b in product(range(k1), repeat=2)
+            if a >= b
+        }
+        PN = {key: Psi @ each for key, each in NN.items()}
+        for a, b in product(range(k1), repeat=2):
+            if a < b:
+                NN[a, b] = NN[b, a].T
+                PN[a, b] = Psi @ NN[a, b]
+        for a, b in product(range(k1), repeat=2):
+            for c, d in product(range(k1), repeat=2):
+                F[a, b, c, d] = np.vdot(PN[d, c], PN[b, a].T) + np.sum(
+                    phi[:, a, d] * phi[:, b, c]
+                    - phi[:, a, d] * G[:, b, c]
+                    - phi[:, b, c] * G[:, a, d]
+                )
+            NG = times_Gamma(NN[a, b], PN[b, a].T)
+            for c, d in same_term:
+                F[a, b, c, d] = np.vdot(Gamma[:, columns[d]], NG[:, columns[c]])
+                F[c, d, a, b] = F[a, b, c, d]
+        return A, F
+
+    def _later(self) -> tuple[Array, Array, Callable[[Array, Array], Array]]:
+        """Γ, Φ₂₂ = OΓ, and how a matrix X, of which XΨ is at hand, is multiplied by Γ.
+
+        Where no standard deviation is near zero, Γ = Ψ(Λ₂Λ₂')⁻¹ spares three products.
+        """
+        s = self.structure
+        parts = self.triangles[s.leading :]
+        if min(np.linalg.norm(Lam, -2) for Lam in parts) < SMALL:
+            Gamma = -(self._Psi @ self.outer)
+            Gamma[np.diag_indices_from(Gamma)] += 1.0
+            return Gamma, self.outer @ Gamma, lambda X, _: X @ Gamma
+        precision = _repeated(
+            [np.asarray(np.linalg.inv(Lam @ Lam.T), dtype=np.float64) for Lam in parts],
+            s.shapes[s.leading :],
+        )
+        Gamma = (precision @ self._Psi).T
+        return Gamma, precision.toarray() - precision @ Gamma, lambda _, XPsi: XPsi @ precision
+
+    def products(self, W: Array) -> tuple[Array, Array, Array]:
+        """W'V⁻¹W (c, c) with its derivatives (m, c, c) and (pairs, c, c)."""
+        s, template = self.structure, self.structure.template
+        c = W.shape[1]
+        solved = self.solve(W)
+        h, u, moved = [], [], []
+        for at in range(template.m):
+            t = int(np.searchsorted(template.starts, template.rows[at], side="right")) - 1
+            row, col = (
+                template.rows[at] - template.starts[t],
+                template.cols[at] - template.starts[t],
+            )
+            H = (s.Zt[t] @ solved.E).reshape(*s.shapes[t], c)
+            Lam = self.triangles[t]
+            h.append(H[:, row])
+            u.append(np.einsum("lkc,k->lc", H, Lam[:, col]))
+            change = H[:, None, row] * Lam[:, col, None]
+            change[:, row] += u[-1]
+            moved.append(s.Z[t] @ change.reshape(-1, c))
+        first = np.stack([a.T @ b for a, b in zip(h, u, strict=True)])
+        P = self.solve(np.hstack(moved)).products().reshape(template.m, c, template.m, c)
+        i, j = template.pairs
+        second = P[i, :, j]
+        for pair in np.flatnonzero(template.same_column):
+            second[pair] -= h[i[pair]].T @ h[j[pair]]
+        return (
+            solved.products(),
+            -(first + np.swapaxes(first, 1, 2)),
+            second + np.swapaxes(second, 1, 2),
+        )
+
+
+def _repeated(blocks: Sequence[Array], shapes: Sequence[tuple[int, int]]) -> sp.csr_array:
+    """Each term's block, repeated for its levels, along the diagonal."""
+    parts = [sp.kron(sp.eye_array(L), block) for (L, _), block in zip(shapes, blocks, strict=True)]
+    return sp.csr_array(sp.block_diag(parts, format="csr"))
+
+
+def _block_diagonal(blocks: Array) -> sp.csr_array:
+    """Blocks (L, k, k) along the diagonal."""
+    L, k, _ = blocks.shape
+    if k == 1:
+        return sp.csr_array(sp.diags_array(blocks[:, 0, 0], format="csr"))
+    return sp.csr_array(
+        sp.bsr_array((blocks, np.arange(L), np.arange(L + 1)), shape=(L * k, L * k)).tocsr()
+    )

@@ -1,0 +1,204 @@
+"""What R answered to a call: its values, the same random stream, and the check of Python's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rparity.errors import RparityError, UsageError
+from rparity.parity.check import HEADS, RTOL, Outcome, Terms, check
+from rparity.parity.store import Recorded
+from rparity.parity.values import encode, layout, value_of
+from rparity.rrandom import RRandom
+from rparity.text import visible
+
+DEFAULT = Terms()
+
+
+class RAnswer:
+    """R's answer to a call; `answer["glance"]` and `answer.glance` are parts of its `value`.
+
+    Attributes
+    ----------
+    value
+        A scalar; a Series where R gave a vector with names, an array where it gave one without; a
+        DataFrame where it gave a matrix or a data frame; a dict of these where it gave a list.
+    provenance
+        What was asked, and what gave the answer: R and its packages, platform, BLAS, settings,
+        seed, hashes, warnings, time.
+    checked
+        Whether `check()` was called.
+    """
+
+    def __init__(
+        self,
+        recorded: Recorded,
+        *,
+        path: Path | None = None,
+        today: Recorded | None = None,
+        shown: int | None = None,
+    ) -> None:
+        self.value: Any = value_of(recorded.answer)
+        self.provenance: Mapping[str, Any] = recorded.provenance
+        self.checked = False
+        self._recorded = recorded
+        self._path = path
+        self._today = today
+        self._shown = shown
+
+    @cached_property
+    def rng(self) -> RRandom:
+        """The stream from which R drew, from its beginning: R's `set.seed(seed)`.
+
+        Raises
+        ------
+        UsageError
+            The call had no seed.
+        """
+        seed = self.provenance["asked"]["seed"]
+        if seed is None:
+            raise UsageError(f"{self._call} had no seed: there is no stream to share; give seed=.")
+        return RRandom(seed)
+
+    def check(
+        self,
+        mine: object,
+        *,
+        rtol: float = RTOL,
+        atol: float = 0.0,
+        tolerances: Mapping[str, float | Mapping[str, float]] | None = None,
+        only: str | Iterable[str] | None = None,
+    ) -> pd.DataFrame:
+        """Fail unless Python's value is R's: the same names, and every value within its tolerance.
+
+        Parameters
+        ----------
+        mine
+            A scalar, array, Series, DataFrame, or a dict of these, as R's answer is one. What has
+            names is matched by name in any order; a dict of scalars is a vector with names, a data
+            frame of one row, or a list. What has none (scalars, lists, arrays, pandas' own
+            numbering 0, 1, …) is matched by position. NaN, None and R's NA agree.
+        rtol, atol
+            A number of R's, c, may be missed by atol + rtol · abs(c). The default asks for eight
+            digits; both zero ask for the same number, bit for bit. Where c is 0 and atol is too,
+            12 decimals are rounding. Strings, booleans and dates must be equal.
+        tolerances
+            Other tolerances for some places: a place to an rtol, or to a dict with `rtol`, `atol`
+            or both. A place is a part of R's answer, such as `"coef"`, or a column or an element in
+            it, such as `"coef.std_error"`; the longest that fits holds.
+        only
+            Places to compare, where Python does not have them all. What is missing on either side
+            fails otherwise.
+
+        Returns
+        -------
+        Every comparison, a row a value: its digits and verdict, with the columns of
+        `rparity.compare.COLUMNS`.
+
+        Raises
+        ------
+        AssertionError
+            With every value that differs.
+        UsageError
+            A tolerance or place that makes no sense, or a value that cannot be compared.
+        """
+        __tracebackhide__ = True
+        self.checked = True
+        try:
+            chosen = (only,) if isinstance(only, str) else only
+            terms = Terms(rtol, atol, tolerances, None if chosen is None else tuple(chosen))
+            self.check_drift(terms)
+            found = check(self._function, self._recorded.answer, mine, terms)
+        except RparityError as error:
+            raise error.with_traceback(None) from None
+        if found.differences:
+            raise AssertionError(self._report("Python differs from R", found, HEADS))
+        return found.comparisons
+
+    def __getitem__(self, name: str) -> Any:
+        """Part of a list, element of a vector, or column of a table."""
+        if name in (names := list(self)):
+            return self.value[name]
+        there = f"it has {', '.join(map(repr, names))}" if names else f"it is {self.value!r}"
+        raise UsageError(f"R's answer to {self._call} has no {name!r}: {there}.")
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # looked for by copy, pickle and others, before there is a value
+            raise AttributeError(name)
+        try:
+            return self[name]
+        except UsageError as error:
+            raise AttributeError(str(error)) from None
+
+    def __iter__(self) -> Iterator[str]:
+        has_names = isinstance(self.value, dict | pd.Series | pd.DataFrame)
+        return iter(self.value.keys() if has_names else ())
+
+    def __repr__(self) -> str:
+        return f"<R's answer to {self._call}: {self.value!r}>"
+
+    def check_drift(self, terms: Terms = DEFAULT) -> None:
+        """Fail where R gives something else today than was recorded, if it was asked.
+
+        Raises
+        ------
+        AssertionError
+            With every value that differs.
+        """
+        __tracebackhide__ = True
+        found = self._drift(terms)
+        if found and found.differences:
+            heads = ("term", "recording", "R today", "digits", "tolerance")
+            raise AssertionError(self._report("R differs from its recording", found, heads))
+
+    def drift(self) -> tuple[str, str]:
+        """Tell, as a heading and a line, whether R gives today what was recorded."""
+        found = self._drift(DEFAULT)
+        assert found is not None
+        assert self._today is not None
+        if layout(encode(self._today.answer)) == layout(encode(self._recorded.answer)):
+            return "answers of R as recorded, bit for bit", ""
+        least = found.comparisons["digits"].min() if len(found.comparisons) else 0.0
+        then, now = (_versions(side.provenance) for side in (self._recorded, self._today))
+        versions = then if then == now else f"{then}, now {now}"
+        line = f"{self._path}: {least:.1f} digits at least; {versions}"
+        return "answers of R other than recorded", line
+
+    def _drift(self, terms: Terms) -> Outcome | None:
+        if self._today is None:
+            return None
+        today = value_of(self._today.answer)
+        return check(self._function, self._recorded.answer, today, terms)
+
+    @property
+    def _function(self) -> str:
+        return str(self.provenance["asked"]["function"])
+
+    @property
+    def _call(self) -> str:
+        return f"{self._function}() in {self.provenance['asked']['script']}"
+
+    def _report(self, what: str, found: Outcome, heads: Sequence[str]) -> str:
+        n = len(found.differences)
+        seed = self.provenance["asked"]["seed"]
+        source = ", ".join(
+            [
+                f"{_versions(self.provenance)} on {self.provenance['made_by']['platform']}",
+                *([] if seed is None else [f"seed {seed}"]),
+                f"recorded {self.provenance['time']} in {self._path}"
+                if self._path
+                else "asked now",
+            ]
+        )
+        values = "value" if n == 1 else "values"
+        table = found.report(heads, self._shown)
+        return visible(f"{what} in {n} {values} of {self._call}:\n\n{table}\n\n{source}")
+
+
+def _versions(provenance: Mapping[str, Any]) -> str:
+    packages = provenance["made_by"]["packages"]
+    return ", ".join(f"{name} {version}" for name, version in packages.items())

@@ -1,0 +1,277 @@
+"""Calls of R functions from tests: answered by R, or by the recording of what R answered."""
+
+from __future__ import annotations
+
+import json
+import operator
+import os
+import shlex
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rparity import paths
+from rparity.engines.r import stamp
+from rparity.errors import RError, RparityError, UsageError
+from rparity.parity import MODES, store
+from rparity.parity.answer import RAnswer
+from rparity.parity.store import Place, Recorded
+from rparity.parity.values import decode, encode, layout, tree
+from rparity.r.session import RSession, missing_package
+from rparity.r.values import to_wire
+from rparity.recordings import sha256
+from rparity.text import visible
+
+TIMEOUT = 60.0
+RNG_KIND = ("Mersenne-Twister", "Inversion", "Rejection")
+OUTPUT_SHOWN = 5000
+
+Tell = Callable[[str, str], None]
+
+
+class RParity:
+    """Calls functions of the R files that lie beside a test: what the fixture `r_parity` is.
+
+    Each call has an R process of its own (0.6 s), so that nothing that a script sets, loads or
+    breaks is there in the next one. In the mode `replay` no R runs.
+
+    Parameters
+    ----------
+    place
+        The test: its file, beside which R files are looked for and recordings lie, and its name.
+    mode
+        `replay` answers from recordings; `live` asks R; `record` asks R and writes its answers;
+        `check` answers from recordings, and asks R whether it still gives the same.
+    node
+        The test as it is named on pytest's command line, for the command that records it.
+    tell
+        Called with a heading and a line of what is worth knowing at the end of the session.
+    shown
+        Number of differences that a report shows; None for all.
+    """
+
+    def __init__(
+        self,
+        place: Place,
+        mode: str = "live",
+        *,
+        node: str = "",
+        tell: Tell = lambda _heading, _line: None,
+        shown: int | None = None,
+    ) -> None:
+        if mode not in MODES:
+            raise UsageError(f"There is no mode {mode!r}: there are {', '.join(MODES)}.")
+        self.place = place
+        self.calls = 0
+        self._mode = mode
+        self._command = f"pytest --r=record {shlex.quote(node)}"
+        self._tell = tell
+        self._shown = shown
+        self._answers: list[RAnswer] = []
+
+    def call(
+        self,
+        script: str | Path,
+        function: str,
+        /,
+        *,
+        seed: int | None = None,
+        libraries: Iterable[str | Path] = (),
+        packages: Iterable[str] = (),
+        timeout: float = TIMEOUT,
+        **arguments: object,
+    ) -> RAnswer:
+        """Call a function that an R file defines.
+
+        Parameters
+        ----------
+        script
+            R file, relative to the folder of the test file.
+        function
+            Name of a function in it. It returns a number, a vector with names, a matrix, a data
+            frame, or a named list of these; logicals, strings, factors and dates count as well.
+        seed
+            For R's `set.seed()` right before the call (Mersenne-Twister, Inversion, Rejection); the
+            same stream is the answer's `rng`.
+        libraries
+            R files with helpers, sourced before the script. What a script itself sources is not
+            noticed when it changes.
+        packages
+            R packages that must be installed, and whose versions the provenance tells; those that
+            the function has loaded are told anyway.
+        timeout
+            Seconds that R may take.
+        **arguments
+            Arguments by name: numbers, strings, booleans, dates, arrays, Series, data frames (a
+            categorical becomes a factor, its levels in order), dicts; missing values become NA.
+
+        Raises
+        ------
+        RecordingError
+            The recording is missing, stale or corrupt; the message has the command that makes it.
+        RError
+            R raised an error, or returned something else.
+        RNotAvailableError
+            R must run and cannot; the message says what to install.
+        RCrashedError, RTimeoutError
+            R died, or took too long. The next call has an R of its own.
+        UsageError
+            No such script, or an argument that R cannot take.
+        """
+        __tracebackhide__ = True
+        self.calls += 1
+        try:
+            question = Question(
+                self.place.file.parent,
+                Path(script),
+                function,
+                _seed(seed),
+                tuple(map(Path, _several(libraries))),
+                tuple(_several(packages)),
+                arguments,
+            )
+            answer = self._answer(question, timeout)
+        except RparityError as error:
+            raise error.with_traceback(None) from None
+        self._answers.append(answer)
+        return answer
+
+    def finish(self) -> None:
+        """Hold what R says today against the recordings that no `check()` has looked at.
+
+        Raises
+        ------
+        AssertionError
+            R gives something else, in the mode `check`.
+        """
+        __tracebackhide__ = True
+        for answer in self._answers:
+            if not answer.checked:
+                answer.check_drift()
+
+    def _answer(self, question: Question, timeout: float) -> RAnswer:
+        path = self.place.recording(self.calls)
+        asked = {"test": self.place.test, "call": self.calls, **question.asked()}
+        remedy = f"run `{self._command}`, which needs R"
+        if self._mode in ("replay", "check"):
+            recorded = store.read(path, asked, remedy)
+        if self._mode == "replay":
+            return RAnswer(recorded, path=path, shown=self._shown)
+        today = self._ask(question, asked, timeout)
+        if self._mode == "live":
+            return RAnswer(today, shown=self._shown)
+        if self._mode == "check":
+            answer = RAnswer(recorded, path=path, today=today, shown=self._shown)
+            self._tell(*answer.drift())
+            return answer
+        if store.write(path, today):
+            self._tell("answers of R recorded", str(path))
+        else:
+            self._tell("recordings left as they were: R answers the same", "")
+        return RAnswer(today, path=path, shown=self._shown)
+
+    def _ask(self, question: Question, asked: Mapping[str, Any], timeout: float) -> Recorded:
+        with RSession(timeout=timeout) as session:
+            result = session.call(
+                question.path(question.script),
+                question.function,
+                question.arguments,
+                libraries=[question.path(library) for library in question.libraries],
+                seed=question.seed,
+            )
+            told = session.call(
+                paths.r_scripts() / "provenance.R",
+                "provenance",
+                {"packages": list(question.packages)},
+            ).value
+        if result.output:
+            print(f"{question.function}() printed:\n{visible(result.output[:OUTPUT_SHOWN])}")
+        made_by = {k: v.to_dict() if isinstance(v, pd.Series) else v for k, v in told.items()}
+        for package in question.packages:
+            if pd.isna(made_by["packages"][package]):
+                raise missing_package(package)
+        if question.seed is not None and result.rng_kind != RNG_KIND:
+            raise RError(
+                f"{question.function}() changed R's random number generator to "
+                f"{', '.join(result.rng_kind)}, whose stream `rng` is not; leave RNGkind() alone, "
+                "or call it without seed=."
+            )
+        # As a recording would give it, so that no mode sees more than another.
+        answer = decode(json.loads(layout(encode(tree(result.wire, question.function)))))
+        return Recorded(
+            answer,
+            {
+                "asked": asked,
+                "made_by": made_by,
+                "warnings": list(result.warnings),
+                "messages": list(result.messages),
+                **stamp(self._command),
+            },
+        )
+
+
+@dataclass(frozen=True)
+class Question:
+    """What R is asked: a function of a script in a folder, its arguments and the seed."""
+
+    folder: Path
+    script: Path
+    function: str
+    seed: int | None
+    libraries: tuple[Path, ...]
+    packages: tuple[str, ...]
+    arguments: Mapping[str, object]
+
+    def path(self, script: Path) -> Path:
+        """Where a script lies."""
+        return self.folder / script
+
+    def asked(self) -> dict[str, Any]:
+        """Return all that R's answer depends on, scripts and arguments by their hashes.
+
+        Raises
+        ------
+        UsageError
+            There is no such script, or R cannot take an argument.
+        """
+        return {
+            "script": self._name(self.script),
+            "function": self.function,
+            "seed": self.seed,
+            "packages": list(self.packages),
+            "scripts": {self._name(s): self._hash(s) for s in (*self.libraries, self.script)},
+            "arguments": {
+                # ASCII, and a tuple of bytes and strings: the same text on every machine.
+                name: sha256(
+                    ascii(to_wire(value, f"argument {name} of {self.function}()")).encode()
+                )
+                for name, value in self.arguments.items()
+            },
+        }
+
+    def _name(self, script: Path) -> str:
+        return Path(os.path.relpath(self.path(script), self.folder)).as_posix()
+
+    def _hash(self, script: Path) -> str:
+        try:
+            return sha256(self.path(script).read_bytes())
+        except OSError as error:
+            raise UsageError(
+                f"There is no R script {self.path(script)} that can be read ({error.strerror}); "
+                "name it relative to the folder of the test file."
+            ) from error
+
+
+def _seed(seed: Any) -> int | None:
+    try:
+        return None if seed is None else operator.index(seed)
+    except TypeError:
+        raise UsageError(f"The seed is a whole number, not {seed!r}.") from None
+
+
+def _several(names: Any) -> list[Any]:
+    """One name or several of them."""
+    return [names] if isinstance(names, str | Path) else list(names)

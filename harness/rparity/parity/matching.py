@@ -1,0 +1,227 @@
+"""Python's value laid beside R's: the same rows and columns by name, as numbers to compare.
+
+R's answer decides how Python's is read. What has no names on Python's side (a scalar, a list, an
+array, a frame with pandas' own numbering) goes by position and takes R's names; what has names goes
+by these, whatever their order.
+"""
+
+from __future__ import annotations
+
+import datetime
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+
+from rparity.errors import UsageError
+from rparity.parity.values import Leaf
+from rparity.r.values import as_character, type_name
+
+# What a value is, beside missing. Only numbers have a size; the others are equal or are not.
+NUMBER, TEXT, LOGICAL, DATE = "number", "text", "logical", "date"
+
+
+class MismatchError(Exception):
+    """Two values that cannot be laid beside one another: what Python's is, and what is asked."""
+
+    def __init__(self, mine: str, asked: str) -> None:
+        super().__init__(mine, asked)
+        self.mine = mine
+        self.asked = asked
+
+
+@dataclass(frozen=True)
+class Pair:
+    """R's and Python's values in one layout.
+
+    A vector with names is one row with a column a name, so that each may have a tolerance; one
+    without is a column of numbered rows. `theirs` and `mine` hold the values as they were given,
+    `numbers` the same two as floats; in the columns `exact` these are codes of what is no number.
+    """
+
+    theirs: pd.DataFrame
+    mine: pd.DataFrame
+    numbers: tuple[pd.DataFrame, pd.DataFrame]
+    exact: frozenset[str]
+
+
+def pair(theirs: Leaf, mine: object, place: str) -> Pair:
+    """Lay Python's value beside R's; `place` names it in errors.
+
+    Raises
+    ------
+    MismatchError
+        The two have not the same shape, or only Python's has names.
+    UsageError
+        Python's value is nothing that could be compared, or has a name twice.
+    """
+    yours = read(mine, place)
+    if yours.is_vector and yours.is_named and not theirs.is_vector and len(theirs.frame) == 1:
+        yours = Leaf(yours.frame.T.infer_objects(), is_vector=False)
+    if yours.is_vector != theirs.is_vector:
+        raise MismatchError(str(yours), "the same shape")
+    left, right = theirs.frame, yours.frame
+    labelled = left.set_axis(_labels(left.index), axis=0).set_axis(_labels(left.columns), axis=1)
+    named = right.set_axis(_adopted(right.index, left.index, yours), axis=0)
+    named = named.set_axis(_adopted(right.columns, left.columns, yours), axis=1)
+    if theirs.is_vector:
+        labelled, named = _upright(labelled, theirs), _upright(named, theirs)
+    return _numbered(labelled, named, place)
+
+
+def read(mine: Any, place: str) -> Leaf:
+    """Read a Python value as a vector or a table; axes without names get a RangeIndex."""
+    try:
+        frame, is_vector = _frame(mine, place)
+        frame = frame.infer_objects()
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"{place}: Python's {type(mine).__name__} is no vector or table: {error}."
+        ) from None
+    axes = []
+    for axis in (frame.index, frame.columns):
+        if isinstance(axis, pd.MultiIndex):
+            raise UsageError(
+                f"{place}: Python's names have several levels and R's have one; join them as R "
+                "does, for example by `.index.map('.'.join)`."
+            )
+        numbered = axis.equals(pd.RangeIndex(len(axis)))
+        axes.append(pd.RangeIndex(len(axis)) if numbered else pd.Index([_name(x) for x in axis]))
+        twice = axes[-1][axes[-1].duplicated()]
+        if len(twice):
+            raise UsageError(f"{place}: Python has the name {twice[0]!r} twice.")
+    return Leaf(frame.set_axis(axes[0], axis=0).set_axis(axes[1], axis=1), is_vector)
+
+
+def _name(label: Any) -> str:
+    """Write a label as R does, and what R has not as Python does."""
+    name = as_character(label)
+    return str(label) if name is None else name
+
+
+def _frame(mine: Any, place: str) -> tuple[pd.DataFrame, bool]:
+    """Make a frame of any value; a vector, which is told beside it, is the column 0."""
+    if isinstance(mine, pd.DataFrame):
+        return mine, False
+    if isinstance(mine, Mapping):
+        if any(types.is_list_like(value) for value in mine.values()):
+            return pd.DataFrame(dict(mine)), False
+        mine = pd.Series(dict(mine), dtype=object)
+    if isinstance(mine, pd.Series):
+        return mine.to_frame(0), True
+    if isinstance(mine, pd.Index | pd.api.extensions.ExtensionArray):
+        return pd.DataFrame({0: mine}), True
+    if callable(getattr(mine, "to_pandas", None)):  # its names would be lost
+        raise UsageError(
+            f"{place}: check() cannot compare {type_name(type(mine))}; use its .to_pandas()."
+        )
+    is_array = hasattr(mine, "__array__") and not isinstance(mine, np.generic)
+    if not (is_array or types.is_list_like(mine)):
+        mine = [mine]
+    if isinstance(mine, list | tuple) and not any(types.is_list_like(x) for x in mine):
+        return pd.DataFrame({0: pd.Series(list(mine), dtype=object)}), True
+    array = np.asarray(mine)
+    if array.dtype.names is not None:
+        raise UsageError(f"{place}: Python has a structured array; use pd.DataFrame().")
+    if array.ndim > 2:
+        raise UsageError(f"{place}: Python has an array of {array.ndim} dimensions; R has none.")
+    return pd.DataFrame(array if array.ndim == 2 else array.reshape(-1)), array.ndim < 2
+
+
+def _labels(axis: pd.Index[Any]) -> list[str]:
+    """Names of R's rows or columns; numbers from 1, as R counts, where there are none."""
+    if not isinstance(axis, pd.RangeIndex):
+        return cast("list[str]", axis.tolist())
+    return [str(i + 1) for i in range(len(axis))]
+
+
+def _adopted(mine: pd.Index[Any], theirs: pd.Index[Any], yours: Leaf) -> list[str]:
+    """Python's names; R's where Python has none."""
+    if not isinstance(mine, pd.RangeIndex):
+        if isinstance(theirs, pd.RangeIndex):
+            some = ", ".join(mine[:3]) + (", …" if len(mine) > 3 else "")
+            raise MismatchError(f"{yours} with names ({some})", "no names, as in R")
+        return cast("list[str]", mine.tolist())
+    if isinstance(theirs, pd.RangeIndex):
+        return _labels(mine)
+    known = _labels(theirs)[: len(mine)]
+    return known + [f"[{i + 1}]" for i in range(len(known), len(mine))]
+
+
+def _upright(column: pd.DataFrame, theirs: Leaf) -> pd.DataFrame:
+    """Lay a vector out: one row if R's has names, else one column; a lone value has no name."""
+    if theirs.is_named:
+        return column.T.set_axis([""], axis=0)
+    frame = column.set_axis([""], axis=1)
+    alone = len(theirs.frame) == 1
+    return frame.rename(index={"1": ""}) if alone else frame
+
+
+def _numbered(theirs: pd.DataFrame, mine: pd.DataFrame, place: str) -> Pair:
+    """Make floats of both: numbers themselves, and codes of what is no number on both sides."""
+    sides = (theirs, mine)
+    if all(_is_number(dtype) for side in sides for dtype in side.dtypes):
+        floats = tuple(side.astype(np.float64) for side in sides)
+        return Pair(theirs, mine, (floats[0], floats[1]), frozenset())
+    columns: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
+    exact = set()
+    for name in theirs.columns.union(mine.columns, sort=False):
+        keys = [_keys(side[name], place) if name in side else [] for side in sides]
+        known = dict.fromkeys(key for key in (*keys[0], *keys[1]) if key is not None)
+        if any(kind != NUMBER for kind, _ in known):
+            exact.add(name)
+            values = {key: float(code) for code, key in enumerate(known, start=1)}
+        else:
+            values = {key: key[1] for key in known}
+        for side, own, column in zip(sides, keys, columns, strict=True):
+            if name in side:
+                column[name] = [np.nan if key is None else values[key] for key in own]
+    floats = tuple(
+        pd.DataFrame(column, side.index, dtype=np.float64).reindex(columns=side.columns)
+        for column, side in zip(columns, sides, strict=True)
+    )
+    return Pair(theirs, mine, (floats[0], floats[1]), frozenset(exact))
+
+
+def _is_number(dtype: Any) -> bool:
+    return types.is_numeric_dtype(dtype) and not (
+        types.is_bool_dtype(dtype) or types.is_complex_dtype(dtype)
+    )
+
+
+def _keys(column: pd.Series[Any], place: str) -> list[tuple[str, Any] | None]:
+    """What each value is and its size, or None where it is missing."""
+    missing = column.isna().tolist()
+    return [
+        None if gone else kind_and_value(cell, place)
+        for cell, gone in zip(column.tolist(), missing, strict=True)
+    ]
+
+
+def kind_and_value(cell: Any, place: str) -> tuple[str, Any]:
+    """Say what a value is: a number, text, logical or a date.
+
+    Raises
+    ------
+    UsageError
+        For anything else; the message names its type.
+    """
+    if isinstance(cell, bool | np.bool_):
+        return LOGICAL, bool(cell)
+    if isinstance(cell, numbers.Real) and not isinstance(cell, np.timedelta64):
+        try:
+            return NUMBER, float(cell)
+        except OverflowError:
+            raise UsageError(f"{place}: Python has a number beyond R's largest, 1.8e308.") from None
+    if isinstance(cell, str):
+        return TEXT, str(cell)
+    if isinstance(cell, np.datetime64 | datetime.date):
+        return DATE, pd.Timestamp(cell).isoformat().removesuffix("T00:00:00")
+    raise UsageError(
+        f"{place}: check() cannot compare {type(cell).__name__}; it takes numbers, strings, "
+        "booleans and dates, alone or in arrays, Series, DataFrames and dicts of these."
+    )

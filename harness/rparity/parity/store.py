@@ -1,0 +1,169 @@
+"""The recordings of calls: where each lies, and whether it still answers what is asked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rparity import recordings
+from rparity.errors import RecordingError
+from rparity.parity import FOLDER
+from rparity.parity.values import Tree, decode, encode, layout, require_distinct, value_of
+from rparity.signing import Sign
+
+# A test whose name is a plain file name, on any system, lends it to its recordings.
+PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}(\[[a-z0-9_.,=+-]{1,99}\])?")
+NUMBERED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)\.json")
+STAMP = ("command", "time")
+
+
+@dataclass(frozen=True)
+class Place:
+    """A test: its file, and its name in it, such as `TestWelch.test_welch[3]`."""
+
+    file: Path
+    test: str
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the recordings of the file's tests, beside it."""
+        return self.file.parent / FOLDER / self.file.stem
+
+    @property
+    def stem(self) -> str:
+        """File name of its recordings, up to the call's number."""
+        if PLAIN.fullmatch(self.test):
+            return self.test
+        tidy = re.sub(r"[^A-Za-z0-9_.=+-]+", "-", self.test)[:60].strip("-.")
+        return f"{tidy}-{recordings.sha256(self.test.encode())[:12]}"
+
+    def recording(self, number: int) -> Path:
+        """File of the recording of the test's call of that number, from 1."""
+        return self.folder / f"{self.stem}.{number}.json"
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """R's answer to a call, and all that is known of how it came about."""
+
+    answer: Tree
+    provenance: Mapping[str, Any]
+
+
+def write(path: Path, recorded: Recorded) -> bool:
+    """Write a recording in place of the old one; tell whether there was anything new to write.
+
+    Where R answers as it did and only the time differs, the old one stays.
+
+    Raises
+    ------
+    RecordingError
+        Where the folder cannot be written or the disk is full, and where another test's recording
+        has a name that differs in capitals only.
+    """
+    asked, value = recorded.provenance["asked"], encode(recorded.answer)
+    document = {"asked": asked, "value": value, **recorded.provenance}  # in the order to read it
+    try:
+        old, _ = recordings.opened(path, _content(path), "")
+    except RecordingError:
+        old = {}
+    if _unstamped(old) == _unstamped(document):
+        return False
+    for other in path.parent.glob("*.json"):
+        if other.name != path.name and other.name.lower() == path.name.lower():
+            raise RecordingError(
+                f"Some disks would take {path} and {other.name} for one file: give one of the "
+                "tests another name, and remove the recording that no test uses any more."
+            )
+    recordings.write_file(path, _encoded(recordings.seal(document)))
+    return True
+
+
+def sign(folder: Path, key: Sign) -> list[Path]:
+    """Sign all recordings in a folder and in those within; return them.
+
+    Raises
+    ------
+    RecordingError
+        Where one is corrupt, or cannot be written; those before it are signed.
+    """
+    found = [path for inner in (folder, *folder.rglob("*/")) for path in recordings_in(inner)]
+    for path in found:
+        document, _ = recordings.opened(path, _content(path), "record it again")
+        recordings.write_file(path, _encoded(recordings.seal(document, key)))
+    return found
+
+
+def read(path: Path, asked: Mapping[str, Any], remedy: str) -> Recorded:
+    """Read the recording of the call `asked`, every byte of it checked.
+
+    Raises
+    ------
+    RecordingError
+        Where it is missing, corrupt, or answers another question; it names the file, what has
+        changed, and the remedy.
+    """
+    call = f"call {asked['call']} of {asked['test']}, {asked['function']}() in {asked['script']}"
+    content = _content(path)
+    if content is None:
+        raise RecordingError(f"There is no recording {path} of {call}: {remedy}.")
+    document = recordings.unseal(path, content, remedy)
+    try:
+        changed = _changed(document["asked"], asked)
+        answer = decode(document.pop("value"))
+        dict(document["made_by"]["packages"])
+        str.__str__(document["made_by"]["platform"]), str.__str__(document["time"])
+        value_of(answer)
+        require_distinct(answer)
+    except Exception as error:  # whatever is in it is not what R's run wrote
+        raise RecordingError(f"{path} is no recording of a call: {remedy}.") from error
+    if changed:
+        raise RecordingError(f"The recording {path} is stale: {changed}; {remedy}.")
+    return Recorded(answer, document)
+
+
+def recordings_in(folder: Path) -> dict[Path, tuple[str, int]]:
+    """Return the recordings that lie in a folder, each with the stem of its test and its number."""
+    found = {path: NUMBERED.fullmatch(path.name) for path in sorted(folder.glob("*.json"))}
+    return {path: (name["stem"], int(name["number"])) for path, name in found.items() if name}
+
+
+def _encoded(document: Mapping[str, Any]) -> bytes:
+    return (layout(document) + "\n").encode()
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return recordings.content_of(path)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise RecordingError(f"Cannot read {path}: {error.strerror}. Make it readable.") from error
+
+
+def _unstamped(document: Mapping[str, Any]) -> str:
+    return layout({name: value for name, value in document.items() if name not in STAMP})
+
+
+def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+    """Say in what way a call is not the one that R answered."""
+    if then["test"] != now["test"]:
+        return f"it is of another test, {then['test']}"
+    if (then["script"], then["function"]) != (now["script"], now["function"]):
+        return (
+            f"call {now['call']} of the test was {then['function']}() in {then['script']} and is "
+            f"now {now['function']}() in {now['script']}"
+        )
+    for name in then["scripts"] | now["scripts"]:
+        if then["scripts"].get(name) != now["scripts"].get(name):
+            return f"{name} has changed since R answered"
+    for name in then["arguments"] | now["arguments"]:
+        if then["arguments"].get(name) != now["arguments"].get(name):
+            return f"the argument {name} is not what it was when R answered"
+    for name in ("seed", "packages"):
+        if then[name] != now[name]:
+            return f"{name} was {then[name]} and is now {now[name]}"
+    return ""

@@ -1,0 +1,1 @@
+"""R run in a process of its own, and how values cross."""

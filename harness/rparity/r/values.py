@@ -1,0 +1,555 @@
+"""Python values to R values and back, as plain tuples that need neither R nor rpy2.
+
+A value travels as `(kind, data, attributes)`. `kind` is what R's `typeof` says: `NULL`, `logical`,
+`integer`, `double`, `character` or `list`. `data` are the raw bytes of a numeric vector, so that
+doubles keep all their bits, a list of `str | None` for `character`, and a list of such tuples for
+`list`. `attributes` maps names to such tuples.
+"""
+
+import datetime
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any, TypeAlias
+
+import numpy as np
+import pandas as pd
+from pandas.api import types
+from pandas.arrays import BooleanArray, IntegerArray
+
+from rparity.errors import RError, UsageError
+from rparity.r.format import format_r
+
+Wire: TypeAlias = tuple[str, Any, dict[str, Any]]
+
+NULL: Wire = ("NULL", None, {})
+NA_INTEGER = -(2**31)
+# R's NA_real_ is the NaN whose low word is 1954.
+NA_REAL_BITS = np.uint64(0x7FF00000000007A2)
+# So deep may lists lie in lists: far more than data do, and less than Python's own limit.
+LEVELS = 50
+
+# The days that Python's dates can be, as R counts them.
+FIRST_DAY, LAST_DAY = (
+    day.toordinal() - datetime.date(1970, 1, 1).toordinal()
+    for day in (datetime.date.min, datetime.date.max)
+)
+
+REMEDY = "use numbers, strings, an array, a Series, a DataFrame, or a dict of these"
+REMEDIES: Sequence[tuple[type | tuple[type, ...], str]] = (
+    (complex, "hand over its .real and .imag"),
+    ((Decimal, Fraction, np.longdouble), "use float()"),
+    ((bytes, bytearray, memoryview), "use .decode() if it is text"),
+    (datetime.timedelta, "use .total_seconds()"),
+    (pd.Period, "use .to_timestamp()"),
+    (pd.Interval, "use str()"),
+)
+
+
+def to_wire(value: object, what: str = "the value", level: int = 0) -> Wire:
+    """Translate a Python value; `what` names it in errors, and it lies in `level` others.
+
+    None, bool, int, float, str, dates; arrays of one or more dimensions; Series and DataFrame (an
+    index that numbers its rows is left out, any other gives the names), Categorical; dict, list,
+    tuple. Missing values become NA.
+
+    Raises
+    ------
+    UsageError
+        The value, or a part of it, has no counterpart in R.
+    """
+    if level > LEVELS:
+        raise UsageError(
+            f"{what.partition('[')[0]} lies in itself, or in more than {LEVELS} lists and dicts; "
+            "R can be handed less deep ones."
+        )
+    if value is None:
+        return NULL
+    if isinstance(value, Mapping):
+        keys = _labels(value, f"{what}, in its keys,")
+        _require_distinct(keys, f"{what} has two keys")
+        items = [to_wire(item, f"{what}[{key!r}]", level + 1) for key, item in value.items()]
+        return "list", items, {"names": ("character", keys, {})}
+    if isinstance(value, pd.DataFrame):
+        return _data_frame(value, what)
+    if isinstance(value, pd.Series):
+        kind, data, attributes = _vector(value, what)
+        if (names := _row_names(value.index, what)) is not None:
+            attributes = attributes | {"names": ("character", names, {})}
+        return kind, data, attributes
+    if isinstance(value, np.ndarray):
+        return _array(value, what)
+    if isinstance(value, pd.Index | pd.api.extensions.ExtensionArray):
+        if isinstance(value, pd.MultiIndex):
+            raise _refusal(what, "MultiIndex", "use .to_frame(index=False)")
+        return _vector(pd.Series(value), what)
+    if isinstance(value, list | tuple):
+        plain = [x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x for x in value]
+        if plain and all(_is_scalar(item) for item in plain):
+            return _objects(pd.Series(plain, dtype=object), what)
+        items = [to_wire(item, f"{what}[{i}]", level + 1) for i, item in enumerate(plain)]
+        return "list", items, {}
+    return _objects(pd.Series([value], dtype=object), what)
+
+
+def as_character(value: object) -> str | None:
+    """Write a value as R's `as.character()` does: 1.0 is 1, True is TRUE, midnight is the day.
+
+    None for what R has no counterpart of.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, bool | np.bool_):
+        return str(bool(value)).upper()
+    if isinstance(value, int | np.integer):
+        return str(int(value))
+    if isinstance(value, float | np.floating):
+        return format_r(float(value) + 0.0, digits=15)[0]  # R has no -0 in text
+    if isinstance(value, np.datetime64):
+        value = pd.Timestamp(value)
+    if isinstance(value, pd.Timestamp) and value.tz is None and value == value.normalize():
+        value = value.date()
+    is_day = isinstance(value, datetime.date) and not isinstance(value, datetime.datetime)
+    return str(value) if is_day else None
+
+
+def require_text(values: Iterable[str | None], what: str) -> None:
+    """Refuse strings that R would cut short, or could not read.
+
+    Raises
+    ------
+    UsageError
+        With the first of them.
+    """
+    for value in values:
+        if value is None or (value.isascii() and "\0" not in value):
+            continue
+        if "\0" in value:
+            raise UsageError(
+                f"{what} holds {_short(value)}, and R's strings cannot hold the character NUL; "
+                "leave it out."
+            )
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise UsageError(
+                f"{what} holds {_short(value)}, which is no text (a lone surrogate); decode its "
+                'bytes with errors="replace".'
+            ) from None
+
+
+def _is_scalar(value: object) -> bool:
+    return (
+        value is None or value is pd.NaT or value is pd.NA or np.isscalar(value) or _is_date(value)
+    )
+
+
+def _is_date(value: object) -> bool:
+    return isinstance(value, datetime.date | np.datetime64)
+
+
+def _labels(values: Iterable[Any], what: str, *, gaps: bool = False) -> list[str | None]:
+    """Names of anything, as R would write them; with `gaps`, those that are missing are None."""
+    names: list[str | None] = []
+    for value in values:
+        known = pd.api.types.is_scalar(value) and value is not None
+        missing = known and pd.isna(value)
+        name = as_character(value) if known and not missing else None
+        if name is None and not (missing and gaps):
+            raise UsageError(
+                f"{what} has a name that R has not: {_short(value)}; use strings, numbers or dates."
+            )
+        names.append(name)
+    require_text(names, what)
+    return names
+
+
+def _row_names(index: "pd.Index[Any]", what: str) -> list[str | None] | None:
+    """Names that an index gives, or None where it only numbers the rows."""
+    if isinstance(index, pd.MultiIndex):
+        raise UsageError(
+            f"{what} has an index of several levels, and R's names have one; use .reset_index() "
+            "to hand them over as columns, or .reset_index(drop=True) to leave them out."
+        )
+    if len(index) == 0 or types.infer_dtype(index, skipna=False) == "integer":
+        return None
+    return _labels(index, f"{what}, in its index,", gaps=True)
+
+
+def _require_distinct(names: Sequence[str | None], problem: str) -> None:
+    seen = set()
+    for name in names:
+        if name in seen:
+            raise UsageError(f"{problem} that R would both call {name!r}; rename one.")
+        seen.add(name)
+
+
+def _characters(values: Sequence[Any], what: str = "") -> Wire:
+    data = [None if pd.isna(value) else str.__str__(value) for value in values]
+    require_text(data, what)
+    return "character", data, {}
+
+
+def _integers(values: Any, missing: Any = ()) -> Wire:
+    data = np.array(values, dtype=np.int32)
+    if np.any(missing):
+        data[missing] = NA_INTEGER
+    return "integer", data.tobytes(), {}
+
+
+def _doubles(values: Any) -> Wire:
+    data = np.array(values, dtype=np.float64)
+    data.view(np.uint64)[np.isnan(data)] = NA_REAL_BITS
+    return "double", data.tobytes(), {}
+
+
+def _data_frame(frame: pd.DataFrame, what: str) -> Wire:
+    if isinstance(frame.columns, pd.MultiIndex):
+        raise UsageError(
+            f"{what} has columns of several levels, and R's names have one; join them, for "
+            "example by .columns.map('.'.join)."
+        )
+    names = _labels(frame.columns, f"{what}, in its columns,")
+    _require_distinct(names, f"{what} has two columns")
+    columns = [_vector(frame.iloc[:, i], f"{what}[{name!r}]") for i, name in enumerate(names)]
+    # R's own short form of "no row names, n rows" is c(NA, -n).
+    rows = _integers([NA_INTEGER, -len(frame)])
+    if (row_names := _row_names(frame.index, what)) is not None:
+        if len(set(row_names)) < len(row_names) or None in row_names:
+            raise UsageError(
+                f"{what} has row names that occur twice or are missing; R's must differ. "
+                "Use .reset_index()."
+            )
+        rows = "character", row_names, {}
+    attributes = {
+        "names": ("character", names, {}),
+        "row.names": rows,
+        "class": _characters(["data.frame"]),
+    }
+    return "list", columns, attributes
+
+
+def _array(value: "np.ndarray[Any, Any]", what: str) -> Wire:
+    if value.dtype.names is not None:
+        raise _refusal(what, "a structured array", "use pd.DataFrame()")
+    flat = value.ravel(order="F") if value.ndim > 1 else value.reshape(-1)
+    if isinstance(flat, np.ma.MaskedArray):
+        wire = _vector(_unmasked(flat), what)
+    elif flat.dtype.kind == "M":
+        wire = _dates(np.asarray(flat), what)
+    else:
+        wire = _vector(pd.Series(np.asarray(flat).reshape(-1)), what)
+    kind, data, attributes = wire
+    return kind, data, attributes | ({"dim": _integers(value.shape)} if value.ndim > 1 else {})
+
+
+def _unmasked(values: "np.ma.MaskedArray[Any, Any]") -> "pd.Series[Any]":
+    """Return a masked array in a type of pandas that has missing values, none of its own lost."""
+    data, mask = np.asarray(values.data), np.ma.getmaskarray(values)
+    if data.dtype.kind == "b":
+        return pd.Series(BooleanArray(data, mask))
+    if data.dtype.kind in "iu":
+        return pd.Series(IntegerArray(data, mask))
+    series = pd.Series(data)
+    return series.where(~mask, np.nan if data.dtype.kind in "fc" else None)
+
+
+def _vector(series: "pd.Series[Any]", what: str) -> Wire:
+    """Translate one column, without names."""
+    if isinstance(series.dtype, pd.SparseDtype):
+        series = series.astype(series.dtype.subtype)
+    dtype: Any = series.dtype
+    if isinstance(dtype, pd.CategoricalDtype):
+        levels = _labels(dtype.categories, f"{what}, in its categories,")
+        _require_distinct(levels, f"{what} has two categories")
+        codes = series.cat.codes.to_numpy().astype(np.int32)
+        kind, data, _ = _integers(codes + 1, codes < 0)
+        classes = ["ordered", "factor"] if dtype.ordered else ["factor"]
+        return kind, data, {"levels": ("character", levels, {}), "class": _characters(classes)}
+    if isinstance(dtype, np.dtype) and dtype.kind == "M":
+        return _dates(series.to_numpy(), what)
+    missing = series.isna().to_numpy(dtype=bool)
+    if types.is_bool_dtype(dtype):
+        _, data, _ = _integers(series.fillna(False).to_numpy(dtype=bool), missing)
+        return "logical", data, {}
+    if types.is_integer_dtype(dtype):
+        return _whole_numbers(series.fillna(0).to_numpy(dtype=object), missing, what)
+    if types.is_float_dtype(dtype):
+        if dtype.itemsize > np.dtype(np.float64).itemsize:
+            raise _refusal(what, str(dtype), "use .astype(float)")
+        return _doubles(series.to_numpy(dtype=np.float64, na_value=np.nan))
+    if missing.all():  # the type alone can tell what is missing
+        if types.is_string_dtype(dtype):
+            return _characters([None] * len(series))
+        if types.is_datetime64_any_dtype(dtype):
+            return _dates(np.full(len(series), np.datetime64("NaT", "D")), what)
+        raise _refusal(what, str(dtype), REMEDY)
+    return _objects(series, what)
+
+
+def _whole_numbers(values: Any, missing: Any, what: str) -> Wire:
+    low, high = (int(min(values)), int(max(values))) if len(values) else (0, 0)
+    if low > NA_INTEGER and high < 2**31:
+        return _integers(values, missing)
+    if max(-low, high) > 2**53:
+        raise UsageError(f"{what} holds a whole number beyond 2^53, which R cannot hold exactly.")
+    data = np.array(values, dtype=np.float64)
+    data[missing] = np.nan
+    return _doubles(data)
+
+
+def _dates(values: "np.ndarray[Any, Any]", what: str) -> Wire:
+    days = values.astype("datetime64[D]")
+    missing = np.isnat(values)
+    if (days.astype(values.dtype) != values)[~missing].any():
+        raise UsageError(f"{what} holds times of day; only whole dates can be handed to R.")
+    numbers = np.where(missing, np.nan, days.astype(np.int64).astype(np.float64))
+    kind, data, _ = _doubles(numbers)
+    return kind, data, {"class": _characters(["Date"])}
+
+
+def _day(value: Any, what: str) -> "np.datetime64[Any]":
+    if isinstance(value, datetime.datetime) and value.tzinfo is not None:
+        raise UsageError(f"{what} holds times of day and of a zone; R can be handed whole dates.")
+    if isinstance(value, pd.Timestamp):
+        value = value.to_datetime64()
+    time: np.datetime64[Any] = np.datetime64(value)
+    day: np.datetime64[Any] = time.astype("datetime64[D]")
+    if day != time:
+        raise UsageError(f"{what} holds times of day; only whole dates can be handed to R.")
+    return day
+
+
+def _objects(series: "pd.Series[Any]", what: str) -> Wire:
+    """Translate scalars of any type: what they have in common decides."""
+    missing = series.isna().to_numpy(dtype=bool)
+    values = [
+        None if gone else _plain(item) for item, gone in zip(series.tolist(), missing, strict=True)
+    ]
+    present = [item for item in values if item is not None]
+    kinds = {type(item) for item in present}
+    if present and all(_is_date(item) for item in present):
+        gap = np.datetime64("NaT", "D")
+        days = [gap if item is None else _day(item, what) for item in values]
+        return _dates(np.array(days, dtype="datetime64[D]"), what)
+    if kinds == {str}:
+        return _characters(values, what)
+    # A float NaN among the missing makes numbers of the others.
+    has_float = float in kinds or any(
+        gone and isinstance(item, float) for item, gone in zip(series, missing, strict=True)
+    )
+    if kinds <= {bool} and not has_float:
+        _, data, _ = _integers([item is True for item in values], missing)
+        return "logical", data, {}
+    if kinds <= {bool, int, float}:
+        filled = np.array([0 if item is None else item for item in values], dtype=object)
+        if not has_float:
+            return _whole_numbers(filled, missing, what)
+        if any(type(item) is int and not _is_double(item) for item in present):
+            raise UsageError(f"{what} holds a whole number that R cannot hold exactly.")
+        return _doubles([math.nan if gone else v for v, gone in zip(filled, missing, strict=True)])
+    found = ", ".join(sorted(map(type_name, kinds)))
+    raise _refusal(what, found, _remedy(present[0]) if len(kinds) == 1 else REMEDY)
+
+
+def _plain(item: Any) -> Any:
+    """Return a scalar as Python's own type, if it is one of that."""
+    if isinstance(item, np.generic) and not _is_date(item):
+        item = item.item()
+    if isinstance(item, str):
+        return str.__str__(item)
+    for own in (bool, int, float):
+        if isinstance(item, own):
+            return own(item)
+    return item
+
+
+def _is_double(value: int) -> bool:
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False
+
+
+def _refusal(what: str, found: str, remedy: str) -> UsageError:
+    return UsageError(f"{what} cannot be handed to R ({found}); {remedy}.")
+
+
+def type_name(kind: type) -> str:
+    """Return the name of a type with the package that it is from."""
+    home = kind.__module__.partition(".")[0]
+    return kind.__name__ if home == "builtins" else f"{home}.{kind.__name__}"
+
+
+def _remedy(value: object) -> str:
+    """Say what to hand over in the place of a value."""
+    if isinstance(value, list | tuple | Mapping):  # within a column
+        return REMEDY
+    for kinds, remedy in REMEDIES:
+        if isinstance(value, kinds):
+            return remedy
+    for method in ("to_pandas", "toarray", "collect"):  # polars, pyarrow; scipy.sparse; lazy frames
+        if callable(getattr(value, method, None)):
+            return f"use its .{method}()"
+    if hasattr(value, "__array__"):
+        return "use numpy.asarray()"
+    return "use list()" if isinstance(value, Iterable) else REMEDY
+
+
+def _short(value: object) -> str:
+    text = ascii(value)
+    return text if len(text) < 40 else f"{text[:37]}..."
+
+
+def from_wire(wire: Wire, what: str = "R") -> Any:
+    """Translate an R value; `what` returned it, in errors.
+
+    A vector of length one without names is a Python scalar (NA: nan, or None for strings), one with
+    names a Series, any other an array. A matrix is a DataFrame with R's dimnames, an array of more
+    dimensions a numpy array, a data frame a DataFrame with R's row names (a RangeIndex where R
+    numbers the rows), a factor a Categorical, a Date a datetime64, a list with names a dict,
+    NULL None. Integers that hold an NA become float64, since numpy has no NA; so do logicals that
+    hold nothing else, and other ones with an NA are pandas' "boolean".
+
+    Raises
+    ------
+    RError
+        A list whose names occur twice or are empty, a list with dimensions, a data frame with a
+        list as a column, a factor or a date that Python cannot hold.
+    """
+    kind, _, attributes = wire
+    if kind == "NULL":
+        return None
+    if "nrow" in attributes:
+        return _read_data_frame(wire, what)
+    if kind == "list":
+        return _read_list(wire, what)
+    values = _read_vector(wire, what)
+    shape = _read_integers(attributes["dim"]) if "dim" in attributes else ()
+    dimnames: list[list[str] | None] = [None] * len(shape)
+    if "dimnames" in attributes:
+        dimnames = [read_names(names) for names in attributes["dimnames"][1]]
+    if len(shape) > 1:
+        array = np.asarray(values).reshape(shape, order="F")
+        if len(shape) > 2:
+            return array
+        frame = pd.DataFrame(array, index=dimnames[0], columns=dimnames[1])
+        return frame.astype("boolean") if isinstance(values, BooleanArray) else frame
+    names = dimnames[0] if shape else read_names(attributes.get("names", NULL))
+    if names is not None:
+        return pd.Series(_for_pandas(values), index=names)
+    if len(values) == 1 and not isinstance(values, pd.Categorical):
+        return values[0] if values.dtype.kind == "M" else values.tolist()[0]
+    return values
+
+
+def _read_integers(wire: Wire) -> tuple[int, ...]:
+    return tuple(np.frombuffer(wire[1], dtype=np.int32).tolist())
+
+
+def read_names(wire: Wire) -> list[str] | None:
+    """Return names as R shows them: one that is missing is NA."""
+    return None if wire[0] == "NULL" else ["NA" if name is None else name for name in wire[1]]
+
+
+def _for_pandas(values: Any) -> Any:
+    """Hand strings to pandas as a list, so that it picks its own type for them."""
+    is_text = values.dtype == object and any(value is not None for value in values)
+    return values.tolist() if is_text else values
+
+
+def _read_vector(wire: Wire, what: str) -> Any:
+    """Read atomic data, without names and dim."""
+    kind, data, attributes = wire
+    classes = attributes["class"][1] if "class" in attributes else ()
+    if kind == "character":
+        return np.array(data, dtype=object)
+    if kind == "double":
+        values = np.frombuffer(data, dtype=np.float64).copy()
+        values[np.isnan(values)] = np.nan  # R's NA signals: NumPy would warn at each use
+        return _read_dates(values, what) if "Date" in classes else values
+    codes = np.frombuffer(data, dtype=np.int32)
+    missing = codes == NA_INTEGER
+    if "factor" in classes:
+        return _read_factor(wire, np.where(missing, -1, codes - 1), what)
+    if kind == "logical" and missing.any() and not missing.all():
+        return BooleanArray(codes == 1, missing)
+    if "Date" in classes:
+        return _read_dates(np.where(missing, np.nan, codes), what)
+    if missing.any():
+        return np.where(missing, np.nan, codes)
+    return codes.astype(bool if kind == "logical" else np.int64)
+
+
+def _read_dates(days: "np.ndarray[Any, Any]", what: str) -> "np.ndarray[Any, Any]":
+    missing = np.isnan(days)
+    outside = ~missing & ~((days >= FIRST_DAY) & (days < LAST_DAY + 1))
+    if outside.any():
+        raise RError(f"{what} returned a date outside of the years 1 to 9999; return a number.")
+    whole = np.where(missing, 0, np.floor(days))
+    if (whole != days)[~missing].any():
+        raise RError(
+            f"{what} returned a date with a fraction of a day; return floor() of it, or a number."
+        )
+    dates = whole.astype(np.int64).view("datetime64[D]")
+    return np.where(missing, np.datetime64("NaT", "D"), dates)
+
+
+def _read_factor(wire: Wire, codes: "np.ndarray[Any, Any]", what: str) -> pd.Categorical:
+    _, _, attributes = wire
+    levels = attributes["levels"][1] if attributes.get("levels", NULL)[0] == "character" else []
+    problem = (
+        "one of whose levels is NA; factor(x, exclude = NA) has none"
+        if None in levels
+        else "two of whose levels have one name; factor(as.character(x)) unites them"
+        if len(set(levels)) < len(levels)
+        else "with a value beyond its levels; make it with factor()"
+        if (codes < -1).any() or (codes >= len(levels)).any()
+        else ""
+    )
+    if problem:
+        raise RError(f"{what} returned a factor {problem}.")
+    is_ordered = "ordered" in attributes["class"][1]
+    return pd.Categorical.from_codes(codes, pd.Index(levels, dtype=None), ordered=is_ordered)
+
+
+def _read_list(wire: Wire, what: str) -> dict[str, Any] | list[Any]:
+    _, items, attributes = wire
+    if "dim" in attributes:
+        raise RError(f"{what} returned a matrix of lists; return a matrix of numbers or strings.")
+    values = [from_wire(item, what) for item in items]
+    names = read_names(attributes.get("names", NULL))
+    if names is None:
+        return values
+    if len(set(names)) < len(names) or "" in names:
+        raise RError(
+            f"{what} returned a list whose names are empty or occur twice: {_quoted(names)}."
+        )
+    return dict(zip(names, values, strict=True))
+
+
+def _read_data_frame(wire: Wire, what: str) -> pd.DataFrame:
+    _, items, attributes = wire
+    names = read_names(attributes.get("names", NULL))
+    n_rows = _read_integers(attributes["nrow"])[0]
+    columns = {}
+    for i, item in enumerate(items):
+        name = names[i] if names is not None else i + 1
+        if item[0] == "list" or "dim" in item[2]:
+            raise RError(f"{what} returned a data frame whose column {name} is a list or a matrix.")
+        values = [] if item[0] == "NULL" else _read_vector(item, what)
+        if len(values) != n_rows:
+            raise RError(
+                f"{what} returned a data frame of {n_rows} rows whose column {name} has "
+                f"{len(values)} values; make it with data.frame()."
+            )
+        columns[i] = _for_pandas(values)
+    rows = read_names(attributes.get("row.names", NULL))
+    index = pd.RangeIndex(n_rows) if rows is None else pd.Index(rows)
+    frame = pd.DataFrame(columns, index=index)
+    return frame.set_axis(pd.RangeIndex(len(items)) if names is None else pd.Index(names), axis=1)
+
+
+def _quoted(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names[:10])

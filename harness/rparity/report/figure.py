@@ -1,0 +1,130 @@
+"""The question's figure: its scatter, and each bootstrap over the standard error it reproduces."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from scipy.stats import norm
+
+from rparity.errors import UsageError
+from rparity.report.output import require_folder, writing
+
+if TYPE_CHECKING:
+    from rparity.run import CaseRun
+
+# A symbol a level, as R's pch = 1, 2, … tells them apart.
+SYMBOLS = "o^+xDvsPdX"
+LINES = "+x"  # symbols without an inside
+MIXED, FIXED = "#b5452c", "#2c6fb5"
+
+
+def require(file: Path, cases: Sequence[str]) -> None:
+    """Refuse before the work starts rather than after it.
+
+    Raises
+    ------
+    UsageError
+        Where the document is not among the cases, the folder does not exist, or matplotlib is not
+        installed.
+    """
+    if "document" not in cases:
+        raise UsageError("--plot draws the document's figure: run the case document.")
+    require_drawing(file)
+
+
+def require_drawing(file: Path) -> None:
+    """Refuse a figure that could not be drawn.
+
+    Raises
+    ------
+    UsageError
+        Where the folder does not exist, matplotlib is not installed, or the suffix names no format
+        that it knows.
+    """
+    require_folder(file)
+    if find_spec("matplotlib") is None:
+        raise UsageError('--plot needs matplotlib: pip install "rparity[plot]"')
+    from matplotlib.backend_bases import FigureCanvasBase
+
+    known = FigureCanvasBase.get_supported_filetypes()
+    if file.suffix.removeprefix(".").lower() not in known:
+        raise UsageError(f"Cannot draw {file}: its suffix must be one of {', '.join(known)}.")
+
+
+def draw(run: CaseRun, file: Path) -> None:
+    """Draw the document's figure from Python's answer; the suffix of `file` chooses the format.
+
+    Raises
+    ------
+    UsageError
+        Where the file cannot be written or its suffix names no known format.
+    """
+    from matplotlib.figure import Figure
+
+    tables = run.answers["rparity"].tables
+    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    scatter, anew, kept = figure.subplot_mosaic(
+        [["scatter", "anew"], ["scatter", "kept"]], width_ratios=[1, 1.15]
+    ).values()
+    _scatter(scatter, tables["data"])
+    errors = {
+        "lmer": (tables["lmer.coef"], MIXED, "-"),
+        "lm, contr.sum": (tables["lm.coef"], FIXED, "--"),
+    }
+    _bootstrap(anew, tables["boot_simulate_u.replicates"], errors, MIXED)
+    anew.set_title(
+        "use.u = FALSE: the lines are drawn anew, and lmer's error comes out", fontsize=9
+    )
+    _bootstrap(kept, tables["boot_fix_u.replicates"], errors, FIXED)
+    kept.set_title("use.u = TRUE: the lines stay, and lm's error comes out", fontsize=9)
+    kept.set_xlabel("intercept")
+    figure.suptitle(f"The intercept's standard error in two worlds, {run.nsim} replicates each")
+    with writing(file) as target:
+        figure.savefig(target, dpi=150)
+
+
+def _scatter(axes: Any, data: pd.DataFrame) -> None:
+    from matplotlib import colormaps
+
+    levels = np.unique(data["p"])
+    shades = colormaps["viridis"](np.linspace(0.0, 0.85, len(levels)))
+    for i, level in enumerate(levels):
+        mine = data[data["p"] == level]
+        symbol = SYMBOLS[i % len(SYMBOLS)]
+        fill = {} if symbol in LINES else {"facecolors": "none", "edgecolors": shades[i]}
+        style = fill or {"color": shades[i]}
+        axes.scatter(mine["x"], mine["y"], s=26, marker=symbol, label=f"{level:g}", **style)
+    axes.set(xlabel="x", ylabel="y", title="y ~ x, a symbol a level of p")
+    axes.legend(title="p", ncols=2, fontsize=8, frameon=False)
+
+
+def _bootstrap(axes: Any, replicates: pd.DataFrame, errors: dict[str, Any], colour: str) -> None:
+    values = replicates["(Intercept)"].to_numpy()
+    centre, spread = float(values.mean()), float(values.std(ddof=1))
+    grid = np.linspace(centre - 4 * spread, centre + 4 * spread, 400)
+    axes.hist(
+        values,
+        bins=60,
+        range=(grid[0], grid[-1]),
+        density=True,
+        color=colour,
+        alpha=0.3,
+        label=f"bootstrap, sd {spread:.4g}",
+    )
+    top = 1.25 * norm.pdf(0.0, scale=spread)
+    for name, (coef, line, dashes) in errors.items():
+        estimate, error = coef.loc["(Intercept)", ["estimate", "std_error"]]
+        axes.plot(
+            grid,
+            norm.pdf(grid, estimate, error),
+            dashes,
+            color=line,
+            label=f"{name}, s.e. {error:.4g}",
+        )
+    axes.set(ylim=(0, top), yticks=[])
+    axes.legend(fontsize=8, frameon=False, loc="upper left")

@@ -1,0 +1,38 @@
+"""Comparisons as JSON, the same for every command."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rparity.compare import COLUMNS
+from rparity.text import COMMANDS
+
+
+def as_json(
+    comparisons: pd.DataFrame,
+    columns: Sequence[str] = COLUMNS,
+    problems: Sequence[Mapping[str, str]] = (),
+) -> str:
+    """One list of objects with the keys `columns`, one a line; what is not finite becomes null.
+
+    `problems` follow the comparisons, with the same keys: null where they have no value.
+    """
+    values = [_plain(comparisons[name]) for name in columns]
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+    rows = [encode(dict(zip(columns, row, strict=True))) for row in zip(*values, strict=True)]
+    rows += [encode({name: problem.get(name) for name in columns}) for problem in problems]
+    text = "[\n" + ",\n".join(rows) + "\n]"
+    return COMMANDS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _plain(values: pd.Series[Any]) -> list[Any]:
+    """Return what JSON can hold, floats with all their bits; JSON knows only finite numbers."""
+    if not pd.api.types.is_float_dtype(values.dtype):
+        return values.tolist()
+    finite = np.isfinite(values.to_numpy())
+    return [v if ok else None for v, ok in zip(values.tolist(), finite.tolist(), strict=True)]

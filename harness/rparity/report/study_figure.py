@@ -1,0 +1,145 @@
+"""The study's figure: intervals of some data sets in both worlds, and how often each is right."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from rparity.report.figure import FIXED as BLUE
+from rparity.report.figure import MIXED as RED
+from rparity.report.output import writing
+from rparity.report.study import NAMES, WORLDS
+from rparity.study.coverage import MEAN_OF_LINES, MEAN_OF_POPULATION, SLOPE, Study
+from rparity.study.design import World
+
+# Data sets whose intervals are drawn one by one.
+SHOWN = 40
+COLOURS = {
+    "lm": BLUE,
+    "wald": RED,
+    "profile": RED,
+    "boot_simulate_u": RED,
+    "boot_fix_u": BLUE,
+}
+FILL = {True: "full", False: "none"}
+# What an interval is to hold in each world: parameter, target, symbol, filled, what it is called.
+MARKS = {
+    World.FIXED: [
+        ("(Intercept)", MEAN_OF_LINES, "o", True, "intercept: the lines' mean"),
+        ("x", SLOPE, "D", False, "slope"),
+    ],
+    World.RANDOM: [
+        ("(Intercept)", MEAN_OF_POPULATION, "o", True, "intercept: the population's mean"),
+        ("(Intercept)", MEAN_OF_LINES, "o", False, "intercept: the mean of those drawn"),
+        ("x", SLOPE, "D", False, "slope"),
+    ],
+}
+
+
+def draw(study: Study, file: Path) -> None:
+    """Draw the study; the suffix of `file` chooses the format.
+
+    Raises
+    ------
+    UsageError
+        Where the file cannot be written or its suffix names no known format.
+    """
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11, 8.5), layout="constrained")
+    axes = figure.subplots(2, 2, sharex="row", sharey="row")
+    for (above, below), world in zip(axes.T, World, strict=True):
+        _intervals(above, study, world)
+        _coverage(below, study, world)
+    axes[0, 0].set_ylabel("intercept")
+    figure.suptitle(
+        f"Which interval is right in which world: {study.datasets:,} data sets in each, "
+        f"{study.nsim:,} replicates of each bootstrap"
+    )
+    with writing(file) as temporary:
+        figure.savefig(temporary, dpi=150)
+
+
+def _intervals(axes: Any, study: Study, world: World) -> None:
+    """Draw the first data sets' intervals by lmer and by lm, around what they are to hold."""
+    target = study.design.intercept
+    rows = study.answers.query("world == @world.value and parameter == '(Intercept)'")
+    seeds = rows["seed"].unique()[:SHOWN]
+    rows = rows[rows["seed"].isin(seeds)].dropna(subset=["conf_low"])
+    axes.axhline(target, color="black", linewidth=0.8, zorder=0)
+    for interval, width in (("wald", 4.5), ("lm", 2.5)):
+        _bars(axes, rows[rows["interval"] == interval], target, width, interval)
+    what = "mean" if world is World.FIXED else "population mean"
+    axes.set_title(f"{WORLDS[world].capitalize()}, {what} {target:g}", fontsize=10)
+    axes.set_xlabel(f"data sets with the seeds {seeds[0]} to {seeds[-1]}")
+    axes.set_xticks([])
+    low, high = rows["conf_low"].min(), rows["conf_high"].max()
+    axes.set_ylim(low - 0.5 * (high - low), high + 0.05 * (high - low))
+    if world is World.FIXED:
+        pale = "pale: holds it, full: misses it"
+        axes.legend(fontsize=8, frameon=False, loc="upper left", title=pale, title_fontsize=8)
+    near = axes.inset_axes([0.09, 0.03, 0.88, 0.24])
+    lm = rows[rows["interval"] == "lm"]
+    own = lm.assign(**{end: lm[end] - lm["lines"] for end in ("conf_low", "conf_high")})
+    near.axhline(0.0, color="black", linewidth=0.8, zorder=0)
+    _bars(near, own, 0.0, 2.5, "lm")
+    near.set_title("lm's, less the mean of the data set's own lines", fontsize=8, pad=2)
+    near.tick_params(labelsize=7)
+    near.set_xticks([])
+
+
+def _bars(axes: Any, rows: pd.DataFrame, target: float, width: float, interval: str) -> None:
+    """Draw a bar from end to end, one a data set; those that miss the target stand out."""
+    held = (rows["conf_low"] <= target) & (target <= rows["conf_high"])
+    for those, alpha in ((held, 0.35), (~held, 1.0)):
+        axes.vlines(
+            np.flatnonzero(those),
+            rows["conf_low"][those],
+            rows["conf_high"][those],
+            color=COLOURS[interval],
+            linewidth=width,
+            alpha=alpha,
+            label=NAMES[interval] if those is held else None,
+        )
+
+
+def _coverage(axes: Any, study: Study, world: World) -> None:
+    """Draw how often each interval holds what it may be asked to hold."""
+    marks = MARKS[world]
+    names = list(NAMES)
+    rows: dict[tuple[object, ...], dict[Any, Any]] = {
+        (row["parameter"], row["target"], row["interval"]): row
+        for row in study.coverage.to_dict("records")
+        if row["world"] == world.value
+    }
+    axes.axvline(95, color="black", linewidth=0.8, linestyle=":", zorder=0)
+    for i, (parameter, target, symbol, filled, label) in enumerate(marks):
+        axes.plot([], [], symbol, color="black", fillstyle=FILL[filled], label=label, markersize=5)
+        for y, name in enumerate(names):
+            if (row := rows.get((parameter, target, name))) is None:
+                continue
+            share, low, high = (
+                100.0 * row[end] for end in ("coverage", "coverage_low", "coverage_high")
+            )
+            at = y + 0.25 * (i - (len(marks) - 1) / 2)
+            style = {"color": COLOURS[name], "fillstyle": FILL[filled], "markersize": 5}
+            axes.plot([low, high], [at, at], color=COLOURS[name], linewidth=1)
+            axes.plot(share, at, symbol, **style)
+            left = share > 50
+            axes.annotate(
+                f"{share:.1f}",
+                (low if left else high, at),
+                (-4 if left else 4, 0),
+                textcoords="offset points",
+                ha="right" if left else "left",
+                va="center",
+                fontsize=7,
+                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
+            )
+    axes.set_yticks(range(len(names)), [NAMES[name] for name in names])
+    axes.set(xlim=(-2, 102), ylim=(len(names) - 0.5, -0.5))
+    axes.set_xlabel("% of the intervals that hold it (dotted: 95)")
+    axes.legend(fontsize=8, frameon=False, loc="center", bbox_to_anchor=(0.42, 0.5))

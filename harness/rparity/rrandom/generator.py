@@ -1,0 +1,243 @@
+"""`RRandom`: the functions of R that draw, on a stream of R's default generators."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rparity.errors import UsageError
+from rparity.rrandom.arrays import BLOCK, Floats, Ints, Parameter, count, counted, place, recycle
+from rparity.rrandom.beta import beta
+from rparity.rrandom.binomial import binomials
+from rparity.rrandom.exponential import exponentials
+from rparity.rrandom.gamma import chi_squared, gamma, student
+from rparity.rrandom.indices import distinct_indices, indices
+from rparity.rrandom.normal import normals_from
+from rparity.rrandom.poisson import poissons
+from rparity.rrandom.source import each
+from rparity.rrandom.stream import Stream, uniforms_from
+from rparity.rrandom.weighted import (
+    distinct_weighted_indices,
+    probabilities,
+    weighted_indices,
+)
+
+LARGEST_POPULATION = 4.5e15
+
+
+class RRandom(Stream):
+    """A stream of R's default generators, started by `set.seed(seed)`.
+
+    Parameters
+    ----------
+    seed
+        Any integer that R takes: -2147483647 to 2147483647.
+    sample_kind
+        "Rejection", or "Rounding" for what `sample` gave before R 3.6, as R's `RNGkind` has it.
+
+    Raises
+    ------
+    UsageError
+        If R would take neither.
+
+    Notes
+    -----
+    Every draw takes as much off the stream as R's does. Parameters are recycled; those that R
+    answers with NaN and a warning give NaN and a RuntimeWarning.
+    """
+
+    def runif(self, n: int, min: Parameter = 0.0, max: Parameter = 1.0) -> Floats:
+        """Return n uniforms, shape (n,), as R's `runif`; min = max takes nothing off the stream."""
+        n = count(n, "n")
+        low, high = recycle(n, min), recycle(n, max)
+        valid = np.isfinite(low) & np.isfinite(high) & (low <= high)
+        idle, live = np.where(valid, low, np.nan), valid & (low < high)
+        with np.errstate(invalid="ignore", over="ignore"):
+            width = high - low
+
+        def draw(k: int, width: Floats, low: Floats) -> Floats:
+            return _affine(self.uniforms(k), width, low)
+
+        return place(n, live, idle, draw, width, low)
+
+    def rnorm(self, n: int, mean: Parameter = 0.0, sd: Parameter = 1.0) -> Floats:
+        """Return n normals, shape (n,), as R's `rnorm`; sd = 0 takes nothing off the stream."""
+        n = count(n, "n")
+        mean, sd = recycle(n, mean), recycle(n, sd)
+        valid = np.isfinite(sd) & (sd >= 0)
+        idle, live = np.where(valid, mean, np.nan), valid & (sd > 0) & np.isfinite(mean)
+
+        def draw(k: int, sd: Floats, mean: Floats) -> Floats:
+            return _affine(self.standard_normals(np.empty(k)), sd, mean)
+
+        return place(n, live, idle, draw, sd, mean)
+
+    def rexp(self, n: int, rate: Parameter = 1.0) -> Floats:
+        """Return n exponentials, shape (n,), as R's `rexp`; an infinite rate gives 0."""
+        n = count(n, "n")
+        with np.errstate(divide="ignore"):
+            scale = 1.0 / recycle(n, rate)
+        idle, live = np.where(scale == 0, 0.0, np.nan), np.isfinite(scale) & (scale > 0)
+        return place(n, live, idle, lambda k, s: s * exponentials(self.uniforms, k), scale)
+
+    def rgamma(
+        self,
+        n: int,
+        shape: Parameter,
+        rate: Parameter | None = None,
+        *,
+        scale: Parameter | None = None,
+    ) -> Floats:
+        """Return n gamma variates, shape (n,), as R's `rgamma`, of a rate (1) or else of a scale.
+
+        A shape or scale of 0 gives 0, and an infinite one Inf; both take nothing off the stream.
+        UsageError if both rate and scale are given.
+        """
+        n = count(n, "n")
+        if rate is not None and scale is not None:
+            raise UsageError("rgamma() takes a rate or a scale, not both.")
+        shape = recycle(n, shape)
+        if scale is None:
+            with np.errstate(divide="ignore"):
+                scale = 1.0 / recycle(n, 1.0 if rate is None else rate)
+        scale = recycle(n, scale)
+        none = (shape == 0) & ~np.isnan(scale) | (scale == 0) & ~np.isnan(shape)
+        some = (shape > 0) & (scale > 0)
+        idle = np.where(none, 0.0, np.where(some, np.inf, np.nan))
+        live = some & np.isfinite(shape) & np.isfinite(scale)
+        return place(n, live, idle, lambda k, *p: each(self, k, gamma, *p), shape, scale)
+
+    def rchisq(self, n: int, df: Parameter) -> Floats:
+        """Return n chi-squared variates, shape (n,), as R's `rchisq`; df = 0 gives 0."""
+        n = count(n, "n")
+        df = recycle(n, df)
+        idle, live = np.where(df == 0, 0.0, np.nan), (df > 0) & np.isfinite(df)
+        return place(n, live, idle, lambda k, df: each(self, k, chi_squared, df), df)
+
+    def rt(self, n: int, df: Parameter) -> Floats:
+        """Return n of Student's t variates, shape (n,), as R's `rt`; df may be infinite."""
+        n = count(n, "n")
+        df = recycle(n, df)
+        return place(n, df > 0, np.full(1, np.nan), lambda k, df: each(self, k, student, df), df)
+
+    def rbeta(self, n: int, shape1: Parameter, shape2: Parameter) -> Floats:
+        """Return n beta variates, shape (n,), as R's `rbeta`.
+
+        A shape of 0 or Inf puts all mass at 0, at 1 or, two Inf, at 0.5, and takes nothing off the
+        stream; two of 0 put half at either end, by a uniform.
+        """
+        n = count(n, "n")
+        a, b = recycle(n, shape1), recycle(n, shape2)
+        valid = (a >= 0) & (b >= 0)
+        at_one = np.where(np.isinf(a) | (b == 0), 1.0, 0.0)
+        idle = np.where(valid, np.where(np.isinf(a) & np.isinf(b), 0.5, at_one), np.nan)
+        live = valid & np.isfinite(a) & np.isfinite(b) & ((a > 0) == (b > 0))
+        return place(n, live, idle, lambda k, *p: each(self, k, beta, *p), a, b)
+
+    def rbinom(self, n: int, size: Parameter, prob: Parameter) -> Ints | Floats:
+        """Return n binomial variates, shape (n,), as R's `rbinom`.
+
+        Returns
+        -------
+        int64; float64 where one is NaN, of which numpy has none among integers.
+        """
+        n = count(n, "n")
+        size, prob = recycle(n, size), recycle(n, prob)
+        valid = np.isfinite(size) & (size == np.rint(size)) & (size >= 0)
+        valid = valid & (prob >= 0) & (prob <= 1)
+        live = valid & (size > 0) & (prob > 0) & (prob < 1)
+        idle = np.where(valid, np.where(prob == 1, size, 0.0), np.nan)
+        return counted(place(n, live, idle, lambda k, *p: binomials(self, k, *p), size, prob))
+
+    def rpois(self, n: int, lam: Parameter) -> Ints | Floats:
+        """Return n Poisson variates of mean `lam`, shape (n,), as R's `rpois`.
+
+        Returns
+        -------
+        int64; float64 where one is NaN, or above 2^53.
+        """
+        n = count(n, "n")
+        mean = recycle(n, lam)
+        valid = np.isfinite(mean) & (mean >= 0)
+        idle = np.where(valid, 0.0, np.nan)
+        live = valid & (mean > 0)
+        return counted(place(n, live, idle, lambda k, mean: poissons(self, k, mean), mean))
+
+    def sample(
+        self,
+        x: float | Sequence[Any] | NDArray[Any],
+        size: int | None = None,
+        replace: bool = False,
+        prob: Parameter | None = None,
+    ) -> NDArray[Any]:
+        """Sample from 1..x if x is a number, else from the elements of x, as R's `sample`.
+
+        A sequence is always itself: R would take `c(5)` for 1:5, this does not.
+
+        Parameters
+        ----------
+        x
+            A number of at least 1, of which only the whole part counts, or one dimension.
+        size
+            How many; all of x if None.
+        replace
+            Whether an element may be drawn again.
+        prob
+            Weights, one for each element; they need not add up to 1.
+
+        Returns
+        -------
+        Array of shape (size,): int64, or of the dtype of x.
+
+        Raises
+        ------
+        UsageError
+            If x is neither of these or has too few elements, or R would not take prob.
+        """
+        given = np.asarray(x)
+        if given.ndim > 1:
+            raise UsageError(f"sample() takes one dimension, not {given.ndim}.")
+        n = given.size if given.ndim else _population(given)
+        k = n if size is None else count(size, "size")
+        if k > n and (n == 0 or not replace):
+            raise UsageError(f"A sample of {k} out of {n} needs replace=True and an element.")
+        if prob is not None:
+            p = probabilities(prob, n, k, replace)
+            index = (weighted_indices if replace else distinct_weighted_indices)(self, p, k)
+        else:
+            index = (indices if replace or k < 2 else distinct_indices)(self, n, k)
+        return given[index] if given.ndim else index + 1
+
+    def standard_normals(self, out: Floats) -> Floats:
+        """Fill `out` with standard normals in place, and return it: R's `norm_rand`, Inversion.
+
+        `out` is contiguous float64 of any shape (else UsageError), and filled in the order of its
+        memory: an F-ordered matrix by columns, as R's `matrix(rnorm(...), ...)`.
+        """
+        if out.dtype != np.float64 or not out.flags.forc or not out.flags.writeable:
+            raise UsageError("standard_normals() fills a writeable contiguous array of float64.")
+        flat = out.ravel(order="K")
+        scratch = np.empty((4, min(flat.size, BLOCK)))
+        for start in range(0, flat.size, BLOCK):
+            z = flat[start : start + BLOCK]
+            low, *_ = work = scratch[:, : z.size]
+            words = self.words(2 * z.size)
+            uniforms_from(words[1::2], low)
+            normals_from(words[::2], low, z, work[1:])
+        return out
+
+
+def _affine(values: Floats, scale: Floats, shift: Floats) -> Floats:
+    values *= scale
+    values += shift
+    return values
+
+
+def _population(x: NDArray[Any]) -> int:
+    """Return the whole part of a number that R samples 1..x from."""
+    if x.dtype.kind not in "iuf" or not 1 <= x <= LARGEST_POPULATION:
+        raise UsageError(f"sample() takes a number from 1 to 4.5e15 or elements, not {x.item()!r}.")
+    return int(x)

@@ -1,0 +1,240 @@
+"""One run of a case: engines answer, and are compared with R and with what was published."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from rparity.cases.base import Boot, Case
+from rparity.compare import COLUMNS, Reference, Tables, Verdict, compare
+from rparity.diagnosis.between_rs import Difference, RAnswer, difference
+from rparity.diagnosis.diagnose import Finding, diagnose, with_entries
+from rparity.diagnosis.experiments.base import Asked, Dispute
+from rparity.diagnosis.ledger import judge, ledger
+from rparity.engines.base import Answer, Question, engine
+from rparity.errors import UsageError
+from rparity.lmm.lme4 import Lme4
+from rparity.r.version import RVersion, nearest
+from rparity.recordings import versions
+from rparity.tables import decode_factors
+
+
+@dataclass(frozen=True)
+class CaseRun:
+    """What a run found: every comparison, each known discrepancy's cause, and what was left out.
+
+    `changed` is how R, run live, differs from the recording of the nearest R.
+    """
+
+    case: Case
+    nsim: int
+    live: bool
+    r_tables: Tables
+    provenance: Mapping[str, Any]
+    answers: Mapping[str, Answer]
+    comparisons: pd.DataFrame
+    findings: Sequence[Finding] = ()
+    notes: Sequence[str] = field(default_factory=tuple)
+    changed: Difference | None = None
+
+    @property
+    def failed(self) -> bool:
+        """Whether a comparison ended in what nothing explains."""
+        if self.changed is not None and self.changed.failed:
+            return True
+        return any(Verdict(v).fails for v in self.comparisons["verdict"].unique())
+
+
+def run_case(
+    case: Case,
+    *,
+    fixtures: Path,
+    live: bool = False,
+    version: str | None = None,
+    nsim: int | None = None,
+    engines: Sequence[str] | None = None,
+    on_progress: Callable[[str], None] | None = None,
+) -> CaseRun:
+    """Run a case against R's recording, or against R itself.
+
+    Of several Rs' recordings it is the newest one's, or that in the folder `version`. R itself is
+    also compared with the recording of the nearest R.
+
+    Raises
+    ------
+    RparityError
+        What a user can mend: a missing or stale recording, no R for a live run, nsim below 1.
+    """
+    if nsim is not None and nsim < 2:
+        raise UsageError(f"--nsim must be at least 2 to have a standard deviation, and is {nsim}.")
+    tell = on_progress or (lambda _text: None)
+    bootstraps = any(isinstance(part, Boot) for part in case.parts)
+    replicates = nsim if nsim is not None and bootstraps else case.nsim
+    if live:
+        from rparity.engines.r import R
+
+        r = R(on_message=lambda text: tell(f"R: {text.strip()}"))
+        tell("R: starting")
+        r_tables: Tables = r.answer(Question(case, replicates)).tables
+        provenance: Mapping[str, Any] = r.provenance
+    else:
+        recording = case.recording(fixtures, version)
+        r_tables, provenance = recording.tables, recording.provenance
+
+    data = r_tables.get("data")
+    question = Question(
+        case,
+        replicates,
+        provenance["made_by"]["packages"],
+        None if data is None else decode_factors(data, provenance["levels"]),
+    )
+    answers: dict[str, Answer] = {}
+    for name in case.engines if engines is None else engines:
+        tell(f"Python: {name}")
+        answers[name] = engine(name).answer(question)
+    tell("comparing")
+    unmatched = _drawn_otherwise(case, replicates, int(provenance["nsim"]))
+    frames = [
+        frame
+        for name, answer in answers.items()
+        for frame in _comparisons(case, name, answer, r_tables, unmatched, replicates)
+    ]
+    frames += _against_published(case, "R", r_tables, int(provenance["nsim"]), case.nsim)
+    frames += _claims(case, "R", r_tables, int(provenance["nsim"]))
+    frames = [frame for frame in frames if len(frame)] or [pd.DataFrame(columns=list(COLUMNS))]
+    comparisons = pd.concat(frames, ignore_index=True)
+    asked = Asked(case, case.parts, question.data, r_tables, provenance)
+    comparisons, findings = _judged(asked, answers, comparisons)
+    notes = [note for answer in answers.values() for note in answer.notes]
+    changed = None
+    if live:
+        changed, said = _beside_nearest(case, fixtures, RAnswer(r_tables, provenance))
+        notes.append(said)
+    if unmatched:
+        notes.append(
+            f"R's recording has {provenance['nsim']} replicates, this run {replicates}: other "
+            "draws. Bootstrap tables are not compared with it; add --live to ask R itself."
+        )
+    return CaseRun(
+        case,
+        replicates,
+        live,
+        r_tables,
+        provenance,
+        answers,
+        comparisons,
+        findings,
+        tuple(notes),
+        changed,
+    )
+
+
+def _beside_nearest(case: Case, fixtures: Path, now: RAnswer) -> tuple[Difference | None, str]:
+    """Compare R itself with the recording of the nearest R, and say which that is."""
+    label = nearest(versions(fixtures, case.name), now.version)
+    if label is None:
+        return None, f"{now.version} was not compared with a recording of R: there is none."
+    recording = case.recording(fixtures, label)
+    found = difference(case, now, RAnswer(recording.tables, recording.provenance))
+    rows = found.comparisons
+    fewest = f"fewest digits {rows['digits'].min():.1f}" if len(rows) else "nothing in common"
+    said = f"R itself was compared with the recording of {found.older}: {fewest}."
+    if found.older == found.newer:
+        return found, said
+    return found, (
+        f"{said} It is the nearest: {now.version} is not recorded; `{case.command}` records it "
+        "beside the others."
+    )
+
+
+def _judged(
+    asked: Asked,
+    answers: Mapping[str, Answer],
+    comparisons: pd.DataFrame,
+) -> tuple[pd.DataFrame, Sequence[Finding]]:
+    """Find causes for what is outside its tolerance, and ask the ledger whether they are known."""
+    published = asked.case.published
+    packages = asked.provenance["made_by"]["packages"]
+    references: dict[str, Tables] = {"R": asked.recorded}
+    made_by: dict[str, Mapping[str, str]] = {}
+    if published is not None:
+        references["published"] = published.reference().tables
+        made_by["published"] = published.versions
+    told: dict[str, Tables] = {name: answer.tables for name, answer in answers.items()}
+    told["R"] = asked.recorded
+    comparisons = comparisons.assign(cause="")
+    findings = []
+    pairs = comparisons.groupby(["engine", "reference"], sort=False)
+    for (name, reference), rows in pairs:
+        if reference in references:
+            dispute = Dispute(
+                asked,
+                str(name),
+                str(reference),
+                told[str(name)],
+                references[str(reference)],
+                lme4=(Lme4.among(packages), Lme4.among(made_by.get(str(reference), packages))),
+            )
+            findings += diagnose(dispute, rows)
+    for finding in findings:
+        comparisons.loc[finding.rows, "cause"] = finding.cause
+    version = RVersion.among(packages)
+    judged, known = judge(
+        comparisons, ledger(), [asked.case.name], None if version is None else version.lme4
+    )
+    return judged, with_entries(findings, known)
+
+
+def _drawn_otherwise(case: Case, nsim: int, recorded: int) -> frozenset[str]:
+    """Tables that depend on the number of replicates, where R's and ours differ in it."""
+    if nsim == recorded:
+        return frozenset()
+    boots = [part for part in case.parts if isinstance(part, Boot)]
+    return frozenset(table for part in boots for table in part.tables)
+
+
+def _comparisons(
+    case: Case,
+    name: str,
+    answer: Answer,
+    r_tables: Tables,
+    unmatched: frozenset[str],
+    nsim: int,
+) -> list[pd.DataFrame]:
+    undertaken = engine(name)
+    expected = [
+        table
+        for part in case.parts
+        for table in undertaken.expected(part)
+        if table not in unmatched
+    ]
+    reference = Reference("R", r_tables, lambda table, column: case.tolerance(name, table, column))
+    found = compare(case.name, name, answer.tables, reference, expected)
+    frames = [answer.without_gaps(found)]
+    if name == "rparity":
+        frames += _against_published(case, name, answer.tables, nsim, case.nsim)
+        frames += _claims(case, name, answer.tables, nsim)
+    return frames
+
+
+def _against_published(
+    case: Case, name: str, tables: Tables, nsim: int, published_nsim: int
+) -> list[pd.DataFrame]:
+    if case.published is None:
+        return []
+    skip = _drawn_otherwise(case, nsim, published_nsim)
+    expected = [table for table in case.published.figures if table not in skip]
+    return [compare(case.name, name, tables, case.published.reference(), expected)]
+
+
+def _claims(case: Case, name: str, tables: Tables, nsim: int) -> list[pd.DataFrame]:
+    frames = []
+    for claim in case.claims:
+        answered = tables.get(claim.table, pd.DataFrame())
+        told = claim.reference(tables, answered.index, nsim)
+        frames.append(compare(case.name, name, tables, told, [claim.table]))
+    return frames

@@ -1,0 +1,5 @@
+"""Hypothesis strategies of random designs, for tests of a port: see `rparity.fuzz.strategies`."""
+
+from rparity.fuzz.strategies import covariates, designs, factors, groupings, sizes
+
+__all__ = ["covariates", "designs", "factors", "groupings", "sizes"]
