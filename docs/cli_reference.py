@@ -86,7 +86,8 @@ def _longest(action: argparse.Action) -> str:
 
 def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
     for action in parser._actions:
-        if action.option_strings and not isinstance(action, argparse._HelpAction):
+        hidden = isinstance(action, argparse._HelpAction) or action.help == argparse.SUPPRESS
+        if action.option_strings and not hidden:
             yield from _lines(action, parser)
 
 

@@ -254,6 +254,21 @@ def test_a_command_line_that_makes_no_sense(capsys: Capture, arguments: list[str
     assert "usage: rparity" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "new"),
+    [
+        (["run", "--cases", "parity"], "--cases is now --project DIR."),
+        (["fuzz", "-o", "there"], "-o is now --store DIR."),
+        (["fuzz", "--engines", "nlme", "lme4"], "--engines is now --engine NAME, which may be"),
+    ],
+)
+def test_an_old_spelling_names_the_new_one(capsys: Capture, command: list[str], new: str) -> None:
+    with pytest.raises(SystemExit) as stop:
+        main(command)
+    assert stop.value.code == UNUSABLE
+    assert new in capsys.readouterr().err
+
+
 def test_no_recordings(capsys: Capture, tmp_path: Path) -> None:
     assert mistake(capsys, "run", "document", "--fixtures", tmp_path / "nowhere") == (
         f"There is no folder of recordings at {tmp_path / 'nowhere'}: "

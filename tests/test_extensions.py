@@ -98,10 +98,10 @@ def mistake(capsys: Capture, *arguments: object) -> str:
 
 
 def test_a_case_in_a_folder_is_listed_and_run(folder: Path, capsys: Capture) -> None:
-    assert main(["list", "--cases", str(folder)]) == AGREE
+    assert main(["list", "--project", str(folder)]) == AGREE
     (line,) = [text for text in capsys.readouterr().out.splitlines() if text.startswith("mine ")]
     assert "NIST Norris" in line
-    assert main(["run", "mine", "--cases", str(folder)]) == AGREE
+    assert main(["run", "mine", "--project", str(folder)]) == AGREE
     assert "0 unexplained" in capsys.readouterr().out
 
 
@@ -118,28 +118,28 @@ def test_it_is_examined_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_its_disagreement_is_explained(folder: Path, capsys: Capture) -> None:
-    assert main(["explain", "mine", "rparity", "lm.coef", "x", "--cases", str(folder)]) == AGREE
+    assert main(["explain", "mine", "rparity", "lm.coef", "x", "--project", str(folder)]) == AGREE
     assert "lm.coef" in capsys.readouterr().out
 
 
 def test_it_runs_on_its_own_recording(folder: Path, capsys: Capture) -> None:
     shutil.rmtree(folder / "fixtures" / "mine")
-    said = mistake(capsys, "run", "mine", "--cases", folder)
+    said = mistake(capsys, "run", "mine", "--project", folder)
     assert f"no recording of 'mine' in {folder / 'fixtures'}" in said
 
 
 def test_an_engine_in_a_folder_runs(folder: Path, capsys: Capture) -> None:
-    rows = found(capsys, "run", "mine", "--engine", "my-own", "--cases", folder)
+    rows = found(capsys, "run", "mine", "--engine", "my-own", "--project", folder)
     assert {row["engine"] for row in rows} >= {"my-own"}
     assert {row["verdict"] for row in rows} <= {"identical", "rounding", "within"}
-    rows = found(capsys, "run", "norris", "--engine", "my-wrong", "--cases", folder)
+    rows = found(capsys, "run", "norris", "--engine", "my-wrong", "--project", folder)
     assert "unexplained" in {row["verdict"] for row in rows if row["engine"] == "my-wrong"}
 
 
 @pytest.mark.slow(reason="an audit, whose engines are processes of their own")
 def test_an_engine_has_its_row_in_the_audit(folder: Path, capsys: Capture) -> None:
     engines = ["--engine", "my-own", "--engine", "my-wrong"]
-    command = ["audit", "mine", *engines, "--format", "json", "--cases", str(folder)]
+    command = ["audit", "mine", *engines, "--format", "json", "--project", str(folder)]
     assert main(command) == DISCREPANCY
     rows = json.loads(capsys.readouterr().out)
     assert {row["engine"] for row in rows} == {"my-own", "my-wrong"}
@@ -162,7 +162,7 @@ def test_a_ledger_beside_the_cases_counts(folder: Path, monkeypatch: pytest.Monk
 @pytest.mark.parametrize("text", ["[[discrepancy", "x = 1"])
 def test_a_broken_ledger_is_a_sentence(folder: Path, capsys: Capture, text: str) -> None:
     (folder / "ledger.toml").write_text(text)
-    said = mistake(capsys, "run", "mine", "--cases", folder)
+    said = mistake(capsys, "run", "mine", "--project", folder)
     assert "ledger.toml is not TOML with entries [[discrepancy]]" in said
 
 
@@ -189,7 +189,7 @@ def test_mistakes_in_a_module(folder: Path, capsys: Capture, module: str, says: 
     (folder / "my_case.py").write_text(module)
     engine = ["run", "norris", "--engine", "rparity"]
     command = engine if "ENGINES" in module else ["list"]
-    assert says in mistake(capsys, *command, "--cases", folder)
+    assert says in mistake(capsys, *command, "--project", folder)
 
 
 @pytest.mark.parametrize("name", ["numbers", "statistics", "pandas", "tomllib", "sys"])
@@ -197,7 +197,7 @@ def test_a_module_that_has_the_name_of_another_one(
     folder: Path, capsys: Capture, name: str
 ) -> None:
     (folder / "my_case.py").rename(folder / f"{name}.py")
-    said = mistake(capsys, "list", "--cases", folder)
+    said = mistake(capsys, "list", "--project", folder)
     assert f"{name}.py has the name of another module, {name} (" in said
     assert "rename it." in said
 
@@ -221,13 +221,13 @@ def test_parts_and_tables_have_names_that_files_can_have() -> None:
 )
 def test_an_engine_that_is_none(folder: Path, capsys: Capture, value: str, says: str) -> None:
     (folder / "my_more.py").write_text(f"ENGINES = {{'other': '{value}'}}\n")
-    assert says in mistake(capsys, "run", "mine", "--engine", "other", "--cases", folder)
+    assert says in mistake(capsys, "run", "mine", "--engine", "other", "--project", folder)
 
 
 def test_a_folder_that_is_not_there(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "no folder" in mistake(capsys, "list", "--cases", tmp_path / "nowhere")
+    assert "no folder" in mistake(capsys, "list", "--project", tmp_path / "nowhere")
     monkeypatch.setenv(extensions.VARIABLE, str(tmp_path / "gone"))
     assert f"which {extensions.VARIABLE} names" in mistake(capsys, "list")
 
@@ -280,7 +280,7 @@ def test_a_case_is_regenerated_run_and_audited(tmp_path: Path, capsys: Capture) 
         " Rule('*', '*', Tolerance(1e-12, 'QR'))), engines=('rparity',),"
         " arguments=lambda nsim: {})]\n"
     )
-    mine = ["mine", "--cases", str(tmp_path)]
+    mine = ["mine", "--project", str(tmp_path)]
     assert main(["regenerate", *mine]) == AGREE
     assert (newest(tmp_path / "fixtures", "mine") / "provenance.json").exists()
     assert (tmp_path / "fixtures" / "engines" / "lm" / "mine").is_dir()

@@ -307,7 +307,7 @@ def test_what_crashed_is_tried_again_at_the_end(
 def test_crashed_designs_are_status_2_and_are_tried_again_by_the_same_command(
     tmp_path: Path, fake: Callable[[FakeR], FakeR], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    command = ["fuzz", "--n", "4", "--seed", "4", "-o", str(tmp_path)]
+    command = ["fuzz", "--n", "4", "--seed", "4", "--store", str(tmp_path)]
     fake(FakeR(refuses=_kills({1, 2, 3})))
     assert main(command) == UNUSABLE
     assert capsys.readouterr().err == (
@@ -430,7 +430,7 @@ def test_the_command_shows_what_is_unexplained_and_where_its_scripts_are(
         if (d := design(3, k)).weights and d.offset and 5 < d.rows < 60
         if judge(Problem(d.part(), d.data()), bug).verdict is Outcome.UNEXPLAINED
     )
-    folder = ["--seed", "3", "-o", str(tmp_path)]
+    folder = ["--seed", "3", "--store", str(tmp_path)]
     assert main(["fuzz", "--only", str(number), *folder]) == DISCREPANCY
     said = capsys.readouterr().out
     assert f"Design {number} (rparity, " in said
@@ -447,15 +447,15 @@ def test_all_explained_exits_with_zero(
     tmp_path: Path, fake: Callable[[FakeR], FakeR], capsys: pytest.CaptureFixture[str]
 ) -> None:
     fake(FakeR())
-    assert main(["fuzz", "--n", "5", "-o", str(tmp_path)]) == AGREE
+    assert main(["fuzz", "--n", "5", "--store", str(tmp_path)]) == AGREE
     assert "agrees" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--engines", "exact"], "There is no engine 'exact' of mixed models"),
-        (["--engines", "nobody"], "There is no engine 'nobody' of mixed models"),
+        (["--engine", "exact"], "There is no engine 'exact' of mixed models"),
+        (["--engine", "nobody"], "There is no engine 'nobody' of mixed models"),
         (["--n", "0"], "--n is at least 1"),
         (["--only", "-1"], "counted from 0"),
         (["--timeout", "0"], "--timeout must be above 0 seconds, and is 0."),
@@ -465,7 +465,7 @@ def test_all_explained_exits_with_zero(
 def test_what_makes_no_sense_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
-    assert main(["fuzz", "-o", str(tmp_path), *arguments]) == UNUSABLE
+    assert main(["fuzz", "--store", str(tmp_path), *arguments]) == UNUSABLE
     assert said in capsys.readouterr().err
 
 

@@ -448,7 +448,7 @@ def test_a_function_of_the_response_is_audited_from_end_to_end(
     monkeypatch.setenv(extensions.VARIABLE, "")
     (tmp_path / "logged.R").write_text(LOGGED_R)
     (tmp_path / "logged_case.py").write_text(LOGGED_PY)
-    where = ["--cases", str(tmp_path)]
+    where = ["--project", str(tmp_path)]
     assert main(["regenerate", "logged", *where]) == AGREE
     assert main(["run", "logged", *where]) == AGREE
     capsys.readouterr()

@@ -27,7 +27,7 @@ kinds = pytest.mark.parametrize(("options", "files"), KINDS.values(), ids=KINDS)
 
 @pytest.fixture(autouse=True)
 def no_other_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--cases` is forgotten when a test is over."""
+    """`--project` is forgotten when a test is over."""
     monkeypatch.setenv(VARIABLE, "")
 
 
@@ -57,8 +57,8 @@ def test_the_next_two_commands_are_told(tmp_path: Path, capsys: Capture) -> None
     assert f"pytest '{tmp_path}/my tests/test_slope.py'  " in second
     assert new(tmp_path, "--case") == AGREE
     first, second = capsys.readouterr().out.splitlines()[1:]
-    assert f"rparity regenerate slope --cases {tmp_path}  #" in first
-    assert f"rparity run slope --cases {tmp_path}  " in second
+    assert f"rparity regenerate slope --project {tmp_path}  #" in first
+    assert f"rparity run slope --project {tmp_path}  " in second
 
 
 @kinds
@@ -107,8 +107,8 @@ def test_a_test_without_its_recording_names_the_command(
 
 def test_a_case_without_its_recording_names_the_command(tmp_path: Path, capsys: Capture) -> None:
     assert new(tmp_path, "--case") == AGREE
-    assert main(["run", "slope", "--cases", str(tmp_path)]) == UNUSABLE
-    assert "run `rparity regenerate slope --cases " in capsys.readouterr().err
+    assert main(["run", "slope", "--project", str(tmp_path)]) == UNUSABLE
+    assert "run `rparity regenerate slope --project " in capsys.readouterr().err
 
 
 def test_the_engine_in_the_comment_answers(tmp_path: Path, capsys: Capture) -> None:
@@ -117,7 +117,7 @@ def test_the_engine_in_the_comment_answers(tmp_path: Path, capsys: Capture) -> N
     above, rule, below = module.read_text("utf-8").partition("# from typing import ClassVar")
     module.write_text(above + re.sub("^# ?", "", rule + below, flags=re.MULTILINE), "utf-8")
     capsys.readouterr()
-    options = ["--engine", "mine", "--cases", str(tmp_path), "--format", "json"]
+    options = ["--engine", "mine", "--project", str(tmp_path), "--format", "json"]
     assert main(["run", "norris", *options]) == DISCREPANCY
     answered = [row for row in json.loads(capsys.readouterr().out) if row["engine"] == "mine"]
     assert {row["table"] for row in answered} == {"lm.coef"}
@@ -145,7 +145,7 @@ def test_a_case_is_recorded_and_passes_and_can_fail(tmp_path: Path) -> None:
     assert new(tmp_path, "--case") == AGREE
 
     def rparity(command: str) -> int:
-        line = [sys.executable, "-m", "rparity.cli", command, "slope", "--cases", str(tmp_path)]
+        line = [sys.executable, "-m", "rparity.cli", command, "slope", "--project", str(tmp_path)]
         return subprocess.run(line, check=False).returncode
 
     assert rparity("regenerate") == AGREE

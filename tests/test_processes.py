@@ -250,7 +250,7 @@ def test_engines_of_the_folder_worked_in_are_found(
         "ENGINES = {'mine': 'mine:Engine'}\n"
     )
     (shadows / "bisect.py").unlink()
-    monkeypatch.setenv("RPARITY_CASES", str(shadows / "more"))
+    monkeypatch.setenv("RPARITY_PROJECT", str(shadows / "more"))
     (shadows / "more").mkdir()
     (shadows / "more" / "registry.py").write_text("ENGINES = {'mine': 'mine:Engine'}\n")
     monkeypatch.setattr(sys, "path", ["", *sys.path])
@@ -338,7 +338,7 @@ def test_what_is_no_answer_is_its_engines_problem(
     name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "odd_engines.py").write_text(ODD)
-    monkeypatch.setenv("RPARITY_CASES", str(tmp_path))
+    monkeypatch.setenv("RPARITY_PROJECT", str(tmp_path))
     service = Service(ENGINE, name)
     question = Question(Case("planted", "", "none.R", "none", 1, 2, (), ()), 2)
     for _ in range(2):  # and the process goes on

@@ -65,4 +65,5 @@ def for_fuzz() -> None:
     from rparity.fuzz import campaign, work
 
     for module in (work, campaign):
-        module.live_r = lambda _limit, r=FuzzR(): r  # type: ignore[attr-defined]
+        r = FuzzR()
+        module.live_r = lambda _limit, r=r: r  # type: ignore[attr-defined]

@@ -30,8 +30,18 @@ def test_kills_while_engines_are_asked(
     command = Attacked(
         tmp_path,
         lambda _run: (
-            ["-m", "rparity.cli", "audit", *options, "--fixtures", str(root)]
-            + ["--format", "json", "-o", str(report)]
+            [
+                "-m",
+                "rparity.cli",
+                "audit",
+                *options,
+                "--fixtures",
+                str(root),
+                "--format",
+                "json",
+                "-o",
+                str(report),
+            ]
         ),
     )
     for name in ("norris", "noint1", "dyestuff"):

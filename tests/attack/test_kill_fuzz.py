@@ -44,7 +44,7 @@ def test_kills_while_designs_are_judged(
         # Each run goes on: it has some more designs to judge than there are.
         n = str(len({number for number, _ in done}) + 6)
         start = ["-c", FAKE] if fake else ["-m", "rparity.cli"]
-        command = ["fuzz", "--n", n, "--seed", str(SEED), "-o", str(folder), *options]
+        command = ["fuzz", "--n", n, "--seed", str(SEED), "--store", str(folder), *options]
         return [*start, *command, "--allow-problems"]
 
     def check(_run: int) -> None:

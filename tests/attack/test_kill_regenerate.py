@@ -66,8 +66,20 @@ def test_kills_while_r_and_its_engines_answer_workers(tmp_path: Path, tally: Tal
     command = Attacked(
         tmp_path,
         lambda _run: (
-            ["-m", "rparity.cli", "regenerate", *names, "--workers", "2"]
-            + ["--engine", "R", "--engine", "lm", "--fixtures", str(root)]
+            [
+                "-m",
+                "rparity.cli",
+                "regenerate",
+                *names,
+                "--workers",
+                "2",
+                "--engine",
+                "R",
+                "--engine",
+                "lm",
+                "--fixtures",
+                str(root),
+            ]
         ),
     )
     before: dict[tuple[str, str], str] = {}
@@ -85,7 +97,7 @@ def test_kills_while_r_and_its_engines_answer_workers(tmp_path: Path, tally: Tal
     alone = Attacked(
         tmp_path / "first",
         lambda _run: (
-            ["-m", "rparity.cli", "regenerate", *names, "--engine", "R"] + ["--fixtures", str(root)]
+            ["-m", "rparity.cli", "regenerate", *names, "--engine", "R", "--fixtures", str(root)]
         ),
     )
     alone.whole()  # what engines are asked is in R's recording

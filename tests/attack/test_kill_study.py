@@ -25,9 +25,28 @@ def test_kills_while_a_study_is_made(
     command = Attacked(
         tmp_path,
         lambda run: (
-            ["-m", "rparity.cli", "study", "--datasets", str(DATASETS), "--nsim", "2"]
-            + ["--points", "3", "--n", "3", "--seed", str(run), "--answers", str(answers)]
-            + ["--format", "json", "-o", str(report), *workers]
+            [
+                "-m",
+                "rparity.cli",
+                "study",
+                "--datasets",
+                str(DATASETS),
+                "--nsim",
+                "2",
+                "--points",
+                "3",
+                "--n",
+                "3",
+                "--seed",
+                str(run),
+                "--answers",
+                str(answers),
+                "--format",
+                "json",
+                "-o",
+                str(report),
+                *workers,
+            ]
         ),
     )
     marks = {answers: 2, report: 2}

@@ -33,8 +33,8 @@ LMER_TABLES = (
     "confint_wald",
 )
 LM_TABLES = ("coef", "vcov", "glance", "residual_quantiles", "confint_wald")
-# The environment variable that names a folder of cases; --cases sets it.
-VARIABLE = "RPARITY_CASES"
+# The environment variable that names a folder of cases; --project sets it.
+VARIABLE = "RPARITY_PROJECT"
 BOOT_TABLES = ("boot", "replicates")
 
 # Folders and files are called by these names, on any disk: some disks take `A` and `a` for one.
@@ -320,7 +320,7 @@ class Case:
     def command(self) -> str:
         """The command that makes the case's recording."""
         home = str(self.home)
-        folder = ["--cases", home] if home == os.environ.get(VARIABLE) else []
+        folder = ["--project", home] if home == os.environ.get(VARIABLE) else []
         return shlex.join(["rparity", "regenerate", self.name, *folder])
 
     def recording(self, fixtures: Path, version: str | None = None) -> Recording:

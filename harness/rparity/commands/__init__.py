@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from rparity.cases.base import Case
@@ -30,23 +30,36 @@ class Tell(Protocol):
         """Show `text`."""
 
 
+class Renamed(argparse.Action):
+    """Refuses an option's old spelling in a sentence that names the new one."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, to: str) -> None:
+        super().__init__(option_strings, dest, nargs="*", help=argparse.SUPPRESS)
+        self.to = to
+
+    def __call__(self, parser: argparse.ArgumentParser, *given: Any, **_more: Any) -> None:
+        """End the command."""
+        parser.error(f"{given[-1]} is now {self.to}.")
+
+
 def add_cases(parser: argparse.ArgumentParser) -> None:
     """Add the arguments `CASE ...`."""
     parser.add_argument("cases", nargs="*", metavar="CASE", help="a case; none: all of them")
 
 
 def add_fixtures(parser: argparse.ArgumentParser) -> None:
-    """Add the options `--fixtures` and `--cases`."""
+    """Add the options `--fixtures` and `--project`."""
     parser.add_argument(
         "--fixtures", type=Path, metavar="DIR", help="where the recordings are, if not at home"
     )
     parser.add_argument(
-        "--cases",
+        "--project",
         dest="more",
         type=Path,
         metavar="DIR",
         help="a folder with cases and engines of your own",
     )
+    parser.add_argument("--cases", action=Renamed, to="--project DIR")
 
 
 def add_against(parser: argparse.ArgumentParser, *more: str) -> None:

@@ -16,6 +16,7 @@ from rparity.commands import (
     DISCREPANCY,
     UNUSABLE,
     Commands,
+    Renamed,
     add_allow_problems,
     add_workers,
     progress,
@@ -38,12 +39,15 @@ def add(commands: Commands) -> None:
     )
     parser.add_argument(
         "--engine",
-        "--engines",
         dest="engines",
-        nargs="+",
+        action="append",
         default=[],
         metavar="NAME",
-        help="engines to ask beside rparity, such as statsmodels, mixedlm, lme4-tight, nlme",
+        help="an engine to ask beside rparity, such as statsmodels, mixedlm, lme4-tight or nlme; "
+        "may be given several times",
+    )
+    parser.add_argument(
+        "--engines", action=Renamed, to="--engine NAME, which may be given several times"
     )
     parser.add_argument(
         "--timeout",
@@ -53,13 +57,13 @@ def add(commands: Commands) -> None:
         help=f"seconds that R may take for a model {shown}",
     )
     parser.add_argument(
-        "-o",
-        "--output",
+        "--store",
         type=Path,
         metavar="DIR",
         help="where the store and the scripts are (default: fuzz-S); a campaign that was "
         "interrupted goes on there, and what crashed is tried again",
     )
+    parser.add_argument("-o", "--output", action=Renamed, to="--store DIR")
     add_workers(parser)
     add_allow_problems(parser)
     parser.add_argument("--format", choices=("text", "json"), default="text")
@@ -77,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
             tell(str(progress))
 
         campaign = run_fuzz(
-            options.output or Path(f"fuzz-{options.seed}"),
+            options.store or Path(f"fuzz-{options.seed}"),
             n=options.n,
             seed=options.seed,
             engines=options.engines,

@@ -27,7 +27,9 @@ def add(commands: Commands) -> None:
         help="where to write it, if not in the current folder",
     )
     parser.add_argument(
-        "--case", action="store_true", help="a case for `--cases DIR` instead of a test for pytest"
+        "--case",
+        action="store_true",
+        help="a case for `--project DIR` instead of a test for pytest",
     )
 
 
@@ -46,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
     where = shlex.quote(str(folder))
     test = shlex.quote(str(folder / f"test_{name}.py"))
     first, second = (
-        (f"rparity regenerate {name} --cases {where}", f"rparity run {name} --cases {where}")
+        (f"rparity regenerate {name} --project {where}", f"rparity run {name} --project {where}")
         if options.case
         else (f"pytest --r=record {test}", f"pytest {test}")
     )
