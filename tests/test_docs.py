@@ -3,7 +3,7 @@
 A page is a session in a folder of its own, from top to bottom. A block with a title is a file;
 other Python runs in one namespace, and what it prints must have the lines of an `output` block that
 follows; of a `console` block each command that shows output is run, and its output must have the
-lines shown, in that order (`…` stands for anything). Code in a table's column `Python` runs, too;
+lines shown, in that order (`…` stands for anything). Code in a table's column of RUNS runs, too;
 where the table has a column `what happens`, it must end in the error that begins so. What needs R
 is run by `pytest -m live`; without it the answers that R gave are those under docs/recordings/PAGE.
 """
@@ -31,7 +31,10 @@ from rparity.cli import COMMANDS, _parser, main
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     [
-        *(ROOT / name for name in ("README.md", "SECURITY.md", "examples/README.md")),
+        *(
+            ROOT / name
+            for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "examples/README.md")
+        ),
         *ROOT.glob("docs/**/*.md"),
     ]
 )
@@ -40,6 +43,7 @@ NEEDS_R = re.compile(r"--r=(record|live|check)|--live|\bregenerate\b")
 # Columns of tables whose code runs, and what it stands for there.
 RUNS = {
     "Python": "{}",
+    "statsmodels": "{}",
     "fixed part": 'rparity.lmer("y ~ {} + (1 | g)", data)',
     "grouping factor": 'rparity.lmer("y ~ x + (1 | {})", data)',
 }
@@ -96,7 +100,7 @@ def _in_row(row: dict[str, Token]) -> Iterator[Block]:
     error = next((code for code in told if "Error: " in code), "")
     for head in RUNS.keys() & row.keys():
         for code in _codes(row[head]):
-            text = RUNS[head].format(code.replace('"', r"\"") if head != "Python" else code)
+            text = RUNS[head].format(code.replace('"', r"\"") if RUNS[head] != "{}" else code)
             yield Block("python", "", text, error)
 
 

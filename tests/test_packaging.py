@@ -101,6 +101,8 @@ def test_the_version_is_the_packages_own() -> None:
     import rparity
 
     assert PROJECT["version"] == rparity.__version__
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {rparity.__version__}\n" in citation
 
 
 def test_errors_name_extras_that_there_are() -> None:

@@ -4,7 +4,8 @@ An entry point of the group `rparity.cases` is a `Case`, a sequence of them or a
 returns one; one of `rparity.engines` has the engine's name and its class. In a folder
 (`--project DIR`, or the environment variable RPARITY_PROJECT) every module is looked at for
 `CASES`, a sequence of cases, and `ENGINES`, a mapping of names to classes as `"module:Class"`.
-What is found is at home in the folder of its module, where its R files, recordings and `ledger.toml` lie.
+What is found is at home in the folder of its module, where its R files, recordings and
+`ledger.toml` lie.
 """
 
 from __future__ import annotations
