@@ -50,10 +50,9 @@ def tally(request: pytest.FixtureRequest) -> Iterator[Tally]:
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Add up what a test has counted, in whichever process it ran."""
     if report.when == "teardown":
-        for name, value in report.user_properties:
-            if name == PROPERTY:
-                what, counts = value  # type: ignore[misc]
-                TOTALS.setdefault(what, Counter()).update(counts)
+        for value in (value for name, value in report.user_properties if name == PROPERTY):
+            assert isinstance(value, list)  # as xdist hands it on
+            TOTALS.setdefault(str(value[0]), Counter()).update(value[1])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

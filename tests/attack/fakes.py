@@ -64,6 +64,6 @@ def for_fuzz() -> None:
     from fuzz_r import FakeR as FuzzR
     from rparity.fuzz import campaign, work
 
+    r = FuzzR()
     for module in (work, campaign):
-        r = FuzzR()
-        module.live_r = lambda _limit, r=r: r  # type: ignore[attr-defined]
+        module.live_r = lambda _limit: r  # type: ignore[attr-defined]

@@ -1,11 +1,12 @@
 # Functions that do what none should, for test_hostile_r.py. Each is called in an R that others used.
 
 echo <- function(x) x
-usual <- function() {
-  list(digits = getOption("digits"), contrasts = unname(options("contrasts")$contrasts),
-       warn = getOption("warn"), kinds = RNGkind(), folder_is_there = file.exists(getwd()),
-       sinks = sink.number(), printed = format(1.5), sum = sum(c(1, 2)), pasted = paste("a", "b"))
-}
+# Looked at by functions of base, whatever stands in their place in the global environment.
+usual <- function() base::list(
+  digits = base::getOption("digits"), contrasts = base::unname(base::getOption("contrasts")),
+  warn = base::getOption("warn"), kinds = base::RNGkind(), folder_is_there = base::file.exists(base::getwd()),
+  sinks = base::sink.number(), printed = base::format(1.5), language = base::Sys.getenv("LANGUAGE"),
+  zone = base::Sys.getenv("TZ"))
 
 # It ends, or does not ---------------------------------------------------------------------------
 
@@ -40,7 +41,7 @@ stops_class_raises <- function() {
   registerS3method("conditionMessage", "traitor", function(c) stop("again"), envir = baseenv())
   stop(structure(class = c("traitor", "error", "condition"), list(message = "x", call = NULL)))
 }
-interrupts <- function() { rlang_like <- structure(class = c("interrupt", "condition"), list()); signalCondition(rlang_like); tools::pskill(Sys.getpid(), 2); Sys.sleep(5); 1 }
+interrupts <- function() { tools::pskill(Sys.getpid(), 2); Sys.sleep(0.2); 1 }
 invokes_restart <- function() invokeRestart("abort")
 invokes_muffle <- function() invokeRestart("muffleWarning")
 recurses <- function() recurses()
@@ -143,10 +144,9 @@ returns_difftime <- function() as.difftime(1, units = "mins")
 returns_nan_payload <- function() readBin(as.raw(c(1, 2, 3, 4, 5, 6, 0xf8, 0x7f)), "double")
 returns_factor_beyond <- function() structure(c(1L, 99L), levels = "a", class = "factor")
 returns_factor_negative <- function() structure(-1L, levels = "a", class = "factor")
-returns_factor_of_doubles <- function() structure(1.5, levels = "a", class = "factor")
 returns_factor_without_levels <- function() structure(1L, class = "factor")
 returns_date_of_text <- function() structure("today", class = "Date")
-returns_date_far <- function() as.Date(1e10)
+returns_date_far <- function() structure(1e10, class = "Date")
 returns_names_twice <- function() list(a = 1, a = 2)
 returns_names_empty <- function() list(a = 1, 2)
 returns_names_escapes <- function() list("\033[2J[bold]" = 1)

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from killing import processes_of
 
-from rparity.cases.extensions import VARIABLE
+from rparity.cases.base import VARIABLE
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 from rparity.text import visible

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rparity.cases.extensions import VARIABLE
+from rparity.cases.base import VARIABLE
 from rparity.cli import main
 from rparity.commands import DISCREPANCY, UNUSABLE
 from rparity.diagnosis import ledger

@@ -31,7 +31,7 @@ pytestmark = pytest.mark.attack
 CASE = "norris"
 MEMORY = 3 * 2**30
 SECONDS = 60.0
-Attack = Callable[[Path], None]
+Attack = Callable[[Path], object]
 
 
 class Crime:
@@ -74,7 +74,7 @@ def untold(name: str) -> Attack:
 
 
 def provenance(content: bytes) -> Attack:
-    return lambda folder: (folder / recordings.PROVENANCE).write_bytes(content) and None
+    return lambda folder: (folder / recordings.PROVENANCE).write_bytes(content)
 
 
 def packed(write: Callable[[io.BytesIO], object]) -> Attack:
@@ -139,7 +139,7 @@ def sparse(path: Path) -> None:
 
 def renamed(name: str) -> Attack:
     """Move the recording of this R to another one's folder."""
-    return lambda folder: folder.rename(folder.with_name(name)) and None
+    return lambda folder: folder.rename(folder.with_name(name))
 
 
 def moved_outside(folder: Path) -> None:
@@ -359,7 +359,7 @@ def question(**changes: Any) -> Attack:
 
 
 def content(data: bytes) -> Attack:
-    return lambda file: file.write_bytes(data) and None
+    return lambda file: file.write_bytes(data)
 
 
 def file_instead(make: Callable[[Path], object]) -> Attack:
@@ -458,7 +458,7 @@ def answer(text: str) -> Attack:
 
 HEADER = "table,row,column,value\n"
 KEPT: dict[str, Attack] = {
-    "edited": lambda folder: (folder / "answer.csv").write_text(HEADER) and None,
+    "edited": lambda folder: (folder / "answer.csv").write_text(HEADER),
     "no answer": lambda folder: (folder / "answer.csv").unlink(),
     "deep JSON": provenance(b"[" * 1_000_000),
     "asked otherwise": told(asked=["lm: another model"]),

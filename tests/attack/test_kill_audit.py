@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from pathlib import Path
 
@@ -18,30 +19,19 @@ pytestmark = pytest.mark.attack
 @pytest.mark.parametrize(
     ("kills", "options"),
     [
-        (40, ["dyestuff", "--engine", "rparity", "--engine", "lme4"]),
-        (10, ["norris", "noint1", "--engine", "rparity", "--engine", "statsmodels"]),
-        (10, ["norris", "--engine", "lm", "--live"]),
+        (40, "dyestuff --engine rparity --engine lme4"),
+        (10, "norris noint1 --engine rparity --engine statsmodels"),
+        (10, "norris --engine lm --live"),
     ],
 )
 def test_kills_while_engines_are_asked(
-    tmp_path: Path, tally: Tally, kills: int, options: list[str]
+    tmp_path: Path, tally: Tally, kills: int, options: str
 ) -> None:
     root, report = tmp_path / "work" / "fixtures", tmp_path / "work" / "report.json"
     command = Attacked(
         tmp_path,
-        lambda _run: (
-            [
-                "-m",
-                "rparity.cli",
-                "audit",
-                *options,
-                "--fixtures",
-                str(root),
-                "--format",
-                "json",
-                "-o",
-                str(report),
-            ]
+        lambda _run: shlex.split(
+            f"-m rparity.cli audit {options} --fixtures {root} --format json -o {report}"
         ),
     )
     for name in ("norris", "noint1", "dyestuff"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Hashable
 from contextlib import closing
 from pathlib import Path
 
@@ -37,7 +38,7 @@ def test_kills_while_designs_are_judged(
     tmp_path: Path, tally: Tally, kills: int, fake: bool, options: list[str]
 ) -> None:
     folder = tmp_path / "work" / "store"
-    done: dict[tuple[int, str], tuple[object, ...]] = {}
+    done: dict[tuple[int, str], dict[Hashable, object]] = {}
     engines = {"rparity", *options[1:]} if "--engine" in options else {"rparity"}
 
     def arguments(_run: int) -> list[str]:
@@ -49,13 +50,12 @@ def test_kills_while_designs_are_judged(
 
     def check(_run: int) -> None:
         found = rows(folder)
-        by = {(row.number, row.engine): tuple(row) for row in found.itertuples(index=False)}
+        by = {(int(row["number"]), str(row["engine"])): row for row in found.to_dict("records")}
         assert all(by.get(key) == row for key, row in done.items()), "what was done is gone"
         for number, of in found.groupby("number"):
             assert set(of["engine"]) == engines, f"half of design {number}"
-        new = found[[key not in done for key in zip(found["number"], found["engine"], strict=True)]]
-        for row in new.itertuples(index=False):
-            assert Design.from_json(row.design) == design(SEED, row.number)
+        for number, engine in by.keys() - done.keys():
+            assert Design.from_json(str(by[number, engine]["design"])) == design(SEED, number)
         done.update(by)
 
     def files() -> set[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import fakes
@@ -62,31 +63,19 @@ def mark_of(found: recordings.Recording) -> int:
 
 def test_kills_while_r_and_its_engines_answer_workers(tmp_path: Path, tally: Tally) -> None:
     """R itself, in the children of two workers, and an engine of R's whose answer is kept."""
-    root, names = tmp_path / "work" / "fixtures", ("norris", "noint1")
+    root, names = tmp_path / "work" / "fixtures", "norris noint1"
     command = Attacked(
         tmp_path,
-        lambda _run: (
-            [
-                "-m",
-                "rparity.cli",
-                "regenerate",
-                *names,
-                "--workers",
-                "2",
-                "--engine",
-                "R",
-                "--engine",
-                "lm",
-                "--fixtures",
-                str(root),
-            ]
+        lambda _run: shlex.split(
+            f"-m rparity.cli regenerate {names} --workers 2 --engine R --engine lm"
+            f" --fixtures {root}"
         ),
     )
     before: dict[tuple[str, str], str] = {}
 
     def check(run: int) -> None:
         new = f"2001-09-09T01:46:{40 + run:02}Z"
-        for name in names:
+        for name in names.split():
             found = case(name).recording(root)
             _, kept = keep.read(root, "lm", question_of(case(name), root))
             for who, time in (("R", found.provenance["time"]), ("lm", kept["time"])):
@@ -96,9 +85,7 @@ def test_kills_while_r_and_its_engines_answer_workers(tmp_path: Path, tally: Tal
     (tmp_path / "first").mkdir()
     alone = Attacked(
         tmp_path / "first",
-        lambda _run: (
-            ["-m", "rparity.cli", "regenerate", *names, "--engine", "R", "--fixtures", str(root)]
-        ),
+        lambda _run: shlex.split(f"-m rparity.cli regenerate {names} --engine R --fixtures {root}"),
     )
     alone.whole()  # what engines are asked is in R's recording
     attack(command, tally, 12, check=check, files=lambda: names_in(tmp_path / "work"))

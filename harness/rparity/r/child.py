@@ -24,15 +24,22 @@ MAX_OUTPUT = 1_000_000
 PRELUDE = r"""
 local({
   kinds <- c("Mersenne-Twister", "Inversion", "Rejection")
+  levels <- 50  # so deep may lists lie in lists, as `_rvalues` has it
+  longest <- 8000  # characters of a message that are handed on
   options(contrasts = c("contr.treatment", "contr.poly"), digits = 7, stringsAsFactors = FALSE,
           warn = 1, device = function(...) grDevices::pdf(NULL, ...))
-  initial <- list(options = options(), folder = getwd())
+  initial <- list(options = options(), folder = getwd(), environment = Sys.getenv())
   sourced <- new.env()
 
   refresh <- function() {
     while (sink.number() > 0) sink()
     options(initial$options)
     setwd(initial$folder)
+    now <- Sys.getenv()
+    if (!identical(now, initial$environment)) {
+      Sys.unsetenv(setdiff(names(now), names(initial$environment)))
+      do.call(Sys.setenv, as.list(initial$environment))
+    }
     if (suppressWarnings(Sys.setlocale("LC_ALL", "C.UTF-8")) == "") Sys.setlocale("LC_ALL", "C")
     Sys.setlocale("LC_COLLATE", "C")
     # RNGkind() draws a new state even where the kind stays, which would break off a stream.
@@ -62,7 +69,10 @@ local({
                      error = function(...) "an error without a message")
     strange <- !validEnc(text) | Encoding(text) == "bytes"
     text[strange] <- iconv(text[strange], "UTF-8", "UTF-8", sub = "byte")
-    paste(enc2utf8(text), collapse = "\n")
+    text <- paste(enc2utf8(text), collapse = "\n")
+    more <- nchar(text, "chars") - longest
+    if (more > 0) text <- sprintf("%s [%d more characters]", substr(text, 1, longest), more)
+    if (text == "" && inherits(condition, "error")) "an error without a message" else text
   }
 
   run <- function(paths, hash, name, arguments, seed, note) {
@@ -98,6 +108,7 @@ local({
   unfit <- function(x) {
     known <- c("factor", "ordered", "Date", "data.frame")
     if (is.function(x)) return(sprintf("a function (%s)", typeof(x)))
+    if (is.data.frame(x) && !is.list(x)) return("a data frame that is no list")
     if (isS4(x)) return(sprintf("an S4 object of class %s", class(x)[1]))
     if (is.object(x) && !all(class(x) %in% known))
       return(sprintf("an object of class %s", class(x)[1]))
@@ -113,8 +124,9 @@ local({
   }
 
   # list(kind, data without attributes, attributes by name, each flattened in turn)
-  flatten <- function(x, name, path) {
-    problem <- unfit(x)
+  flatten <- function(x, name, path, level = 0) {
+    problem <- if (level > levels) sprintf("a list of more than %d levels", levels) else unfit(x)
+    if (level > levels) path <- ""
     if (!is.null(problem)) {
       what <- if (path == "") problem else sprintf("a list in which %s is %s", path, problem)
       remedy <- paste("return a number, a vector with names, a matrix, a data frame,",
@@ -133,7 +145,8 @@ local({
     } else if (is.list(x)) {
       labels <- extra$names
       steps <- if (is.null(labels)) sprintf("[[%d]]", seq_along(x)) else paste0("$", labels)
-      x <- lapply(seq_along(x), function(i) flatten(x[[i]], name, paste0(path, steps[i])))
+      x <- lapply(seq_along(x), function(i)
+        flatten(x[[i]], name, paste0(path, steps[i]), level + 1))
     }
     list(typeof(x), x, lapply(extra, flatten, name, path))
   }
@@ -288,6 +301,11 @@ def main(connection: Connection) -> None:
             return
         try:
             answer = r.call(connection, *request)
-        except Exception:  # none of R's: those are answers
-            answer = ("error", "the R process", traceback.format_exc(), None)
+        except (
+            Exception
+        ) as error:  # R's own are answers: this one jumped out of the call, or is ours
+            traceback.print_exc()
+            said = " ".join(f"{type(error).__name__} {error}".split())[:300]
+            text = f"{request[1]}() gave no answer ({said}): R code must not invoke restarts"
+            answer = ("error", "", text, None)
         connection.send(answer)

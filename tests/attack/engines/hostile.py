@@ -1,3 +1,4 @@
+# ruff: noqa: ARG002 - what they are asked is not what they answer
 """Engines that do what no engine should; each is the right one but for that."""
 
 from __future__ import annotations
@@ -189,7 +190,7 @@ class Strings(Right):
 
     def with_tables(self, question: Question, change: Any) -> Answer:
         found = super().answer(question)
-        return replace(found, tables={n: change(t) for n, t in found.tables.items()})
+        return Answer({name: change(table) for name, table in found.tables.items()})
 
 
 class Objects(Strings):
