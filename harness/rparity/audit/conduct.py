@@ -162,7 +162,8 @@ def _replies(
         for name in REFEREES:
             reply = replies[name, case]
             if reply.problem is not None:
-                problem = f"{reply.problem.rstrip('.')}. The next of {', '.join(REFEREES)} is the reference."
+                said = reply.problem.rstrip(".")
+                problem = f"{said}. The next of {', '.join(REFEREES)} is the reference."
                 replies[name, case] = replace(reply, problem=problem)
     return replies
 

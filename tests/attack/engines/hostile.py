@@ -1,4 +1,3 @@
-# ruff: noqa: ARG002 - what they are asked is not what they answer
 """Engines that do what no engine should; each is the right one but for that."""
 
 from __future__ import annotations
