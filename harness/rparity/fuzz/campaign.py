@@ -38,6 +38,8 @@ PATIENCE = 10.0
 # Each takes some hundred questions to R.
 MOST_SHRUNK = 5
 INSTALL = 'pip install "rparity[fuzz]"'
+# How often what crashed is asked once more although the last time answered none of it.
+IN_VAIN = 2
 
 
 @dataclass(frozen=True)
@@ -146,10 +148,10 @@ def run_fuzz(
         numbers = set(range(n)) - store.done() if only is None else {only}
         if numbers:
             with cluster(workers) as pool:
-                left, before = numbers, len(numbers) + 1
-                # What crashed is asked again at the end, as long as that answers any of it.
-                while left and len(left) < before:
-                    before = len(left)
+                left, in_vain = numbers, 0
+                # What crashed is asked again at the end, until that has answered none of it twice:
+                # what somebody else kills may be killed more than once.
+                while left and in_vain < IN_VAIN:
                     for outcome in pool.map(
                         answered,
                         Work(named, limit),
@@ -161,7 +163,9 @@ def run_fuzz(
                             store.write(crashed(outcome.item, named, outcome.error))
                         else:
                             store.write(outcome.result())
-                    left = numbers - store.done()
+                    after = numbers - store.done()
+                    in_vain = 0 if len(after) < len(left) else in_vain + 1
+                    left = after
         asked = range(n) if only is None else range(only, only + 1)
         _show(store, asked, live_r(limit), limit)
         seconds = time.monotonic() - began
