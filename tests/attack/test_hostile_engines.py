@@ -38,6 +38,7 @@ OUTCOMES: dict[str, tuple[int, str | None]] = {
     "closesall": (UNUSABLE, "crashed: "),
     "grandchild": (UNUSABLE, "crashed: ended with status 1"),
     "dies": (UNUSABLE, "crashed: ended with status 0"),
+    "diesagain": (UNUSABLE, "crashed: ended with status 3"),
     # They raise.
     "raises": (UNUSABLE, "ValueError"),
     "raisesmute": (UNUSABLE, "crashed: ended with status 1"),
@@ -116,7 +117,14 @@ def test_all_of_them_are_attacked() -> None:
     assert known.keys() == OUTCOMES.keys()
 
 
-@pytest.mark.parametrize("name", OUTCOMES)
+# What goes wrong where an engine is asked again is a problem that harness/rparity/audit does not yet tell.
+NOT_YET = pytest.mark.xfail(reason="only the first asking is heard", strict=False)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=NOT_YET if name == "diesagain" else ()) for name in OUTCOMES],
+)
 def test_a_hostile_engine(
     name: str, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:

@@ -20,6 +20,7 @@ pytestmark = pytest.mark.attack
 
 FAKE = "import fakes; fakes.for_fuzz(); " + COMMAND
 SEED = 6
+DESIGNS = 10
 CLOCK = ["seconds", "r_seconds", "script", "made_by", "digits", "causes"]
 
 
@@ -32,7 +33,7 @@ def rows(folder: Path) -> pd.DataFrame:
 
 @pytest.mark.parametrize(
     ("kills", "fake", "options"),
-    [(36, True, []), (12, True, ["--engine", "statsmodels"]), (12, False, ["--workers", "2"])],
+    [(36, True, []), (12, True, ["--engine", "lme4-tight"]), (12, False, ["--workers", "2"])],
 )
 def test_kills_while_designs_are_judged(
     tmp_path: Path, tally: Tally, kills: int, fake: bool, options: list[str]
@@ -43,7 +44,7 @@ def test_kills_while_designs_are_judged(
 
     def arguments(_run: int) -> list[str]:
         # Each run goes on: it has some more designs to judge than there are.
-        n = str(len({number for number, _ in done}) + 6)
+        n = str(len({number for number, _ in done}) + DESIGNS)
         start = ["-c", FAKE] if fake else ["-m", "rparity.cli"]
         command = ["fuzz", "--n", n, "--seed", str(SEED), "--store", str(folder), *options]
         return [*start, *command, "--allow-problems"]
@@ -67,7 +68,7 @@ def test_kills_while_designs_are_judged(
     numbers = sorted({number for number, _ in done})
     assert numbers == list(range(len(numbers)))
     # The killed campaign has what one that nobody killed has.
-    first = rows(folder).query("number < 6")
+    first = rows(folder).query("number < @DESIGNS")
     other = Attacked(tmp_path / "other", arguments, statuses=(0, 1))
     done.clear()
     before, folder = folder, tmp_path / "other" / "work" / "store"

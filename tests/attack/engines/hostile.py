@@ -347,6 +347,18 @@ class Warns(Right):
         return super().answer(question)
 
 
+class DiesAgain(Right):
+    """Is off at first, and ends where it is asked again why."""
+
+    asked = 0
+
+    def answer(self, question: Question) -> Any:
+        DiesAgain.asked += 1
+        if DiesAgain.asked > 1:
+            os._exit(3)
+        return Answer({name: t * 1.001 for name, t in super().answer(question).tables.items()})
+
+
 class Loads(Right):
     def __init__(self) -> None:
         raise OSError("libnowhere.so.1: cannot open shared object file")
