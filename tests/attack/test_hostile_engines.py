@@ -117,14 +117,7 @@ def test_all_of_them_are_attacked() -> None:
     assert known.keys() == OUTCOMES.keys()
 
 
-# What goes wrong where an engine is asked again is a problem that harness/rparity/audit does not yet tell.
-NOT_YET = pytest.mark.xfail(reason="only the first asking is heard", strict=False)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=NOT_YET if name == "diesagain" else ()) for name in OUTCOMES],
-)
+@pytest.mark.parametrize("name", OUTCOMES)
 def test_a_hostile_engine(
     name: str, tmp_path: Path, capfd: Capture, monkeypatch: pytest.MonkeyPatch, tally: Tally
 ) -> None:
