@@ -90,6 +90,16 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_format(parser: argparse.ArgumentParser, *more: str) -> None:
+    """Add the option `--format`: text, JSON or what `more` names."""
+    parser.add_argument(
+        "--format",
+        choices=("text", "json", *more),
+        default="text",
+        help="how the result is written (default: %(default)s)",
+    )
+
+
 def add_allow_problems(parser: argparse.ArgumentParser) -> None:
     """Add the option `--allow-problems`."""
     parser.add_argument(

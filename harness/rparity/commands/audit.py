@@ -18,6 +18,7 @@ from rparity.commands import (
     add_allow_problems,
     add_cases,
     add_fixtures,
+    add_format,
     chosen_cases,
     progress,
 )
@@ -53,7 +54,7 @@ def add(commands: Commands) -> None:
         metavar="S",
         help="seconds that an engine may take for a case (default: %(default)g)",
     )
-    parser.add_argument("--format", choices=("text", "json", "html"), default="text")
+    add_format(parser, "html")
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where to, instead of standard output"
     )

@@ -18,6 +18,7 @@ from rparity.commands import (
     Commands,
     Renamed,
     add_allow_problems,
+    add_format,
     add_workers,
     progress,
 )
@@ -66,7 +67,7 @@ def add(commands: Commands) -> None:
     parser.add_argument("-o", "--output", action=Renamed, to="--store DIR")
     add_workers(parser)
     add_allow_problems(parser)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    add_format(parser)
 
 
 def run(options: argparse.Namespace) -> int:

@@ -16,6 +16,7 @@ from rparity.commands import (
     add_against,
     add_cases,
     add_fixtures,
+    add_format,
     chosen_cases,
     progress,
 )
@@ -37,7 +38,7 @@ def add(commands: Commands) -> None:
     add_against(parser, ALL)
     parser.add_argument("--live", action="store_true", help="run R now instead of its recording")
     parser.add_argument("--nsim", type=int, metavar="N", help="replicates of each bootstrap")
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    add_format(parser)
     parser.add_argument(
         "--engine",
         action="append",

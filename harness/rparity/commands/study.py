@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from rparity.commands import AGREE, Commands, add_workers, progress
+from rparity.commands import AGREE, Commands, add_format, add_workers, progress
 
 if TYPE_CHECKING:
     from rparity.study.coverage import Study
@@ -51,7 +51,7 @@ def add(commands: Commands) -> None:
         "--seed", type=int, default=1, metavar="S", help=f"seed of the first data set {shown}"
     )
     add_workers(parser)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    add_format(parser)
     parser.add_argument(
         "-o", "--output", type=Path, metavar="FILE", help="where to, instead of standard output"
     )

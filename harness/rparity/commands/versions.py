@@ -10,6 +10,7 @@ from rparity.commands import (
     Commands,
     add_cases,
     add_fixtures,
+    add_format,
     chosen_cases,
     progress,
 )
@@ -23,7 +24,7 @@ def add(commands: Commands) -> None:
     )
     parser.set_defaults(action=run)
     add_cases(parser)
-    parser.add_argument("--format", choices=("text", "json"), default="text")
+    add_format(parser)
     add_fixtures(parser)
 
 
