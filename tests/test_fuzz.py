@@ -204,7 +204,7 @@ def test_interrupted_the_command_says_so_and_keeps_what_is_done(tmp_path: Path) 
     code = code[: code.index("def tell")] + (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from rparity.cli import main\n"
-        f"sys.exit(main(['fuzz', '--n', '500', '--seed', '6', '-o', {str(tmp_path)!r}]))"
+        f"sys.exit(main(['fuzz', '--n', '500', '--seed', '6', '--store', {str(tmp_path)!r}]))"
     )
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as it:
         until = time.monotonic() + 60

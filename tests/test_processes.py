@@ -255,7 +255,8 @@ def test_engines_of_the_folder_worked_in_are_found(
     (shadows / "more" / "registry.py").write_text("ENGINES = {'mine': 'mine:Engine'}\n")
     monkeypatch.setattr(sys, "path", ["", *sys.path])
     service = Service(ENGINE, "mine")
-    answer, problem = service.ask("anything", 30.0)
+    question = Question(Case("planted", "", "none.R", "none", 1, 2, (), ()), 2)
+    answer, problem = service.ask(question, 30.0)
     service.stop()
     assert problem is None
     assert not str(answer.gaps["random"]).startswith(str(shadows))
@@ -331,7 +332,7 @@ ENGINES = {"dict": "odd_engines:Dict", "local": "odd_engines:Local"}
     ("name", "said"),
     [
         ("dict", "answers 'planted' with dict, and must with Answer"),
-        ("local", "gave an answer that cannot be sent"),
+        ("local", "with notes that are no tuple of strings"),
     ],
 )
 def test_what_is_no_answer_is_its_engines_problem(
@@ -515,7 +516,7 @@ def test_the_one_place_that_starts_a_python() -> None:
         )
     }
     # Whether numpy can be loaded at all has to be tried before anything loads it.
-    assert users == {"children.py", "processor.py"}
+    assert users == {"child.py", "processor.py"}
 
 
 def test_a_session_that_is_inherited_by_a_fork_is_left_alone() -> None:
