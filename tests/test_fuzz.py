@@ -554,7 +554,8 @@ def test_a_campaign_leaves_no_files_and_no_processes(tmp_path: Path, end: str) -
         "        if len(seen) == 3: os.kill(self.pids[0], signal.SIGKILL)\n"
         "    return outcome\n"
         "Processes._heard = kill\n"
-        f"sys.exit(main(['fuzz', '--n', '{n}', '--workers', '2', '-o', {str(tmp_path / 'out')!r}]))"
+        f"store = ['--store', {str(tmp_path / 'out')!r}]\n"
+        f"sys.exit(main(['fuzz', '--n', '{n}', '--workers', '2', *store]))"
     )
     environment = os.environ | {
         "TMPDIR": str(scratch),
