@@ -172,6 +172,21 @@ def test_a_child_that_is_killed_leaves_nothing_though_its_parent_goes_on(
     child.stop()
 
 
+STOPS = (
+    "import os; from rparity.workers.child import Child\n"
+    "child = Child('test_processes:litter'); child.receive()\n"
+    "child.process.wait = lambda *_: os.kill(os.getpid(), 9)\n"
+    "print(child.folder, flush=True); child.stop()\n"
+)
+
+
+def test_a_parent_that_is_killed_while_it_ends_a_child_leaves_nothing(scratch: Path) -> None:
+    with started(STOPS, scratch) as parent:
+        assert parent.stdout is not None
+        assert Path(parent.stdout.readline().strip()).parent == scratch
+    assert parent.returncode == -signal.SIGKILL  # and `scratch` looks whether anything is left
+
+
 def test_a_child_that_is_forgotten_ends(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     child = Child("test_processes:compute")

@@ -115,13 +115,21 @@ class Attacked:
             ended(self.run)
 
     def left(self) -> tuple[list[int], list[Path]]:
-        """Return the processes that live on, and the temporary files that lie, after `PATIENCE`."""
-        until = time.monotonic() + PATIENCE
-        while True:
-            processes, files = list(processes_of(self.home)), list(self.scratch.iterdir())
-            if not (processes or files) or time.monotonic() > until:
-                return processes, files
-            time.sleep(0.02)
+        """Return the processes that live on, and the temporary files that lie."""
+        return left_of(self.home, self.scratch)
+
+
+def left_of(home: Path, scratch: Path) -> tuple[list[int], list[Path]]:
+    """Return the processes that have to do with a folder, and the files of another.
+
+    What is gone within `PATIENCE` does not count.
+    """
+    until = time.monotonic() + PATIENCE
+    while True:
+        processes, files = list(processes_of(home)), list(scratch.iterdir())
+        if not (processes or files) or time.monotonic() > until:
+            return processes, files
+        time.sleep(0.02)
 
 
 def attack(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from killing import processes_of
+from killing import left_of
 
 from rparity.cases.base import VARIABLE
 from rparity.cli import main
@@ -55,7 +54,7 @@ OUTCOMES: dict[str, tuple[int, str | None]] = {
     "dict": (UNUSABLE, "with dict, and must with Answer"),
     "nothing": (UNUSABLE, "with NoneType, and must with Answer"),
     "type": (UNUSABLE, "must with Answer"),
-    "lambda": (UNUSABLE, "gave an answer that cannot be sent"),
+    "lambda": (UNUSABLE, "notes that are no tuple of strings"),
     "lists": (UNUSABLE, "which must be a DataFrame"),
     "listoftables": (UNUSABLE, "must be a dict"),
     "strings": (UNUSABLE, "not all columns are numbers"),
@@ -142,7 +141,8 @@ def test_a_hostile_engine(
         tally.sentence(visible(problem["cause"]))
         assert what in problem["cause"]
     assert status == expected, said.err
-    if left := [pid for pid in processes_of(scratch) if pid != os.getpid()]:
-        tally.found("processes", left)
-    if left_files := list(scratch.iterdir()):
-        tally.found("files", left_files)
+    processes, files = left_of(scratch, scratch)
+    if processes:
+        tally.found("processes", processes)
+    if files:
+        tally.found("files", files)

@@ -24,12 +24,14 @@ def guard(pipe: int, life: int, parent: int, folder: str) -> None:
         os.close(life)
         return
     try:
+        # Out of the group, which is killed as one: the folder is removed by whoever is left, also
+        # where the parent is killed while it ends this process.
+        os.setpgid(0, 0)
         os.close(pipe)  # or the parent would not see it close
         waiting = select.poll()
         waiting.register(life, select.POLLIN)
         while not waiting.poll(LOOK_MS) and os.getppid() == mine and _lives(parent):
             pass
-        os.setpgid(0, 0)  # out of the group that is to be killed
         try:  # noqa: SIM105 - nothing is loaded yet
             os.killpg(mine, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
