@@ -543,7 +543,6 @@ def test_a_campaign_leaves_no_files_and_no_processes(tmp_path: Path, end: str) -
     code = (
         "import os, signal, sys\n"
         "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from rparity import cluster\n"
         "from rparity.workers.processes import Processes\n"
         "from rparity.cli import main\n"
         "heard = Processes._heard\n"
