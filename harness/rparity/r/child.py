@@ -24,7 +24,7 @@ MAX_OUTPUT = 1_000_000
 PRELUDE = r"""
 local({
   kinds <- c("Mersenne-Twister", "Inversion", "Rejection")
-  levels <- 50  # so deep may lists lie in lists, as `_rvalues` has it
+  levels <- 50  # so deep may lists lie in lists, as `r.values` has it
   longest <- 8000  # characters of a message that are handed on
   options(contrasts = c("contr.treatment", "contr.poly"), digits = 7, stringsAsFactors = FALSE,
           warn = 1, device = function(...) grDevices::pdf(NULL, ...))

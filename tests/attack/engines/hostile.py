@@ -368,7 +368,7 @@ class Dies(Right):
     """Ends while it is loaded, in the process that is made for it."""
 
     def __init__(self) -> None:
-        if "_start.py" in sys.argv[0]:
+        if "start.py" in sys.argv[0]:
             os._exit(0)
 
 
