@@ -313,7 +313,7 @@ def test_options_reach_the_audit(
     asked = conducted(audits.one_of_everything())
     main(["audit"])
     assert asked["cases"] == [case for case in cases().values() if has_data(case)]
-    assert (asked["live"], asked["engines"], asked["limit"]) == (False, [], 60.0)
+    assert (asked["live"], asked["engines"], asked["limit"]) == (False, [], 180.0)
     main(
         "audit norris longley norris --engine lm --engine lme4 --engine lm --live --timeout 5"
         f" --fixtures {tmp_path}".split()

@@ -31,7 +31,7 @@ from rparity.r.session import availability
 from rparity.r.version import RVersion, nearest
 from rparity.recordings import choose, versions
 
-LIMIT = 60.0
+LIMIT = 180.0
 
 
 def all_engines() -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from rparity.errors import UsageError, require_seconds
 if TYPE_CHECKING:
     from rparity.audit.results import Audit
 
-SECONDS = 60.0
+SECONDS = 180.0
 
 
 def add(commands: Commands) -> None:
