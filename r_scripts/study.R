@@ -1,6 +1,6 @@
 # The question asked of many data sets: what lm, lmer and both bootstraps say of the intercept and the slope,
 # in the world where the lines stay (x and the noise are drawn anew) and in the one where the lines are drawn
-# anew as well. harness/rparity/study/design.py says what the arguments mean.
+# anew as well. harness/study/design.py says what the arguments mean.
 # Plain functions; by hand, `Rscript study.R [WORLD] [SEED]` prints one data set's answers (about 10 seconds).
 
 # In the fixed world, with these defaults, it draws what document_data() of document.R draws.
