@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import audits
-from parity import REFUSAL, Parity, regenerates
+from r_regression import REFUSAL, Parity, regenerates
 from rparity import paths, recordings
 from rparity.audit.conduct import conduct
 from rparity.audit.results import Audit

@@ -25,10 +25,10 @@ from _pytest.pytester import LineMatcher
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from places import ROOT
 from rparity.cases import extensions
 from rparity.cli import COMMANDS, _parser, main
 
-ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted(
     [
         *(
@@ -347,12 +347,12 @@ def cells(page: Path) -> Iterator[list[str]]:
 def test_every_promise_has_a_test_that_there_is() -> None:
     there = {
         f"{name_of(file)}::{node.name}"
-        for file in ROOT.glob("tests/test_*.py")
+        for file in ROOT.glob("tests/**/test_*.py")
         for node in ast.walk(ast.parse(file.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef)
     }
     page = ROOT / "docs" / "promises.md"
-    named = re.findall(r"tests/\w+\.py::\w+", page.read_text("utf-8"))
+    named = re.findall(r"tests/[\w/]+\.py::\w+", page.read_text("utf-8"))
     assert not set(named) - there
     promises = [row for row in cells(page) if len(row) == 3 and row[-1] != "tests"]
     assert len(promises) > 30

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
+from places import ROOT
 from rparity.parity import FOLDER, calls
 
-EXAMPLES = Path(__file__).parents[1] / "examples"
+EXAMPLES = ROOT / "examples"
 TESTS = sorted(EXAMPLES.glob("test_*.py"))
 # Where the package is installed pytest finds the plugin by itself.
 IS_INSTALLED = any(p.value == "rparity.pytest_plugin" for p in entry_points(group="pytest11"))

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from places import R_SCRIPTS
 from rparity import paths, recordings, regenerate
 from rparity.cases import extensions
 from rparity.cases.base import Case
@@ -40,7 +41,7 @@ pytestmark = pytest.mark.live
 
 NSIM = 60
 FEW = 5
-SUMMARIES = Path(__file__).parent / "r" / "summaries.R"
+SUMMARIES = R_SCRIPTS / "summaries.R"
 Capture = pytest.CaptureFixture[str]
 
 

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from places import ROOT
 from test_cli import EXTRAS
 
-ROOT = Path(__file__).resolve().parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # Where each optional package is named in an error, and the extra that has it.
 NAMED = re.compile(r"rparity\[([\w,]+)\]")

@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 from mpmath import mp
 
-from exact import DIGITS, RandomIntercept
+from fifty_digits import DIGITS, RandomIntercept
 from folders import newest
 from rparity import document_data, paths, recordings
 from rparity.cases import cases

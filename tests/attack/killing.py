@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 import rparity
+from places import SUPPORT, TESTS
 from tally import Tally
 
 ROOT = Path(rparity.__file__).parents[1]
-TESTS = Path(__file__).parents[1]
 SEED = 20260101
 # Seconds within which all processes and temporary files of a killed command are gone.
 PATIENCE = 20.0
@@ -68,7 +68,7 @@ class Attacked:
     def start(self) -> subprocess.Popen[bytes]:
         """Start the next run."""
         self.run += 1
-        path = os.pathsep.join(map(str, (ROOT, TESTS, TESTS / "attack")))
+        path = os.pathsep.join(map(str, (ROOT, SUPPORT, TESTS / "attack")))
         mine = {
             "PYTHONPATH": path,
             "PYTHONDONTWRITEBYTECODE": "1",

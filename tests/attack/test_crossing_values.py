@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from odd_values import CROSSING, REFUSED, same
 from rparity.errors import UsageError
 from rparity.r.session import RSession
 from tally import Tally
-from test_values import CROSSING, REFUSED, same
 
 ATTACKED = "values that cross"
 pytestmark = pytest.mark.attack

@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 from killing import ROOT
 
+from places import SUPPORT
 from rparity import paths, recordings
 from rparity.commands import UNUSABLE
 from rparity.parity.store import Place
@@ -412,7 +413,7 @@ def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "f.R").write_text("f <- function(x) c(a = 2 * x)\n")
     (folder / "conftest.py").write_text(FAKE)
     environment = os.environ | {
-        "PYTHONPATH": os.pathsep.join([str(ROOT), str(Path(__file__).parents[1])]),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(SUPPORT)]),
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PYTHONDONTWRITEBYTECODE": "1",
     }

@@ -1,4 +1,4 @@
-# Functions that do what R scripts should and should not do, for tests/test_rsession.py.
+# Functions that do what R scripts should and should not do, for tests/r/test_session.py.
 
 echo <- function(x) x
 typed <- function(x) list(type = typeof(x), class = class(x), missing = sum(is.na(x)), value = x)

@@ -1,4 +1,4 @@
-# Values that are seldom seen, for tests/test_values.py.
+# Values that are seldom seen, for tests/r/test_values.py.
 
 echo <- function(x) x
 names_of <- function(x) as.character(x)

@@ -7,19 +7,18 @@ import hashlib
 import math
 import pickle
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from places import DATA, R_SCRIPTS
 from rparity.errors import UsageError
 from rparity.r.session import RSession
 from rparity.rrandom import RRandom, SampleKind
 
-HERE = Path(__file__).parent
-RECORDED = HERE / "data" / "draws.csv"
-SCRIPT = HERE / "r" / "draws.R"
+RECORDED = DATA / "draws.csv"
+SCRIPT = R_SCRIPTS / "draws.R"
 INF, NAN = math.inf, math.nan
 N = 10_000  # draws a call in draws.csv
 RAMP = np.arange(0, 1237) / 1236

@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 import rparity
+from places import R_SCRIPTS, SUPPORT
 from rparity.audit import workers
 from rparity.audit.workers import ENGINE, ChildError, Engines, NotLoadedError, Service
 from rparity.cases.base import Case
@@ -30,8 +31,7 @@ from rparity.workers.cluster import cluster
 from rparity.workers.processes import Processes
 
 ROOT = Path(rparity.__file__).parents[1]
-TESTS = Path(__file__).parent
-R_SCRIPT = TESTS / "r" / "misbehave.R"
+R_SCRIPT = R_SCRIPTS / "misbehave.R"
 # The command as it is installed: the working directory is not on the path.
 COMMAND = "import sys; from rparity.cli import main; sys.exit(main())"
 PATIENCE = 60.0
@@ -115,7 +115,9 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
 
 
 def environment(scratch: Path, **more: str) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{TESTS}", "TMPDIR": str(scratch)} | more
+    return (
+        os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}", "TMPDIR": str(scratch)} | more
+    )
 
 
 def started(code: str, scratch: Path, **options: object) -> subprocess.Popen[str]:

@@ -16,6 +16,7 @@ import pytest
 from distributed import Client, LocalCluster, Security
 
 import rparity
+from places import DATA
 from rparity.cli import main
 from rparity.commands import AGREE
 from rparity.errors import ClusterError, UsageError, WorkerCrashedError
@@ -280,7 +281,7 @@ def test_a_dask_worker_killed_before_its_work_begins_costs_nothing(client: Clien
 
 # Certificates ------------------------------------------------------------------------------------
 
-KEYS = Path(__file__).parent / "data" / "tls"
+KEYS = DATA / "tls"
 
 
 def certificates(whose: str) -> dict[str, str]:

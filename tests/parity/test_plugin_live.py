@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from test_plugin import recordings, said
 
+from places import R_SCRIPTS, TESTS
 from rparity.errors import RCrashedError, RError, RTimeoutError
 from rparity.parity.calls import RParity
 from rparity.parity.store import Place
-from test_plugin import HERE, recordings, said
 
 pytestmark = pytest.mark.live
 
@@ -76,7 +77,7 @@ def test_ten_lines_record_and_replay_where_there_is_no_r(
 def test_recordings_say_what_r_says(
     pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copy(HERE / "r" / "ports.R", pytester.path)
+    shutil.copy(R_SCRIPTS / "ports.R", pytester.path)
     pytester.makepyfile(
         test_a="""
         import pathlib
@@ -100,7 +101,7 @@ def test_recordings_say_what_r_says(
 
 def test_r_answers_as_it_did_when_recorded(pytester: pytest.Pytester, run: Run) -> None:
     for folder in ("r", "data/plugin"):
-        shutil.copytree(HERE / folder, pytester.path / folder)
+        shutil.copytree(TESTS / folder, pytester.path / folder)
     result = run("--r=check", "data/plugin/ports.py")
     result.assert_outcomes(passed=4)
     result.stdout.fnmatch_lines(["* answers of R *"])

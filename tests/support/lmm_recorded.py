@@ -5,14 +5,14 @@ R 4.2.2, lme4 1.1-31, a tight optimizer; the data are in there as well.
 
 import json
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from places import DATA
 from rparity.lmm.fit import LmerResults, lmer
 
-RECORDED = json.loads((Path(__file__).parent / "data" / "lmm_reference.json").read_text())
+RECORDED = json.loads((DATA / "lmm_reference.json").read_text())
 MODELS = RECORDED["models"]
 EXTRAS = RECORDED["extras"]
 LME4 = "1.1-31"

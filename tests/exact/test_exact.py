@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from mpmath import mp, mpf
 
-from exact import DIGITS, Exact, RandomIntercept
+from fifty_digits import DIGITS, Exact, RandomIntercept
 from rparity import document_data, lmer
 from rparity.compare import MAX_DIGITS, digits
 from rparity.lmm.fit import LmerResults

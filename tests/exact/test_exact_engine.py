@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import sys
-from pathlib import Path
 
 import mpmath
 import numpy as np
@@ -13,7 +12,8 @@ import pytest
 from flint import arb, arb_mat, ctx, fmpq
 from mpmath import mp, mpf
 
-from exact import RandomIntercept
+from fifty_digits import RandomIntercept
+from places import DATA
 from rparity import document_data, lmer
 from rparity.cases import case
 from rparity.cases.base import LM_TABLES, LMER_TABLES, Data, Lmer
@@ -26,7 +26,7 @@ from rparity.exact.design import design
 from rparity.exact.enclosure import is_positive_definite, zero_of
 from rparity.lmm.linear import lm
 
-LME4 = Path(__file__).with_name("data") / "lme4"
+LME4 = DATA / "lme4"
 FACTORS = {"Batch", "plate", "sample", "batch", "cask", "Subject"}
 MODELS = [
     ("Dyestuff", "Yield ~ 1 + (1 | Batch)"),

@@ -15,6 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from places import R_SCRIPTS, ROOT
 from rparity.errors import (
     RCrashedError,
     RError,
@@ -26,8 +27,8 @@ from rparity.r import session as rsession
 from rparity.r import values as _rvalues
 from rparity.r.session import RSession, availability
 
-SCRIPT = Path(__file__).parent / "r" / "misbehave.R"
-PROVENANCE = Path(__file__).parents[1] / "r_scripts" / "provenance.R"
+SCRIPT = R_SCRIPTS / "misbehave.R"
+PROVENANCE = ROOT / "r_scripts" / "provenance.R"
 # The tests below fail in these seconds instead of hanging.
 LIMIT = 30.0
 # set.seed(1); sprintf("%.17g", rnorm(1))

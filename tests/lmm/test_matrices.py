@@ -6,21 +6,18 @@ below are those of that script, rebuilt.
 """
 
 import json
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from places import DATA
 from rparity.errors import DataError, FormulaError, UsageError
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.matrices import build
 
 # What R made of formulas, under each of two versions of lme4.
-RECORDED = {
-    file.stem: json.loads(file.read_text())
-    for file in (Path(__file__).parent / "data" / "model_matrices").iterdir()
-}
+RECORDED = {file.stem: json.loads(file.read_text()) for file in (DATA / "model_matrices").iterdir()}
 QUERIES = [
     pytest.param(version, r, id=f"{version}: {r['formula']}")
     for version, answers in sorted(RECORDED.items())

@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from parity import REFUSAL, Parity
+from places import ROOT, TESTS
+from r_regression import REFUSAL, Parity
 from rparity import paths
 from rparity.cases import case, cases
 from rparity.cases.base import Part, Rule
@@ -444,7 +445,7 @@ def test_with_an_option_that_would_write_the_suite_refuses_to_run(
     before = everything_in(paths.fixtures())
     assert before
     here = Path(__file__)
-    root = ["--rootdir", here.parents[1], "-c", here.parents[1] / "pyproject.toml"]
+    root = ["--rootdir", ROOT, "-c", ROOT / "pyproject.toml"]
     only = f"{here}::test_the_truth_itself_passes"
     done = pytester.runpytest_inprocess("-p", "no:cacheprovider", *root, option, only)
     assert done.ret == pytest.ExitCode.USAGE_ERROR
@@ -473,13 +474,13 @@ def test_the_wrapper_refuses_even_where_no_conftest_does(tmp_path: Path, option:
 def test_what_pytest_regressions_writes_stays_in_the_tests_own_folder(
     parity: Parity, run_of: RunOf, dataframe_regression, tmp_path: Path
 ) -> None:
-    before = everything_in(paths.fixtures()), everything_in(Path(__file__).parent)
+    before = everything_in(paths.fixtures()), everything_in(TESTS)
     wrong = run_of("document").answers["rparity"].tables["lmer.coef"] * 2.0
     dataframe_regression._force_regen = True  # as a test might do itself
     with pytest.raises(pytest.fail.Exception, match="regenerating file at"):
         parity.check_numbers(DOCUMENT, "rparity", "lmer.coef", wrong)
     assert list(tmp_path.rglob("document.rparity.lmer.coef.csv"))
-    assert (everything_in(paths.fixtures()), everything_in(Path(__file__).parent)) == before
+    assert (everything_in(paths.fixtures()), everything_in(TESTS)) == before
 
 
 def test_a_star_is_nobodys_row_or_column(recorded: dict[str, Recording]) -> None:

@@ -22,6 +22,7 @@ import pytest
 
 import rparity
 from fuzz_r import Array, FakeR
+from places import ROOT, SUPPORT
 from rparity.audit.workers import ENGINE, Service
 from rparity.cases.extensions import VARIABLE
 from rparity.cli import main
@@ -173,7 +174,7 @@ campaign.run_fuzz(Path({folder!r}), n=500, seed=6, tell=tell)
 def test_a_kill_loses_what_was_in_flight_and_no_more(
     tmp_path: Path, fake: Callable[[FakeR], FakeR]
 ) -> None:
-    code = WRITER.format(tests=str(Path(__file__).parent), folder=str(tmp_path / "killed"))
+    code = WRITER.format(tests=str(SUPPORT), folder=str(tmp_path / "killed"))
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ
     ) as process:
@@ -200,7 +201,7 @@ def _about(folder: Path) -> dict[str, str]:
 
 @pytest.mark.slow(reason="judges dozens of designs")
 def test_interrupted_the_command_says_so_and_keeps_what_is_done(tmp_path: Path) -> None:
-    code = WRITER.format(tests=str(Path(__file__).parent), folder=str(tmp_path))
+    code = WRITER.format(tests=str(SUPPORT), folder=str(tmp_path))
     code = code[: code.index("def tell")] + (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from rparity.cli import main\n"
@@ -579,7 +580,7 @@ def test_a_campaign_leaves_no_files_and_no_processes(tmp_path: Path, end: str) -
 
 @pytest.mark.live
 def test_the_port_of_the_how_to_page(pytester: pytest.Pytester) -> None:
-    page = (Path(__file__).parents[1] / "docs" / "how-to" / "fuzz.md").read_text("utf-8")
+    page = (ROOT / "docs" / "how-to" / "fuzz.md").read_text("utf-8")
     for name, text in re.findall(r'```\w+ title="(.+?)"\n(.+?)```', page, re.DOTALL):
         (pytester.path / name).write_text(text)
     loaded = any(p.value == "rparity.pytest_plugin" for p in entry_points(group="pytest11"))

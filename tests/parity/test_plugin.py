@@ -14,11 +14,11 @@ import numpy as np
 import pytest
 
 from fake_r import FakeR
+from places import SUPPORT, TESTS
 from rparity.parity import calls
 from rparity.parity.store import Place
 from rparity.r.session import RSession
 
-HERE = Path(__file__).parent
 ONE = """
 def test_one(r_parity):
     r_parity.call("f.R", "double", x=1.5).check(3.0)
@@ -667,7 +667,7 @@ def apart(
     pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., pytest.RunResult]:
     """A session in a process of its own, and in those of its workers."""
-    paths = [str(HERE), str(HERE.parent), os.environ.get("PYTHONPATH", "")]
+    paths = [str(SUPPORT), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     pytester.makeconftest(CONFTEST)
     plugins = ["-p", "rparity.pytest_plugin", "-p", "xdist.plugin"]
@@ -705,7 +705,7 @@ def test_what_r_itself_answered_is_replayed_without_r(
 ) -> None:
     monkeypatch.setattr(calls, "RSession", None)
     for folder in ("r", "data/plugin"):
-        shutil.copytree(HERE / folder, pytester.path / folder)
+        shutil.copytree(TESTS / folder, pytester.path / folder)
     run("data/plugin/ports.py").assert_outcomes(passed=4)
 
 
