@@ -115,9 +115,8 @@ def scratch(tmp_path: Path) -> Iterator[Path]:
 
 
 def environment(scratch: Path, **more: str) -> dict[str, str]:
-    return (
-        os.environ | {"PYTHONPATH": f"{ROOT}{os.pathsep}{SUPPORT}", "TMPDIR": str(scratch)} | more
-    )
+    path = os.pathsep.join(map(str, (ROOT, Path(__file__).parent, SUPPORT)))
+    return os.environ | {"PYTHONPATH": path, "TMPDIR": str(scratch)} | more
 
 
 def started(code: str, scratch: Path, **options: object) -> subprocess.Popen[str]:
