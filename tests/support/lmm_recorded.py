@@ -18,12 +18,12 @@ EXTRAS = RECORDED["extras"]
 LME4 = "1.1-31"
 
 
-def frame(name: str) -> pd.DataFrame:
+def frame(name: str, frames: dict | None = None) -> pd.DataFrame:
     columns = {
         key: pd.Categorical.from_codes(value["codes"], value["levels"], ordered=value["ordered"])
         if isinstance(value, dict)
         else np.array(value, dtype=float)
-        for key, value in RECORDED["frames"][name].items()
+        for key, value in (frames or RECORDED["frames"])[name].items()
         if key != "rows"
     }
     data = pd.DataFrame(columns)

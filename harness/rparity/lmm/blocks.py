@@ -83,23 +83,29 @@ class Blocks(ABC):
             )
         )
 
-    def evaluate(self, theta: Array, moments: Moments) -> tuple[Smooth, Smooth]:
+    def evaluate(
+        self, theta: Array, moments: Moments, *, along: Array | None = None
+    ) -> tuple[Smooth, Smooth]:
         """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives.
 
         The derivative of P = I + BB', B = TΛ, in θ_i is t g' + g t' with t the column of T and g
         the column of B that θ_i ties together; all below are products of such columns with C = P⁻¹.
+        With `along` N, t and g are columns of TN, which do not change.
         """
         template, R = self.template, len(theta)
         i, j = template.pairs
         B = self.T @ template.Lambda(theta)[:, None]  # (R, U, b, k)
         C, logdet = inverse(B)
-        g = B[..., template.cols]
-        Ct, Cg = C @ self._t, C @ g  # (R, U, b, m)
-        tCt = (np.swapaxes(self._t, 1, 2) @ Ct)[..., i, j]  # (R, U, pairs)
+        t, g, same = self._t, B[..., template.cols], template.same_column
+        if along is not None:
+            fixed = self.T @ along
+            t, g = fixed[..., template.rows], np.broadcast_to(fixed[..., template.cols], g.shape)
+            same = np.zeros_like(same)
+        Ct, Cg = C @ t, C @ g  # (R, U, b, m)
+        tCt = (np.swapaxes(t, 1, 2) @ Ct)[..., i, j]  # (R, U, pairs)
         gCt = np.swapaxes(g, 2, 3) @ Ct
         gCg = (np.swapaxes(g, 2, 3) @ Cg)[..., i, j]
         ij, ji = gCt[..., i, j], gCt[..., j, i]
-        same = template.same_column
         V = Smooth(
             logdet @ self._counts,
             2.0 * (self._counts @ np.diagonal(gCt, axis1=2, axis2=3)),

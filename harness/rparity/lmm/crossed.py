@@ -156,21 +156,25 @@ class Dense:
             )
         )
 
-    def evaluate(self, theta: Array, moments: Moments) -> tuple[Smooth, Smooth]:
+    def evaluate(
+        self, theta: Array, moments: Moments, *, along: Array | None = None
+    ) -> tuple[Smooth, Smooth]:
         """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives."""
         r, m = len(self._inside_X), self.template.m
         batch = max(1, SCRATCH // ((m + 3) * r * r))
         if len(theta) <= batch:
-            return self._evaluate(theta, moments)
+            return self._evaluate(theta, moments, along)
         index = np.arange(len(theta))
         parts = [
-            self._evaluate(theta[at], moments.take(at))
+            self._evaluate(theta[at], moments.take(at), along)
             for at in np.split(index, range(batch, len(theta), batch))
         ]
         logdet, M = zip(*parts, strict=True)
         return _joined(logdet), _joined(M)
 
-    def _evaluate(self, theta: Array, moments: Moments) -> tuple[Smooth, Smooth]:
+    def _evaluate(
+        self, theta: Array, moments: Moments, along: Array | None
+    ) -> tuple[Smooth, Smooth]:
         template, R, m = self.template, len(theta), self.template.m
         outside_Xy, outside_yy, inside_y = moments.parts
         r = inside_y.shape[1]
@@ -186,12 +190,19 @@ class Dense:
         value += bordered(self._outside_XX, outside_Xy, outside_yy)
 
         # dP_i = t g' + g t', as in `Blocks`, with a column for each level in t and in g.
+        columns = self._t
+        if along is not None:
+            B = [T @ N for T, N in zip(self._span.T, template.blocks(along), strict=True)]
+            columns = [
+                B[t][..., row - template.starts[t]]
+                for t, row in zip(self._term, template.rows, strict=True)
+            ]
         g = [
             B[t][..., col - template.starts[t]]
             for t, col in zip(self._term, template.cols, strict=True)
         ]
-        half = np.stack([t @ np.swapaxes(gi, 1, 2) for t, gi in zip(self._t, g, strict=True)], 1)
-        dP = half + np.swapaxes(half, 2, 3)  # (R, m, r, r)
+        half = np.stack([t @ np.swapaxes(gi, -1, -2) for t, gi in zip(columns, g, strict=True)], -3)
+        dP = half + np.swapaxes(half, -1, -2)  # (R, m, r, r), or (m, r, r)
         CdP = C[:, None] @ dP
         dPS = dP @ S[:, None]
         CdPS = C[:, None] @ dPS
@@ -201,7 +212,7 @@ class Dense:
         second = np.swapaxes(dPS[:, i], 2, 3) @ CdPS[:, j]
         flat, turned = CdP.reshape(R, m, -1), np.swapaxes(CdP, 2, 3).reshape(R, m, -1)
         curvature = -(flat @ np.swapaxes(turned, 1, 2))[:, i, j]
-        for pair in np.flatnonzero(template.same_column):
+        for pair in np.flatnonzero(template.same_column & (along is None)):
             a, b = i[pair], j[pair]
             second[:, pair] -= np.swapaxes(tS[a], 1, 2) @ tS[b]
             curvature[:, pair] += 2.0 * np.einsum("rab,ab->r", C, self._t[a] @ self._t[b].T)

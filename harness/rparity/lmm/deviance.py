@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rparity.lmm.structure import Moments, Smooth, Structure
+from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
 
@@ -64,8 +65,12 @@ class Evaluation:
 
 def evaluate(structure: Structure, moments: Moments, theta: Array, *, reml: bool) -> Evaluation:
     """Evaluate both parts for R responses, each at its own row of θ (R, m)."""
-    V, M = structure.evaluate(theta, moments)
-    square = structure.template.square
+    return assemble(structure.template, *structure.evaluate(theta, moments), reml=reml)
+
+
+def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluation:
+    """Evaluate both parts from what a structure gives: log|V| and M with their derivatives."""
+    square = template.square
     p = M.value.shape[-1] - 1
     A = M.value[:, :p, :p]
     A_inv = _inverse(A)

@@ -23,6 +23,7 @@ from rparity.rrandom import RRandom
 
 if TYPE_CHECKING:
     from rparity.lmm.bootstrap import BootstrapResults, BootType, Statistic
+    from rparity.lmm.ddf import KenwardRoger, Satterthwaite
 
 Array = NDArray[np.float64]
 
@@ -431,3 +432,19 @@ class LmerResults:
 
     def __repr__(self) -> str:
         return self.summary()
+
+    # -- tests of fixed effects: see `ddf` ---------------------------------------------------------
+
+    @cached_property
+    def satterthwaite(self) -> Satterthwaite:
+        """Covariance of β̂ and degrees of freedom by Satterthwaite's method."""
+        from rparity.lmm.ddf import Satterthwaite
+
+        return Satterthwaite(self)
+
+    @cached_property
+    def kenward_roger(self) -> KenwardRoger:
+        """Covariance of β̂ and degrees of freedom by Kenward and Roger's method, under REML."""
+        from rparity.lmm.ddf import KenwardRoger
+
+        return KenwardRoger(self)

@@ -60,12 +60,15 @@ class Schur:
         """Keep the responses (n, R): sums of squares are taken of what the random effects leave."""
         return Moments((np.ascontiguousarray(Y.T),))
 
-    def evaluate(self, theta: Array, moments: Moments) -> tuple[Smooth, Smooth]:
+    def evaluate(
+        self, theta: Array, moments: Moments, *, along: Array | None = None
+    ) -> tuple[Smooth, Smooth]:
         """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives."""
         found = []
         for one, y in zip(theta, moments.parts[0], strict=True):
             at = _At(self, one)
-            found.append((at.log_determinant(), at.products(np.column_stack([self.X, y]))))
+            columns = np.column_stack([self.X, y])
+            found.append((at.log_determinant(along), at.products(columns, along)))
         logdet, M = zip(*found, strict=True)
         return _stacked(logdet), _stacked(M)
 
@@ -183,20 +186,28 @@ class _At:
             out.append(own[np.arange(L), :, np.arange(L)])
         return out
 
-    def log_determinant(self) -> tuple[float, Array, Array]:
+    def _directions(self, along: Array | None) -> tuple[Array, Array, NDArray[np.bool_]]:
+        """Columns a and b (k, k) whose a b' + b a' are dΛΛ', and which pairs have a second one."""
+        template = self.structure.template
+        if along is None:
+            return np.eye(template.k), self.Lam, template.same_column
+        return along, along, np.zeros_like(template.same_column)
+
+    def log_determinant(self, along: Array | None) -> tuple[float, Array, Array]:
         """log|V| with its derivatives (m,) and, for `Template.pairs`, (pairs,)."""
-        template, Lam = self.structure.template, self.Lam
+        template = self.structure.template
+        left, right, same = self._directions(along)
         value = float(self._logdet1.sum() + 2.0 * np.log(np.diagonal(self._factor)).sum())
         A, F = self._traces()
         i, j = template.pairs
         row, col = template.rows, template.cols
         e = np.zeros((template.m, template.k, template.k))  # the derivative of ΛΛ'
         for at, (r, c) in enumerate(zip(row, col, strict=True)):
-            e[at, r] += Lam[:, c]
-            e[at, :, r] += Lam[:, c]
+            e[at] = np.outer(left[:, r], right[:, c])
+            e[at] += e[at].T
         crossed = np.einsum("iab,abcd,jcd->ij", e, F, e)
-        second = 2.0 * template.same_column * A[row[i], row[j]] - crossed[i, j]
-        return value, 2.0 * (A @ Lam)[row, col], second
+        second = 2.0 * same * A[row[i], row[j]] - crossed[i, j]
+        return value, 2.0 * (left.T @ A @ right)[row, col], second
 
     def _traces(self) -> tuple[Array, Array]:
         """Σ_ℓ Φ_ℓℓ (k, k), and F_abcd = Σ_ℓ,ℓ' Φ_ℓa,ℓ'd Φ_ℓb,ℓ'c (k, k, k, k)."""
@@ -268,9 +279,11 @@ class _At:
         Gamma = (precision @ self._Psi).T
         return Gamma, precision.toarray() - precision @ Gamma, lambda _, XPsi: XPsi @ precision
 
-    def products(self, W: Array) -> tuple[Array, Array, Array]:
+    def products(self, W: Array, along: Array | None) -> tuple[Array, Array, Array]:
         """W'V⁻¹W (c, c) with its derivatives (m, c, c) and (pairs, c, c)."""
         s, template = self.structure, self.structure.template
+        left, right, same = self._directions(along)
+        lefts, rights = template.blocks(left), template.blocks(right)
         c = W.shape[1]
         solved = self.solve(W)
         h, u, moved = [], [], []
@@ -281,17 +294,16 @@ class _At:
                 template.cols[at] - template.starts[t],
             )
             H = (s.Zt[t] @ solved.E).reshape(*s.shapes[t], c)
-            Lam = self.triangles[t]
-            h.append(H[:, row])
-            u.append(np.einsum("lkc,k->lc", H, Lam[:, col]))
-            change = H[:, None, row] * Lam[:, col, None]
-            change[:, row] += u[-1]
+            a, b = lefts[t][:, row], rights[t][:, col]
+            h.append(np.einsum("lkc,k->lc", H, a))
+            u.append(np.einsum("lkc,k->lc", H, b))
+            change = h[-1][:, None] * b[:, None] + u[-1][:, None] * a[:, None]
             moved.append(s.Z[t] @ change.reshape(-1, c))
         first = np.stack([a.T @ b for a, b in zip(h, u, strict=True)])
         P = self.solve(np.hstack(moved)).products().reshape(template.m, c, template.m, c)
         i, j = template.pairs
         second = P[i, :, j]
-        for pair in np.flatnonzero(template.same_column):
+        for pair in np.flatnonzero(same):
             second[pair] -= h[i[pair]].T @ h[j[pair]]
         return (
             solved.products(),

@@ -61,8 +61,15 @@ class Structure(Protocol):
         """Reduce responses Y (n, R) to what `evaluate` takes."""
         ...
 
-    def evaluate(self, theta: Array, moments: Moments) -> tuple[Smooth, Smooth]:
-        """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives."""
+    def evaluate(
+        self, theta: Array, moments: Moments, *, along: Array | None = None
+    ) -> tuple[Smooth, Smooth]:
+        """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives.
+
+        With `along` N (k, k), block-diagonal, the derivatives are not those in θ but those of
+        ΛΛ' + Σ_i τ_i (N_a N_b' + N_b N_a') in τ at zero, with N's columns a and b those of
+        `template.rows` and `template.cols`: V is linear in these m parameters.
+        """
         ...
 
     def conditional(self, theta: Array, residual: Array) -> Conditional:

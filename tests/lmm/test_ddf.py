@@ -1,0 +1,201 @@
+"""Degrees of freedom and tests of fixed effects against lmerTest, pbkrtest, and 50 digits."""
+
+import time
+
+import mpmath as mp
+import numpy as np
+import pytest
+
+import rparity.lmm.model
+from ddf_exact import Exact
+from ddf_recorded import MODELS, array, at_r, frame, label, matrix, optimum, table
+from rparity.errors import UsageError
+from rparity.lmm.ddf import DegreesOfFreedomWarning, KenwardRoger, Satterthwaite
+from rparity.lmm.fit import LmerResults, lmer
+
+every_model = pytest.mark.parametrize("model", MODELS, ids=[label(m) for m in MODELS])
+METHODS = ["satterthwaite", "kenward-roger"]
+# lmerTest's derivatives are numerical ones, which leave so many digits; the document's residual
+# variance is so small beside the others that they leave fewer.
+NUMERICAL, DOCUMENT = 1e-7, 2e-6
+
+
+def find(data: str, formula: str, **more) -> dict:
+    """Find one recorded model."""
+    wanted = {"data": data, "formula": formula, "REML": True, "weights": None} | more
+    (model,) = (m for m in MODELS if wanted.items() <= m.items() and not m["contrasts"])
+    return model
+
+
+GROUPS = find("unbalanced", "Reaction ~ Days * grp + (Days | Subject)")
+BOUNDARY = find("document", "y ~ x + half + (1 | p) + (1 | half:p)")
+SLOPES = find("document", "y ~ x + half + (x | p)")
+
+
+def tolerance(model: dict) -> float:
+    return DOCUMENT if model["data"] == "document" else NUMERICAL
+
+
+def rows(fit: LmerResults) -> np.ndarray:
+    return np.eye(fit.model.p)
+
+
+def r_df(model: dict, method: str) -> np.ndarray:
+    """R's degrees of freedom; pbkrtest itself leaves weights out, see r_scripts/ddf_reference.R."""
+    if method == "kenward-roger" and model["weights"]:
+        return array(model["weighted"]["df"])
+    return table(model["coefficients"][method])["df"].to_numpy()
+
+
+def check_satterthwaite(found: np.ndarray, model: dict) -> None:
+    np.testing.assert_allclose(found, r_df(model, "satterthwaite"), rtol=tolerance(model))
+
+
+def check_kenward_roger(df: np.ndarray, cov: np.ndarray, model: dict) -> None:
+    there = matrix((model["weighted"] if model["weights"] else model)["adjusted"])
+    np.testing.assert_allclose(df, r_df(model, "kenward-roger"), rtol=1e-9)
+    np.testing.assert_allclose(cov, there, rtol=1e-10, atol=1e-10 * np.abs(there).max())
+
+
+reml = pytest.mark.parametrize(
+    "model", [m for m in MODELS if m["REML"]], ids=[label(m) for m in MODELS if m["REML"]]
+)
+
+
+@every_model
+def test_satterthwaite_is_that_of_lmertest(model):
+    fit = at_r(model)
+    check_satterthwaite(fit.satterthwaite.df(rows(fit)), model)
+
+
+@reml
+def test_kenward_roger_is_that_of_pbkrtest(model):
+    fit = at_r(model)
+    check_kenward_roger(fit.kenward_roger.df(rows(fit)), fit.kenward_roger.cov, model)
+
+
+@every_model
+def test_own_optimum_has_the_same_degrees_of_freedom(model):
+    fit = optimum(model)
+    for method in model["coefficients"]:
+        there = at_r(model)
+        mine = getattr(fit, method.replace("-", "_")).df(rows(fit))
+        theirs = getattr(there, method.replace("-", "_")).df(rows(fit))
+        np.testing.assert_allclose(mine, theirs, rtol=5e-6)
+
+
+@pytest.mark.parametrize("model", [SLOPES, GROUPS], ids=["document", "sleepstudy"])
+def test_degrees_of_freedom_have_twelve_digits(model):
+    """Where lmerTest's digits end, 50-digit arithmetic goes on."""
+    fit = optimum(model)
+    with mp.workdps(60):
+        exact = Exact(fit)
+        satterthwaite = exact.satterthwaite()
+        cov, df = exact.kenward_roger()
+    np.testing.assert_allclose(fit.satterthwaite.df(rows(fit)), satterthwaite, rtol=5e-11)
+    np.testing.assert_allclose(fit.kenward_roger.df(rows(fit)), df, rtol=1e-12)
+    np.testing.assert_allclose(fit.kenward_roger.cov, cov, rtol=1e-11)
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        find("cake", "angle ~ recipe * temperature + (1 | replicate/recipe)"),
+        find("crossed_factors", "y ~ a * b + x + (x | g) + (1 | h)"),
+        find("unbalanced", "Reaction ~ late * grp + (1 | Subject) + (1 | dose)"),
+    ],
+    ids=["strata", "dense", "singular"],
+)
+def test_every_structure_gives_the_same(model, monkeypatch):
+    fit = optimum(model)
+    for limits in ({"STRATA_EFFECTS": 0}, {"STRATA_EFFECTS": 0, "DENSE_EFFECTS": 0}):
+        for name, value in limits.items():
+            monkeypatch.setattr(rparity.lmm.model, name, value)
+        other = lmer(model["formula"], frame(model["data"])).at(fit.theta_hat)
+        for method in ("satterthwaite", "kenward_roger"):
+            mine, theirs = getattr(fit, method), getattr(other, method)
+            np.testing.assert_allclose(mine.df(rows(fit)), theirs.df(rows(fit)), rtol=1e-9)
+            found, wanted = mine.joint(rows(fit)), theirs.joint(rows(fit))
+            np.testing.assert_allclose(found.F, wanted.F, rtol=1e-9)
+
+
+def test_kenward_roger_of_an_ml_fit_is_that_of_its_reml_fit():
+    """As in pbkrtest."""
+    by_ml = optimum(find(GROUPS["data"], GROUPS["formula"], REML=False))
+    np.testing.assert_allclose(
+        by_ml.kenward_roger.df(rows(by_ml)), r_df(GROUPS, "kenward-roger"), rtol=5e-6
+    )
+
+
+def test_units_do_not_matter():
+    """lmerTest's tolerance for a zero eigenvalue would drop σ from the first of these fits."""
+    data = frame("sleepstudy")
+    usual = lmer("Reaction ~ Days + (Days | Subject)", data).satterthwaite.df(np.eye(2))
+    for scale in (1e8, 1e-8):
+        scaled = lmer("y ~ x + (x | Subject)", data.assign(y=data.Reaction * scale, x=data.Days))
+        np.testing.assert_allclose(scaled.satterthwaite.df(np.eye(2)), usual, rtol=1e-6)
+
+
+def test_a_term_that_repeats_a_fixed_one_is_left_out_with_a_warning():
+    fit = lmer("strength ~ cask + (1 | batch) + (1 | cask)", frame("Pastes"))
+    without = lmer("strength ~ cask + (1 | batch)", frame("Pastes"))
+    with pytest.warns(DegreesOfFreedomWarning, match="say nothing about 1 direction"):
+        df = fit.kenward_roger.df(rows(fit))
+    np.testing.assert_allclose(df[1:], without.kenward_roger.df(rows(fit))[1:], rtol=1e-6)
+
+
+def test_a_point_that_is_no_minimum_is_said_to_be_none():
+    fit = optimum(GROUPS)
+    away = fit.at(fit.theta_hat * [6.0, 1.0, 6.0])
+    with pytest.warns(DegreesOfFreedomWarning, match="negative eigenvalue"):
+        away.satterthwaite.df(rows(fit))
+
+
+@pytest.mark.parametrize("method", ["satterthwaite", "kenward_roger"])
+def test_contrasts_of_nothing_are_refused(method):
+    with pytest.raises(UsageError, match="all zero"):
+        getattr(optimum(GROUPS), method).joint(np.zeros((2, 6)))
+
+
+def test_kenward_roger_of_sleepstudy_takes_less_than_20_milliseconds():
+    fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
+    took = []
+    for _ in range(5):
+        begin = time.perf_counter()
+        KenwardRoger(fit).df(np.eye(2))
+        took.append(time.perf_counter() - begin)
+    assert min(took) < 0.02
+
+
+# -- wrong on purpose ------------------------------------------------------------------------------
+
+
+def test_satterthwaite_for_kenward_roger_is_noticed():
+    fit = at_r(GROUPS)
+    with pytest.raises(AssertionError):
+        check_kenward_roger(fit.satterthwaite.df(rows(fit)), fit.kenward_roger.cov, GROUPS)
+
+
+def test_unadjusted_covariance_is_noticed():
+    fit = at_r(GROUPS)
+    with pytest.raises(AssertionError):
+        check_kenward_roger(fit.kenward_roger.df(rows(fit)), fit.cov_params().to_numpy(), GROUPS)
+
+
+def test_gradient_of_the_other_sign_is_noticed():
+    fit = at_r(GROUPS)
+    wrong = Satterthwaite(fit)
+    wrong._jacobian[:-1] *= -1.0  # the last row is that of σ
+    with pytest.raises(AssertionError):
+        check_satterthwaite(wrong.df(rows(fit)), GROUPS)
+
+
+def test_boundary_taken_for_a_model_without_the_term_is_noticed():
+    """Without the term whose variance is zero the degrees of freedom are others."""
+    fit = at_r(BOUNDARY)
+    assert fit.is_singular
+    smaller = lmer("y ~ x + half + (1 | half:p)", frame(BOUNDARY["data"]))
+    with pytest.raises(AssertionError):
+        check_kenward_roger(
+            smaller.kenward_roger.df(rows(fit)), smaller.kenward_roger.cov, BOUNDARY
+        )

@@ -1,0 +1,79 @@
+"""What lmerTest, pbkrtest and emmeans answered: tests/data/ddf_reference.json.
+
+Made by r_scripts/ddf_reference.R, which also writes the versions; a tight optimizer. Where R's
+answer depends on θ in more digits than R's optimum has, fits are compared at R's own θ.
+"""
+
+import json
+import warnings
+from functools import cache
+
+import numpy as np
+import pandas as pd
+
+import lmm_recorded
+from lmm_recorded import array
+from places import DATA
+from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.matrices import RankDeficientWarning
+
+RECORDED = json.loads((DATA / "ddf_reference.json").read_text())
+MODELS = RECORDED["models"]
+LM = RECORDED["lm"]
+
+
+def frame(name: str) -> pd.DataFrame:
+    known = RECORDED["frames"] if name in RECORDED["frames"] else lmm_recorded.RECORDED["frames"]
+    return lmm_recorded.frame(name, known)
+
+
+def label(model: dict) -> str:
+    more = [key for key in ("weights", "contrasts") if model.get(key)]
+    more += [] if model.get("REML", True) else ["ML"]
+    return ", ".join([f"{model['data']}: {model['formula']}", *more])
+
+
+def optimum(model: dict) -> LmerResults:
+    """The fit at its own optimum."""
+    return _optimum(MODELS.index(model))
+
+
+@cache
+def _optimum(index: int) -> LmerResults:
+    model = MODELS[index]
+    rows = frame(model["data"])
+    weights = rows[model["weights"]] if model["weights"] else None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RankDeficientWarning)
+        return lmer(
+            model["formula"],
+            rows,
+            REML=model["REML"],
+            weights=weights,
+            contrasts=model["contrasts"],
+            lme4=lmm_recorded.LME4,
+        )
+
+
+def at_r(model: dict) -> LmerResults:
+    """The fit as if R's θ were its optimum."""
+    return _at_r(MODELS.index(model))
+
+
+@cache
+def _at_r(index: int) -> LmerResults:
+    return _optimum(index).at(array(MODELS[index]["theta"]))
+
+
+def table(recorded: dict) -> pd.DataFrame:
+    """A recorded data frame, R's NA as NaN."""
+    columns = {
+        name: values if any(isinstance(v, str) for v in values) else array(values)
+        for name, values in recorded.items()
+        if name != "rows"
+    }
+    return pd.DataFrame(columns, index=recorded["rows"])
+
+
+def matrix(recorded: list) -> np.ndarray:
+    return np.array(recorded, dtype=float).reshape(len(recorded), -1)
