@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rparity.lmm.bootstrap import bootmer
     from rparity.lmm.fit import lmer
     from rparity.lmm.linear import lm
+    from rparity.lmm.term_tests import drop1, ranova
     from rparity.r.session import RSession
     from rparity.rrandom import RRandom
 
@@ -22,8 +23,10 @@ __all__ = [
     "bootmer",
     "digits",
     "document_data",
+    "drop1",
     "lm",
     "lmer",
+    "ranova",
 ]
 __version__ = "0.1.0.dev0"
 
@@ -36,8 +39,10 @@ _HOME = {
     "bootmer": "rparity.lmm.bootstrap",
     "digits": "rparity.compare",
     "document_data": "rparity.cases.document",
+    "drop1": "rparity.lmm.term_tests",
     "lm": "rparity.lmm.linear",
     "lmer": "rparity.lmm.fit",
+    "ranova": "rparity.lmm.term_tests",
 }
 
 

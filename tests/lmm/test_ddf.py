@@ -8,7 +8,7 @@ import pytest
 
 import rparity.lmm.model
 from ddf_exact import Exact
-from ddf_recorded import MODELS, array, at_r, frame, label, matrix, optimum, table
+from ddf_recorded import MODELS, array, at_r, find, frame, label, matrix, optimum, table
 from rparity.errors import UsageError
 from rparity.lmm.ddf import DegreesOfFreedomWarning, KenwardRoger, Satterthwaite
 from rparity.lmm.fit import LmerResults, lmer
@@ -18,14 +18,6 @@ METHODS = ["satterthwaite", "kenward-roger"]
 # lmerTest's derivatives are numerical ones, which leave so many digits; the document's residual
 # variance is so small beside the others that they leave fewer.
 NUMERICAL, DOCUMENT = 1e-7, 2e-6
-
-
-def find(data: str, formula: str, **more) -> dict:
-    """Find one recorded model."""
-    wanted = {"data": data, "formula": formula, "REML": True, "weights": None} | more
-    (model,) = (m for m in MODELS if wanted.items() <= m.items() and not m["contrasts"])
-    return model
-
 
 GROUPS = find("unbalanced", "Reaction ~ Days * grp + (Days | Subject)")
 BOUNDARY = find("document", "y ~ x + half + (1 | p) + (1 | half:p)")

@@ -341,8 +341,8 @@ def test_likelihood_ratios_are_those_of_r():
     table = anova(*fits)
     for name, recorded in EXTRAS["anova"].items():
         np.testing.assert_allclose(table[name], array(recorded), rtol=1e-7, err_msg=name)
-    with pytest.raises(UsageError, match="at least two"):
-        anova(fits[0])
+    with pytest.raises(UsageError, match="give it one or more"):
+        anova()
     with pytest.raises(UsageError, match="same response"):
         anova(fits[0], lmer("Reaction ~ Days + (1 | Subject)", data[5:]))
 

@@ -33,6 +33,13 @@ def label(model: dict) -> str:
     return ", ".join([f"{model['data']}: {model['formula']}", *more])
 
 
+def find(data: str, formula: str, **more) -> dict:
+    """Find one recorded model."""
+    wanted = {"data": data, "formula": formula, "REML": True, "weights": None} | more
+    (model,) = (m for m in MODELS if wanted.items() <= m.items() and not m["contrasts"])
+    return model
+
+
 def optimum(model: dict) -> LmerResults:
     """The fit at its own optimum."""
     return _optimum(MODELS.index(model))
@@ -62,7 +69,9 @@ def at_r(model: dict) -> LmerResults:
 
 @cache
 def _at_r(index: int) -> LmerResults:
-    return _optimum(index).at(array(MODELS[index]["theta"]))
+    fit = _optimum(index).at(array(MODELS[index]["theta"]))
+    fit.data_name = MODELS[index]["data"]
+    return fit
 
 
 def table(recorded: dict) -> pd.DataFrame:

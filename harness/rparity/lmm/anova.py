@@ -1,4 +1,4 @@
-"""`anova`: the likelihood-ratio table of mixed models fitted to the same response."""
+"""`anova`: tests of one mixed model's terms, or likelihood ratios of several models."""
 
 from __future__ import annotations
 
@@ -7,23 +7,39 @@ import pandas as pd
 from scipy.stats import chi2
 
 from rparity.errors import UsageError
+from rparity.lmm.ddf import Method
 from rparity.lmm.fit import LmerResults
+from rparity.lmm.hypotheses import Type
+from rparity.lmm.term_tests import anova_table
 
 
-def anova(*fits: LmerResults) -> pd.DataFrame:
-    """Compare fits by likelihood ratios, as R's `anova(fit1, fit2, …)` does.
+def anova(*fits: LmerResults, type: Type | None = None, ddf: Method | None = None) -> pd.DataFrame:
+    """Test the terms of one fit, as lmerTest's `anova(fit)` does, or compare several fits.
 
-    REML fits are fitted again by ML first. One row a fit, named by its formula, by increasing
-    number of parameters; columns `npar, AIC, BIC, logLik, deviance, Chisq, Df, p`, the last
-    three against the row above (NaN in the first one; p is NaN where no parameter is added).
+    For one fit: one row a term, columns `Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F)`. `type` is
+    "I" (terms in sequence), "II" (each after those that do not contain it) or "III" (the default:
+    all cells count alike, whatever the contrasts of the factors); `ddf` is "satterthwaite" (the
+    default) or "kenward-roger", which needs a REML fit. A `HypothesisWarning` says where type III
+    is not what its name suggests: where cells have no data, and where a covariate that a factor
+    interacts with is never near zero.
+
+    Several fits are compared by likelihood ratios, as R's `anova(fit1, fit2, …)` does. REML fits
+    are fitted again by ML first. One row a fit, named by its formula, by increasing number of
+    parameters; columns `npar, AIC, BIC, logLik, deviance, Chisq, Df, p`, the last three against the
+    row above (NaN in the first one; p is NaN where no parameter is added).
 
     Raises
     ------
     UsageError
-        For fewer than two fits, and for fits to different responses.
+        For no fit, for an unknown `type` or `ddf`, or one of them beside several fits, for fits to
+        different responses, and for Kenward and Roger's method of an ML fit.
     """
-    if len(fits) < 2:
-        raise UsageError("anova() compares at least two fits: give it another one.")
+    if not fits:
+        raise UsageError("anova() tests the terms of a fit or compares fits: give it one or more.")
+    if len(fits) == 1:
+        return anova_table(fits[0], type or "III", ddf or "satterthwaite")
+    if type or ddf:
+        raise UsageError("type= and ddf= are for one fit: several are compared by likelihood.")
     if any(not np.array_equal(fit.response, fits[0].response) for fit in fits):
         raise UsageError("anova() compares fits to the same response: the rows or values differ.")
     by_ml = [fit.refit(REML=False) if fit.reml else fit for fit in fits]

@@ -80,6 +80,15 @@ class Design:
         X = np.hstack(blocks)
         return (X, tuple(names)) if self.kept is None else (X[:, self.kept], tuple(names))
 
+    def assign(self, values: Mapping[str, Values]) -> NDArray[np.intp]:
+        """Number of the term of each column, (p,), from 1 on; 0 for the intercept."""
+        widths = [
+            int(np.prod([self._columns(k, values[k][:1], f)[0].shape[1] for k, f in pieces]))
+            for pieces in map(zip, self.terms.terms, self._full())
+        ]
+        found = np.repeat(np.arange(len(widths) + 1), [int(self.terms.intercept), *widths])
+        return found if self.kept is None else found[self.kept]
+
     def of(self, newdata: pd.DataFrame) -> Floats:
         """Compute the columns for new data."""
         frame = Frame(newdata, self.state)

@@ -41,9 +41,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
+import pandas as pd
 import scipy.linalg
 from numpy.typing import NDArray
 from scipy.stats import f as f_distribution
+from scipy.stats import t as t_distribution
 
 from rparity.errors import UsageError
 from rparity.lmm.deviance import assemble
@@ -322,3 +324,35 @@ def inference(fit: LmerResults, ddf: Method) -> Inference:
     if ddf not in get_args(Method):
         raise UsageError(f"ddf must be 'satterthwaite' or 'kenward-roger', and is {ddf!r}.")
     return fit.satterthwaite if ddf == "satterthwaite" else fit.kenward_roger
+
+
+def refuse_ml(fit: LmerResults, ddf: Method) -> None:
+    """Refuse Kenward and Roger's method beside estimates that were made by ML, as lmerTest does."""
+    if ddf == "kenward-roger" and not fit.reml:
+        raise UsageError(
+            "Kenward and Roger's method is for REML fits, and this one was made by ML: use "
+            "fit.refit(REML=True), or ddf='satterthwaite'."
+        )
+
+
+def coefficient_tests(fit: LmerResults, ddf: Method) -> pd.DataFrame:
+    """The t test of each fixed effect: `estimate`, `std_error`, `df`, `statistic`, `p`.
+
+    Raises
+    ------
+    UsageError
+        For an unknown method, and for Kenward and Roger's method of an ML fit.
+    """
+    refuse_ml(fit, ddf)
+    method = inference(fit, ddf)
+    table = pd.DataFrame(
+        {
+            "estimate": fit.beta,
+            "std_error": np.sqrt(np.diagonal(method.cov)),
+            "df": method.df(np.eye(fit.model.p)),
+        },
+        fit.term_names,
+    )
+    table["statistic"] = table["estimate"] / table["std_error"]
+    table["p"] = 2.0 * t_distribution.sf(table["statistic"].abs(), table["df"])
+    return table

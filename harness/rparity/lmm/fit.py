@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal, Self, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm
+from scipy.stats import norm, t
 
 from rparity.errors import DataError, UsageError
+from rparity.lmm.ddf import (
+    KenwardRoger,
+    Method,
+    Satterthwaite,
+    coefficient_tests,
+    inference,
+)
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.matrices import build
 from rparity.lmm.model import MixedModel, Solution
@@ -23,7 +30,6 @@ from rparity.rrandom import RRandom
 
 if TYPE_CHECKING:
     from rparity.lmm.bootstrap import BootstrapResults, BootType, Statistic
-    from rparity.lmm.ddf import KenwardRoger, Satterthwaite
 
 Array = NDArray[np.float64]
 
@@ -150,8 +156,13 @@ class LmerResults:
         """Fixed effects β̂, as R's `fixef`."""
         return pd.Series(self.beta, self.term_names)
 
-    def cov_params(self) -> pd.DataFrame:
-        """Covariance of β̂ at θ̂, as R's `vcov`: the β block, without the uncertainty of θ."""
+    def cov_params(self, ddf: Method | None = None) -> pd.DataFrame:
+        """Covariance of β̂ at θ̂, as R's `vcov`: the β block, without the uncertainty of θ.
+
+        With "kenward-roger" it is adjusted for that uncertainty, as pbkrtest's `vcovAdj` does.
+        """
+        if ddf is not None:
+            return pd.DataFrame(inference(self, ddf).cov, self.term_names, self.term_names)
         return pd.DataFrame(
             self.sigma**2 * self._solution.vcov_unscaled[0], self.term_names, self.term_names
         )
@@ -384,7 +395,7 @@ class LmerResults:
     def conf_int(
         self,
         alpha: float = 0.05,
-        method: Literal["wald", "profile", "boot"] = "wald",
+        method: Literal["wald", "profile", "boot"] | Method = "wald",
         *,
         nsim: int = 500,
         rng: RRandom | int | None = None,
@@ -395,7 +406,8 @@ class LmerResults:
         Rows are `.sig01`, … (of each term the standard deviations, then the correlations),
         `.sigma`, then the fixed effects. ``wald`` has none for the variance parameters
         (NaN, as in R); ``profile`` inverts the likelihood-ratio test under ML, as lme4 does also
-        for a REML fit; ``boot`` draws `nsim` replicates from `rng`.
+        for a REML fit; ``boot`` draws `nsim` replicates from `rng`. ``satterthwaite`` and
+        ``kenward-roger`` take quantiles of t instead of the normal ones that ``wald`` takes.
         """
         if not 0.0 < alpha < 1.0:
             raise UsageError(f"alpha must lie between 0 and 1, and is {alpha}.")
@@ -407,9 +419,14 @@ class LmerResults:
             if rng is None:
                 raise UsageError("conf_int(method='boot') needs rng=, an RRandom or a seed.")
             return self.boot(nsim, rng=rng).conf_int(alpha, boot_type)
-        if method != "wald":
-            raise UsageError(f"method must be 'wald', 'profile' or 'boot', and is {method!r}.")
-        half = float(norm.ppf(1.0 - alpha / 2.0)) * self.bse
+        if method != "wald" and method not in get_args(Method):
+            known = "'wald', 'profile', 'boot', 'satterthwaite' or 'kenward-roger'"
+            raise UsageError(f"method must be {known}, and is {method!r}.")
+        if method == "wald":
+            half = float(norm.ppf(1.0 - alpha / 2.0)) * self.bse
+        else:
+            tests = coefficient_tests(self, method)
+            half = t.ppf(1.0 - alpha / 2.0, tests["df"]) * tests["std_error"]
         table = pd.DataFrame({"conf_low": self.params - half, "conf_high": self.params + half})
         return table.reindex([*sd_names(self.model.template.m), *self.term_names])
 
@@ -426,9 +443,13 @@ class LmerResults:
 
         return bootmer(self, nsim, use_u=use_u, rng=rng, statistic=statistic)
 
-    def summary(self) -> str:
-        """Text in the layout of R's `summary(fit)`, so that the two can be laid side by side."""
-        return lmer_summary(self)
+    def summary(self, ddf: Method | None = None) -> str:
+        """Text in the layout of R's `summary(fit)`, so that the two can be laid side by side.
+
+        With `ddf`, "satterthwaite" or "kenward-roger", the layout is lmerTest's: degrees of freedom
+        and p-values of the fixed effects.
+        """
+        return lmer_summary(self, ddf)
 
     def __repr__(self) -> str:
         return self.summary()
@@ -438,13 +459,47 @@ class LmerResults:
     @cached_property
     def satterthwaite(self) -> Satterthwaite:
         """Covariance of β̂ and degrees of freedom by Satterthwaite's method."""
-        from rparity.lmm.ddf import Satterthwaite
-
         return Satterthwaite(self)
 
     @cached_property
     def kenward_roger(self) -> KenwardRoger:
-        """Covariance of β̂ and degrees of freedom by Kenward and Roger's method, under REML."""
-        from rparity.lmm.ddf import KenwardRoger
+        """Covariance of β̂ and degrees of freedom by Kenward and Roger's method, under REML.
 
+        For an ML fit they are those of its REML fit, as in pbkrtest.
+        """
         return KenwardRoger(self)
+
+    def ddf(self, method: Method = "satterthwaite") -> pd.Series[float]:
+        """Degrees of freedom of the t test of each fixed effect: "satterthwaite", "kenward-roger".
+
+        Raises
+        ------
+        UsageError
+            For an unknown method.
+        """
+        return pd.Series(inference(self, method).df(np.eye(self.model.p)), self.term_names)
+
+    def test(
+        self,
+        L: ArrayLike | str | Sequence[str],
+        rhs: ArrayLike = 0.0,
+        ddf: Method = "satterthwaite",
+    ) -> pd.Series[float]:
+        """Test Lβ = rhs, as lmerTest's `contest`: `F`, `ndf`, `ddf`, `p`.
+
+        Parameters
+        ----------
+        L : array of shape (p,) or (r, p), or names of coefficients
+            Contrasts of the fixed effects, all tested at once.
+        rhs : float or array of shape (r,)
+        ddf : {"satterthwaite", "kenward-roger"}
+
+        Raises
+        ------
+        UsageError
+            For an unknown name or method, for numbers of the wrong shape, and for Kenward and
+            Roger's method of an ML fit.
+        """
+        from rparity.lmm.term_tests import linear_test
+
+        return linear_test(self, L, rhs, ddf)

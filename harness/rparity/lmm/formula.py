@@ -375,6 +375,11 @@ def _has_bar(tokens: Sequence[_Token]) -> bool:
     return False
 
 
+def deparse(text: str) -> str:
+    """Write a part of a formula with R's blanks."""
+    return _deparse(_tokenize(text))
+
+
 def _deparse(tokens: Sequence[_Token]) -> str:
     """Write an expression as R's `deparse()` does."""
     out: list[str] = []

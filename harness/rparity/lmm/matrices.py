@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from itertools import pairwise
 from typing import Any, Literal
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import DataError, FormulaError, UsageError
 from rparity.lmm.coding import Design, independent
-from rparity.lmm.formula import Bar, Formula, parse, terms
+from rparity.lmm.formula import Bar, Formula, Terms, deparse, expression, parse, terms
 from rparity.lmm.frame import (
     Factor,
     Frame,
@@ -59,6 +59,7 @@ class ModelMatrices:
     dropped_rows: int
     dropped_columns: tuple[str, ...]
     lme4: Lme4
+    predictors: pd.DataFrame = field(repr=False)  # the columns that X and Z are made of, (n, …)
     _offsets: tuple[str, ...] = field(repr=False)
     _offset_given: bool = field(repr=False)
     _fixed: "Design" = field(repr=False)
@@ -74,6 +75,36 @@ class ModelMatrices:
                 RankDeficientWarning,
                 stacklevel=3,
             )
+
+    @property
+    def design(self) -> Design:
+        """How X is coded."""
+        return self._fixed
+
+    @property
+    def frame(self) -> Frame:
+        """The variables of X and Z on the rows that were used."""
+        return Frame(self.predictors, self._fixed.state)
+
+    def values(self, part: Terms) -> dict[str, Values]:
+        """Evaluate the variables of some terms on the rows that were used."""
+        frame = self.frame
+        return {label: used_levels(frame.value(label)) for label in part.variables}
+
+    def bars(self) -> "list[tuple[int, str, Terms]]":
+        """Each random term in the formula's order: its place in `random`, its text, its terms."""
+        places = [bar for bar, _ in self._bars]
+        return [
+            (at, f"{deparse(bar.lhs)} | {bar.name}", self._bars[at][1].terms)
+            for bar in parse(self.formula, self.lme4).bars
+            for at in [places.index(bar)]
+        ]
+
+    def random_term(self, at: int, part: Terms) -> RandomTerm:
+        """The random term at a place of `random` with other terms to the left of its bar."""
+        values = self.values(part)
+        Z, names = Design.learn(part, values, {}, self.frame).matrix(values, len(self.y))
+        return replace(self.random[at], names=names, Z=Z)
 
     def fixed(self, newdata: pd.DataFrame) -> Floats:
         """X for new data, (m, p), coded as at the fit.
@@ -222,11 +253,21 @@ def build(
         dropped_rows=n - len(y),
         dropped_columns=dropped,
         lme4=lme4,
+        predictors=_predictors((right, *left), data, keep),
         _offsets=parsed.offsets,
         _offset_given=offset is not None,
         _fixed=design,
         _bars=tuple(bars[i] for i in order),
     )
+
+
+def _predictors(
+    parts: Iterable[Terms], data: pd.DataFrame, keep: NDArray[np.bool_]
+) -> pd.DataFrame:
+    """Copy the columns that the model's terms are made of: the caller may change the data later."""
+    labels = (label for part in parts for label in part.variables)
+    used = (name for label in labels for name in expression(label).columns)
+    return data.loc[keep, list(dict.fromkeys(used))].copy()
 
 
 def response(formula: str, data: pd.DataFrame) -> "pd.Series[float]":

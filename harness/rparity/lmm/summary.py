@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from rparity.lmm.ddf import Method, coefficient_tests
 from rparity.lmm.varcorr import groups as groups_of
 from rparity.r.format import format_r
 
@@ -17,6 +19,10 @@ FloatArray = NDArray[np.float64]
 # R's options `width` and `lme4.summary.cor.max`; beyond that, correlations are left out.
 WIDTH = 80
 MOST_CORRELATED = 12
+# Largest p-values of R's significance stars.
+STARS = {0.001: "***", 0.01: "**", 0.05: "*", 0.1: "."}
+LEGEND = "Signif. codes:  0 ‘***’ 0.001 ‘**’ 0.01 ‘*’ 0.05 ‘.’ 0.1 ‘ ’ 1"
+POSSESSIVE = {"satterthwaite": "Satterthwaite's", "kenward-roger": "Kenward-Roger's"}
 
 if TYPE_CHECKING:
     from rparity.lmm.bootstrap import BootstrapResults
@@ -54,23 +60,64 @@ def named(values: pd.Series[float], digits: int = 7) -> list[str]:
 
 def coefficient_lines(table: pd.DataFrame, digits: int = 4) -> list[str]:
     """Coefficients as R's `printCoefmat` lays them out: estimates and errors share decimals."""
-    pair = table[["estimate", "std_error"]].to_numpy()
+    together = [name for name in ("estimate", "std_error", "df") if name in table]
+    pair = table[together].to_numpy()
     sizes = np.abs(pair[np.isfinite(pair) & (pair != 0.0)])
     smallest = int(np.floor(np.log10(sizes.min()))) + 1 if sizes.size else 0
     cells = format_r(np.round(pair, max(1, digits - smallest)), digits)
+    width = max(map(len, cells))
+    cells = [cell.rjust(width) for cell in cells]
+    heads = {"estimate": "Estimate", "std_error": "Std. Error", "df": "df"}
     out: dict[str, Sequence[str]] = {
-        "Estimate": cells[0::2],
-        "Std. Error": cells[1::2],
-        "t value": format_r(np.round(table["statistic"].to_numpy(), digits - 1), digits),
+        heads[name]: cells[at :: len(together)] for at, name in enumerate(together)
     }
-    return columns(list(table.index), out)
+    out["t value"] = format_r(np.round(table["statistic"].to_numpy(), digits - 1), digits)
+    if "p" not in table:
+        return columns(list(table.index), out)
+    out["Pr(>|t|)"] = p_values(table["p"].to_numpy(), digits - 1)
+    return _with_stars(columns(list(table.index), out), table["p"].to_numpy())
 
 
-def lmer_summary(fit: LmerResults) -> str:
-    """Lay a mixed model out as lme4's `print(summary(fit))` does."""
+def p_values(p: FloatArray, digits: int) -> list[str]:
+    """P-values as R's `format.pval` writes them: those below 2.2e-16 as `<2e-16`."""
+    tiny = p < np.finfo(np.float64).eps
+    plain = ~tiny & ~(p < 1e-4)
+    cells = np.full(len(p), "", dtype=object)
+    for group in (plain, ~tiny & ~plain):
+        if group.any():
+            cells[group] = format_r(p[group], digits)
+    if tiny.any():
+        digits = max(1, digits - 2)
+        blank = "" if digits == 1 else " "
+        if not tiny.all():
+            widest = max(map(len, cells))
+            if digits > 1 and digits + 6 > widest:
+                digits = max(1, widest - 7)
+            blank = "" if digits == 1 and widest <= 6 else " "
+        cells[tiny] = f"<{blank}{format_r([np.finfo(np.float64).eps], digits)[0]}"
+    return list(cells)
+
+
+def _with_stars(lines: Sequence[str], p: FloatArray) -> list[str]:
+    """Add R's significance stars, and what they mean, if any p-value is below 0.1."""
+    if not (p < 0.1).any():
+        return list(lines)
+    stars = [next((s for edge, s in STARS.items() if value <= edge), " ") for value in p]
+    width = max(map(len, stars))
+    marked = [f"{line} {star.ljust(width)}" for line, star in zip(lines, ["", *stars], strict=True)]
+    return [*marked, "---", LEGEND]
+
+
+def lmer_summary(fit: LmerResults, ddf: Method | None = None) -> str:
+    """Lay a mixed model out as `print(summary(fit))` does: lme4's, or lmerTest's given `ddf`."""
     matrices = fit.model.matrices
     how = "REML" if fit.reml else "maximum likelihood "
-    lines = [f"Linear mixed model fit by {how} ['lmerMod']", f"Formula: {matrices.formula}"]
+    test, kind = "", "lmerMod"
+    if ddf is not None:
+        test, kind = f". t-tests use {POSSESSIVE[ddf]} method", "lmerModLmerTest"
+    lines = _title(f"Linear mixed model fit by {how}{test}", kind)
+    line = f"Formula: {matrices.formula}"
+    lines += [line] if len(line) < WIDTH else ["Formula:", matrices.formula]
     lines += [f"   Data: {fit.data_name}", ""] if fit.data_name else [""]
     if fit.reml:
         lines += [f"REML criterion at convergence: {round(fit.criterion, 1):g}"]
@@ -95,6 +142,8 @@ def lmer_summary(fit: LmerResults) -> str:
         {"estimate": fit.params, "std_error": fit.bse, "statistic": fit.tvalues},
         index=fit.term_names,
     )
+    if ddf is not None:
+        table = coefficient_tests(fit, ddf)
     lines += coefficient_lines(table)
     if 1 < len(table) <= MOST_CORRELATED:
         lines += ["", "Correlation of Fixed Effects:", *_correlation_lines(fit)]
@@ -107,6 +156,18 @@ def lmer_summary(fit: LmerResults) -> str:
     if fit.is_singular:
         lines += ["boundary (singular) fit: see help('isSingular')"]
     return "\n".join(lines)
+
+
+def _title(text: str, kind: str) -> list[str]:
+    """Break the first line where lme4's `.prt.methTit` does."""
+    if len(text) + 5 + len(kind) <= WIDTH:
+        return [f"{text} ['{kind}']"]
+    lines = [""]
+    for piece in [*wrap(text, WIDTH - 3, subsequent_indent="  "), " [", kind, "]"]:
+        if len(lines[-1]) + len(piece) > WIDTH:
+            lines.append("")
+        lines[-1] += piece
+    return lines
 
 
 def _zapsmall(x: FloatArray, digits: int) -> FloatArray:

@@ -16,11 +16,17 @@ def format_r(values: ArrayLike, digits: int = 7) -> list[str]:
     finite = x[np.isfinite(x)]
     parts = [_significant(v, digits) for v in finite]
     decimals = max((max(0, sig - 1 - exponent) for sig, exponent in parts), default=0)
-    left = max((max(1, exponent + 1) for _, exponent in parts), default=1)
+    minus = finite < 0.0
+    left = max(
+        (sign + max(1, exponent + 1) for sign, (_, exponent) in zip(minus, parts, strict=True)),
+        default=1,
+    )
     mantissa = max((sig - 1 for sig, _ in parts), default=0)
     wide_exponent = any(abs(exponent) >= 100 for _, exponent in parts)
     fixed_width = left + (decimals + 1 if decimals else 0)
-    scientific_width = 1 + (mantissa + 1 if mantissa else 0) + (5 if wide_exponent else 4)
+    scientific_width = (
+        int(minus.any()) + 1 + (mantissa + 1 if mantissa else 0) + (5 if wide_exponent else 4)
+    )
     kind = f".{decimals}f" if fixed_width <= scientific_width else f".{mantissa}e"
     out = []
     for v in x:

@@ -1,0 +1,208 @@
+"""What a test of a term means: contrasts of types I, II and III, and of leaving a term out.
+
+With X'X = LDL' and L lower triangular with a unit diagonal, the rows of L' that belong to a term
+test it after the terms before it:
+
+- type I takes the terms as they stand in the formula;
+- type II moves a term, with the terms that contain it, to the end, and takes the term's own rows;
+  a term that no other contains is tested by its coefficients alone;
+- type III tests a term so that all cells of the factors count alike: its estimable functions are
+  made orthogonal to those of the terms that contain it (as in SAS). The contrasts of the factors'
+  coding do not matter: the hypotheses are those of dummy coding, carried over to X.
+
+A term contains another one if it has all of its factors, more besides, and the same numeric
+variables. Hence a factor's main effect beside an interaction with a numeric variable x is tested
+where x is zero.
+
+Sources: lmerTest 3.1-3 (`get_contrasts_type1`, `get_contrasts_type2_unfolded`,
+`get_contrasts_type3`, `containment`), which follow SAS. lmerTest rounds type III contrasts to seven
+digits; here they are exact.
+"""
+
+from __future__ import annotations
+
+import warnings
+from functools import cached_property
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rparity.errors import UsageError
+from rparity.lmm.coding import Design, independent
+from rparity.lmm.formula import Terms
+from rparity.lmm.matrices import ModelMatrices
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+Type = Literal["I", "II", "III"]
+
+# lmerTest's tolerance: rows of contrasts whose elements sum to less are zero.
+NOTHING = 1e-8
+
+
+class HypothesisWarning(UserWarning):
+    """A test of type III is not of the hypothesis that its name suggests; the message says why."""
+
+
+class FixedTerms:
+    """The terms of the fixed part, by R's labels, and the contrasts (r, p) that test them."""
+
+    def __init__(self, matrices: ModelMatrices) -> None:
+        self.X = matrices.X
+        self.design = matrices.design
+        self._names = matrices.names
+        self._values = matrices.values(matrices.design.terms)
+        self._frame = matrices.frame
+        self._terms = dict(zip(self.labels, self.design.terms.terms, strict=True))
+        assign = self.design.assign(self._values)
+        self.columns = {
+            label: np.flatnonzero(assign == at) for at, label in enumerate(self.labels, 1)
+        }
+
+    @property
+    def labels(self) -> list[str]:
+        """R's `term.labels`."""
+        return [":".join(term) for term in self.design.terms.terms]
+
+    @cached_property
+    def containing(self) -> dict[str, list[str]]:
+        """The terms that contain each term."""
+        factors = set(self.design.codings)
+        numeric = {
+            label
+            for label in self.design.terms.variables
+            if label not in factors and np.ndim(self._values[label]) == 1
+        }
+        return {
+            inner: [
+                outer
+                for outer in self.labels
+                if set(self._terms[inner]) < set(self._terms[outer])
+                and set(self._terms[inner]) & numeric == set(self._terms[outer]) & numeric
+            ]
+            for inner in self.labels
+        }
+
+    @property
+    def droppable(self) -> list[str]:
+        """The terms of which no other has all the variables: those that can be left out."""
+        sets = {label: set(term) for label, term in self._terms.items()}
+        return [label for label in self.labels if not any(sets[label] < s for s in sets.values())]
+
+    def contrasts(self, type: Type) -> dict[str, Array]:
+        """The hypothesis of each term, (r, p); no rows where no column of X is left for it.
+
+        Raises
+        ------
+        UsageError
+            For a type that there is not.
+        """
+        if type not in get_args(Type):
+            raise UsageError(f"type must be 'I', 'II' or 'III', and is {type!r}.")
+        if type == "I" or len(self.labels) <= 1:
+            return self._sequential()
+        if type == "II":
+            return {label: self._type2(label) for label in self.labels}
+        return self._type3()
+
+    def coefficients(self, label: str) -> Array:
+        """Rows of the identity that pick a term's own coefficients, (r, p)."""
+        return np.asarray(np.eye(self.X.shape[1])[self.columns[label]])
+
+    def leaving_out(self, label: str) -> Array:
+        """Contrasts (r, p) that are zero for the model without a term, as `drop1` tests it.
+
+        Source: lmerTest's `get_Ldiffmat2`, where columns of X were dropped for a full rank.
+        """
+        if self.design.kept is None:
+            alone = len(self.labels) == 1
+            return self._sequential()[label] if alone else self.coefficients(label)
+        others = tuple(term for name, term in self._terms.items() if name != label)
+        smaller = Terms(self.design.terms.intercept, others)
+        design = Design(smaller, self.design.codings, self.design.state)
+        X0, _ = design.matrix(self._values, len(self.X))
+        residual = self.X - X0 @ np.linalg.lstsq(X0, self.X, rcond=None)[0]
+        found = self.X.T @ residual[:, np.abs(residual).sum(axis=0) > NOTHING]
+        return np.asarray(np.linalg.qr(found)[0].T)
+
+    def _warn_of_zero(self) -> None:
+        """Warn of factors whose test is where a covariate is zero, if no data are near zero."""
+        for label, term in self._terms.items():
+            for outer in self._terms.values():
+                covariates = [
+                    name
+                    for name in set(outer) - set(self.design.codings)
+                    if set(term) < set(outer) and name not in term
+                ]
+                for name in covariates:
+                    x = np.asarray(self._values[name])
+                    if x.min() > 0.0 or x.max() < 0.0:
+                        warnings.warn(
+                            f"The test of type III of {label!r} is about {name} = 0, where there "
+                            f"are no data: centre {name}, or use type II.",
+                            HypothesisWarning,
+                            stacklevel=6,
+                        )
+
+    def _sequential(self) -> dict[str, Array]:
+        L = _unit_triangle(self.X)
+        return {label: L[columns] for label, columns in self.columns.items()}
+
+    def _type2(self, label: str) -> Array:
+        containing = self.containing[label]
+        if not containing:
+            return self.coefficients(label)
+        last = np.concatenate([self.columns[each] for each in (label, *containing)])
+        order = np.concatenate([np.setdiff1d(np.arange(self.X.shape[1]), last), last])
+        at = len(order) - len(last) + np.arange(len(self.columns[label]))
+        L = np.empty((len(at), len(order)))
+        L[:, order] = _unit_triangle(self.X[:, order])[at]
+        return L
+
+    def _type3(self) -> dict[str, Array]:
+        values, n = self._values, len(self.X)
+        dummies = dict.fromkeys(self.design.codings, "contr.treatment")
+        design = Design.learn(self.design.terms, values, dummies, self._frame)
+        X, names = design.matrix(values, n)
+        kept = independent(X)
+        X, names = X[:, kept], tuple(np.array(names, dtype=object)[kept])
+        assign = design.keeping(kept).assign(values)
+        columns = {label: np.flatnonzero(assign == at) for at, label in enumerate(self.labels, 1)}
+
+        # Every cell of every term, in terms of X's columns: general estimable functions.
+        cells: dict[str, Array] = {"(Intercept)": np.ones(n)} if design.terms.intercept else {}
+        for term in design.terms.terms:
+            block, labels = Design.learn(Terms(False, (term,)), values, {}, self._frame).matrix(
+                values, n
+            )
+            cells |= dict(zip(labels, block.T, strict=True))
+        everything = np.column_stack(list(cells.values()))
+        if not everything.any(axis=0).all():
+            warnings.warn(
+                "There are combinations of factor levels without data: tests of type III depend on "
+                "which ones, and are not about averages over all cells.",
+                HypothesisWarning,
+                stacklevel=5,
+            )
+        self._warn_of_zero()
+        Q, R = np.linalg.qr(X)
+        L = np.linalg.solve(R, Q.T @ everything).T
+        for label in sorted(self.labels, key=lambda each: -len(self._terms[each])):
+            if containing := self.containing[label]:
+                others = L[:, np.concatenate([columns[each] for each in containing])]
+                others = others[:, independent(others)]
+                own = L[:, columns[label]]
+                L[:, columns[label]] = own - others @ np.linalg.lstsq(others, own, rcond=None)[0]
+        L = L[[list(cells).index(name) for name in names]]
+        onto = np.linalg.solve(R, Q.T @ self.X)  # the coefficients of X in those of dummy coding
+        found = {label: L[:, columns[label]].T for label in self.labels}
+        return {
+            label: rows[np.abs(rows).sum(axis=1) > NOTHING] @ onto for label, rows in found.items()
+        }
+
+
+def _unit_triangle(X: Array) -> Array:
+    """L' (p, p) of X'X = LDL'."""
+    R = np.linalg.qr(X, mode="r")
+    return np.asarray(R / np.diagonal(R)[:, None])
