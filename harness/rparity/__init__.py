@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rparity.errors import RparityError
     from rparity.lmm.anova import anova
     from rparity.lmm.bootstrap import bootmer
+    from rparity.lmm.emmeans import emmeans
     from rparity.lmm.fit import lmer
     from rparity.lmm.linear import lm
     from rparity.lmm.term_tests import drop1, ranova
@@ -24,6 +25,7 @@ __all__ = [
     "digits",
     "document_data",
     "drop1",
+    "emmeans",
     "lm",
     "lmer",
     "ranova",
@@ -40,6 +42,7 @@ _HOME = {
     "digits": "rparity.compare",
     "document_data": "rparity.cases.document",
     "drop1": "rparity.lmm.term_tests",
+    "emmeans": "rparity.lmm.emmeans",
     "lm": "rparity.lmm.linear",
     "lmer": "rparity.lmm.fit",
     "ranova": "rparity.lmm.term_tests",

@@ -64,4 +64,5 @@ def least_squares(m: ModelMatrices) -> Any:
     # statsmodels inverts R'R, which squares the condition of X; R inverts the triangle itself.
     R_inv = np.linalg.inv(np.linalg.qr(fit.model.wexog, mode="r"))
     fit._results.normalized_cov_params = R_inv @ R_inv.T
+    fit._results.matrices = m  # for emmeans()
     return fit
