@@ -4,11 +4,12 @@ import time
 
 import mpmath as mp
 import numpy as np
+import pandas as pd
 import pytest
 
 import rparity.lmm.model
 from ddf_exact import Exact
-from ddf_recorded import MODELS, array, at_r, find, frame, label, matrix, optimum, table
+from ddf_recorded import MODELS, RECORDED, array, at_r, find, frame, label, matrix, optimum, table
 from rparity.errors import UsageError
 from rparity.lmm.ddf import DegreesOfFreedomWarning, KenwardRoger, Satterthwaite
 from rparity.lmm.fit import LmerResults, lmer
@@ -52,6 +53,12 @@ def check_kenward_roger(df: np.ndarray, cov: np.ndarray, model: dict) -> None:
 reml = pytest.mark.parametrize(
     "model", [m for m in MODELS if m["REML"]], ids=[label(m) for m in MODELS if m["REML"]]
 )
+
+
+def test_the_record_has_forty_reml_models_and_says_of_which_versions():
+    assert sum(model["REML"] for model in MODELS) >= 40
+    assert sum(model["singular"] for model in MODELS) >= 5
+    assert set(RECORDED["versions"]) == {"R", "lme4", "lmerTest", "pbkrtest", "emmeans"}
 
 
 @every_model
@@ -157,6 +164,24 @@ def test_kenward_roger_of_sleepstudy_takes_less_than_20_milliseconds():
         KenwardRoger(fit).df(np.eye(2))
         took.append(time.perf_counter() - begin)
     assert min(took) < 0.02
+
+
+@pytest.mark.slow(reason="fits 20,000 observations of two crossed factors")
+def test_a_large_crossed_design_takes_less_than_10_seconds():
+    rng = np.random.default_rng(3)
+    n, levels = 20_000, (1_500, 500)
+    g, h = (rng.integers(size, size=n) for size in levels)
+    x, z = rng.normal(size=n), rng.normal(size=500)[h]
+    y = x + 0.5 * rng.normal(size=1_500)[g] + 0.3 * rng.normal(size=500)[h] + rng.normal(size=n)
+    data = pd.DataFrame({"y": y, "x": x, "z": z, "g": g.astype(str), "h": h.astype(str)})
+    fit = lmer("y ~ x + z + (1 | g) + (1 | h)", data)
+    begin = time.perf_counter()
+    satterthwaite, kenward_roger = fit.ddf("satterthwaite"), fit.ddf("kenward-roger")
+    assert time.perf_counter() - begin < 10.0
+    # The slope of z, which varies between the levels of h alone, rests on their number.
+    assert 400 < satterthwaite["z"] < 500
+    assert satterthwaite["x"] > 15_000
+    np.testing.assert_allclose(satterthwaite, kenward_roger, rtol=0.05)
 
 
 # -- wrong on purpose ------------------------------------------------------------------------------

@@ -1,5 +1,7 @@
 """Estimated marginal means, pairs and other contrasts against R's emmeans."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -137,7 +139,7 @@ def test_reverse_pairs_are_pairs_with_the_other_sign():
 
 def test_differences_of_differences_test_the_interaction():
     pairs = rparity.emmeans(optimum(CELLS), "b", by="a").pairs()
-    again = MarginalMeans(pairs.grid, pairs.L, (), pairs.estimator, contrasts=True)
+    again = replace(pairs, by=(), family=0)
     weights = {"first two": [1, -1, 0], "last two": [0, 1, -1]}
     L = again.contrast(weights).L
     found = optimum(CELLS).test(L, ddf="kenward-roger")["F"]
@@ -155,6 +157,24 @@ def test_a_covariate_of_two_values_keeps_both_and_means_are_over_equal_weights()
         rparity.emmeans(as_number, "grp").summary()[columns],
         rparity.emmeans(as_factor, "grp").summary()[columns],
     )
+
+
+def test_an_offset_counts_with_its_mean():
+    """As in R, where an offset of `at=` makes no difference."""
+    data = frame("unbalanced")
+    formula = "Reaction ~ Days + grp + (1 | Subject)"
+    inside = rparity.lmer(formula.replace("(1", "offset(dose) + (1"), data)
+    beside = rparity.lmer(formula, data, offset=data["dose"])
+    without = rparity.lmer(formula, data.assign(Reaction=data["Reaction"] - data["dose"]))
+    wanted = rparity.emmeans(without, "grp").summary()
+    for fit in (inside, beside):
+        found = rparity.emmeans(fit, "grp").summary()
+        np.testing.assert_allclose(found["emmean"], wanted["emmean"] + data["dose"].mean())
+        np.testing.assert_allclose(found["SE"], wanted["SE"])
+        pairs = rparity.emmeans(fit, "grp").pairs().summary()["estimate"]
+        np.testing.assert_allclose(
+            pairs, rparity.emmeans(without, "grp").pairs().summary()["estimate"]
+        )
 
 
 def test_logical_and_text_variables_are_factors():

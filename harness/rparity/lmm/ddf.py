@@ -261,7 +261,11 @@ class KenwardRoger(Inference):
 
     def df(self, L: Array) -> Array:
         """See `Inference`."""
-        return np.array([2.0 / self._traces(row[None])[1] if row.any() else np.nan for row in L])
+        rows = L @ self._R_inv
+        with np.errstate(divide="ignore", invalid="ignore"):
+            u = np.einsum("ra,iab,rb->ri", rows, self._PhiPPhi, rows)
+            u /= np.einsum("ra,ab,rb->r", rows, self._Phi, rows)[:, None]
+            return np.asarray(2.0 / np.einsum("ri,ij,rj->r", u, self._W, u))
 
     def joint(self, L: Array, rhs: Array | float = 0.0) -> FTest:
         """See `Inference`. Rows that depend on others are left out."""

@@ -5,7 +5,8 @@ covariate of two values keeps both). The fixed part predicts X₀β̂ there; a m
 the rows of X₀ over all variables that it does not name, each level with the same weight. A mean or
 a contrast is thus Lβ̂, with the covariance and the degrees of freedom of the method: Kenward and
 Roger's, Satterthwaite's, or none (a normal distribution). Where columns of X were dropped, Lβ is
-estimable if L lies in the row space of the whole X; otherwise the result is NaN.
+estimable if L lies in the row space of the whole X; otherwise the result is NaN. An offset counts
+with its mean over the data.
 
 Tukey's adjustment is the distribution of the studentized range; Holm's and Bonferroni's count the
 contrasts within each level of the `by` variables.
@@ -104,7 +105,7 @@ def _whole(design: Design) -> Design:
 
 @dataclass(frozen=True)
 class MarginalMeans:
-    """Marginal means, or contrasts of them: one row each of `grid`, Lβ̂ with L (r, p₀).
+    """Marginal means, or contrasts of them: one row each of `grid`, Lβ̂ + `offset` with L (r, p₀).
 
     `by` names the columns of `grid` within whose levels contrasts are made and adjusted; `family`
     is the number of means that pairwise contrasts compare, 0 where they are no pairwise ones.
@@ -112,6 +113,7 @@ class MarginalMeans:
 
     grid: pd.DataFrame
     L: Array
+    offset: Array
     by: tuple[str, ...]
     estimator: _Estimator
     contrasts: bool = False
@@ -170,7 +172,7 @@ class MarginalMeans:
     def _table(self) -> pd.DataFrame:
         estimate, error, df = self.estimator.rows(self.L)
         name = "estimate" if self.contrasts else "emmean"
-        return self.grid.assign(**{name: estimate, "SE": error, "df": df})
+        return self.grid.assign(**{name: estimate + self.offset, "SE": error, "df": df})
 
     def _adjustment(self, adjust: Adjust | None) -> Adjust:
         if adjust is None:
@@ -251,6 +253,7 @@ class MarginalMeans:
             self,
             grid=pd.concat(parts, ignore_index=True),
             L=np.vstack([W @ self.L[at] for at in groups]),
+            offset=np.concatenate([W @ self.offset[at] for at in groups]),
             contrasts=True,
             family=family,
         )
@@ -293,11 +296,6 @@ def emmeans(
     UsageError
         For a variable that the fixed part does not have, for a fit of other functions, and for
         Kenward and Roger's method of an ML fit.
-
-    Examples
-    --------
-    >>> means = rparity.emmeans(fit, "Machine")  # doctest: +SKIP
-    >>> means.pairs().summary()  # doctest: +SKIP
     """
     matrices = (
         fit.model.matrices if isinstance(fit, LmerResults) else getattr(fit, "matrices", None)
@@ -333,7 +331,8 @@ def emmeans(
     L = np.zeros((stride, X0.shape[1]))
     np.add.at(L, cell, X0)
     L /= len(grid) / stride
-    return MarginalMeans(shown, L, tuple(groups), _Estimator.of(fit, matrices, ddf))
+    offset = np.full(stride, matrices.offset.mean())
+    return MarginalMeans(shown, L, offset, tuple(groups), _Estimator.of(fit, matrices, ddf))
 
 
 def _names(given: str | Sequence[str] | None) -> list[str]:
