@@ -243,8 +243,8 @@ class KenwardRoger(Inference):
         self._W = 2.0 * _inverse(information)
         # V adds nothing to the sum: Q_iV − P_iΦP_V = −P_i + P_i.
         W = self._W[:m, :m]
-        PPhiP = np.einsum("ij,iab,jbc->ac", W, P[:m], PhiP[:m])
-        U = np.einsum("ij,ijab->ab", W, Q) / 2.0 - PPhiP
+        PPhiP = P[:m] @ np.tensordot(W, PhiP[:m], 1)
+        U = np.tensordot(W, Q, 2) / 2.0 - PPhiP.sum(axis=0)
         self._Phi = Phi
         self._PhiPPhi = PhiP @ Phi
         super().__init__(fit, fit.sigma**2 * (Phi + 2.0 * Phi @ ((U + U.T) / 2.0) @ Phi))
