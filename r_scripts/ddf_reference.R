@@ -93,7 +93,11 @@ ddf_queries <- function() {
     query("document", "y ~ x + half + (1 | p) + (1 | half:p)", by("half")),
     query("cake", "angle ~ recipe * temperature + (recipe | replicate)"),
     query("missing_cell", "y ~ a * b + (1 | g)", by("b"), by("a", "b")),
-    query("missing_cell", "y ~ x + a + b + (1 | g)", by("a"))
+    query("missing_cell", "y ~ x + a + b + (1 | g)", by("a")),
+    query("crossed_factors", "y ~ a/b + (1 | g)"),
+    query("crossed_factors", "y ~ poly(x, 2):a + b + (1 | g)"),
+    query("crossed_factors", "y ~ 0 + a * b + x + (1 | h)", by("a")),
+    query("unbalanced", "Reaction ~ Days + grp + (late + Days | Subject)")
   )
 }
 

@@ -173,6 +173,15 @@ def test_type_three_away_from_the_data_is_warned_of():
         rparity.anova(rparity.lmer("Reaction ~ dose * grp + (1 | Subject)", centred))
 
 
+def test_a_main_effect_that_is_missing_is_warned_of():
+    """lmerTest tests `a` of `a / b` at b's first level, and so does this package."""
+    nested = at_r(find("crossed_factors", "y ~ a/b + (1 | g)"))
+    with pytest.warns(HypothesisWarning, match="leaves out a main effect"):
+        found = rparity.anova(nested, type="III", ddf="kenward-roger")
+    at_first = nested.test(["av", "aw"], ddf="kenward-roger")
+    assert found.loc["a", "F value"] == pytest.approx(at_first["F"])
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [

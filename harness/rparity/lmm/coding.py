@@ -117,17 +117,24 @@ class Design:
             values[label] = value
         return self.matrix(values, len(newdata))[0]
 
+    def without_margin(self) -> list[list[bool]]:
+        """Of each variable of each term, whether no earlier term holds all the others: R's code 2.
+
+        Source: attribute `factors` of R's `terms()`.
+        """
+        parts = [set(term) for term in self.terms.terms]
+        return [
+            [len(term) > 1 and not any(parts[i] - {k} <= p for p in parts[:i]) for k in term]
+            for i, term in enumerate(self.terms.terms)
+        ]
+
     def _full(self) -> list[list[bool]]:
         """Which factors of which terms get a dummy for each level: TermCode of R's `terms()`.
 
         A factor is coded by contrasts if an earlier term holds all the other variables of its
         term. Without an intercept, the first factor of all gets dummies.
         """
-        parts = [set(term) for term in self.terms.terms]
-        full = [
-            [len(term) > 1 and not any(parts[i] - {k} <= p for p in parts[:i]) for k in term]
-            for i, term in enumerate(self.terms.terms)
-        ]
+        full = self.without_margin()
         if not self.terms.intercept:
             for term, dummies in zip(self.terms.terms, full, strict=True):
                 first = next((j for j, label in enumerate(term) if label in self.codings), None)

@@ -22,6 +22,7 @@ digits; here they are exact.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Mapping
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -67,7 +68,31 @@ class FixedTerms:
 
     @cached_property
     def containing(self) -> dict[str, list[str]]:
-        """The terms that contain each term."""
+        """The terms that contain each term, as lmerTest sees it.
+
+        lmerTest counts only those variables of a term for which the term without them is in the
+        formula as well; in `f / h`, which is f + f:h, it does not see that f:h contains f.
+        """
+        counted = {
+            label: {k for k, without in zip(term, flags, strict=True) if not without}
+            for (label, term), flags in zip(
+                self._terms.items(), self.design.without_margin(), strict=True
+            )
+        }
+        found = self._containing(counted)
+        truly = self._containing({label: set(term) for label, term in self._terms.items()})
+        for label in self.labels:
+            if found[label] != truly[label]:
+                warnings.warn(
+                    f"The formula leaves out a main effect, so that lmerTest mistakes which terms "
+                    f"contain {label!r}, and its test may not be the one that you mean: write "
+                    "the interaction with all its main effects.",
+                    HypothesisWarning,
+                    stacklevel=6,
+                )
+        return found
+
+    def _containing(self, variables: Mapping[str, set[str]]) -> dict[str, list[str]]:
         factors = set(self.design.codings)
         numeric = {
             label
@@ -77,11 +102,10 @@ class FixedTerms:
         return {
             inner: [
                 outer
-                for outer in self.labels
-                if set(self._terms[inner]) < set(self._terms[outer])
-                and set(self._terms[inner]) & numeric == set(self._terms[outer]) & numeric
+                for outer, whole in variables.items()
+                if own < whole and own & numeric == whole & numeric
             ]
-            for inner in self.labels
+            for inner, own in variables.items()
         }
 
     @property
