@@ -28,7 +28,7 @@ from rparity.cases.streams import stream_tables
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 from rparity.compare import Reference, Tolerance, Verdict, compare
-from rparity.diagnosis.between_rs import RAnswer, difference
+from rparity.diagnosis.between_rs import VersionAnswer, difference
 from rparity.engines.base import Question
 from rparity.engines.r import R
 from rparity.errors import RCrashedError, RecordingError
@@ -74,10 +74,10 @@ def test_python_gives_what_r_gives_now(live: CaseRun) -> None:
 def test_r_gives_what_it_gave_when_it_was_recorded(
     live: CaseRun,
 ) -> None:
-    now = RAnswer(live.r_tables, live.provenance)
+    now = VersionAnswer(live.r_tables, live.provenance)
     label = nearest(recordings.versions(paths.fixtures(), "document"), now.version)
     then = DOCUMENT.recording(paths.fixtures(), label)
-    found = difference(DOCUMENT, now, RAnswer(then.tables, then.provenance))
+    found = difference(DOCUMENT, now, VersionAnswer(then.tables, then.provenance))
     assert failing(found.comparisons) == []
     assert found.comparisons["table"].nunique() > 30
     if found.older == found.newer:  # the recorded R: nothing is to be explained

@@ -27,7 +27,7 @@ from rparity.cases.streams import stream_tables
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 from rparity.compare import Tables, Verdict
-from rparity.diagnosis.experiments.base import Asked
+from rparity.diagnosis.experiments.base import CaseContext
 from rparity.engines import base, native
 from rparity.engines.base import Answer, Question
 from rparity.lmm.bootstrap import Draws
@@ -48,16 +48,16 @@ def foretold() -> Iterator[None]:
     It explains why R and this package differ from the published page. It takes 40,000 replicates,
     and nothing that these tests plant may change it.
     """
-    answer_as = Asked.answered
+    answer_as = CaseContext.answered
     kept: dict[tuple[str, Lme4], Tables] = {}
 
-    def once(asked: Asked, part: Boot | Lmer | Call, lme4: Lme4) -> Tables:
+    def once(asked: CaseContext, part: Boot | Lmer | Call, lme4: Lme4) -> Tables:
         if (part.name, lme4) not in kept:
             kept[part.name, lme4] = answer_as(asked, part, lme4)
         return kept[part.name, lme4]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Asked, "answered", once)
+        patch.setattr(CaseContext, "answered", once)
         run_case(DOCUMENT, fixtures=paths.fixtures(), engines=[])
         yield
 

@@ -13,7 +13,7 @@ from rparity import recordings
 from rparity.audit.questions import question_of
 from rparity.cases.base import Case
 from rparity.compare import Reference, Tolerance, Verdict, compare
-from rparity.diagnosis.between_rs import Difference, RAnswer, difference
+from rparity.diagnosis.between_rs import Difference, VersionAnswer, difference
 from rparity.engines import kept_answers as keep
 from rparity.engines.base import R_ENGINES, Question
 from rparity.engines.r import R, stamp
@@ -78,12 +78,12 @@ def drift(case: Case, fixtures: Path, tell: Tell, engine: keep.Witness | None = 
     case.recording(fixtures)  # before R works for minutes: is there anything to compare with?
     r = _r(tell)
     today = r.answer(Question(case, case.nsim)).tables
-    now = RAnswer(today, r.provenance)
+    now = VersionAnswer(today, r.provenance)
     recording = case.recording(
         fixtures, nearest(recordings.versions(fixtures, case.name), now.version)
     )
     tell("comparing")
-    then = RAnswer(recording.tables, recording.provenance)
+    then = VersionAnswer(recording.tables, recording.provenance)
     found = difference(case, now, then)
     return Drift(case, found.comparisons, then.packages, now.packages, difference=found)
 

@@ -15,12 +15,12 @@ from rich.console import Console
 
 import audits
 from rparity.audit.questions import has_data
-from rparity.audit.results import Audit, Reply
+from rparity.audit.results import Audit, EngineReply
 from rparity.cases import case, cases
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 from rparity.compare import COLUMNS, Verdict
-from rparity.diagnosis.ledger import Entry, judge, ledger
+from rparity.diagnosis.ledger import Entry, apply_ledger, ledger
 from rparity.report import matrix, summary
 from rparity.report.terminal import WIDTH, console
 
@@ -46,11 +46,11 @@ def conducted(monkeypatch: Patch) -> Callable[[Audit], dict[str, object]]:
     def let(audit: Audit) -> dict[str, object]:
         asked: dict[str, object] = {}
 
-        def conduct(cases: object, **options: object) -> Audit:
+        def run_audit(cases: object, **options: object) -> Audit:
             asked.update(options, cases=cases)
             return audit
 
-        monkeypatch.setattr("rparity.audit.conduct.conduct", conduct)
+        monkeypatch.setattr("rparity.audit.run_audit.run_audit", run_audit)
         return asked
 
     return let
@@ -81,7 +81,9 @@ def test_an_answer_that_nobody_can_judge_is_a_gap_not_agreement() -> None:
 
 def test_reasons_that_differ_in_the_case_alone_are_told_once() -> None:
     cases = [f"c{i}" for i in range(5)]
-    stale = {("nlme", c): Reply(None, f"The answer to {c!r} is stale: ask {c}.") for c in cases}
+    stale = {
+        ("nlme", c): EngineReply(None, f"The answer to {c!r} is stale: ask {c}.") for c in cases
+    }
     audit = audits.audit(audits.comparisons(), ("nlme",), cases, replies=stale)
     assert summary.problems(audit) == [
         ("nlme", "The answer to 'CASE' is stale: ask CASE.", tuple(cases))
@@ -209,7 +211,7 @@ def test_entries_to_paste_make_what_is_new_known(small_audit: Audit, tmp_path: P
     raw = before.assign(
         verdict=before["verdict"].where(~before["verdict"].isin(["new", "known"]), "unexplained")
     )
-    judged, known = judge(raw, entries, [])
+    judged, known = apply_ledger(raw, entries, [])
     assert set(judged.loc[new, "verdict"]) == {"known"}
     assert set(before.index[new]) <= set(known)
 
@@ -282,7 +284,7 @@ def test_what_could_not_be_answered_is_status_2_with_the_reason(
     reason = "crashed: killed by SIGSEGV"
     rows = audits.comparisons(audits.row("norris", "nlme"))
     engines = ("nlme", "lm") if engine == "lm" else ("nlme",)
-    replies = {(engine, "norris"): Reply(None, reason)}
+    replies = {(engine, "norris"): EngineReply(None, reason)}
     conducted(audits.audit(rows, engines, ("norris",), replies=replies))
     assert main(["audit", "norris", "--format", form]) == UNUSABLE
     streams = capsys.readouterr()
@@ -369,10 +371,10 @@ def mistake(capsys: Capture, *arguments: object) -> str:
 def test_mistakes_are_found_before_the_work(
     capsys: Capture, monkeypatch: Patch, tmp_path: Path
 ) -> None:
-    def conduct(*_arguments: object, **_options: object) -> None:
+    def run_audit(*_arguments: object, **_options: object) -> None:
         raise AssertionError("the audit began")
 
-    monkeypatch.setattr("rparity.audit.conduct.conduct", conduct)
+    monkeypatch.setattr("rparity.audit.run_audit.run_audit", run_audit)
     assert "There is no case 'noris'. Did you mean 'norris'?" in mistake(capsys, "noris")
     assert mistake(capsys, "-o", tmp_path / "nowhere" / "x.html") == (
         f"There is no folder {tmp_path / 'nowhere'} to put x.html in."

@@ -455,7 +455,7 @@ def test_with_an_option_that_would_write_the_suite_refuses_to_run(
     assert everything_in(paths.fixtures()) == before
 
 
-class Asked:
+class CaseContext:
     """pytest's configuration under one of the options."""
 
     def __init__(self, option: str) -> None:
@@ -468,7 +468,7 @@ class Asked:
 @pytest.mark.parametrize("option", ["force_regen", "regen_all"])
 def test_the_wrapper_refuses_even_where_no_conftest_does(tmp_path: Path, option: str) -> None:
     with pytest.raises(pytest.UsageError, match="rparity regenerate"):
-        Parity(object(), tmp_path, Asked(option), {})
+        Parity(object(), tmp_path, CaseContext(option), {})
 
 
 def test_what_pytest_regressions_writes_stays_in_the_tests_own_folder(

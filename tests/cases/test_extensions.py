@@ -152,7 +152,7 @@ def test_a_ledger_beside_the_cases_counts(folder: Path, monkeypatch: pytest.Monk
     built_in = ledger()
     (folder / "ledger.toml").write_text(
         '[[discrepancy]]\nid = "mine"\ncases = ["mine"]\nengine = "my-*"\nreference = "exact"\n'
-        'tables = ["*"]\nrows = ["*"]\ncolumns = ["*"]\ncause = "x"\nbound = 4\nwhy = "w"\n'
+        'tables = ["*"]\ncause = "conditioning"\nbound = 4\nwhy = "w"\n'
         'references = []\nreproduce = "rparity audit mine"\n'
     )
     extensions.use(folder)

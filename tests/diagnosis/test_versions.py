@@ -19,8 +19,8 @@ from rparity.cases.document import DOCUMENT
 from rparity.cli import main
 from rparity.commands import AGREE, UNUSABLE
 from rparity.compare import Verdict
-from rparity.diagnosis.between_rs import RAnswer, difference
-from rparity.diagnosis.ledger import LEDGER, Entry, judge, ledger
+from rparity.diagnosis.between_rs import VersionAnswer, difference
+from rparity.diagnosis.ledger import LEDGER, Entry, apply_ledger, ledger
 from rparity.errors import RecordingError, UsageError
 from rparity.lmm.fit import lmer
 from rparity.lmm.lme4 import CHANGES, NESTING, REFIT, SD_FIRST, Lme4
@@ -220,9 +220,9 @@ def test_live_and_against_exclude_each_other(capsys: Capture) -> None:
 # Why two Rs differ ------------------------------------------------------------------------------
 
 
-def of(name: str, version: str) -> RAnswer:
+def of(name: str, version: str) -> VersionAnswer:
     found = case(name).recording(FIXTURES, version)
-    return RAnswer(found.tables, found.provenance)
+    return VersionAnswer(found.tables, found.provenance)
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_what_changed_is_named(
 def test_a_change_that_no_version_made_stays_unexplained() -> None:
     new, old = of("sleepstudy", NEW), of("sleepstudy", MIDDLE)
     wrong = {**new.tables, "lmer.coef": new.tables["lmer.coef"] * (1 + 1e-3)}
-    found = difference(case("sleepstudy"), RAnswer(wrong, new.provenance), old)
+    found = difference(case("sleepstudy"), VersionAnswer(wrong, new.provenance), old)
     assert found.failed
     rows = found.comparisons[found.comparisons["verdict"] == Verdict.UNEXPLAINED]
     assert set(rows["table"]) == {"lmer.coef"}
@@ -256,7 +256,9 @@ def test_a_replicate_that_the_divisor_does_not_move_so_is_not_blamed_on_it() -> 
     name = "boot_fix_u.replicates"
     wrong = new.tables[name].copy()
     wrong.iloc[174] *= 1.0 + 1e-3
-    found = difference(case("document"), RAnswer({**new.tables, name: wrong}, new.provenance), old)
+    found = difference(
+        case("document"), VersionAnswer({**new.tables, name: wrong}, new.provenance), old
+    )
     rows = found.comparisons.query("table == @name and verdict == 'unexplained'")
     assert set(rows["row"]) == {"175"}
 
@@ -351,11 +353,11 @@ def test_an_entry_knows_nothing_and_is_not_stale_outside_its_range() -> None:
         columns=[*recorded_columns(), "cause"],
     )
     for version, expected in (("1.1-31", ["known"]), ("2.1-0", ["new"])):
-        judged, _ = judge(rows, [entry("<1.1-33")], ["document"], version)
+        judged, _ = apply_ledger(rows, [entry("<1.1-33")], ["document"], version)
         assert list(judged["verdict"]) == expected
     agreeing = rows.assign(verdict="rounding", cause="")
     for version, expected in (("1.1-31", ["rounding", "stale"]), ("2.1-0", ["rounding"])):
-        judged, _ = judge(agreeing, [entry("<1.1-33")], ["document"], version)
+        judged, _ = apply_ledger(agreeing, [entry("<1.1-33")], ["document"], version)
         assert list(judged["verdict"]) == expected
 
 

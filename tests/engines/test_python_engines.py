@@ -13,7 +13,7 @@ import pytest
 from scipy.stats import t as student
 
 from rparity import document_data, lmer, paths, recordings
-from rparity.audit.questions import audited
+from rparity.audit.questions import audit_question
 from rparity.cases import case, cases
 from rparity.cases.base import Boot, Data, Lm, Lmer, Part
 from rparity.compare import Tables, digits
@@ -58,7 +58,7 @@ def question(name: str) -> Question:
     known = case(name)
     recording = recordings.read(paths.fixtures(), name, known.scripts())
     data = decode_factors(recording.tables["data"], recording.provenance["levels"])
-    asked = audited(known, data, {})
+    asked = audit_question(known, data, {})
     parts = tuple(part for part in asked.case.parts if not isinstance(part, Boot))
     return replace(asked, case=replace(asked.case, parts=parts))
 

@@ -33,7 +33,7 @@ from rparity.fuzz import campaign, others, work
 from rparity.fuzz.campaign import run_fuzz
 from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
 from rparity.fuzz.draw import Numbered, design
-from rparity.fuzz.judge import US, Judged, Outcome, judge
+from rparity.fuzz.judge import US, FuzzResult, FuzzVerdict, judge
 from rparity.fuzz.problem import Problem
 from rparity.fuzz.scripts import python_script, r_script
 from rparity.fuzz.shrink import same_as, shrink, simplifications
@@ -98,7 +98,7 @@ def test_a_campaign_goes_on_where_it_stopped(
     asked: list[int] = []
     right = work.judge
 
-    def noted(problem: Problem, r: FakeR) -> Judged:
+    def noted(problem: Problem, r: FakeR) -> FuzzResult:
         asked.append(len(problem.data))
         return right(problem, r)
 
@@ -338,7 +338,7 @@ def test_r_that_dies_while_the_unexplained_is_shrunk_ends_nothing(
             k
             for k in range(200)
             if (d := design(3, k)).weights and d.offset and 5 < d.rows < 60
-            if judge(Problem(d.part(), d.data()), bug).verdict is Outcome.UNEXPLAINED
+            if judge(Problem(d.part(), d.data()), bug).verdict is FuzzVerdict.UNEXPLAINED
         ),
     )
     found = run_fuzz(tmp_path, seed=seed, only=number)
@@ -354,7 +354,7 @@ def test_an_error_of_this_package_is_unexplained(
 ) -> None:
     fake(FakeR())
 
-    def fail(_problem: Problem, _r: FakeR) -> Judged:
+    def fail(_problem: Problem, _r: FakeR) -> FuzzResult:
         raise np.linalg.LinAlgError("Singular matrix")
 
     monkeypatch.setattr(work, "judge", fail)
@@ -382,10 +382,10 @@ WEIGHTED = Design(
 @pytest.mark.slow(reason="judges some dozens of designs to shrink one")
 def test_what_the_disagreement_does_not_need_is_taken_away(bug: FakeR) -> None:
     first = judge(Problem(WEIGHTED.part(), WEIGHTED.data()), bug)
-    assert first.verdict is Outcome.UNEXPLAINED
+    assert first.verdict is FuzzVerdict.UNEXPLAINED
     assert "R's criterion is " in first.says
     small = shrink(WEIGHTED, same_as(first, lambda problem: judge(problem, bug)))
-    assert judge(small, bug).verdict is Outcome.UNEXPLAINED
+    assert judge(small, bug).verdict is FuzzVerdict.UNEXPLAINED
     assert small.part.formula == "y ~ offset(o) + (1 | g1)"
     assert small.part.weights == "w"
     assert len(small.data) < 6
@@ -429,7 +429,7 @@ def test_the_command_shows_what_is_unexplained_and_where_its_scripts_are(
         k
         for k in range(200)
         if (d := design(3, k)).weights and d.offset and 5 < d.rows < 60
-        if judge(Problem(d.part(), d.data()), bug).verdict is Outcome.UNEXPLAINED
+        if judge(Problem(d.part(), d.data()), bug).verdict is FuzzVerdict.UNEXPLAINED
     )
     folder = ["--seed", "3", "--store", str(tmp_path)]
     assert main(["fuzz", "--only", str(number), *folder]) == DISCREPANCY
@@ -489,7 +489,7 @@ def test_an_engine_that_crashes_costs_its_answer_and_nobody_elses(
     problem = Problem(plain.part(), plain.data())
     for _ in range(2):
         found = others.judge_other(problem, "crashes", FakeR(), 30.0)
-        assert (found.verdict, found.says) == (Outcome.CRASHED, "crashed: ended with status 3")
+        assert (found.verdict, found.says) == (FuzzVerdict.CRASHED, "crashed: ended with status 3")
         assert set(others.SERVICES) == {"other"}
     other.stop()
 
@@ -509,7 +509,7 @@ def test_another_engine_has_its_own_rows(tmp_path: Path, fake: Callable[[FakeR],
 def test_thirty_designs_against_r(tmp_path: Path) -> None:
     found = run_fuzz(tmp_path, n=30, seed=1)
     assert found.unexplained.empty
-    assert found.verdicts["rparity"][Outcome.EXPLAINED] > 15
+    assert found.verdicts["rparity"][FuzzVerdict.EXPLAINED] > 15
     assert found.r_share > 0.3
 
 

@@ -79,7 +79,7 @@ def test_replicates_are_told_in_standard_deviations(small_audit: Audit) -> None:
     answer = small_audit.replies["rparity", "sleepstudy"].answer
     assert answer is not None
     mine = answer.tables["boot_simulate_u.replicates"]["Days"]
-    r = small_audit.truth["sleepstudy"]["boot_simulate_u.replicates"]["Days"]
+    r = small_audit.reference_tables["sleepstudy"]["boot_simulate_u.replicates"]["Days"]
     off = ((mine - r) / r.std(ddof=1)).abs()
     table = {row[0]: row for row in figure.rows}
     assert table["boot_simulate_u Days"][1] == "200"

@@ -19,7 +19,7 @@ import pytest
 import rparity
 from places import R_SCRIPTS, SUPPORT
 from rparity.audit import workers
-from rparity.audit.workers import ENGINE, ChildError, Engines, NotLoadedError, Service
+from rparity.audit.workers import ENGINE, ChildError, EngineProcesses, NotLoadedError, Service
 from rparity.cases.base import Case
 from rparity.commands import UNUSABLE
 from rparity.engines.base import Question
@@ -394,7 +394,7 @@ def test_too_many_open_files_have_their_advice(most: int, scratch: Path) -> None
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most}))\n"
     # Loaded before: what is short of files is the work, not Python's import system.
     code = (
-        "import rparity.audit.conduct, rparity.fuzz.campaign\n"
+        "import rparity.audit.run_audit, rparity.fuzz.campaign\n"
         + limit
         + (
             "from rparity.workers.child import Child\n"
@@ -445,7 +445,7 @@ def test_engines_may_come_while_others_are_ended(monkeypatch: pytest.MonkeyPatch
             assert refused == ["was not asked: the audit has ended"]
 
     monkeypatch.setattr(workers, "Service", Slow)
-    with Engines(limit=1.0) as engines:
+    with EngineProcesses(limit=1.0) as engines:
         for name in ("one", "two"):
             engines._service(name)
     assert stopped == ["one", "two"]

@@ -1,4 +1,4 @@
-"""One engine in a process of its own: it answers the questions that come through a pipe."""
+"""The process of one engine: it answers the questions that come through a pipe."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from rparity.engines.base import Answer, Engine, Question, engine
 from rparity.errors import RparityError, UsageError
 
-# What the process does, and the versions of what it does it with.
-Desk = tuple[Callable[[Any], Any], Mapping[str, str]]
+# What the process does with a question, and the versions of the packages that it uses.
+Responder = tuple[Callable[[Any], Any], Mapping[str, str]]
 
 
 def versions(asked: Engine) -> dict[str, str]:
-    """Return the versions of the distributions that an engine says it is made of."""
+    """Return the versions of the distributions that an engine uses."""
     return {name: version(name) for name in getattr(asked, "distributions", ())}
 
 
-def serve(pipe: Connection, load: Callable[[], Desk]) -> None:
-    """Answer what is sent until the pipe closes: (answer, None), or (None, the problem)."""
+def serve(pipe: Connection, load: Callable[[], Responder]) -> None:
+    """Answer each question with (answer, None) or (None, problem), until the pipe closes."""
     try:
         respond, made_by = load()
     except RparityError as error:
@@ -29,7 +29,7 @@ def serve(pipe: Connection, load: Callable[[], Desk]) -> None:
     except ImportError as error:
         pipe.send((None, f"not installed: {error}"))
         return
-    except OSError as error:  # a library of the system that a wheel does not bring
+    except OSError as error:  # a system library that the wheel does not contain
         remedy = ": apt-get install libgomp1" if "libgomp" in str(error) else ""
         pipe.send((None, f"cannot be loaded: {error}{remedy}"))
         return
@@ -49,7 +49,7 @@ def serve(pipe: Connection, load: Callable[[], Desk]) -> None:
             pipe.send(reply)
         except OSError:
             return
-        except Exception as error:  # of what no process can send to another
+        except Exception as error:  # pickle raises many types
             pipe.send((None, f"gave an answer that cannot be sent ({_said(error)})"))
 
 
@@ -58,11 +58,11 @@ def _said(error: Exception) -> str:
 
 
 def serve_engine(pipe: Connection, name: str) -> None:
-    """Have an engine answer the questions that come."""
+    """Let an engine answer the questions."""
     serve(pipe, lambda: _engine(name))
 
 
-def _engine(name: str) -> Desk:
+def _engine(name: str) -> Responder:
     asked = engine(name)
 
     def answer(question: Question) -> Answer:

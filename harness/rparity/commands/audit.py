@@ -65,15 +65,15 @@ def add(commands: Commands) -> None:
 def run(options: argparse.Namespace) -> int:
     """Conduct the audit and report what was found."""
     _require(options)
-    from rparity.audit.conduct import conduct
     from rparity.audit.questions import has_data
+    from rparity.audit.run_audit import run_audit
     from rparity.report.output import writing
 
     # Of cases without models there is nothing to ask other engines: only who names them gets them.
     asked_for = chosen_cases(options.cases)
     chosen = {case.name: case for case in asked_for if options.cases or has_data(case)}
     with progress("audit") as tell:
-        audit = conduct(
+        audit = run_audit(
             list(chosen.values()),
             fixtures=options.fixtures,
             engines=list(dict.fromkeys(options.engine or ())),

@@ -25,14 +25,14 @@ def add(commands: Commands) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Print the explanation."""
-    from rparity.audit.explain import explain
+    from rparity.audit.explanation import explanation
     from rparity.cases import case
     from rparity.report import argument
     from rparity.text import visible
 
     chosen = case(options.case)
     with progress(chosen.name) as tell:
-        found = explain(
+        found = explanation(
             chosen,
             options.engine,
             options.table,

@@ -24,8 +24,8 @@ from rparity.errors import (
 )
 from rparity.fuzz.design import Design
 from rparity.fuzz.draw import Designs
-from rparity.fuzz.judge import US, Judged, Outcome, R
-from rparity.fuzz.problem import Problem, Witness
+from rparity.fuzz.judge import US, FuzzResult, FuzzVerdict, R
+from rparity.fuzz.problem import Problem, RProtocol
 from rparity.fuzz.scripts import arbitrate, write
 from rparity.fuzz.shrink import same_as, shrink
 from rparity.fuzz.store import Store
@@ -58,12 +58,12 @@ class Campaign:
     @cached_property
     def unexplained(self) -> pd.DataFrame:
         """Those in which something has no cause."""
-        return self.designs[self.designs["verdict"] == Outcome.UNEXPLAINED]
+        return self.designs[self.designs["verdict"] == FuzzVerdict.UNEXPLAINED]
 
     @cached_property
     def crashed(self) -> pd.DataFrame:
         """Those that could not be answered; the same campaign tries them again."""
-        return self.designs[self.designs["verdict"] == Outcome.CRASHED]
+        return self.designs[self.designs["verdict"] == FuzzVerdict.CRASHED]
 
     @property
     def verdicts(self) -> dict[str, Counter[str]]:
@@ -179,20 +179,20 @@ def _version(package: str) -> str:
         raise UsageError(f"Random designs need {package}: {INSTALL}") from None
 
 
-def _show(store: Store, asked: range, r: Witness, limit: float) -> None:
+def _show(store: Store, asked: range, r: RProtocol, limit: float) -> None:
     """Shrink what is unexplained, and write the scripts that show it."""
     found = store.records(asked)
-    found = found[(found["verdict"] == Outcome.UNEXPLAINED) & (found["script"] == "")]
+    found = found[(found["verdict"] == FuzzVerdict.UNEXPLAINED) & (found["script"] == "")]
     for row in found.head(MOST_SHRUNK).to_dict("records"):
         design, name, number = Design.from_json(row["design"]), row["engine"], row["number"]
 
-        def again(problem: Problem, name: str = name) -> Judged:
+        def again(problem: Problem, name: str = name) -> FuzzResult:
             return insistently(lambda: judged(problem, name, r, limit))
 
         # What R dies of now was answered before: it stays what it is, and is tried another time.
         with suppress(RCrashedError, RTimeoutError):
             first = again(Problem(design.part(), design.data()))
-            if first.verdict is not Outcome.UNEXPLAINED:
+            if first.verdict is not FuzzVerdict.UNEXPLAINED:
                 continue
             problem = shrink(design, same_as(first, again))
             last = again(problem)

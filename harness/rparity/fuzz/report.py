@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TextIO
 
 from rparity.fuzz.campaign import Campaign
-from rparity.fuzz.judge import Outcome
+from rparity.fuzz.judge import FuzzVerdict
 from rparity.report.machine import as_json as rows_as_json
 
 COLUMNS = (
@@ -51,10 +51,10 @@ def show(campaign: Campaign, out: TextIO) -> None:
     to = console(out)
     table = Table(box=None, title=f"designs of seed {campaign.seed}", title_justify="left")
     table.add_column("engine")
-    for verdict in Outcome:
+    for verdict in FuzzVerdict:
         table.add_column(verdict.value, justify="right")
     for engine, counts in campaign.verdicts.items():
-        table.add_row(engine, *(f"{counts[verdict]:,}" for verdict in Outcome))
+        table.add_row(engine, *(f"{counts[verdict]:,}" for verdict in FuzzVerdict))
     to.print(table)
     to.print()
     causes = Table(box=None)

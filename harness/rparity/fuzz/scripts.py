@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from rparity.compare import Tables
-from rparity.fuzz.judge import Judged
+from rparity.fuzz.judge import FuzzResult
 from rparity.fuzz.problem import PART, Problem
 
 SHOWN = {
@@ -30,7 +30,9 @@ SHOWN = {
 ALWAYS = ("theta", "glance")
 
 
-def write(folder: Path, name: str, problem: Problem, judged: Judged, says: Sequence[str]) -> Path:
+def write(
+    folder: Path, name: str, problem: Problem, judged: FuzzResult, says: Sequence[str]
+) -> Path:
     """Write `NAME.R` and `NAME.py`; returns their path without the ending."""
     kinds = [kind for kind in SHOWN if kind in judged.open or kind in ALWAYS]
     for ending, text in (("R", r_script), ("py", python_script)):

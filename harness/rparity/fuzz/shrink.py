@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rparity.errors import RparityError
 from rparity.fuzz.design import Covariate, Design
-from rparity.fuzz.judge import Judged, Outcome
+from rparity.fuzz.judge import FuzzResult, FuzzVerdict
 from rparity.fuzz.problem import Problem
 
 T = TypeVar("T")
@@ -20,7 +20,7 @@ MOST_TRIALS = 300
 DIGITS = (1, 2, 3, 4, 6)
 
 
-def same_as(first: Judged, judge: Callable[[Problem], Judged]) -> Shows:
+def same_as(first: FuzzResult, judge: Callable[[Problem], FuzzResult]) -> Shows:
     """Return the condition that is kept: still unexplained, in one of the same tables."""
 
     def shows(problem: Problem) -> bool:
@@ -28,7 +28,9 @@ def same_as(first: Judged, judge: Callable[[Problem], Judged]) -> Shows:
             judged = judge(problem)
         except RparityError:
             return False
-        return judged.verdict is Outcome.UNEXPLAINED and bool(set(judged.open) & set(first.open))
+        return judged.verdict is FuzzVerdict.UNEXPLAINED and bool(
+            set(judged.open) & set(first.open)
+        )
 
     return shows
 

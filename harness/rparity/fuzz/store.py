@@ -13,7 +13,7 @@ from typing import Self
 import pandas as pd
 
 from rparity.errors import UsageError
-from rparity.fuzz.judge import Outcome
+from rparity.fuzz.judge import FuzzVerdict
 
 NAME = "fuzz.sqlite"
 
@@ -101,7 +101,7 @@ class Store:
     def done(self) -> set[int]:
         """Numbers of the designs that every engine has answered."""
         answered = "SELECT number FROM designs GROUP BY number HAVING sum(verdict = ?) = 0"
-        return {number for (number,) in self._db.execute(answered, (Outcome.CRASHED.value,))}
+        return {number for (number,) in self._db.execute(answered, (FuzzVerdict.CRASHED.value,))}
 
     def write(self, records: Iterable[Record]) -> None:
         """Add a design's records, all or none."""

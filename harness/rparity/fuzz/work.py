@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from rparity.errors import RCrashedError, RNotAvailableError, RparityError, RTimeoutError
 from rparity.fuzz.draw import Numbered
-from rparity.fuzz.judge import US, Judged, Outcome, judge
+from rparity.fuzz.judge import US, FuzzResult, FuzzVerdict, judge
 from rparity.fuzz.others import judge_other
-from rparity.fuzz.problem import LiveR, Problem, Witness
+from rparity.fuzz.problem import LiveR, Problem, RProtocol
 from rparity.fuzz.store import Record
 from rparity.r.session import RSession
 
@@ -65,7 +65,7 @@ def answered(work: Work, item: Numbered) -> list[Record]:
     r.seconds = 0.0
     problem = Problem(item.design.part(), item.design.data())
 
-    def ask() -> tuple[list[Judged], str]:
+    def ask() -> tuple[list[FuzzResult], str]:
         found = [judged(problem, name, r, work.limit) for name in work.engines]
         return found, json.dumps(r.session.versions())
 
@@ -73,12 +73,12 @@ def answered(work: Work, item: Numbered) -> list[Record]:
         found, made_by = insistently(ask)
     except (RCrashedError, RTimeoutError) as error:
         why = f"{item}: {error}"
-        found = [Judged(name, Outcome.CRASHED, says=why) for name in work.engines]
+        found = [FuzzResult(name, FuzzVerdict.CRASHED, says=why) for name in work.engines]
         made_by = ""
     return records(item, found, r.seconds, time.perf_counter() - began, made_by)
 
 
-def judged(problem: Problem, name: str, r: Witness, limit: float) -> Judged:
+def judged(problem: Problem, name: str, r: RProtocol, limit: float) -> FuzzResult:
     """Judge this package, or another engine; an error that is nobody's fault but theirs is found.
 
     Raises
@@ -94,17 +94,17 @@ def judged(problem: Problem, name: str, r: Witness, limit: float) -> Judged:
             raise
         except Exception as error:  # a defect, which is what all this is after
             says = f"{type(error).__name__}: {error}"
-            return Judged(name, Outcome.UNEXPLAINED, open=("error",), says=says)
+            return FuzzResult(name, FuzzVerdict.UNEXPLAINED, open=("error",), says=says)
 
 
 def crashed(item: Numbered, engines: Sequence[str], error: Exception) -> list[Record]:
     """Record a design that cost two workers their lives."""
-    found = [Judged(name, Outcome.CRASHED, says=str(error)) for name in engines]
+    found = [FuzzResult(name, FuzzVerdict.CRASHED, says=str(error)) for name in engines]
     return records(item, found, 0.0, 0.0, "")
 
 
 def records(
-    item: Numbered, found: Sequence[Judged], r_seconds: float, seconds: float, made_by: str
+    item: Numbered, found: Sequence[FuzzResult], r_seconds: float, seconds: float, made_by: str
 ) -> list[Record]:
     """Return a record an engine; the time is the first one's, which is all of the design's."""
     design = item.design

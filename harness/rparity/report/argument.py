@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 from math import isnan
 
-from rparity.audit.explain import ARBITER, Argument, Explanation, Voice
+from rparity.audit.explanation import ARBITER, Argument, Explanation, Statement
 from rparity.compare import ALL
 from rparity.diagnosis.experiments.base import PUBLISHED
 
@@ -51,8 +51,8 @@ def _argument(found: Explanation, argument: Argument) -> str:
         for reference in argument.entry.references:
             lines += _labelled("", reference, "  ")
     lines += _labelled("Reproduce", argument.reproduce)
-    for i, voice in enumerate(argument.voices):
-        lines += _labelled("" if i else "Made by", _made_by(voice), "  ")
+    for i, statement in enumerate(argument.statements):
+        lines += _labelled("" if i else "Made by", _made_by(statement), "  ")
     return "\n".join(lines)
 
 
@@ -73,23 +73,23 @@ def _labelled(label: str, text: str, indent: str = "") -> list[str]:
 
 
 def _values(argument: Argument) -> Iterator[str]:
-    values = [v.decimals or (f"{v.value:.17g}").replace("nan", "NaN") for v in argument.voices]
-    wide = max(len(voice.name) for voice in argument.voices) + 2
+    values = [v.decimals or (f"{v.value:.17g}").replace("nan", "NaN") for v in argument.statements]
+    wide = max(len(statement.name) for statement in argument.statements) + 2
     long = max(map(len, values)) + 2
-    for i, (voice, value) in enumerate(zip(argument.voices, values, strict=True)):
-        said = "" if voice.digits is None else f"{voice.digits:.1f} digits"
-        if voice.digits is None:
-            said = "the arbiter, proven" if voice.name == ARBITER else "the reference"
-        yield f"{'' if i else 'Values':<{LABEL}}{voice.name:<{wide}}{value:<{long}}{said}"
+    for i, (statement, value) in enumerate(zip(argument.statements, values, strict=True)):
+        said = "" if statement.digits is None else f"{statement.digits:.1f} digits"
+        if statement.digits is None:
+            said = "the arbiter, proven" if statement.name == ARBITER else "the reference"
+        yield f"{'' if i else 'Values':<{LABEL}}{statement.name:<{wide}}{value:<{long}}{said}"
 
 
 def _nearer(argument: Argument) -> list[str]:
     """Say which of two sides is nearer the reference, where there are two."""
-    sides = [voice for voice in argument.voices if voice.digits is not None]
-    told = argument.voices[-1].name
+    sides = [statement for statement in argument.statements if statement.digits is not None]
+    told = argument.statements[-1].name
     if len(sides) < 2:
         return []
-    one, other = sorted(sides, key=lambda voice: -(voice.digits or 0.0))
+    one, other = sorted(sides, key=lambda statement: -(statement.digits or 0.0))
     ahead = (one.digits or 0.0) - (other.digits or 0.0)
     if ahead < 0.1:
         return _labelled("Nearer", f"{one.name} and {other.name} are as near to {told}")
@@ -102,7 +102,7 @@ def _nearer(argument: Argument) -> list[str]:
 def _experiments(argument: Argument) -> list[str]:
     if not argument.steps:
         return _labelled("Experiments", "none has a place here")
-    before = argument.voices[0].digits or 0.0
+    before = argument.statements[0].digits or 0.0
     lines = []
     for i, step in enumerate(argument.steps):
         after = f"{before:.1f} → {step.digits:.1f} digits"
@@ -121,10 +121,10 @@ def _cause(argument: Argument) -> list[str]:
     return _labelled("Cause", f"{named} ({argument.verdict}){alike * bool(others)}")
 
 
-def _made_by(voice: Voice) -> str:
-    when = "answered now" if voice.when is None else f"recorded {voice.when[:10]}"
-    when = "as printed" if voice.name == PUBLISHED else when
-    versions = [f"{p} {v}" for p, v in voice.made_by.items()]
-    if "R" in voice.made_by:
-        versions = [f"{p} {voice.made_by[p]}" for p in TELLING if p in voice.made_by]
-    return f"{voice.name}: {', '.join([*versions, when])}"
+def _made_by(statement: Statement) -> str:
+    when = "answered now" if statement.when is None else f"recorded {statement.when[:10]}"
+    when = "as printed" if statement.name == PUBLISHED else when
+    versions = [f"{p} {v}" for p, v in statement.made_by.items()]
+    if "R" in statement.made_by:
+        versions = [f"{p} {statement.made_by[p]}" for p in TELLING if p in statement.made_by]
+    return f"{statement.name}: {', '.join([*versions, when])}"

@@ -186,7 +186,7 @@ def replicates(audit: Audit) -> Figure | None:
     for case in audit.cases:
         reply = audit.replies.get((PYTHON, case.name))
         mine = {} if reply is None or reply.answer is None else reply.answer.tables
-        told = audit.truth[case.name]
+        told = audit.reference_tables[case.name]
         both = [name for name in mine if name.endswith(REPLICATES) and name in told]
         if both:
             pairs = [

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rparity.audit.results import Audit, Cell, Reply
+from rparity.audit.results import Audit, Cell, EngineReply
 from rparity.compare import ALL, MAX_DIGITS, SEVERITY, Verdict
-from rparity.diagnosis.diagnose import Finding
 from rparity.diagnosis.experiments.base import Trial
+from rparity.diagnosis.explain import Finding
 from rparity.diagnosis.ledger import Entry
 from rparity.report.summary import counted, fewest, made_by, made_when
 
@@ -102,7 +102,7 @@ def details(audit: Audit) -> dict[tuple[str, str], Detail]:
     found = {}
     for (engine, case), rows in grouped:
         place = str(engine), str(case)
-        cell, reply = audit.cells.get(place), audit.replies.get(place, Reply(None))
+        cell, reply = audit.cells.get(place), audit.replies.get(place, EngineReply(None))
         if cell is None:  # what is stale in the ledger may be about an engine that was not asked
             continue
         answer = reply.answer

@@ -12,10 +12,10 @@ from glob import escape
 
 import pandas as pd
 
-from rparity.audit.results import Audit, Reply
+from rparity.audit.results import Audit, EngineReply
 from rparity.compare import ALL, SEVERITY, Verdict
-from rparity.diagnosis.diagnose import Finding
 from rparity.diagnosis.experiments.base import PUBLISHED
+from rparity.diagnosis.explain import Finding
 from rparity.diagnosis.ledger import UNBOUNDED
 
 # Rows, columns and tables that an entry of the ledger names one by one.
@@ -142,7 +142,7 @@ def gaps(audit: Audit) -> list[tuple[str, str, tuple[str, ...]]]:
     )
 
 
-def left_out(reply: Reply | None) -> list[str]:
+def left_out(reply: EngineReply | None) -> list[str]:
     """Return why an engine left out whole parts, or why nothing of its answer was compared."""
     if reply is None or reply.answer is None:
         return []
@@ -196,12 +196,12 @@ def _witness(audit: Audit, name: str) -> Witness | None:
     return Witness(name, versions, when, len(replies), seconds)
 
 
-def made_by(reply: Reply) -> str:
+def made_by(reply: EngineReply) -> str:
     """Return the versions of what answered, as text."""
     return ", ".join(f"{package} {version}" for package, version in reply.made_by.items())
 
 
-def made_when(engine: str, reply: Reply) -> str:
+def made_when(engine: str, reply: EngineReply) -> str:
     """Say when an answer was made."""
     if engine == PUBLISHED:
         return "as printed"

@@ -13,8 +13,8 @@ from rich.text import Text
 
 from rparity.cases.base import Case, Claim, monte_carlo_error
 from rparity.compare import ALL, SEVERITY, Verdict
-from rparity.diagnosis.between_rs import Difference, RAnswer
-from rparity.diagnosis.diagnose import Finding
+from rparity.diagnosis.between_rs import Difference, VersionAnswer
+from rparity.diagnosis.explain import Finding
 from rparity.doctor import Check
 from rparity.regenerate import Drift
 from rparity.run import CaseRun
@@ -117,7 +117,7 @@ def show_versions(found: Mapping[str, Sequence[Difference]], out: Console) -> No
             _show_changes(difference, out)
 
 
-def show_side_by_side(case: Case, answers: Sequence[RAnswer], out: Console) -> None:
+def show_side_by_side(case: Case, answers: Sequence[VersionAnswer], out: Console) -> None:
     """Print the published figures of a case, if it has any, and what each R says."""
     if case.published is None:
         return

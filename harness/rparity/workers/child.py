@@ -1,4 +1,4 @@
-"""Python processes of ours: R's, an engine's, a clerk's, a worker's; nothing else starts one.
+"""Python processes of ours: R's, an engine's, a examiner's, a worker's; nothing else starts one.
 
 Each is a plain process on a pipe, neither forked nor started by `multiprocessing`: it needs no
 `__main__` guard and starts from threads and from daemonic processes. It has a group of its own,

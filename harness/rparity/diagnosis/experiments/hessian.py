@@ -17,9 +17,9 @@ def joint_cov_params(fit: LmerResults) -> pd.DataFrame:
     """Invert the observed information of (β, ψ) and return its β block, shape (p, p).
 
     ψ are the elements of ΛΛ', σ² is profiled out, and the information is evaluated at the θ of
-    `fit`. This is what statsmodels' `MixedLM` takes its standard errors from; lme4's `vcov` inverts
-    the β block alone. The two agree where the blocks do not meet, as in balanced designs. Dense in
-    the q random effects: time grows with the cube of q.
+    `fit`. statsmodels' `MixedLM` computes its standard errors in this way; lme4's `vcov` inverts
+    the β block alone. The two agree if β and ψ are orthogonal, as in balanced designs. All
+    matrices are dense in the q random effects: time grows with the cube of q.
     """
     model, weights = fit.model, fit.model.sqrt_weights
     X = weights[:, None] * model.matrices.X

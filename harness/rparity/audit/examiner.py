@@ -1,4 +1,4 @@
-"""Who examines cases: in this process, or several at once in processes of their own."""
+"""Examiners find the causes of a case's differences, in this process or in one of their own."""
 
 from __future__ import annotations
 
@@ -7,68 +7,68 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from rparity.audit.child import Desk, serve
+from rparity.audit.audit_case import AuditCase, audit_case_of
+from rparity.audit.child import Responder, serve
 from rparity.audit.examine import Examination, Examined
-from rparity.audit.matter import Matter, matter_of
-from rparity.audit.results import Reply
+from rparity.audit.results import EngineReply
 from rparity.audit.workers import Service
 from rparity.cases import case
 from rparity.engines.base import Answer, Question
 
 
-class Clerk:
-    """Examines cases in two steps; between them, engines are asked again."""
+class Examiner:
+    """Examines cases in two steps. Between the steps engines answer further questions."""
 
     def __init__(self) -> None:
         self._open: dict[str, Examination] = {}
 
     def begin(
         self,
-        matter: Matter,
+        audited: AuditCase,
         engines: Sequence[str],
-        replies: Mapping[str, Reply],
+        replies: Mapping[str, EngineReply],
         *,
         thorough: bool,
     ) -> tuple[list[str], list[Question]]:
-        """Examine the replies, and return which engines to ask again, and what."""
-        examination = Examination(matter, engines, replies, thorough=thorough)
-        self._open[matter.case.name] = examination
+        """Examine the replies; return the engines to ask again, and the questions."""
+        examination = Examination(audited, engines, replies, thorough=thorough)
+        self._open[audited.case.name] = examination
         return examination.questions()
 
     def finish(self, name: str, answers: Mapping[str, Sequence[Answer | None]]) -> Examined:
-        """Examine what came of it."""
-        return self._open.pop(name).hear(answers)
+        """Examine the further answers."""
+        return self._open.pop(name).finish(answers)
 
     def stop(self) -> None:
-        """Nothing is left behind."""
+        """Nothing has to be ended."""
 
 
-class Remote(Clerk):
-    """A clerk in a process of its own, who looks cases up by name.
+class RemoteExaminer(Examiner):
+    """An examiner in a process of its own, which looks cases up by name.
 
     Raises
     ------
     RuntimeError
-        For whatever goes wrong there: a clerk has no business to fail.
+        For any error there: examining a case must not fail.
     """
 
     def __init__(self) -> None:
-        self._service = Service("rparity.audit.clerk:serve_clerk")
+        self._service = Service("rparity.audit.examiner:serve_examiner")
 
     def begin(
         self,
-        matter: Matter,
+        audited: AuditCase,
         engines: Sequence[str],
-        replies: Mapping[str, Reply],
+        replies: Mapping[str, EngineReply],
         *,
         thorough: bool,
     ) -> tuple[list[str], list[Question]]:
-        """Have the replies examined."""
+        """Let the process examine the replies."""
         found: tuple[list[str], list[Question]] = self._ask(
             "begin",
-            matter.case.name,
-            matter.fixtures,
-            matter.recording.folder.name,
+            audited.case.name,
+            audited.fixtures,
+            audited.recording.folder.name,
             engines,
             replies,
             thorough,
@@ -76,7 +76,7 @@ class Remote(Clerk):
         return found
 
     def finish(self, name: str, answers: Mapping[str, Sequence[Answer | None]]) -> Examined:
-        """Have examined what came of it."""
+        """Let the process examine the further answers."""
         found: Examined = self._ask("finish", name, answers)
         return found
 
@@ -91,19 +91,19 @@ class Remote(Clerk):
         return found
 
 
-def serve_clerk(pipe: Connection) -> None:
-    """Examine what comes."""
-    serve(pipe, _desk)
+def serve_examiner(pipe: Connection) -> None:
+    """Examine the cases that come through the pipe."""
+    serve(pipe, _responder)
 
 
-def _desk() -> Desk:
-    """Return what the process of a remote clerk does."""
-    clerk = Clerk()
+def _responder() -> Responder:
+    """Return what the process of a remote examiner does."""
+    examiner = Examiner()
 
     def begin(name: str, fixtures: Path, *rest: Any) -> tuple[list[str], list[Question]]:
         version, engines, replies, thorough = rest
-        matter = matter_of(case(name), fixtures, version)
-        return clerk.begin(matter, engines, replies, thorough=thorough)
+        audited = audit_case_of(case(name), fixtures, version)
+        return examiner.begin(audited, engines, replies, thorough=thorough)
 
-    steps: Mapping[str, Callable[..., Any]] = {"begin": begin, "finish": clerk.finish}
+    steps: Mapping[str, Callable[..., Any]] = {"begin": begin, "finish": examiner.finish}
     return lambda call: steps[call[0]](*call[1:]), {}
