@@ -136,7 +136,7 @@ def test_another_campaigns_store_is_refused(
 ) -> None:
     fake(FakeR())
     run_fuzz(tmp_path, n=1, seed=4)
-    with pytest.raises(UsageError, match=f"was begun with .*{said}: give another folder by -o"):
+    with pytest.raises(UsageError, match=f"was begun with .*{said}: give another folder by --store"):
         run_fuzz(tmp_path, n=1, **{"seed": 4, **change})  # type: ignore[arg-type]
 
 
@@ -166,7 +166,7 @@ for module in (work, campaign):
     module.live_r = lambda _limit, r=FakeR(): r
 def tell(progress):
     print(progress.done, flush=True)
-campaign.run_fuzz(Path({folder!r}), n=500, seed=6, tell=tell)
+campaign.run_fuzz(Path({folder!r}), n=500, seed=6, on_progress=tell)
 """
 
 
@@ -312,7 +312,7 @@ def test_crashed_designs_are_status_2_and_are_tried_again_by_the_same_command(
     fake(FakeR(refuses=_kills({1, 2, 3})))
     assert main(command) == UNUSABLE
     assert capsys.readouterr().err == (
-        "rparity: 3 designs have no answer; of design 1 (rparity) is said: R died during "
+        "rparity: 3 designs have no answer. Design 1 (rparity): R died during "
         "fuzz_answer(). The same command tries them again; --allow-problems ends with 0 or 1 "
         "nevertheless.\n"
     )
@@ -526,7 +526,7 @@ def test_a_worker_killed_on_the_way_changes_no_result(tmp_path: Path) -> None:
                 killed.append(pool.pids[0])  # type: ignore[attr-defined]
                 os.kill(killed[0], signal.SIGKILL)
 
-        found = run_fuzz(tmp_path / "two", n=16, seed=8, workers=pool, tell=kill_one)
+        found = run_fuzz(tmp_path / "two", n=16, seed=8, workers=pool, on_progress=kill_one)
     assert killed
     # Not the digits: R's own answer for crossed factors differs from process to process.
     same = ["number", "engine", "verdict", "open", "says", "design"]

@@ -89,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
             workers=options.workers,
             only=options.only,
             limit=options.timeout,
-            tell=told,
+            on_progress=told,
         )
     if options.format == "json":
         print(as_json(campaign))

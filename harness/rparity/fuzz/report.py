@@ -25,25 +25,25 @@ COLUMNS = (
 
 
 def as_json(campaign: Campaign) -> str:
-    """One list of objects, one for each design and engine."""
+    """Return a list of objects, one for each design and engine."""
     return rows_as_json(campaign.designs, COLUMNS)
 
 
 def no_answers(campaign: Campaign) -> str:
-    """Say how many designs have no answer, why the first has none, and what to do about it."""
+    """Say how many designs have no answer, why the first has none, and what to do."""
     crashed = campaign.crashed
     first = crashed.iloc[0]
     number, numbers = first["number"], crashed["number"].nunique()
-    said = str(first["says"]).removeprefix(f"Design {number} of seed {campaign.seed}: ").rstrip(".")
+    why = str(first["says"]).removeprefix(f"Design {number} of seed {campaign.seed}: ").rstrip(".")
     designs = "1 design has" if numbers == 1 else f"{numbers:,} designs have"
     return (
-        f"{designs} no answer; of design {number} ({first['engine']}) is said: {said}. The same "
-        "command tries them again; --allow-problems ends with 0 or 1 nevertheless."
+        f"{designs} no answer. Design {number} ({first['engine']}): {why}. The same command tries "
+        "them again; --allow-problems ends with 0 or 1 nevertheless."
     )
 
 
 def show(campaign: Campaign, out: TextIO) -> None:
-    """Print counts by verdict and by cause, the rate, and what stays unexplained."""
+    """Print counts by verdict and by cause, the rate, and unexplained designs."""
     from rich.table import Table
 
     from rparity.report.terminal import console
@@ -73,7 +73,7 @@ def show(campaign: Campaign, out: TextIO) -> None:
             f"{campaign.judged:,} designs in {campaign.seconds:.0f} s, {rate:.3g} a second; "
             f"{100 * campaign.r_share:.0f} % of the time went to R."
         )
-    to.print(f"All of them: {campaign.store}", soft_wrap=True)
+    to.print(f"All results: {campaign.store}", soft_wrap=True)
     for row in campaign.unexplained.to_dict("records"):
         text = (
             f"\nDesign {row['number']} ({row['engine']}, {row['rows']} rows) is unexplained in "
