@@ -6,21 +6,16 @@ Ahrens & Dieter (1972), Communications of the ACM 15, 873-882.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import factorial, log
 
 import numpy as np
 
 from rparity.rrandom.arrays import BLOCK, Floats, visited
 
-# The sums over i = 1..k of log(2)^i / i!, as R rounds them.
-SUMS = np.fromstring(
-    """0.6931471805599453 0.9333736875190459 0.9888777961838675 0.998495925291496
-    0.9998292811061389 0.9999833164100727 0.9999985691438767 0.9999998906925558
-    0.9999999924734159 0.9999999995283275 0.9999999999728814 0.9999999999985598
-    0.9999999999999289 0.9999999999999968 0.9999999999999999 1.0""",
-    sep=" ",
-)
+# The sums over i = 1..k of log(2)^i / i!, with R's rounding.
+SUMS = np.cumsum([log(2.0) ** i / factorial(i) for i in range(1, 17)])
 LOG2 = float(SUMS[0])
-HIGHER: tuple[float, ...] = tuple(SUMS[1:].tolist())
+HIGHER: list[float] = SUMS[1:].tolist()
 LOG2_MULTIPLES = np.cumsum([0.0] + 40 * [LOG2])  # added one by one, as R does, not multiplied
 
 
