@@ -22,9 +22,9 @@ LOG2_MULTIPLES = np.cumsum([0.0] + 40 * [LOG2])  # added one by one, as R does, 
 def one_exponential(unif_rand: Callable[[], float]) -> float:
     """Draw one exponential.
 
-    The uniform is doubled until it exceeds 1, which leaves a fraction and a multiple of log(2). A
-    fraction of at most log(2) ends the draw (short), else it needs the least of two or more further
-    uniforms (long).
+    The uniform is doubled until it exceeds 1, which gives a fraction and a multiple of log(2). If
+    the fraction is at most log(2) the draw is done (a short draw). Otherwise it needs the least of
+    two or more further uniforms (a long draw).
     """
     multiple, fraction = 0.0, 2.0 * unif_rand()
     while fraction <= 1.0:
@@ -44,12 +44,14 @@ def one_exponential(unif_rand: Callable[[], float]) -> float:
 def exponentials_from(u: Floats) -> tuple[Floats, int]:
     """Make exponentials of all these uniforms; return them, and how many uniforms they took.
 
-    First as if a draw began at every uniform; then the long draws are followed, one to the next.
+    All places are computed as if a draw began there; then each long draw leads to the next one.
     """
     fraction, exponent = np.frexp(u)
     fraction += fraction
     fraction -= 1.0
-    power_of_two = np.flatnonzero(fraction == 0.0)  # reaches 1 without exceeding it: once more
+    power_of_two = np.flatnonzero(
+        fraction == 0.0
+    )  # doubling reaches 1 but does not exceed it: double again
     fraction[power_of_two] = 1.0
     exponent[power_of_two] -= 1
     values = LOG2_MULTIPLES.take(-exponent)
@@ -59,7 +61,7 @@ def exponentials_from(u: Floats) -> tuple[Floats, int]:
     ends = longs + 3
     longer = np.flatnonzero(fraction.take(longs) > SUMS[1])
     ends[longer] += SUMS[1:].searchsorted(fraction[longs[longer]])
-    first_free = np.cumsum(is_long).take(ends - 1, mode="clip")  # the next long one not taken
+    first_free = np.cumsum(is_long).take(ends - 1, mode="clip")  # the next long draw that can begin
     begun = visited(np.append(first_free, longs.size))
     longs, ends = longs.take(begun), ends.take(begun)
     used = u.size
@@ -84,8 +86,8 @@ def exponentials_from(u: Floats) -> tuple[Floats, int]:
 def exponentials(uniforms: Callable[[int], Floats], n: int) -> Floats:
     """Draw n exponentials of a stream's uniforms.
 
-    A draw takes one uniform or at least three, so none is taken too many if no more are fetched at
-    a time than draws are missing; an unfinished draw waits for the next round.
+    A draw takes at least one uniform, so fetching one for each missing draw never takes too many.
+    An unfinished draw waits for the next round.
     """
     out = np.empty(n)
     done = 0

@@ -1,4 +1,4 @@
-"""Indices for samples with probabilities, R's `sample(prob=)`: by search, or by aliases for many.
+"""Indices for weighted samples, R's `sample(prob=)`: by search, or by aliases if there are many.
 
 Walker (1977), ACM Transactions on Mathematical Software 3, 253-256; Ripley (1987), Stochastic
 Simulation, algorithm 3.13B.
@@ -14,28 +14,28 @@ from rparity.rrandom.arrays import BLOCK, Floats, Ints, Parameter, visited
 from rparity.rrandom.indices import candidates, words_a_try
 from rparity.rrandom.stream import Stream, uniforms_from
 
-MANY = 200  # with more probabilities than this above 0.1 / n, R turns to Walker's aliases
+MANY = 200  # with more probabilities above 0.1 / n than this, R uses Walker's aliases
 
 
 def probabilities(prob: Parameter, n: int, size: int, replace: bool) -> Floats:
-    """Return the weights divided by their sum; UsageError if R would not take them."""
+    """Return the weights divided by their sum; raises UsageError if R would not take them."""
     try:
         weights = np.asarray(prob, dtype=np.float64)
     except (TypeError, ValueError):
         weights = np.empty(0)
     if weights.shape != (n,):
-        raise UsageError(f"prob is one number for each of the {n} elements.")
+        raise UsageError(f"prob must be one number for each of the {n} elements.")
     if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise UsageError("prob holds a number that is negative, infinite or NaN.")
+        raise UsageError("prob must not have negative, infinite or NaN values.")
     positive = np.count_nonzero(weights)
     if positive == 0 or (size > positive and not replace):
-        raise UsageError(f"A sample of {size} needs more than {positive} positive prob.")
+        raise UsageError(f"A sample of {size} needs more than {positive} positive values in prob.")
     total: float = np.add.accumulate(weights)[-1]  # summed in order, as R does
     return weights / total
 
 
 def weighted_indices(stream: Stream, p: Floats, size: int) -> Ints:
-    """Draw indices of p, `size` of them, with replacement."""
+    """Draw `size` indices of p, with replacement."""
     if np.count_nonzero(p.size * p > 0.1) > MANY:
         return _by_aliases(stream, p, size)
     order = descending(p)
@@ -43,7 +43,7 @@ def weighted_indices(stream: Stream, p: Floats, size: int) -> Ints:
 
 
 def distinct_weighted_indices(stream: Stream, p: Floats, size: int) -> Ints:
-    """Draw different indices of p, `size` of them: what is drawn is taken out."""
+    """Draw `size` indices of p, without replacement."""
     order = descending(p)
     p = p[order]
     mass = np.add.accumulate(p)
@@ -64,7 +64,7 @@ def distinct_weighted_indices(stream: Stream, p: Floats, size: int) -> Ints:
 
 
 def descending(p: Floats) -> Ints:
-    """Return the order of falling p that R's `revsort` makes: heapsort leaves ties in disorder."""
+    """Return the order of decreasing p, ties included, that R's heapsort `revsort` gives."""
     order = np.argsort(-p)
     if (p[order[1:]] < p[order[:-1]]).all():
         return order
@@ -78,7 +78,7 @@ def descending(p: Floats) -> Ints:
 
 
 def _sift(heap: list[tuple[float, int]], item: tuple[float, int], hole: int, end: int) -> None:
-    """Put item where nothing below it, up to end, is less; the least of all is at the top."""
+    """Sift item down from `hole` in a heap of `end` elements whose least is at the top."""
     while (child := 2 * hole + 1) < end:
         if child + 1 < end and heap[child + 1][0] < heap[child][0]:
             child += 1
@@ -90,7 +90,7 @@ def _sift(heap: list[tuple[float, int]], item: tuple[float, int], hole: int, end
 
 
 def _by_aliases(stream: Stream, p: Floats, size: int) -> Ints:
-    """Draw an index and a uniform, and with them the index itself or its alias."""
+    """Draw an index and a uniform, which decides between the index and its alias."""
     keep, alias = _aliases(p)
     if stream.sample_kind == "Rounding":
         place = p.size * stream.uniforms(size)
@@ -102,7 +102,7 @@ def _by_aliases(stream: Stream, p: Floats, size: int) -> Ints:
 
 
 def _aliases(p: Floats) -> tuple[Floats, Ints]:
-    """Return where, from its index on, each element is itself, and what it is beyond."""
+    """Return the limits up to which index + uniform keeps the index, and the aliases."""
     n = p.size
     q = p * n
     is_small = q < 1.0
@@ -120,16 +120,16 @@ def _aliases(p: Floats) -> tuple[Floats, Ints]:
 
 
 def _indices_and_uniforms(stream: Stream, n: int, size: int) -> tuple[Ints, Floats]:
-    """Draw by turns an index below n and a uniform.
+    """Draw an index below n and a uniform by turns.
 
-    As if an index were tried at every word; then the tries are followed from one to the next, which
-    is a uniform later if the index is taken.
+    All words are read as if an index were tried at each. A try leads to the next one, which comes
+    one uniform later if the index is accepted.
     """
     index, fraction = np.empty(size, dtype=np.int64), np.empty(size)
     width = words_a_try(n)
     pending = np.empty(0, dtype=np.uint64)
     done = 0
-    while done < size:  # no word is fetched that no draw needs
+    while done < size:  # never fetches more words than are needed
         fetched = min(size - done, BLOCK) * (width + 1) - pending.size
         words = np.concatenate([pending, stream.words(fetched)])
         tried = candidates(sliding_window_view(words[:-1], width), n)
