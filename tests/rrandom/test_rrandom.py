@@ -16,7 +16,6 @@ from rparity.rrandom import (
     indices,
     source,
     stream,
-    weighted,
 )
 from rparity.rrandom.normal import quantiles
 
@@ -231,7 +230,7 @@ def test_results_do_not_depend_on_the_block_size(monkeypatch):
         return [DRAWS[k](rng, 1000) for k in DRAWS] + [rng.sample(5000), rng.state]
 
     expected = draw()
-    for module in (exponential, generator, indices, source, stream, weighted):
+    for module in (exponential, generator, indices, source, stream):
         monkeypatch.setattr(module, "BLOCK", 7)
     for got, want in zip(draw(), expected, strict=True):
         np.testing.assert_array_equal(got, want)
@@ -285,15 +284,6 @@ def test_parameters_are_recycled():
     np.testing.assert_array_equal(RRandom(1).rexp(2, [2, 4]), RRandom(1).rexp(2) * [0.5, 0.25])
     with pytest.warns(RuntimeWarning, match="NaNs produced"):
         assert np.isnan(RRandom(1).runif(2, max=[])).all()
-
-
-def test_normals_fill_an_array_in_the_order_of_its_memory():
-    z = RRandom(1).rnorm(6)
-    by_columns = np.empty((2, 3), order="F")
-    assert RRandom(1).standard_normals(by_columns) is by_columns
-    np.testing.assert_array_equal(by_columns, z.reshape(2, 3, order="F"))
-    np.testing.assert_array_equal(RRandom(1).standard_normals(np.empty((2, 3))), z.reshape(2, 3))
-    assert RRandom(1).standard_normals(np.empty((0, 3))).size == 0
 
 
 def test_sample_from_elements():
@@ -380,8 +370,6 @@ STATE = RRandom(1).state
         (lambda r: r.sample("a"), "from 1 to 4.5e15 or a sequence, not 'a'"),
         (lambda r: r.sample(np.eye(2)), "one dimension, not 2 dimensions"),
         (lambda r: r.sample(5, -1), "size must be a whole number"),
-        (lambda r: r.standard_normals(np.empty(4, dtype=np.float32)), "contiguous array"),
-        (lambda r: r.standard_normals(np.empty(8)[::2]), "contiguous array"),
         (lambda _: RRandom.from_state(STATE[:-1]), "626 integers; this one has shape"),
         (lambda _: RRandom.from_state(STATE.astype(float)), "and type float64"),
         (lambda _: RRandom.from_state(np.r_[10407, STATE[1:]]), "A state of kind 10407"),

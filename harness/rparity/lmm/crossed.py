@@ -2,7 +2,7 @@
 
 If the terms' ZZ' commute (scalar terms in a balanced design), their common eigenvectors make V
 diagonal (`Strata`), and the cost does not depend on the number of random effects. Otherwise V is
-one dense block in an orthonormal basis of the span of Z (`Dense`). V⁻¹ = (I − QQ') + Q C Q' in both.
+one dense block in an orthonormal basis Q of the span of Z (`Dense`). V⁻¹ is I − QQ' + Q C Q'.
 """
 
 from __future__ import annotations

@@ -12,12 +12,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import DataError, UsageError
+from rparity.lmm.arrange import ranef_table, wald_limits
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.matrices import build
 from rparity.lmm.model import MixedModel, Solution
 from rparity.lmm.structure import Conditional
 from rparity.lmm.summary import lmer_summary
-from rparity.lmm.tables import ranef_table, wald_limits
 from rparity.lmm.varcorr import covariance, labels, order, sd_and_correlation, sd_names, theta_names
 from rparity.rrandom import RRandom
 
@@ -122,8 +122,8 @@ class LmerResults:
             solution = model.solve(moments, reml=reml, start=begin).best()
         except np.linalg.LinAlgError as error:
             raise DataError(
-                f"The criterion of {model.matrices.formula!r} cannot be computed in double precision "
-                f"({error}): centre covariates, or scale them to size 1."
+                f"The criterion of {model.matrices.formula!r} cannot be computed in double "
+                f"precision ({error}): centre covariates, or scale them to size 1."
             ) from error
         return cls(model, y, reference, solution, reml=reml)
 
@@ -342,9 +342,9 @@ class LmerResults:
                 new = codes < 0
                 if new.any() and not allow_new_levels:
                     raise DataError(
-                        f"newdata has levels of {term.group!r} that the data of the fit do not have, "
-                        f"first in row {newdata.index[new][0]!r}: set allow_new_levels=True for "
-                        "random effects of zero there."
+                        f"newdata has levels of {term.group!r} that the data of the fit do not "
+                        f"have, first in row {newdata.index[new][0]!r}: set allow_new_levels=True "
+                        "for random effects of zero there."
                     )
                 values += np.where(new, 0.0, np.einsum("nk,nk->n", Z, b[codes]))
         return pd.Series(values, newdata.index)

@@ -23,9 +23,8 @@ class Frame:
 
     def __init__(self, data: pd.DataFrame, state: dict[str, dict[str, Any]] | None = None) -> None:
         self.data = data
-        self.state = (
-            {} if state is None else state
-        )  # what poly() and scale() computed from the data
+        # What poly() and scale() computed from the data, by label.
+        self.state = {} if state is None else state
         self._columns: dict[str, Values] = {}
 
     def series(self, name: str, label: str) -> "pd.Series[Any]":

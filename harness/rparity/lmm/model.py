@@ -23,8 +23,8 @@ from rparity.lmm.template import Working
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-# Balanced designs with up to so many random effects are made diagonal, and others are one dense block,
-# if Z has at most SPAN_SIZE doubles.
+# With up to so many random effects, balanced designs are made diagonal and others are one dense
+# block, if Z has at most SPAN_SIZE doubles.
 STRATA_EFFECTS = 400
 DENSE_EFFECTS = 120
 SPAN_SIZE = 2**24
@@ -32,8 +32,8 @@ SPAN_SIZE = 2**24
 SCHUR_EFFECTS = 6000
 # Standard deviations over σ to start from again if the first start did not converge.
 RESTARTS = (1.0, 0.1, 10.0)
-# If there may be several minima: the number of candidate starts, how many of them are tried, and the
-# range of their standard deviations over σ, in working coordinates.
+# If there may be several minima: the number of candidate starts, how many of them are tried, and
+# the range of their standard deviations over σ, in working coordinates.
 SCATTERED = 32
 TRIED = 4
 LEAST, MOST = 1e-2, 1e2
@@ -104,8 +104,8 @@ class MixedModel:
         rest = q - sum(levels[0] * part.shape[1] for part in Z[:shared])
         if rest > SCHUR_EFFECTS:
             raise DataError(
-                f"Besides {self.matrices.random[0].group!r} there are {rest} random effects, and at "
-                f"most {SCHUR_EFFECTS} are supported: leave out the next largest grouping factor."
+                f"Besides {self.matrices.random[0].group!r} there are {rest} random effects, and "
+                f"at most {SCHUR_EFFECTS} are supported: leave out the next largest factor."
             )
         return Schur(template, Z, codes, levels, shared, self._Q)
 

@@ -71,7 +71,7 @@ class RRandom(Stream):
         idle, live = np.where(valid, mean, np.nan), valid & (sd > 0) & np.isfinite(mean)
 
         def draw(k: int, sd: Floats, mean: Floats) -> Floats:
-            return _affine(self.standard_normals(np.empty(k)), sd, mean)
+            return _affine(self._normals(k), sd, mean)
 
         return place(n, live, idle, draw, sd, mean)
 
@@ -216,18 +216,11 @@ class RRandom(Stream):
             index = (indices if replace or k < 2 else distinct_indices)(self, n, k)
         return given[index] if given.ndim else index + 1
 
-    def standard_normals(self, out: Floats) -> Floats:
-        """Fill `out` with standard normals in place, and return it (R's `norm_rand`, Inversion).
-
-        `out` is filled in the order of its memory: an F-ordered matrix by columns, as in R's
-        `matrix(rnorm(...), ...)`. Raises UsageError unless it is contiguous float64.
-        """
-        if out.dtype != np.float64 or not out.flags.forc or not out.flags.writeable:
-            raise UsageError("standard_normals() needs a writeable contiguous array of float64.")
-        flat = out.ravel(order="K")
-        scratch = np.empty((4, min(flat.size, BLOCK)))
-        for start in range(0, flat.size, BLOCK):
-            z = flat[start : start + BLOCK]
+    def _normals(self, n: int) -> Floats:
+        """Return n standard normals (R's `norm_rand`, Inversion)."""
+        out, scratch = np.empty(n), np.empty((4, min(n, BLOCK)))
+        for start in range(0, n, BLOCK):
+            z = out[start : start + BLOCK]
             low, *_ = work = scratch[:, : z.size]
             words = self.words(2 * z.size)
             uniforms_from(words[1::2], low)

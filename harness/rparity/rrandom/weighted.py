@@ -7,12 +7,12 @@ Simulation, algorithm 3.13B.
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from rparity.errors import UsageError
-from rparity.rrandom.arrays import BLOCK, Floats, Ints, Parameter, visited
-from rparity.rrandom.indices import candidates, words_a_try
-from rparity.rrandom.stream import Stream, uniforms_from
+from rparity.rrandom.arrays import Floats, Ints, Parameter
+from rparity.rrandom.indices import one_index
+from rparity.rrandom.source import Draw, Source, each
+from rparity.rrandom.stream import Stream
 
 MANY = 200  # with more probabilities above 0.1 / n than this, R uses Walker's aliases
 
@@ -95,10 +95,19 @@ def _by_aliases(stream: Stream, p: Floats, size: int) -> Ints:
     if stream.sample_kind == "Rounding":
         place = p.size * stream.uniforms(size)
         index = place.astype(np.int64)
-    else:
-        index, fraction = _indices_and_uniforms(stream, p.size, size)
-        place = index + fraction
-    return np.where(place < keep[index], index, alias[index])
+        return np.where(place < keep[index], index, alias[index])
+    limits, aliases = keep.tolist(), alias.tolist()
+
+    def sampler(source: Source) -> Draw:
+        unif_rand, index = source.unif_rand, one_index(source, p.size)
+
+        def draw() -> float:
+            i = index()
+            return i if i + unif_rand() < limits[i] else aliases[i]
+
+        return draw
+
+    return each(stream, size, sampler).astype(np.int64)
 
 
 def _aliases(p: Floats) -> tuple[Floats, Ints]:
@@ -117,29 +126,3 @@ def _aliases(p: Floats) -> tuple[Floats, Ints]:
             if giver == n:
                 break
     return np.arange(n) + share, np.array(alias)
-
-
-def _indices_and_uniforms(stream: Stream, n: int, size: int) -> tuple[Ints, Floats]:
-    """Draw an index below n and a uniform by turns.
-
-    All words are read as if an index were tried at each. A try leads to the next one, which comes
-    one uniform later if the index is accepted.
-    """
-    index, fraction = np.empty(size, dtype=np.int64), np.empty(size)
-    width = words_a_try(n)
-    pending = np.empty(0, dtype=np.uint64)
-    done = 0
-    while done < size:  # never fetches more words than are needed
-        fetched = min(size - done, BLOCK) * (width + 1) - pending.size
-        words = np.concatenate([pending, stream.words(fetched)])
-        tried = candidates(sliding_window_view(words[:-1], width), n)
-        taken = tried < n
-        following = np.arange(width, width + tried.size) + taken
-        at = visited(np.append(np.minimum(following, tried.size), tried.size))
-        pending = words[following[at[-1]] :]
-        at = at[taken[at]]
-        rows = slice(done, done + at.size)
-        index[rows] = tried[at]
-        uniforms_from(words[at + width], fraction[rows])
-        done += at.size
-    return index, fraction
