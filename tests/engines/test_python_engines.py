@@ -20,8 +20,9 @@ from rparity.compare import Tables, digits
 from rparity.diagnosis.experiments.hessian import joint_cov_params
 from rparity.engines.base import Answer, Found, ModelEngine, Question, UnsupportedError, engine
 from rparity.engines.native import lmer_tables
-from rparity.engines.tables import ranef_table, variance_tables
+from rparity.engines.tables import variance_tables
 from rparity.errors import UsageError
+from rparity.lmm.arrange import ranef_table
 from rparity.lmm.matrices import build
 from rparity.recordings import Recording
 from rparity.tables import decode_factors

@@ -10,7 +10,7 @@ import pandas as pd
 from rparity.cases.base import Call, Case, Rule
 from rparity.compare import Tolerance
 from rparity.study.answers import COLUMNS, INTERVALS, PARAMETERS, answer
-from rparity.study.design import Design, World
+from rparity.study.data_sets import StudyDesign, World
 
 # In each world. R takes four seconds for a data set, most of it for the replicates.
 DATASETS = 50
@@ -28,7 +28,7 @@ def study_tables(
     rows: dict[str, list[pd.Series[float]]] = {name: [] for name in INTERVALS}
     seeds = range(1, datasets + 1)
     for seed in seeds:
-        _, tables = answer(Design(), world, seed, nsim, lme4=versions.get("lme4"))
+        _, tables = answer(StudyDesign(), world, seed, nsim, lme4=versions.get("lme4"))
         for name, table in tables.items():
             rows[name].append(pd.Series(table.to_numpy().ravel()))
     columns = [f"{parameter}.{column}" for parameter in PARAMETERS for column in COLUMNS]

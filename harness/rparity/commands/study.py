@@ -76,14 +76,14 @@ def run(options: argparse.Namespace) -> int:
     from rparity.report.output import require_folder, writing
     from rparity.report.study_figure import draw
     from rparity.study.coverage import run_study
-    from rparity.study.design import Design
+    from rparity.study.data_sets import StudyDesign
 
     for file in (options.output, options.answers):
         if file is not None:
             require_folder(file)
     if options.plot is not None:
         require_drawing(options.plot)
-    design = Design(options.points, options.n, options.sd, options.slope, options.between)
+    design = StudyDesign(options.points, options.n, options.sd, options.slope, options.between)
     with progress("study") as tell:
         study = run_study(
             design,

@@ -15,7 +15,7 @@ from rparity.rrandom import RRandom
 if TYPE_CHECKING:
     from rparity.exact import Certified
     from rparity.exact.balls import Figures
-    from rparity.exact.design import Rank
+    from rparity.exact.rational import Rank
 
 FIGURES: tuple[Figures, ...] = ("double", "decimal")
 DIGITS = 20

@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from rparity.cases.base import Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine, UnsupportedError
 from rparity.engines.native import one_row
-from rparity.engines.tables import coef_table, ranef_table, variance_tables
+from rparity.engines.tables import coef_table, variance_tables
+from rparity.lmm.arrange import ranef_table
 from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
 
 Array = NDArray[np.float64]

@@ -16,7 +16,8 @@ from scipy.linalg import block_diag
 from rparity.cases.base import LMER_TABLES, Boot, Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine, UnsupportedError
 from rparity.engines.native import one_row, quantiles
-from rparity.engines.tables import NO_WALD, coef_table, ranef_table, variance_tables, wald_table
+from rparity.engines.tables import NO_WALD, coef_table, variance_tables, wald_table
+from rparity.lmm.arrange import ranef_table
 from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
 from rparity.lmm.template import Template
 from rparity.lmm.varcorr import theta_names

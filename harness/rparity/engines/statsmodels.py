@@ -18,10 +18,10 @@ from rparity.engines.native import lm_tables, one_row, quantiles
 from rparity.engines.tables import (
     NO_WALD,
     coef_table,
-    ranef_table,
     variance_tables,
     wald_table,
 )
+from rparity.lmm.arrange import ranef_table
 from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
 
 Array = NDArray[np.float64]

@@ -13,9 +13,10 @@ from rparity.lmm.fit import LmerResults
 def anova(*fits: LmerResults) -> pd.DataFrame:
     """Compare fits by likelihood ratios, as R's `anova(fit1, fit2, …)` does.
 
-    REML fits are fitted again by ML first. One row a fit, named by its formula, by increasing
-    number of parameters; columns `npar, AIC, BIC, logLik, deviance, Chisq, Df, p`, the last
-    three against the row above (NaN in the first one; p is NaN where no parameter is added).
+    REML fits are fitted again by ML first. There is one row for each fit, named by its formula, in
+    increasing order of the number of parameters. Columns are `npar, AIC, BIC, logLik, deviance,
+    Chisq, Df, p`. The last three compare with the row above and are NaN in the first row; p is NaN
+    if no parameter is added.
 
     Raises
     ------
@@ -25,18 +26,13 @@ def anova(*fits: LmerResults) -> pd.DataFrame:
     if len(fits) < 2:
         raise UsageError("anova() compares at least two fits: give it another one.")
     if any(not np.array_equal(fit.response, fits[0].response) for fit in fits):
-        raise UsageError("anova() compares fits to the same response: the rows or values differ.")
+        raise UsageError("anova() compares fits to the same response: their rows or values differ.")
     by_ml = [fit.refit(REML=False) if fit.reml else fit for fit in fits]
     by_ml.sort(key=lambda fit: fit.n_parameters)
     table = pd.DataFrame(
-        {
-            "npar": [float(fit.n_parameters) for fit in by_ml],
-            "AIC": [fit.aic for fit in by_ml],
-            "BIC": [fit.bic for fit in by_ml],
-            "logLik": [fit.llf for fit in by_ml],
-            "deviance": [fit.criterion for fit in by_ml],
-        },
+        [(float(f.n_parameters), f.aic, f.bic, f.llf, f.criterion) for f in by_ml],
         index=[fit.model.matrices.formula for fit in by_ml],
+        columns=["npar", "AIC", "BIC", "logLik", "deviance"],
     )
     table["Chisq"] = (-table["deviance"].diff()).clip(lower=0.0)
     table["Df"] = table["npar"].diff()

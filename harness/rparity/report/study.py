@@ -13,7 +13,7 @@ from rich.table import Table
 
 from rparity.report.terminal import marked
 from rparity.study.coverage import MEAN_OF_LINES, MEAN_OF_POPULATION, SLOPE, Study
-from rparity.study.design import World
+from rparity.study.data_sets import World
 
 NAMES = {
     "lm": "lm, contr.sum",

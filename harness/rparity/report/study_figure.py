@@ -13,7 +13,7 @@ from rparity.report.figure import MIXED as RED
 from rparity.report.output import writing
 from rparity.report.study import NAMES, WORLDS
 from rparity.study.coverage import MEAN_OF_LINES, MEAN_OF_POPULATION, SLOPE, Study
-from rparity.study.design import World
+from rparity.study.data_sets import World
 
 # Data sets whose intervals are drawn one by one.
 SHOWN = 40

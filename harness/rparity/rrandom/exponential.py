@@ -6,30 +6,25 @@ Ahrens & Dieter (1972), Communications of the ACM 15, 873-882.
 from __future__ import annotations
 
 from collections.abc import Callable
+from math import factorial, log
 
 import numpy as np
 
 from rparity.rrandom.arrays import BLOCK, Floats, visited
 
-# The sums over i = 1..k of log(2)^i / i!, as R rounds them.
-SUMS = np.fromstring(
-    """0.6931471805599453 0.9333736875190459 0.9888777961838675 0.998495925291496
-    0.9998292811061389 0.9999833164100727 0.9999985691438767 0.9999998906925558
-    0.9999999924734159 0.9999999995283275 0.9999999999728814 0.9999999999985598
-    0.9999999999999289 0.9999999999999968 0.9999999999999999 1.0""",
-    sep=" ",
-)
+# The sums over i = 1..k of log(2)^i / i!, with R's rounding.
+SUMS = np.cumsum([log(2.0) ** i / factorial(i) for i in range(1, 17)])
 LOG2 = float(SUMS[0])
-HIGHER: tuple[float, ...] = tuple(SUMS[1:].tolist())
+HIGHER: list[float] = SUMS[1:].tolist()
 LOG2_MULTIPLES = np.cumsum([0.0] + 40 * [LOG2])  # added one by one, as R does, not multiplied
 
 
 def one_exponential(unif_rand: Callable[[], float]) -> float:
     """Draw one exponential.
 
-    The uniform is doubled until it exceeds 1, which leaves a fraction and a multiple of log(2). A
-    fraction of at most log(2) ends the draw (short), else it needs the least of two or more further
-    uniforms (long).
+    The uniform is doubled until it exceeds 1, which gives a fraction and a multiple of log(2). If
+    the fraction is at most log(2) the draw is done (a short draw). Otherwise it needs the least of
+    two or more further uniforms (a long draw).
     """
     multiple, fraction = 0.0, 2.0 * unif_rand()
     while fraction <= 1.0:
@@ -49,12 +44,14 @@ def one_exponential(unif_rand: Callable[[], float]) -> float:
 def exponentials_from(u: Floats) -> tuple[Floats, int]:
     """Make exponentials of all these uniforms; return them, and how many uniforms they took.
 
-    First as if a draw began at every uniform; then the long draws are followed, one to the next.
+    All places are computed as if a draw began there; then each long draw leads to the next one.
     """
     fraction, exponent = np.frexp(u)
     fraction += fraction
     fraction -= 1.0
-    power_of_two = np.flatnonzero(fraction == 0.0)  # reaches 1 without exceeding it: once more
+    power_of_two = np.flatnonzero(
+        fraction == 0.0
+    )  # doubling reaches 1 but does not exceed it: double again
     fraction[power_of_two] = 1.0
     exponent[power_of_two] -= 1
     values = LOG2_MULTIPLES.take(-exponent)
@@ -64,7 +61,7 @@ def exponentials_from(u: Floats) -> tuple[Floats, int]:
     ends = longs + 3
     longer = np.flatnonzero(fraction.take(longs) > SUMS[1])
     ends[longer] += SUMS[1:].searchsorted(fraction[longs[longer]])
-    first_free = np.cumsum(is_long).take(ends - 1, mode="clip")  # the next long one not taken
+    first_free = np.cumsum(is_long).take(ends - 1, mode="clip")  # the next long draw that can begin
     begun = visited(np.append(first_free, longs.size))
     longs, ends = longs.take(begun), ends.take(begun)
     used = u.size
@@ -89,8 +86,8 @@ def exponentials_from(u: Floats) -> tuple[Floats, int]:
 def exponentials(uniforms: Callable[[int], Floats], n: int) -> Floats:
     """Draw n exponentials of a stream's uniforms.
 
-    A draw takes one uniform or at least three, so none is taken too many if no more are fetched at
-    a time than draws are missing; an unfinished draw waits for the next round.
+    A draw takes at least one uniform, so fetching one for each missing draw never takes too many.
+    An unfinished draw waits for the next round.
     """
     out = np.empty(n)
     done = 0

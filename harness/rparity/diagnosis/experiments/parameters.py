@@ -11,7 +11,6 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from rparity.cases.base import LMER_TABLES, Lmer
 from rparity.compare import FAILING, ROUNDING_DIGITS, Reference, Tables, digits, kind_of, measure
@@ -27,7 +26,9 @@ from rparity.diagnosis.experiments.base import (
 )
 from rparity.diagnosis.experiments.hessian import joint_cov_params
 from rparity.engines.native import lmer_tables
+from rparity.lmm.arrange import wald_limits
 from rparity.lmm.fit import LmerResults
+from rparity.lmm.linalg import semidefinite_cholesky
 from rparity.lmm.varcorr import labels, order
 
 Array = NDArray[np.float64]
@@ -251,20 +252,8 @@ def parameters(fit: LmerResults, part: str, answer: Tables) -> tuple[Array, floa
         square[i, j] = square[j, i] = value
     Lam = np.zeros_like(square)
     for block, target in zip(template.blocks(square), template.blocks(Lam), strict=True):
-        target[:] = semidefinite_cholesky(block)
+        target[:] = semidefinite_cholesky(block, tolerance=1e-14)
     return Lam[template.rows, template.cols], sigma
-
-
-def semidefinite_cholesky(square: Array) -> Array:
-    """Return the lower triangular L with LL' = `square` (k, k), which may be singular."""
-    k = len(square)
-    L = np.zeros_like(square)
-    floor = 1e-14 * max(float(np.diagonal(square).max(initial=0.0)), 1e-300)
-    for j in range(k):
-        left = square[j:, j] - L[j:, :j] @ L[j, :j]
-        if left[0] > floor:
-            L[j:, j] = left / np.sqrt(left[0])
-    return L
 
 
 def _about(rows: pd.DataFrame, kinds: set[str]) -> bool:
@@ -274,13 +263,10 @@ def _about(rows: pd.DataFrame, kinds: set[str]) -> bool:
 def _with_cov(fit: LmerResults, cov: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
     """Return the tables that depend on the covariance of the fixed effects, from `cov`."""
     se = pd.Series(np.sqrt(np.diag(cov)), cov.index)
-    half = float(norm.ppf(0.975)) * se
     return {
         "coef": pd.DataFrame(
             {"estimate": fit.params, "std_error": se, "statistic": fit.params / se}
         ),
         "vcov": cov,
-        "confint_wald": pd.DataFrame(
-            {"conf_low": fit.params - half, "conf_high": fit.params + half}
-        ),
+        "confint_wald": wald_limits(fit.params, se),
     }
