@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import re
 from decimal import Decimal, localcontext
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +23,6 @@ from rparity.cases.nist import (
     LINEAR,
     PERFECT,
     anova_data,
-    anova_table,
     certified,
     linear_data,
     nist_cases,
@@ -79,6 +81,26 @@ FIT = {
     "longley": ("304.854073561965", "0.995479004577296", "330.285339234588"),
     "pontius": ("0.205177424076185E-03", "0.999999900178537", None),
 }
+
+
+class AnovaTable(NamedTuple):
+    """NIST's certified values of a balanced one-way analysis: mean squares as printed."""
+
+    df: tuple[int, int]
+    between: str
+    within: str
+    residual_sd: str
+
+
+def anova_table(problem: str) -> AnovaTable:
+    """NIST's certified analysis of variance, from the head of NIST's file."""
+    with gzip.open(FOLDER / f"{problem}.dat.gz", "rt", encoding="ascii") as file:
+        head = "".join(file.readlines()[:60])
+    rows = re.findall(r"^(?:Between|Within) \w+ +(\d+) +\S+ +(\S+)", head, re.MULTILINE)
+    sd = re.search(r"Standard Deviation +(\S+)", head)
+    assert sd is not None
+    (df_between, between), (df_within, within) = rows
+    return AnovaTable((int(df_between), int(df_within)), between, within, sd[1])
 
 
 @cache
