@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from rparity.audit.results import Audit, Cell
 from rparity.compare import MAX_DIGITS, ROUNDING_DIGITS
+from rparity.report.numbers import number
 from rparity.report.svg import Drawing, Scale
-from rparity.report.terminal import number
 
 Array = NDArray[np.float64]
 Link = Callable[[str, str], str]
