@@ -136,7 +136,7 @@ def test_doctor_without_r_is_content_with_the_recordings(
     assert main(["doctor"]) == AGREE
     out = " ".join(capsys.readouterr().out.split())
     assert "✓ recording of document: sound, by R 4." in out
-    assert "– R: R is not installed (no R on the PATH); only --live and regenerate need it" in out
+    assert "– R: R is not installed (no R on the PATH); needed only by --live, regenerate" in out
     assert "apt-get install r-base-core r-cran-lme4 make" in out
 
 
@@ -226,7 +226,7 @@ def test_an_unknown_case(capsys: Capture) -> None:
     for command in ("run", "regenerate"):
         sentence = mistake(capsys, command, "docment")
         assert "There is no case 'docment'. Did you mean 'document'?" in sentence
-    assert "`rparity list` shows all there are." in mistake(capsys, "run", "xyzzy")
+    assert "`rparity list` shows all cases." in mistake(capsys, "run", "xyzzy")
 
 
 @pytest.mark.parametrize("nsim", [0, 1, -5])
@@ -497,7 +497,7 @@ def test_the_command_runs_as_a_module() -> None:
 @pytest.mark.slow(reason="runs the whole document, as the tests before and after do")
 def test_two_cases_in_one_run(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     twin = replace(DOCUMENT, title="the same again")
-    monkeypatch.setattr("rparity.commands.run.chosen_cases", lambda _names: [DOCUMENT, twin])
+    monkeypatch.setattr("rparity.commands.chosen_cases", lambda _names: [DOCUMENT, twin])
     assert main(["run", "--nsim", "2", "--format", "json"]) == AGREE
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) % 2 == 0

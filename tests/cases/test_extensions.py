@@ -169,12 +169,15 @@ def test_a_broken_ledger_is_a_sentence(folder: Path, capsys: Capture, text: str)
 @pytest.mark.parametrize(
     ("module", "says"),
     [
-        ("import nowhere\n", "my_case.py: ModuleNotFoundError: No module named 'nowhere'. Mend it"),
+        (
+            "import nowhere\n",
+            "ModuleNotFoundError: No module named 'nowhere'. Correct it",
+        ),
         ("1 +\n", "my_case.py: SyntaxError"),
-        ("CASES = 1\n", "There are no cases in CASES in"),
-        ("CASES = [1]\n", "my_case.py are of the type Case; see docs/how-to/add-a-case.md."),
+        ("CASES = 1\n", "is not a case and not a sequence of cases"),
+        ("CASES = [1]\n", "my_case.py has an element that is not a Case; see docs/how-to"),
         ("def CASES(): raise ValueError('no data')\n", "ValueError: no data"),
-        (CASE.replace('"mine"', '"norris"'), "There are two cases 'norris': rename the one in "),
+        (CASE.replace('"mine"', '"norris"'), "Two cases are called 'norris': rename the one in "),
         (CASE.replace('"mine"', '"engines"'), "A case cannot be called 'engines': a name begins "),
         (CASE.replace('"mine"', '"a[1]"'), "A case cannot be called 'a[1]': a name begins "),
         (CASE.replace('"mine"', '"../up"'), "A case cannot be called '../up': a name begins "),
@@ -214,9 +217,12 @@ def test_parts_and_tables_have_names_that_files_can_have() -> None:
     ("value", "says"),
     [
         ("my_engine:Other", "Cannot load the engine other = my_engine:Other: AttributeError"),
-        ("my_nowhere:Mine", "No module named 'my_nowhere'. Mend it"),
+        ("my_nowhere:Mine", "No module named 'my_nowhere'. Correct it"),
         ("my_engine:LM_TABLES", "TypeError"),
-        ("builtins:dict", "builtins:dict is no engine: it needs the methods expected and answer"),
+        (
+            "builtins:dict",
+            "builtins:dict is not an engine: it needs the methods expected and",
+        ),
     ],
 )
 def test_an_engine_that_is_none(folder: Path, capsys: Capture, value: str, says: str) -> None:
@@ -227,9 +233,9 @@ def test_an_engine_that_is_none(folder: Path, capsys: Capture, value: str, says:
 def test_a_folder_that_is_not_there(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "no folder" in mistake(capsys, "list", "--project", tmp_path / "nowhere")
+    assert "does not exist" in mistake(capsys, "list", "--project", tmp_path / "nowhere")
     monkeypatch.setenv(extensions.VARIABLE, str(tmp_path / "gone"))
-    assert f"which {extensions.VARIABLE} names" in mistake(capsys, "list")
+    assert f"that {extensions.VARIABLE} names" in mistake(capsys, "list")
 
 
 @pytest.fixture

@@ -68,7 +68,7 @@ def test_no_file_is_overwritten(
     for name in files:
         (tmp_path / name).write_text("mine")
         assert new(tmp_path, *options) == UNUSABLE
-        assert f"There is a file {tmp_path / name} already" in capsys.readouterr().err
+        assert f"The file {tmp_path / name} exists already" in capsys.readouterr().err
         assert content(tmp_path) == {name: "mine"}
         (tmp_path / name).unlink()
 
@@ -78,13 +78,13 @@ def test_a_name_that_python_or_r_cannot_take_is_refused(
     tmp_path: Path, capsys: Capture, name: str
 ) -> None:
     assert main(["new", name, "--dir", str(tmp_path)]) == UNUSABLE
-    assert f"{name!r} cannot be a name in Python and R" in capsys.readouterr().err
+    assert f"{name!r} is not a name in Python and R" in capsys.readouterr().err
     assert not content(tmp_path)
 
 
 def test_a_case_of_a_name_that_there_is_is_refused(tmp_path: Path, capsys: Capture) -> None:
     assert main(["new", "norris", "--dir", str(tmp_path), "--case"]) == UNUSABLE
-    assert "There is a case 'norris' already" in capsys.readouterr().err
+    assert "A case 'norris' exists already" in capsys.readouterr().err
 
 
 def test_a_folder_that_is_none_is_told(tmp_path: Path, capsys: Capture) -> None:

@@ -141,7 +141,7 @@ AS_TESTED = {
 def _printed(name: str) -> Printed | None:
     """Return what is published about a case. Like R's, Julia's optimizer stops early."""
     figures = read_figures(PUBLISHED).get(name)
-    return figures and Printed(SOURCES.get(name, JULIA), figures, AS_TESTED)
+    return None if figures is None else Printed(SOURCES.get(name, JULIA), figures, AS_TESTED)
 
 
 CASES = tuple(
