@@ -255,7 +255,7 @@ def played(page: Path) -> object:
 
 @pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize("page", [played(page) for page in RUN])
-def test_a_page_does_what_it_shows(
+def test_the_code_of_a_page_gives_the_output_shown(
     page: Path, pytester: pytest.Pytester, inner: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Session(page, pytester.path, inner, capsys, live=False).play()
@@ -268,7 +268,7 @@ def test_a_page_does_what_it_shows(
     [p for p in RUN if any(b.language == "console" and WRITES.search(b.text) for b in blocks(p))],
     ids=name_of,
 )
-def test_what_a_page_records(
+def test_recordings_of_a_page(
     page: Path, pytester: pytest.Pytester, inner: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session = Session(page, pytester.path, inner, capsys, live=True)
@@ -284,7 +284,7 @@ def test_what_a_page_records(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_commands_parse(page: Path) -> None:
+def test_commands_in_pages_parse(page: Path) -> None:
     for command in commands(page):
         words = shlex.split(command)[1:]
         try:
@@ -317,7 +317,7 @@ def test_links_resolve(page: Path) -> None:
 # -- the command's reference -----------------------------------------------------------------------
 
 
-def test_the_command_s_reference_is_what_its_parser_says() -> None:
+def test_the_reference_of_the_command_is_up_to_date() -> None:
     page = ROOT / "docs" / "reference" / "cli.md"
     made = runpy.run_path(str(ROOT / "docs" / "cli_reference.py"))["page"]()
     assert page.read_text("utf-8") == made, "Run `python docs/cli_reference.py`."
@@ -344,7 +344,7 @@ def cells(page: Path) -> Iterator[list[str]]:
             yield [*row]
 
 
-def test_every_promise_has_a_test_that_there_is() -> None:
+def test_every_promise_names_existing_tests() -> None:
     there = {
         f"{name_of(file)}::{node.name}"
         for file in ROOT.glob("tests/**/test_*.py")

@@ -53,7 +53,7 @@ def said(capsys: Capture) -> str:
         (OSError(28, "No space left on device", "f.csv"), "device (f.csv). Make room on the disk."),
         (OSError(24, "Too many open files"), "(`ulimit -n 1024`)"),
         (FileNotFoundError(2, "No usable temporary directory found in ['/x']"), "Set TMPDIR to a"),
-        (MemoryError(), "The memory is used up"),
+        (MemoryError(), "There is not enough memory"),
         (RecursionError("deep\nwithin"), "RecursionError: deep within; "),
     ],
 )
@@ -87,7 +87,7 @@ def test_a_full_disk_behind_the_output(command: list[str]) -> None:
         )
     assert ended.returncode == UNUSABLE
     assert ended.stderr == (
-        "rparity: The system refuses: No space left on device. Make room on the disk.\n"
+        "rparity: The operating system reports: No space left on device. Make room on the disk.\n"
     )
 
 

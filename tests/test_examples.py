@@ -69,7 +69,7 @@ def test_an_example_is_short_and_in_the_table(test: Path) -> None:
 
 
 @pytest.mark.live
-def test_r_gives_what_was_recorded() -> None:
+def test_r_gives_the_recorded_answers() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *PLUGIN, "-p", "no:cacheprovider", "--r=check", "."],
         cwd=EXAMPLES,

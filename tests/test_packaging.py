@@ -58,7 +58,7 @@ def run(site: Path, empty: Path, *arguments: str) -> subprocess.CompletedProcess
     )
 
 
-def test_everything_is_inside(wheel: Path) -> None:
+def test_the_wheel_has_all_files(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     bundled = {f"rparity/_bundled/{name}" for name in tracked("r_scripts", "fixtures")}
@@ -67,7 +67,7 @@ def test_everything_is_inside(wheel: Path) -> None:
     assert "rparity/py.typed" in inside
 
 
-def test_it_works_from_an_empty_directory(site: Path, tmp_path: Path) -> None:
+def test_the_wheel_works_from_an_empty_directory(site: Path, tmp_path: Path) -> None:
     code = (
         "import sys, rparity; from rparity.cli import main\n"
         "[getattr(rparity, name) for name in rparity.__all__]\n"
@@ -85,7 +85,7 @@ def test_it_works_from_an_empty_directory(site: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_its_metadata(site: Path) -> None:
+def test_the_metadata_of_the_wheel(site: Path) -> None:
     (info,) = site.glob("*.dist-info")
     points = (info / "entry_points.txt").read_text("utf-8")
     assert "rparity = rparity.cli:main" in points
@@ -97,7 +97,7 @@ def test_its_metadata(site: Path) -> None:
     assert (info / "licenses" / "LICENSE").exists()
 
 
-def test_the_version_is_the_packages_own() -> None:
+def test_all_files_state_the_same_version() -> None:
     import rparity
 
     assert PROJECT["version"] == rparity.__version__
@@ -105,7 +105,7 @@ def test_the_version_is_the_packages_own() -> None:
     assert f"\nversion: {rparity.__version__}\n" in citation
 
 
-def test_errors_name_extras_that_there_are() -> None:
+def test_errors_name_existing_extras() -> None:
     texts = [path.read_text("utf-8") for path in (ROOT / "harness").rglob("*.py")]
     texts += [path.read_text("utf-8") for path in (ROOT / "docs").rglob("*.md")]
     named = {extra for text in texts for names in NAMED.findall(text) for extra in names.split(",")}

@@ -437,8 +437,8 @@ def test_the_doctor_advises_to_sign_what_is_not_signed(fixtures: Path) -> None:
 
 def test_the_doctor_says_whether_signatures_are_asked_for(keys: Path, monkeypatch: Patch) -> None:
     monkeypatch.delenv(signing.TRUST, raising=False)
-    assert _trust().found == "RPARITY_TRUST is not set: recordings need none"
+    assert _trust().found == "RPARITY_TRUST is not set: recordings need no signature"
     monkeypatch.setenv(signing.TRUST, str(keys / "ours.pub"))
     assert _trust().found == (
-        f"each recording needs one by a key in {keys / 'ours.pub'}, which has 1"
+        f"each recording must be signed with one of the 1 keys in {keys / 'ours.pub'}"
     )

@@ -274,7 +274,7 @@ def test_the_command_shows_the_step_and_its_source(capsys: Capture) -> None:
 def test_one_version_alone_has_nothing_to_compare(capsys: Capture, tmp_path: Path) -> None:
     shutil.copytree(newest(FIXTURES, "dyestuff"), tmp_path / "dyestuff" / NEW)
     assert main(["versions", "dyestuff", "--fixtures", str(tmp_path)]) == UNUSABLE
-    assert "no case is recorded of two Rs" in capsys.readouterr().err
+    assert "no case has recordings of two versions of R" in capsys.readouterr().err
 
 
 def test_json_has_the_cause(capsys: Capture) -> None:

@@ -136,7 +136,9 @@ def test_another_campaigns_store_is_refused(
 ) -> None:
     fake(FakeR())
     run_fuzz(tmp_path, n=1, seed=4)
-    with pytest.raises(UsageError, match=f"was begun with .*{said}: give another folder by --store"):
+    with pytest.raises(
+        UsageError, match=f"was begun with .*{said}: give another folder by --store"
+    ):
         run_fuzz(tmp_path, n=1, **{"seed": 4, **change})  # type: ignore[arg-type]
 
 

@@ -40,7 +40,7 @@ def content(folder: Path) -> dict[str, str]:
 
 
 @kinds
-def test_files_are_written_compile(tmp_path: Path, options: list[str], files: list[str]) -> None:
+def test_written_files_compile(tmp_path: Path, options: list[str], files: list[str]) -> None:
     assert new(tmp_path / "a" / "b", *options) == AGREE
     written = content(tmp_path / "a" / "b")
     assert list(written) == files
@@ -50,7 +50,7 @@ def test_files_are_written_compile(tmp_path: Path, options: list[str], files: li
             compile(text, name, "exec")
 
 
-def test_the_next_two_commands_are_told(tmp_path: Path, capsys: Capture) -> None:
+def test_the_next_two_commands_are_printed(tmp_path: Path, capsys: Capture) -> None:
     assert main(["new", "slope", "--dir", str(tmp_path / "my tests")]) == AGREE
     first, second = capsys.readouterr().out.splitlines()[1:]
     assert f"pytest --r=record '{tmp_path}/my tests/test_slope.py'  #" in first
@@ -68,26 +68,26 @@ def test_no_file_is_overwritten(
     for name in files:
         (tmp_path / name).write_text("mine")
         assert new(tmp_path, *options) == UNUSABLE
-        assert f"There is a file {tmp_path / name} already" in capsys.readouterr().err
+        assert f"The file {tmp_path / name} exists already" in capsys.readouterr().err
         assert content(tmp_path) == {name: "mine"}
         (tmp_path / name).unlink()
 
 
 @pytest.mark.parametrize("name", ["", "3x", "a-b", "../a", "größe", "a b"])
-def test_a_name_that_python_or_r_cannot_take_is_refused(
+def test_an_invalid_name_in_python_or_r_is_refused(
     tmp_path: Path, capsys: Capture, name: str
 ) -> None:
     assert main(["new", name, "--dir", str(tmp_path)]) == UNUSABLE
-    assert f"{name!r} cannot be a name in Python and R" in capsys.readouterr().err
+    assert f"{name!r} is not a name in Python and R" in capsys.readouterr().err
     assert not content(tmp_path)
 
 
-def test_a_case_of_a_name_that_there_is_is_refused(tmp_path: Path, capsys: Capture) -> None:
+def test_a_case_with_an_existing_name_is_refused(tmp_path: Path, capsys: Capture) -> None:
     assert main(["new", "norris", "--dir", str(tmp_path), "--case"]) == UNUSABLE
-    assert "There is a case 'norris' already" in capsys.readouterr().err
+    assert "A case 'norris' exists already" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_none_is_told(tmp_path: Path, capsys: Capture) -> None:
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "file").touch()
     assert new(tmp_path / "file") == UNUSABLE
     assert f"Cannot write to {tmp_path / 'file'}: " in capsys.readouterr().err
@@ -166,7 +166,7 @@ def test_a_case_is_recorded_and_passes_and_can_fail(tmp_path: Path) -> None:
         ("rpy2 is not installed", 'pip install "rparity[r]"'),
     ],
 )
-def test_doctor_ends_with_the_command_that_is_missing(
+def test_doctor_ends_with_the_next_command_to_run(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, problem: str, remedy: str
 ) -> None:
     there = rsession.Availability(problem=problem, remedy=remedy)

@@ -1,4 +1,4 @@
-"""Audits made up for tests: a matrix with one of everything, and names that attack the page."""
+"""Invented audits for tests: one with every verdict, and one with names that attack the page."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def audit(
 
 
 def one_of_everything() -> Audit:
-    """Two cases, each verdict, a gap, a problem, and a reference."""
+    """Return an audit with two cases, each verdict, a gap, a problem, and a reference."""
     rows = comparisons(
         row("one", "lme4"),
         row("one", "nlme", value=1.00001, digits=5.0, verdict="known", cause="stopped early"),
@@ -156,7 +156,7 @@ def one_of_everything() -> Audit:
 
 
 def under_attack() -> Audit:
-    """Names of everything that comes from data are scripts."""
+    """Return an audit in which all names from data are scripts."""
     case, engine = f"case{ATTACK}", f"engine{ATTACK}"
     rows = comparisons(
         row(
@@ -215,7 +215,7 @@ def under_attack() -> Audit:
 
 
 def large(engines: int = 14, cases: int = 38, values: int = 60, replicates: int = 5000) -> Audit:
-    """As many cells as a full audit has, each with many values, and long tables."""
+    """Return an audit with as many cells as a full one, many values in each, and long tables."""
     names = [f"case_of_some_length_{i}" for i in range(cases)]
     who = ["exact", *(f"statsmodels-{i}" for i in range(engines - 1))]
     rng = np.random.default_rng(1)

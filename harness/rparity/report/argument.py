@@ -12,10 +12,10 @@ from rparity.diagnosis.experiments.base import PUBLISHED
 
 WIDTH = 96
 LABEL = 12
-# Characters of what an experiment says.
-SAID = 280
-# R and the packages that decide what it says of a model; the rest is in the recording.
-TELLING = ("R", "lme4", "nlme", "nloptr", "Matrix")
+# The result of an experiment is cut to this many characters.
+RESULT = 280
+# R and the packages on which its answer depends. The recording names the others.
+DECISIVE = ("R", "lme4", "nlme", "nloptr", "Matrix")
 
 
 def as_text(found: Explanation) -> str:
@@ -28,8 +28,8 @@ def as_text(found: Explanation) -> str:
         against = " and ".join(agreeing["reference"].unique())
         blocks.append(
             f"{found.engine} agrees with {against} on {rest} {len(agreeing)} values of "
-            f"{found.case.name}: {worst['digits']:.1f} digits at fewest, "
-            f"{worst['table']} {worst['row']} {worst['column']}, {worst['verdict']}."
+            f"{found.case.name}, with {worst['digits']:.1f} or more digits. The fewest are in "
+            f"{worst['table']} {worst['row']} {worst['column']} ({worst['verdict']})."
         )
     blocks += [f"The ledger's entry {name} no longer occurs: remove it." for name in found.stale]
     return "\n\n".join(blocks)
@@ -61,15 +61,15 @@ def _all(name: str, what: str) -> str:
 
 
 def _labelled(label: str, text: str, indent: str = "") -> list[str]:
-    """Wrap a text beside its label; lines after the first are indented further."""
-    told = textwrap.wrap(
+    """Wrap a text beside its label. Lines after the first have a further indentation."""
+    lines = textwrap.wrap(
         text,
         WIDTH - LABEL,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return [f"{label if not i else '':<{LABEL}}{line}" for i, line in enumerate(told)]
+    return [f"{label if not i else '':<{LABEL}}{line}" for i, line in enumerate(lines)]
 
 
 def _values(argument: Argument) -> Iterator[str]:
@@ -84,30 +84,30 @@ def _values(argument: Argument) -> Iterator[str]:
 
 
 def _nearer(argument: Argument) -> list[str]:
-    """Say which of two sides is nearer the reference, where there are two."""
+    """Return a line about which of two sides is nearer to the reference, if there are two."""
     sides = [statement for statement in argument.statements if statement.digits is not None]
-    told = argument.statements[-1].name
+    reference = argument.statements[-1].name
     if len(sides) < 2:
         return []
     one, other = sorted(sides, key=lambda statement: -(statement.digits or 0.0))
     ahead = (one.digits or 0.0) - (other.digits or 0.0)
     if ahead < 0.1:
-        return _labelled("Nearer", f"{one.name} and {other.name} are as near to {told}")
+        return _labelled("Nearer", f"{one.name} and {other.name} are equally near to {reference}")
     return _labelled(
         "Nearer",
-        f"{one.name} is nearer to {told} than {other.name}, by {ahead:.1f} digits",
+        f"{one.name} is nearer to {reference} than {other.name}, by {ahead:.1f} digits",
     )
 
 
 def _experiments(argument: Argument) -> list[str]:
     if not argument.steps:
-        return _labelled("Experiments", "none has a place here")
+        return _labelled("Experiments", "none applies here")
     before = argument.statements[0].digits or 0.0
     lines = []
     for i, step in enumerate(argument.steps):
         after = f"{before:.1f} → {step.digits:.1f} digits"
-        done = "it says nothing of this value" if isnan(step.digits) else after
-        says = textwrap.shorten(step.says, SAID, placeholder=" …")
+        done = "does not apply to this value" if isnan(step.digits) else after
+        says = textwrap.shorten(step.says, RESULT, placeholder=" …")
         done = f"{done}, which explains it: {says}" if step.vanished else done
         text = f"{i + 1}. {step.experiment}: {done}"
         lines += _labelled("" if i else "Experiments", text, "   ")
@@ -115,9 +115,9 @@ def _experiments(argument: Argument) -> list[str]:
 
 
 def _cause(argument: Argument) -> list[str]:
-    named = argument.cause or "none found: nothing explains it"
+    named = argument.cause or "none found"
     others = argument.alike - 1
-    alike = f". {others} more here have it, {argument.fewest:.1f} digits at fewest"
+    alike = f". {others} more values have it, with {argument.fewest:.1f} or more digits"
     return _labelled("Cause", f"{named} ({argument.verdict}){alike * bool(others)}")
 
 
@@ -126,5 +126,5 @@ def _made_by(statement: Statement) -> str:
     when = "as printed" if statement.name == PUBLISHED else when
     versions = [f"{p} {v}" for p, v in statement.made_by.items()]
     if "R" in statement.made_by:
-        versions = [f"{p} {statement.made_by[p]}" for p in TELLING if p in statement.made_by]
+        versions = [f"{p} {statement.made_by[p]}" for p in DECISIVE if p in statement.made_by]
     return f"{statement.name}: {', '.join([*versions, when])}"

@@ -1,4 +1,4 @@
-"""A study as text: what is claimed and what is so, and how often each interval is right."""
+"""A study as text: claimed and actual standard errors, and how often each interval is right."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def show_study(study: Study, out: Console) -> None:
         f"deviation {design.spread:.4g}, slope {design.slope:g}, noise {design.sd:g}",
         style="dim",
     )
-    out.print("\nWhat is claimed, and how much the estimate varies from data set to data set")
+    out.print("\nClaimed standard errors, and the standard deviation of the estimates")
     out.print(_table(study.standard_errors, list(PARAMETER_NAMES), CLAIMS))
-    out.print("\nThe intercept: how many 95 % intervals hold")
+    out.print("\nThe intercept: how many 95 % intervals contain")
     out.print(_table(study.coverage, ["(Intercept)"], INTERCEPT))
-    out.print("\nThe slope: how many 95 % intervals hold it")
+    out.print("\nThe slope: how many 95 % intervals contain it")
     out.print(_table(study.coverage, ["x"], SLOPES))
     out.print(
         "\n± is the Monte Carlo error, in brackets Wilson's 95 % interval of the coverage; claimed "
@@ -84,7 +84,7 @@ def _spread(row: Row) -> str:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of a table: its head, whose row it shows, and how."""
+    """A column of a table: its head, the world and target of its rows, and how they are shown."""
 
     head: str
     show: Callable[[Row], str]
@@ -115,7 +115,7 @@ SLOPES = [
 
 
 def _table(frame: pd.DataFrame, parameters: list[str], columns: list[_Column]) -> Table:
-    """Lay out rows of `frame` for the parameters and each interval that it has."""
+    """Return a table with a row for each parameter and each interval in `frame`."""
     rows: dict[tuple[object, ...], dict[Any, Any]] = {
         (row["parameter"], row["interval"], row["world"], row.get("target")): row
         for row in frame.to_dict("records")
@@ -140,7 +140,7 @@ def _table(frame: pd.DataFrame, parameters: list[str], columns: list[_Column]) -
 
 
 def as_json(study: Study) -> str:
-    """One object: the design, the sizes, both tables as lists of objects, and what failed."""
+    """Return one JSON object: the design, the sizes, both tables and the failures."""
     return json.dumps(
         {
             "design": {**asdict(study.design), "spread": study.design.spread},
