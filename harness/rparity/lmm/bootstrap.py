@@ -313,7 +313,9 @@ class BootstrapResults:
             t, t0 = self.t, self.t0
         if method not in INTERVALS:
             raise UsageError(f"method must be one of {', '.join(INTERVALS)}, not {method!r}.")
-        bounds = [_interval(t[name].to_numpy(), float(t0[name]), alpha, method) for name in t]
+        bounds = [
+            _interval(t[name].to_numpy(), float(t0[name]), alpha, method) for name in t.columns
+        ]
         return pd.DataFrame(bounds, t.columns, ["conf_low", "conf_high"])
 
     def summary(self) -> str:

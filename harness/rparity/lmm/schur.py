@@ -219,7 +219,7 @@ class _At:
             for c, d in same_term:
                 F[a, b, c, d] = np.vdot(slices(Phi, a, d), slices(Phi, b, c))
 
-        NN = {}
+        NN: dict[tuple[int, int], Array] = {}
         for a, b in product(range(k1), repeat=2):
             NN[b, a] = NN[a, b].T if a > b else (self._N[b].T @ self._N[a]).toarray()
         PN = {key: Psi @ each for key, each in NN.items()}
