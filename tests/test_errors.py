@@ -20,7 +20,7 @@ import pandas as pd
 import pytest
 
 from folders import reseal
-from rparity import cli, recordings
+from rparity import cli, files, recordings
 from rparity.audit.workers import ENGINE, Service
 from rparity.cases import case
 from rparity.cases.base import Part
@@ -202,12 +202,12 @@ def test_a_resealed_provenance_that_lists_a_file_elsewhere(recorded: Path, liste
     content = (recorded / "m.coef.csv").read_bytes()
     (recorded.parents[1] / "outside.csv").write_bytes(content)
     (recorded / "m.link.csv").symlink_to("/dev/null")
-    known = recordings.sha256(b"" if "link" in listed else content)
+    known = files.sha256(b"" if "link" in listed else content)
     path = recorded / recordings.PROVENANCE
     made = json.loads(path.read_text())
     del made["digest"]
     made["tables"][listed] = known
-    path.write_text(json.dumps(recordings.seal(made)))
+    path.write_text(json.dumps(files.seal(made)))
     with pytest.raises(RecordingError, match=r"is missing from the recording|has a strange tables"):
         recordings.read(recorded.parents[1], "toy", {})
 
@@ -234,7 +234,7 @@ def test_a_resealed_answer_of_garbage(tmp_path: Path, value: object, made_by: ob
     }  # fmt: skip
     path = tmp_path / "t.1.json"
     document = {"asked": asked, "value": value, "made_by": made_by, "time": "now"}
-    path.write_text(json.dumps(recordings.seal(document)))
+    path.write_text(json.dumps(files.seal(document)))
     with pytest.raises(RecordingError, match="no recording of a call: run it"):
         store.read(path, asked, "run it")
 
@@ -245,7 +245,7 @@ def test_a_resealed_answer_of_garbage(tmp_path: Path, value: object, made_by: ob
 def test_a_reader_does_not_wait_for_ever_and_names_who_has_the_lock(
     recorded: Path, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr(recordings, "PATIENCE", 0.1)
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
     descriptor = os.open(recorded.parents[1], os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
@@ -271,7 +271,7 @@ def test_a_reader_waits_for_a_writer(recorded: Path) -> None:
     thread.join()
 
 
-@pytest.mark.parametrize("number", recordings.NO_LOCKS)
+@pytest.mark.parametrize("number", files.NO_LOCKS)
 def test_where_a_disk_has_no_locks_reading_works_and_writing_does_not(
     recorded: Path, monkeypatch: Patch, number: int
 ) -> None:

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 import writer
-from rparity import recordings
+from rparity import files, recordings
 from rparity.errors import RecordingError
 from writer import Server
 
@@ -286,7 +286,7 @@ def test_an_edit_that_keeps_the_hash_of_the_table_up_to_date_is_still_an_edit(
     table, path = folder / "m.coef.csv", folder / recordings.PROVENANCE
     table.write_text(table.read_text().replace("18.", "17.", 1))
     made = json.loads(path.read_text())
-    made["tables"][table.name] = recordings.sha256(table.read_bytes())
+    made["tables"][table.name] = files.sha256(table.read_bytes())
     path.write_text(json.dumps(made))
     assert f"{path} is corrupt" in refused(root)
 
@@ -398,7 +398,7 @@ def test_whatever_step_fails_the_old_recording_is_untouched(
         assert "is untouched" in str(failed)
         assert everything_in(root) == untouched, f"step {at}, {taken[-1]}"
     assert failed is None
-    assert {"mkdtemp", "open", "fsync", "rename"} <= seen
+    assert {"mkdir", "open", "fsync", "rename"} <= seen
     assert writer.whose(root) == "newer"
     assert [path.name for path in root.iterdir()] == [writer.CASE]
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 import call_writer
 import writer
 from folders import newest
-from rparity import paths, recordings, signing
+from rparity import files, paths, recordings, signing
 from rparity.cli import main
 from rparity.commands import AGREE, UNUSABLE
 from rparity.doctor import _trust, examine
@@ -87,10 +87,10 @@ def forge(folder: Path, resign: Callable[[dict], dict] = lambda sealed: sealed) 
     assert "\n".join(lines) != table.read_text().rstrip("\n")
     table.write_text("\n".join(lines) + "\n")
     made = json.loads(path.read_text())
-    kept = {recordings.SIGNATURE: made.pop(recordings.SIGNATURE, None)}
-    del made[recordings.DIGEST]
-    made["tables"][table.name] = recordings.sha256(table.read_bytes())
-    path.write_text(json.dumps(resign({**recordings.seal(made), **kept})))
+    kept = {files.SIGNATURE: made.pop(files.SIGNATURE, None)}
+    del made[files.DIGEST]
+    made["tables"][table.name] = files.sha256(table.read_bytes())
+    path.write_text(json.dumps(resign({**files.seal(made), **kept})))
 
 
 # What passes ------------------------------------------------------------------------------------
@@ -136,7 +136,7 @@ def test_a_signature_changes_provenance_alone_and_by_nothing_else(
             continue
         assert path.name == recordings.PROVENANCE
         now = json.loads(path.read_text())
-        del now[recordings.SIGNATURE]
+        del now[files.SIGNATURE]
         assert now == json.loads(was.read_text())
     before = {path: path.read_bytes() for path in signed.rglob("*.*") if path.is_file()}
     assert seal(keys / "ours", "--fixtures", signed, CASE) == AGREE  # though keys are asked for
@@ -184,7 +184,7 @@ def test_a_signature_by_another_key(fixtures: Path, keys: Path, capsys: Capture)
 def test_a_signature_of_garbage(signed: Path, capsys: Capture, signature: object) -> None:
     path = newest(signed, CASE) / recordings.PROVENANCE
     made = json.loads(path.read_text())
-    path.write_text(json.dumps(made | {recordings.SIGNATURE: signature}))
+    path.write_text(json.dumps(made | {files.SIGNATURE: signature}))
     assert run(signed) == UNUSABLE
     assert f"{path} " in said(capsys)
 
@@ -193,7 +193,7 @@ def test_a_signature_of_garbage(signed: Path, capsys: Capture, signature: object
 def test_the_signature_of_another_recording(signed: Path, capsys: Capture) -> None:
     older = recordings.versions(signed, CASE)[1]
     theirs = json.loads((signed / CASE / older / recordings.PROVENANCE).read_text())
-    borrowed = {recordings.SIGNATURE: theirs[recordings.SIGNATURE]}
+    borrowed = {files.SIGNATURE: theirs[files.SIGNATURE]}
     forge(newest(signed, CASE), lambda sealed: sealed | borrowed)
     assert run(signed) == UNUSABLE
     assert "has no valid signature" in said(capsys)
@@ -206,9 +206,9 @@ def test_a_signed_recording_is_none_of_another_case(signed: Path) -> None:
         recordings.read(signed, "pontius", {})
     for path in signed.glob(f"pontius/*/{recordings.PROVENANCE}"):
         made = json.loads(path.read_text())
-        kept = {recordings.SIGNATURE: made[recordings.SIGNATURE]}
-        rest = {name: made[name] for name in made.keys() - {recordings.DIGEST, *kept}}
-        path.write_text(json.dumps({**recordings.seal(rest | {"case": "pontius"}), **kept}))
+        kept = {files.SIGNATURE: made[files.SIGNATURE]}
+        rest = {name: made[name] for name in made.keys() - {files.DIGEST, *kept}}
+        path.write_text(json.dumps({**files.seal(rest | {"case": "pontius"}), **kept}))
     with pytest.raises(RecordingError, match="has no valid signature"):
         recordings.read(signed, "pontius", {})
 
@@ -269,7 +269,7 @@ def test_what_is_corrupt_is_not_signed(fixtures: Path, keys: Path, capsys: Captu
     table.write_bytes(table.read_bytes() + b"\n")
     assert seal(keys / "ours", "--fixtures", fixtures, CASE) == UNUSABLE
     assert f"{table} is corrupt" in said(capsys)
-    assert not [p for p in fixtures.rglob("*.json") if recordings.SIGNATURE in p.read_text()]
+    assert not [p for p in fixtures.rglob("*.json") if files.SIGNATURE in p.read_text()]
 
 
 @pytest.mark.parametrize(
@@ -304,9 +304,9 @@ def test_recordings_of_calls_are_signed_and_verified(
     call_writer.write(tmp_path, "old")
     assert file.read_bytes() == before
     document = json.loads(before)
-    kept = {recordings.SIGNATURE: document.pop(recordings.SIGNATURE)}
-    del document[recordings.DIGEST]
-    file.write_text(json.dumps({**recordings.seal(document | {"time": "newer"}), **kept}))
+    kept = {files.SIGNATURE: document.pop(files.SIGNATURE)}
+    del document[files.DIGEST]
+    file.write_text(json.dumps({**files.seal(document | {"time": "newer"}), **kept}))
     with pytest.raises(RecordingError, match="has no valid signature"):
         call_writer.whose(tmp_path)
     call_writer.write(tmp_path, "newer")

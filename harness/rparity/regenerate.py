@@ -17,6 +17,7 @@ from rparity.diagnosis.between_rs import Difference, RAnswer, difference
 from rparity.engines import kept_answers as keep
 from rparity.engines.base import R_ENGINES, Question
 from rparity.engines.r import R, stamp
+from rparity.files import require_writable
 from rparity.r.version import RVersion, nearest
 
 Tell = Callable[[str], None]
@@ -59,7 +60,7 @@ def regenerate(
     """
     if engine is not None:
         return _regenerate_kept(case, fixtures, tell, engine)
-    recordings.require_writable(fixtures, case.name)
+    require_writable(fixtures / case.name)
     r = _r(tell)
     tables = r.answer(Question(case, case.nsim)).tables
     command = shlex.join(["rparity", "regenerate", case.name])
@@ -91,7 +92,7 @@ def drift(case: Case, fixtures: Path, tell: Tell, engine: keep.Witness | None = 
 def _regenerate_kept(
     case: Case, fixtures: Path, tell: Tell, engine: keep.Witness
 ) -> recordings.Recording:
-    recordings.require_writable(keep.folder(fixtures, engine.name), case.name)
+    require_writable(keep.folder(fixtures, engine.name) / case.name)
     question = question_of(case, fixtures)
     tell(f"{engine.name}: answering")
     answer = engine.answer(question)

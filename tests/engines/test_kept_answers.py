@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from folders import reseal
-from rparity import paths, recordings
+from rparity import files, paths
 from rparity.audit.questions import has_data, question_of
 from rparity.cases import cases
 from rparity.cases.base import Case, Data, Lm, Lmer, Part
@@ -203,7 +203,7 @@ def test_an_answer_by_other_scripts_is_stale(tmp_path: Path, data: pd.DataFrame)
     script = (paths.r_scripts() / "engines.R").read_bytes()
     for content, stale in ((script, False), (script + b"\n", True)):
         by = Planted()
-        by.provenance["scripts"] = {"engines.R": recordings.sha256(content)}
+        by.provenance["scripts"] = {"engines.R": files.sha256(content)}
         keep.write(tmp_path, by, question(data), Answer({}), MADE)
         if stale:
             with pytest.raises(RecordingError, match=r"engines\.R has changed"):

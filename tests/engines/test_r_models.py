@@ -21,9 +21,9 @@ from rparity.engines.base import R_ENGINES, Answer, Question, engine
 from rparity.engines.r_models import Lm as RLm
 from rparity.engines.r_models import Lme4, Lme4Tight, Nlme, RModels
 from rparity.errors import RNotAvailableError
+from rparity.files import sha256
 from rparity.r.session import RSession
 from rparity.r.version import RVersion
-from rparity.recordings import sha256
 
 INTERCEPT = "y ~ x + (1 | g)"
 

@@ -383,7 +383,7 @@ def test_what_is_no_recording_is_refused_by_name(
 def test_a_recording_that_another_program_sealed_is_refused_by_name(
     pytester: pytest.Pytester, run: Run
 ) -> None:
-    from rparity.recordings import seal
+    from rparity.files import seal
 
     pytester.makepyfile(test_a=ONE)
     path = pytester.path / "r_recordings" / "test_a" / "test_one.1.json"

@@ -11,7 +11,7 @@ import pandas as pd
 
 from rparity.errors import RparityError, UsageError
 from rparity.parity.check import HEADS, RTOL, Outcome, Terms, check
-from rparity.parity.store import Recorded
+from rparity.parity.store import RecordedCall
 from rparity.parity.values import encode, layout, value_of
 from rparity.rrandom import RRandom
 from rparity.text import visible
@@ -36,10 +36,10 @@ class RAnswer:
 
     def __init__(
         self,
-        recorded: Recorded,
+        recorded: RecordedCall,
         *,
         path: Path | None = None,
-        today: Recorded | None = None,
+        today: RecordedCall | None = None,
         shown: int | None = None,
     ) -> None:
         self.value: Any = value_of(recorded.answer)

@@ -16,13 +16,13 @@ import pandas as pd
 from rparity import paths
 from rparity.engines.r import stamp
 from rparity.errors import RError, RparityError, UsageError
+from rparity.files import sha256
 from rparity.parity import MODES, store
 from rparity.parity.answer import RAnswer
-from rparity.parity.store import Place, Recorded
+from rparity.parity.store import Place, RecordedCall
 from rparity.parity.values import decode, encode, layout, tree
 from rparity.r.session import RSession, missing_package
 from rparity.r.values import to_wire
-from rparity.recordings import sha256
 from rparity.text import visible
 
 TIMEOUT = 60.0
@@ -173,7 +173,7 @@ class RParity:
             self._tell("recordings left as they were: R answers the same", "")
         return RAnswer(today, path=path, shown=self._shown)
 
-    def _ask(self, question: Question, asked: Mapping[str, Any], timeout: float) -> Recorded:
+    def _ask(self, question: Question, asked: Mapping[str, Any], timeout: float) -> RecordedCall:
         with RSession(timeout=timeout) as session:
             result = session.call(
                 question.path(question.script),
@@ -201,7 +201,7 @@ class RParity:
             )
         # As a recording would give it, so that no mode sees more than another.
         answer = decode(json.loads(layout(encode(tree(result.wire, question.function)))))
-        return Recorded(
+        return RecordedCall(
             answer,
             {
                 "asked": asked,
