@@ -21,7 +21,7 @@ import pytest
 
 from folders import reseal
 from rparity import cli, files, recordings
-from rparity.audit.workers import ENGINE, Service
+from rparity.audit.workers import ENGINE
 from rparity.cases import case
 from rparity.cases.base import Part
 from rparity.cli import main
@@ -31,6 +31,7 @@ from rparity.engines.base import Answer, Question, _Theirs
 from rparity.errors import RecordingError, RNotAvailableError, UsageError
 from rparity.parity import store
 from rparity.r.session import _why_unavailable
+from rparity.workers.child import Child
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
@@ -95,9 +96,7 @@ def test_few_open_files_are_named_as_the_reason(monkeypatch: Patch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _what: (64, 64))
     found = _why_unavailable("/usr/lib/R", "StopIteration", "")
     assert isinstance(found, RNotAvailableError)
-    assert (
-        str(found) == "R does not start, where only 64 files may be open at once: `ulimit -n 1024`"
-    )
+    assert str(found) == "R does not start: only 64 files may be open at once: `ulimit -n 1024`"
 
 
 # Recordings that were sealed again --------------------------------------------------------------
@@ -378,7 +377,7 @@ def test_an_engine_that_answers_with_something_else(answer: object, what: str) -
 
 
 def test_a_case_with_a_lambda_costs_its_cell_and_says_why() -> None:
-    child = Service(ENGINE, "rparity")
+    child = Child(ENGINE, "rparity")
     try:
         answer, problem = child.ask(lambda: None, 10.0)
     finally:

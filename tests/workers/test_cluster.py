@@ -164,10 +164,10 @@ def test_items_are_taken_as_workers_become_free(two: Cluster) -> None:
 @pytest.mark.parametrize("where", ["here", "workers"])
 def test_progress_is_told_after_each_item(two: Cluster, where: str) -> None:
     told: list[Progress] = []
-    list((two if where == "workers" else Here()).map(cube, 1, range(5), tell=told.append))
+    list((two if where == "workers" else Here()).map(cube, 1, range(5), on_progress=told.append))
     assert [(p.done, p.total) for p in told] == [(i, 5) for i in range(1, 6)]
     assert told[-1].remaining == 0
-    list(Here().map(cube, 1, iter(range(5)), tell=told.append))
+    list(Here().map(cube, 1, iter(range(5)), on_progress=told.append))
     assert told[-1].total is None
 
 

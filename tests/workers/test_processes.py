@@ -19,16 +19,16 @@ import pytest
 import rparity
 from places import R_SCRIPTS, SUPPORT
 from rparity.audit import workers
-from rparity.audit.workers import ENGINE, ChildError, Engines, NotLoadedError, Service
+from rparity.audit.workers import ENGINE, Engines
 from rparity.cases.base import Case
 from rparity.commands import UNUSABLE
 from rparity.engines.base import Question
 from rparity.errors import RCrashedError
 from rparity.r.session import RSession
-from rparity.workers import child as children
-from rparity.workers.child import Child, DiedError, LateError, how
+from rparity.workers.child import Child, ChildError, DiedError, LateError, NotLoadedError, how
 from rparity.workers.cluster import cluster
 from rparity.workers.processes import Processes
+from rparity.workers.processor import KERNEL
 
 ROOT = Path(rparity.__file__).parents[1]
 R_SCRIPT = R_SCRIPTS / "misbehave.R"
@@ -212,8 +212,9 @@ def test_the_processes_of_an_audit_end_with_it(scratch: Path) -> None:
 def test_what_hangs_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     child = Child("test_processes:compute")
     assert child.receive() == "begun"
-    with pytest.raises(LateError):
-        child.receive(time.monotonic() + 0.1)
+    child.send("anything", 0.1)
+    with pytest.raises(LateError, match="no answer within 0 s"):
+        child.receive()
     child.stop()
 
 
@@ -270,10 +271,10 @@ def test_engines_of_the_folder_worked_in_are_found(
     (shadows / "more").mkdir()
     (shadows / "more" / "registry.py").write_text("ENGINES = {'mine': 'mine:Engine'}\n")
     monkeypatch.setattr(sys, "path", ["", *sys.path])
-    service = Service(ENGINE, "mine")
+    child = Child(ENGINE, "mine")
     question = Question(Case("planted", "", "none.R", "none", 1, 2, (), ()), 2)
-    answer, problem = service.ask(question, 30.0)
-    service.stop()
+    answer, problem = child.ask(question, 30.0)
+    child.stop()
     assert problem is None
     assert not str(answer.gaps["random"]).startswith(str(shadows))
 
@@ -306,25 +307,25 @@ def test_an_illegal_instruction_names_the_likely_cause(
     coretype: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if coretype is None:
-        monkeypatch.delenv(children.CORETYPE, raising=False)
+        monkeypatch.delenv(KERNEL, raising=False)
     else:
-        monkeypatch.setenv(children.CORETYPE, coretype)
-    service = Service("test_processes:die", signal.SIGILL)  # type: ignore[arg-type]
+        monkeypatch.setenv(KERNEL, coretype)
+    child = Child("test_processes:die", signal.SIGILL)
     said = (
         "OPENBLAS_CORETYPE is SkylakeX, .* unset OPENBLAS_CORETYPE"
         if coretype
         else "a library was built for another processor: install it anew"
     )
     with pytest.raises(NotLoadedError, match=f"^crashed: killed by SIGILL; {said}"):
-        service.ask("anything", 30.0)
-    service.stop()
+        child.ask("anything", 30.0)
+    child.stop()
 
 
 def test_a_process_that_leaves_says_its_status() -> None:
-    service = Service("test_processes:leave")
+    child = Child("test_processes:leave")
     with pytest.raises(NotLoadedError, match=r"^crashed: ended with status 3$"):
-        service.ask("anything", 30.0)
-    service.stop()
+        child.ask("anything", 30.0)
+    child.stop()
 
 
 ODD = """
@@ -356,13 +357,13 @@ def test_what_is_no_answer_is_its_engines_problem(
 ) -> None:
     (tmp_path / "odd_engines.py").write_text(ODD)
     monkeypatch.setenv("RPARITY_PROJECT", str(tmp_path))
-    service = Service(ENGINE, name)
+    child = Child(ENGINE, name)
     question = Question(Case("planted", "", "none.R", "none", 1, 2, (), ()), 2)
     for _ in range(2):  # and the process goes on
-        answer, problem = service.ask(question, 30.0)
+        answer, problem = child.ask(question, 30.0)
         assert answer is None
         assert said in (problem or "")
-    service.stop()
+    child.stop()
 
 
 # Where they cannot be started -------------------------------------------------------------------
@@ -426,7 +427,7 @@ def test_engines_may_come_while_others_are_ended(monkeypatch: pytest.MonkeyPatch
     stopped: list[str] = []
 
     class Slow:
-        def __init__(self, _target: str, name: str) -> None:
+        def __init__(self, _target: str, name: str, **_options: object) -> None:
             self.name = name
 
         def stop(self) -> None:
@@ -444,7 +445,7 @@ def test_engines_may_come_while_others_are_ended(monkeypatch: pytest.MonkeyPatch
             thread.join()
             assert refused == ["was not asked: the audit has ended"]
 
-    monkeypatch.setattr(workers, "Service", Slow)
+    monkeypatch.setattr(workers, "Child", Slow)
     with Engines(limit=1.0) as engines:
         for name in ("one", "two"):
             engines._service(name)

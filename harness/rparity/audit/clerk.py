@@ -7,13 +7,15 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from rparity.audit.child import Desk, serve
+from rparity.audit.child import Desk, describe
 from rparity.audit.examine import Examination, Examined
 from rparity.audit.matter import Matter, matter_of
 from rparity.audit.results import Reply
-from rparity.audit.workers import Service
+from rparity.audit.workers import START
 from rparity.cases import case
 from rparity.engines.base import Answer, Question
+from rparity.workers.child import Child
+from rparity.workers.serve import serve
 
 
 class Clerk:
@@ -53,7 +55,7 @@ class Remote(Clerk):
     """
 
     def __init__(self) -> None:
-        self._service = Service("rparity.audit.clerk:serve_clerk")
+        self._child = Child("rparity.audit.clerk:serve_clerk", limit=START)
 
     def begin(
         self,
@@ -82,10 +84,10 @@ class Remote(Clerk):
 
     def stop(self) -> None:
         """End the process."""
-        self._service.stop()
+        self._child.stop()
 
     def _ask(self, *call: object) -> Any:
-        found, problem = self._service.ask(call, None)
+        found, problem = self._child.ask(call, None)
         if problem is not None:
             raise RuntimeError(f"Examining {call[1]}: {problem}")
         return found
@@ -93,7 +95,7 @@ class Remote(Clerk):
 
 def serve_clerk(pipe: Connection) -> None:
     """Examine what comes."""
-    serve(pipe, _desk)
+    serve(pipe, _desk, describe)
 
 
 def _desk() -> Desk:

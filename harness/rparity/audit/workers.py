@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from rparity.engines.base import Answer, Question
-from rparity.workers.child import Child, DiedError, LateError, how
+from rparity.workers.child import Child, ChildError, NotLoadedError
 
 # Seconds that an engine may take to load: some compile at their first import.
 START = 60.0
@@ -41,7 +41,7 @@ class Engines:
         self._limit = limit
         # Threads add to them while another one, that was interrupted, ends them.
         self._lock = threading.Lock()
-        self._services: dict[str, Service] = {}
+        self._services: dict[str, Child] = {}
         self._ended = False
 
     def __enter__(self) -> Self:
@@ -91,19 +91,19 @@ class Engines:
             try:
                 service = self._service(name)
                 answer, failed = service.ask(question, self._limit)
-                made_by = service.made_by
+                made_by = service.greeting
             except ChildError as error:
                 failed = str(error)
                 problem = failed if isinstance(error, NotLoadedError) else None
                 self._drop(name)
             yield Told(name, case, answer, failed, time.monotonic() - begun, made_by)
 
-    def _service(self, name: str) -> Service:
+    def _service(self, name: str) -> Child:
         with self._lock:
             if self._ended:
                 raise NotLoadedError("was not asked: the audit has ended")
             if name not in self._services:
-                self._services[name] = Service(ENGINE, name)
+                self._services[name] = Child(ENGINE, name, limit=START)
             return self._services[name]
 
     def _drop(self, name: str) -> None:
@@ -111,66 +111,3 @@ class Engines:
             service = self._services.pop(name, None)
         if service is not None:
             service.stop()
-
-
-class ChildError(Exception):
-    """A process that ended, or did not answer in time."""
-
-
-class NotLoadedError(ChildError):
-    """A process that cannot answer anything: its package is missing or broken."""
-
-
-class Service:
-    """A function that answers questions in a process of its own (see `audit.child`)."""
-
-    def __init__(self, target: str, *arguments: str) -> None:
-        self._child = Child(target, *arguments)
-        self._loaded = False
-        self.made_by: Mapping[str, str] = {}
-
-    def ask(self, question: object, limit: float | None) -> tuple[Any, str | None]:
-        """Return the answer, or the problem that was met.
-
-        Raises
-        ------
-        ChildError
-            Where the process ends, or says nothing within `limit` seconds, if there is one.
-        """
-        if not self._loaded:
-            try:
-                made_by, problem = self._receive(START)
-            except ChildError as error:
-                raise NotLoadedError(str(error)) from None
-            if problem is not None:
-                raise NotLoadedError(problem)
-            self._loaded, self.made_by = True, made_by
-        try:
-            self._child.send(question)
-        except DiedError:
-            pass  # `_receive` says how
-        except Exception as error:  # of pickle, of several types
-            said = " ".join(str(error).split())
-            return None, (
-                f"the case cannot be sent to another process ({said}): its functions must be "
-                "defined by def in a module"
-            )
-        return self._receive(limit)
-
-    def _receive(self, limit: float | None) -> tuple[Any, str | None]:
-        """Wait for what the process has to say."""
-        try:
-            until = None if limit is None else time.monotonic() + limit
-            received: tuple[Any, str | None] = self._child.receive(until)
-        except LateError:
-            raise ChildError(f"gave no answer within {limit:.0f} s") from None
-        except DiedError:
-            raise ChildError(f"crashed: {how(self._child.status())}") from None
-        except Exception as error:  # of a class that this process cannot load, for example
-            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise ChildError(f"gave an answer that cannot be read ({said})") from None
-        return received
-
-    def stop(self) -> None:
-        """End the process, whatever it does."""
-        self._child.stop()

@@ -104,7 +104,7 @@ def _done(
     from rparity.workers.cluster import cluster
 
     with progress("regenerate") as tell, cluster(options.workers) as pool:
-        shown = pool.map(_answered, how, work, tell=lambda done: tell(str(done)))
+        shown = pool.map(_answered, how, work, on_progress=lambda done: tell(str(done)))
         answers = {str(outcome.item): outcome.result() for outcome in shown}
     yield from ((piece, answers[str(piece)]) for piece in work)
 

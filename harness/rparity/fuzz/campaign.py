@@ -157,7 +157,7 @@ def run_fuzz(
                         Work(named, limit),
                         Designs(seed, left),
                         limit=PATIENCE * limit,
-                        tell=tell,
+                        on_progress=tell,
                     ):
                         if isinstance(outcome.error, WorkerCrashedError):
                             store.write(crashed(outcome.item, named, outcome.error))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rparity.audit.workers import ENGINE, ChildError, Service
+from rparity.audit.workers import ENGINE, START
 from rparity.diagnosis.diagnose import diagnose
 from rparity.diagnosis.experiments.arithmetic import scatter
 from rparity.engines.base import R_ENGINES, Answer, Question
@@ -21,10 +21,11 @@ from rparity.fuzz.judge import (
 )
 from rparity.fuzz.problem import PART, Problem, Told, Witness
 from rparity.lmm.fit import LmerResults
+from rparity.workers.child import Child, ChildError
 
 RATIO = "statistic"
 # The processes of engines, which stay up from one design to the next.
-SERVICES: dict[str, Service] = {}
+SERVICES: dict[str, Child] = {}
 
 
 def judge_other(problem: Problem, name: str, r: Witness, limit: float) -> Judged:
@@ -69,7 +70,7 @@ def _ask(name: str, problem: Problem, r: Witness, limit: float) -> Told:
         gaps = {f"{PART}.{place}": why for place, why in lacks.items()}
         return replace(r.answer(name, problem), gaps=gaps)
     if name not in SERVICES:
-        SERVICES[name] = Service(ENGINE, name)
+        SERVICES[name] = Child(ENGINE, name, limit=START)
     try:
         answer, wrong = SERVICES[name].ask(Question(problem.case, 2, {}, problem.data), limit)
     except ChildError:

@@ -200,7 +200,7 @@ def run_study(
 
     found: dict[tuple[World, int], _Answered] = {}
     with cluster(workers) as pool:
-        for outcome in pool.map(_answered, (design, nsim), parts, tell=told):
+        for outcome in pool.map(_answered, (design, nsim), parts, on_progress=told):
             part = outcome.item
             values = [_nothing(s, str(outcome.error)) for s in part.seeds]
             for one in values if outcome.error else outcome.result():
