@@ -233,7 +233,7 @@ def test_a_signed_answer_is_none_of_another_engine(signed: Path) -> None:
     question = question_of(case(CASE), signed)
     assert keep.read(signed, ENGINE, question)[1]["engine"] == ENGINE
     (signed / "engines" / ENGINE).rename(signed / "engines" / "nlme")
-    with pytest.raises(RecordingError, match="holds an answer of 'lm', and not of nlme"):
+    with pytest.raises(RecordingError, match="holds an answer of 'lm' instead of nlme"):
         keep.read(signed, "nlme", question)
 
 
@@ -369,7 +369,7 @@ def test_what_is_no_private_key(keys: Path, tmp_path: Path, capsys: Capture, nam
     made = {**bad_keys(keys), "ours.pub": (keys / "ours.pub").read_bytes()}
     (tmp_path / name).write_bytes(made[name])
     assert seal(tmp_path / name, CASE) == UNUSABLE
-    assert f"{tmp_path / name} is no private key of Ed25519 in PEM without a" in said(capsys)
+    assert f"{tmp_path / name} is not a private key of Ed25519 in PEM without a" in said(capsys)
 
 
 @pytest.mark.parametrize("name", [*BAD, "ours"])

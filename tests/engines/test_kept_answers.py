@@ -270,7 +270,7 @@ def test_what_is_not_there_names_the_command(tmp_path: Path, data: pd.DataFrame)
 
 def test_who_is_not_kept() -> None:
     with pytest.raises(UsageError, match=r"No answers of 'rparity' are recorded: .*lme4-tight"):
-        keep.witness("rparity")
+        keep.recorded_engine("rparity")
 
 
 # Those there are ---------------------------------------------------------------------------------
@@ -291,7 +291,7 @@ def test_every_engine_has_answered_every_case(name: str) -> None:
     for engine in KEPT_ENGINES:
         answer = kept(engine, name)
         for part in asked(name).case.parts:
-            for table in keep.witness(engine).expected(part):
+            for table in keep.recorded_engine(engine).expected(part):
                 assert (table in answer.tables) != bool(answer.gap(table)), (engine, table)
         assert all(answer.gaps.values())
     models = [part for part in asked(name).case.parts if isinstance(part, Lmer | Lm)]
@@ -399,7 +399,7 @@ def test_check_sees_one_ulp_in_what_is_proven(
     fixtures: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question = question_of(cases()["dyestuff2"], fixtures)
-    exact = keep.witness("exact")
+    exact = keep.recorded_engine("exact")
     answer = exact.answer(question)
     tables = dict(answer.tables)
     tables["lmer.coef"] = np.nextafter(tables["lmer.coef"], np.inf)

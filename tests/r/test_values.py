@@ -109,7 +109,7 @@ def dates(*days: float) -> object:
 
 def test_a_date_that_python_cannot_hold_is_refused() -> None:
     for day in (np.inf, 1e15, -1e6):
-        with pytest.raises(RError, match="outside of the years 1 to 9999"):
+        with pytest.raises(RError, match="outside the years 1 to 9999"):
             from_wire(dates(0.0, day))
     with pytest.raises(RError, match="a fraction of a day"):
         from_wire(dates(0.0, 1.5))
@@ -205,7 +205,7 @@ def test_names_are_those_that_r_gives(r: RSession) -> None:
         ("factor_with_na", "a factor one of whose levels is NA"),
         ("frame_factor_with_na", "a factor one of whose levels is NA"),
         ("factor_beyond", "a factor with a value beyond its levels"),
-        ("date_infinite", "outside of the years 1 to 9999"),
+        ("date_infinite", "outside the years 1 to 9999"),
         ("date_of_text", "a Date that is no number"),
         ("list_matrix", "a matrix of lists"),
         ("uneven_frame", "column b has 3 values"),

@@ -62,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     names = options.engine or [R, *KEPT_ENGINES]
     for name in names:
         if name != R:
-            keep.witness(name)
+            keep.recorded_engine(name)
     work = []
     for case in chosen_cases(options.cases):
         asked = [name for name in names if name == R or has_data(case)]
@@ -115,7 +115,7 @@ def _answered(how: tuple[Path, bool], piece: _Piece, tell: Tell = silent) -> Dri
     from rparity.regenerate import drift, regenerate
 
     folder, check = how
-    case, engine = piece.case, None if piece.engine == R else keep.witness(piece.engine)
+    case, engine = piece.case, None if piece.engine == R else keep.recorded_engine(piece.engine)
     if check:
         return drift(case, case.fixtures(folder), tell, engine)
     return regenerate(case, case.fixtures(folder), tell, engine).folder
