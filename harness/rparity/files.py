@@ -78,6 +78,8 @@ def replacing(target: Path) -> Iterator[Path]:
         stage = target.with_name(f".{target.name}.new.{os.getpid()}")
         try:
             yield stage
+            for path in (*stage.rglob("*"), stage):
+                _sync(path)
             _swap(stage, target)
         finally:
             _remove(stage)
@@ -93,31 +95,6 @@ def require_writable(target: Path) -> None:
     """
     with _explained(target), locked(target.parent, fcntl.LOCK_EX):
         Path(tempfile.mkdtemp(prefix=f".{target.name}.new.", dir=target.parent)).rmdir()
-
-
-def write_synced(path: Path, content: bytes) -> None:
-    """Write a file and wait until the disk has it."""
-    with path.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def write_folder(path: Path, contents: Mapping[str, bytes]) -> None:
-    """Make a folder with these files, by name, and wait until the disk has it."""
-    path.mkdir()
-    for name, content in contents.items():
-        write_synced(path / name, content)
-    sync_folder(path)
-
-
-def sync_folder(path: Path) -> None:
-    """Wait until the disk has the names of a folder's files."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def recover(target: Path) -> None:
@@ -137,7 +114,7 @@ def _swap(stage: Path, target: Path) -> None:
     if stage.is_file():
         stage.replace(target)
         with suppress(OSError):  # the file is whole; after a loss of power it may be the old one
-            sync_folder(target.parent)
+            _sync(target.parent)
         return
     # A folder cannot replace another one in one step.
     aside = target.with_name(stage.name.replace(".new.", ".old.", 1))
@@ -145,7 +122,7 @@ def _swap(stage: Path, target: Path) -> None:
         target.rename(aside)
     try:
         stage.rename(target)
-        sync_folder(target.parent)
+        _sync(target.parent)
     except OSError:
         if not stage.exists():
             target.rename(stage)
@@ -153,6 +130,15 @@ def _swap(stage: Path, target: Path) -> None:
             aside.rename(target)
         raise
     _remove(aside)
+
+
+def _sync(path: Path) -> None:
+    """Wait until the disk has a file, or the names in a folder."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _remove(path: Path) -> None:

@@ -24,18 +24,7 @@ import pandas as pd
 
 from rparity.compare import Tables
 from rparity.errors import RecordingError, UsageError
-from rparity.files import (
-    LARGEST,
-    content_of,
-    opened,
-    reading,
-    replacing,
-    seal,
-    sha256,
-    sync_folder,
-    unseal,
-    write_folder,
-)
+from rparity.files import LARGEST, content_of, opened, reading, replacing, seal, sha256, unseal
 from rparity.r.version import RVersion, label_of, newest_first
 from rparity.signing import Sign
 
@@ -159,8 +148,9 @@ def _replace(root: Path, case: str, change: Callable[[Versions], Versions]) -> N
     with replacing(root / case) as stage:
         stage.mkdir()
         for label, files in _laid_out(change(_all_versions(root / case))):
-            write_folder(stage / label, files)
-        sync_folder(stage)
+            (stage / label).mkdir()
+            for name, content in files.items():
+                (stage / label / name).write_bytes(content)
 
 
 def versions(root: Path, case: str) -> list[str]:

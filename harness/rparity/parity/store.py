@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from rparity.errors import RecordingError
-from rparity.files import content_of, opened, replacing, seal, sha256, unseal, write_synced
+from rparity.files import content_of, opened, replacing, seal, sha256, unseal
 from rparity.parity import FOLDER
 from rparity.parity.values import Tree, decode, encode, layout, require_distinct, value_of
 from rparity.signing import Sign
@@ -134,7 +134,7 @@ def recordings_in(folder: Path) -> dict[Path, tuple[str, int]]:
 
 def _replace(path: Path, document: Mapping[str, Any]) -> None:
     with replacing(path) as stage:
-        write_synced(stage, (layout(document) + "\n").encode())
+        stage.write_bytes((layout(document) + "\n").encode())
 
 
 def _content(path: Path) -> bytes | None:
