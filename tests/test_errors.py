@@ -58,7 +58,7 @@ def said(capsys: Capture) -> str:
         (RecursionError("deep\nwithin"), "RecursionError: deep within; "),
     ],
 )
-def test_what_nobody_expected_is_a_sentence_and_no_discrepancy(
+def test_an_unexpected_exception_is_one_sentence_with_status_2(
     monkeypatch: Patch, capsys: Capture, error: Exception, sentence: str
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -241,7 +241,7 @@ def test_a_resealed_answer_of_garbage(tmp_path: Path, value: object, made_by: ob
 # Locks ------------------------------------------------------------------------------------------
 
 
-def test_a_reader_does_not_wait_for_ever_and_names_who_has_the_lock(
+def test_a_reader_gives_up_on_a_lock_and_names_its_holder(
     recorded: Path, monkeypatch: Patch
 ) -> None:
     monkeypatch.setattr(files, "PATIENCE", 0.1)
@@ -271,7 +271,7 @@ def test_a_reader_waits_for_a_writer(recorded: Path) -> None:
 
 
 @pytest.mark.parametrize("number", files.NO_LOCKS)
-def test_where_a_disk_has_no_locks_reading_works_and_writing_does_not(
+def test_on_a_disk_without_locks_reading_works_and_writing_does_not(
     recorded: Path, monkeypatch: Patch, number: int
 ) -> None:
     def refuse(*_: object) -> None:
@@ -376,7 +376,7 @@ def test_an_engine_that_answers_with_something_else(answer: object, what: str) -
     assert f"The engine 'mine' answers 'norris' {what}" in str(caught.value)
 
 
-def test_a_case_with_a_lambda_costs_its_cell_and_says_why() -> None:
+def test_a_case_with_a_lambda_cannot_be_sent_and_the_problem_says_why() -> None:
     child = Child(ENGINE, "rparity")
     try:
         answer, problem = child.ask(lambda: None, 10.0)

@@ -97,7 +97,7 @@ def forge(folder: Path, resign: Callable[[dict], dict] = lambda sealed: sealed) 
 
 
 @pytest.mark.usefixtures("trust")
-def test_what_is_signed_passes_in_all_versions_and_copied(signed: Path, tmp_path: Path) -> None:
+def test_signed_recordings_pass_in_all_versions_and_copied(signed: Path, tmp_path: Path) -> None:
     assert run(signed, "--against", "all") == AGREE
     copy = shutil.copytree(signed, tmp_path / "copy")
     assert run(copy) == AGREE
@@ -127,7 +127,7 @@ def test_a_key_of_openssl_signs(fixtures: Path, tmp_path: Path, monkeypatch: Pat
     assert run(fixtures) == AGREE
 
 
-def test_a_signature_changes_provenance_alone_and_by_nothing_else(
+def test_signing_adds_nothing_but_the_signature_in_provenance(
     signed: Path, keys: Path, trust: None
 ) -> None:
     for path in sorted(signed.rglob("*.*")):
@@ -146,7 +146,7 @@ def test_a_signature_changes_provenance_alone_and_by_nothing_else(
 # What does not ----------------------------------------------------------------------------------
 
 
-def test_a_forger_without_the_key_passes_where_none_is_asked_for_and_nowhere_else(
+def test_a_forgery_passes_only_where_no_signature_is_asked_for(
     signed: Path, capsys: Capture, keys: Path, monkeypatch: Patch
 ) -> None:
     folder = newest(signed, CASE)
@@ -162,7 +162,7 @@ def test_a_forger_without_the_key_passes_where_none_is_asked_for_and_nowhere_els
 
 @pytest.mark.usefixtures("trust")
 @pytest.mark.parametrize("command", [["run"], ["versions"], ["audit", "--engine", "rparity"]])
-def test_every_command_that_reads_recordings_refuses_what_is_not_signed(
+def test_every_command_that_reads_recordings_refuses_unsigned_ones(
     fixtures: Path, capsys: Capture, command: list[str]
 ) -> None:
     assert main([*command, CASE, "--fixtures", str(fixtures)]) == UNUSABLE
@@ -200,7 +200,7 @@ def test_the_signature_of_another_recording(signed: Path, capsys: Capture) -> No
 
 
 @pytest.mark.usefixtures("trust")
-def test_a_signed_recording_is_none_of_another_case(signed: Path) -> None:
+def test_a_signed_recording_is_refused_for_another_case(signed: Path) -> None:
     (signed / CASE).rename(signed / "pontius")
     with pytest.raises(RecordingError, match="holds a recording of 'norris'"):
         recordings.read(signed, "pontius", {})
@@ -214,7 +214,7 @@ def test_a_signed_recording_is_none_of_another_case(signed: Path) -> None:
 
 
 @pytest.mark.usefixtures("trust")
-def test_a_table_that_another_version_keeps_is_covered(signed: Path, capsys: Capture) -> None:
+def test_a_table_in_the_folder_of_another_version_is_covered(signed: Path, capsys: Capture) -> None:
     versions = recordings.versions(signed, CASE)
     own = {path.name for path in (signed / CASE / versions[-1]).iterdir()}
     (shared, *_) = sorted(
@@ -226,7 +226,7 @@ def test_a_table_that_another_version_keeps_is_covered(signed: Path, capsys: Cap
 
 
 @pytest.mark.usefixtures("trust")
-def test_a_signed_answer_is_none_of_another_engine(signed: Path) -> None:
+def test_a_signed_answer_is_refused_for_another_engine(signed: Path) -> None:
     from rparity.audit.questions import question_of
     from rparity.cases import case
 
@@ -237,7 +237,7 @@ def test_a_signed_answer_is_none_of_another_engine(signed: Path) -> None:
         keep.read(signed, "nlme", question)
 
 
-def test_recording_anew_drops_the_signature_of_that_version_alone(
+def test_a_new_recording_drops_only_the_signature_of_its_version(
     tmp_path: Path, keys: Path, trust: None
 ) -> None:
     key, root = signing.signer(keys / "ours"), tmp_path / "fixtures"
@@ -264,7 +264,7 @@ def test_a_signature_does_not_say_that_a_recording_is_the_newest(signed: Path, t
 # What is not signed -----------------------------------------------------------------------------
 
 
-def test_what_is_corrupt_is_not_signed(fixtures: Path, keys: Path, capsys: Capture) -> None:
+def test_corrupt_recordings_are_not_signed(fixtures: Path, keys: Path, capsys: Capture) -> None:
     table = newest(fixtures, CASE) / "lm.coef.csv"
     table.write_bytes(table.read_bytes() + b"\n")
     assert seal(keys / "ours", "--fixtures", fixtures, CASE) == UNUSABLE
@@ -325,7 +325,7 @@ def test_a_corrupt_recording_of_a_call_is_not_signed(tmp_path: Path, keys: Path)
 # Keys -------------------------------------------------------------------------------------------
 
 
-def test_a_new_key_is_its_owners_alone_and_overwrites_nothing(
+def test_a_new_key_is_readable_by_its_owner_only_and_overwrites_nothing(
     tmp_path: Path, capsys: Capture
 ) -> None:
     key, public = tmp_path / "key", tmp_path / "key.pub"
@@ -365,7 +365,9 @@ BAD = ("empty", "text", "cut", "garbage", "rsa", "rsa.pub", "locked")
 
 
 @pytest.mark.parametrize("name", [*BAD, "ours.pub"])
-def test_what_is_no_private_key(keys: Path, tmp_path: Path, capsys: Capture, name: str) -> None:
+def test_a_file_that_is_no_private_key(
+    keys: Path, tmp_path: Path, capsys: Capture, name: str
+) -> None:
     made = {**bad_keys(keys), "ours.pub": (keys / "ours.pub").read_bytes()}
     (tmp_path / name).write_bytes(made[name])
     assert seal(tmp_path / name, CASE) == UNUSABLE
@@ -374,7 +376,7 @@ def test_what_is_no_private_key(keys: Path, tmp_path: Path, capsys: Capture, nam
 
 @pytest.mark.parametrize("name", [*BAD, "ours"])
 @pytest.mark.parametrize("beside", [b"", None])
-def test_what_holds_no_public_key_or_others_too(
+def test_a_file_without_public_keys_or_with_other_keys(
     keys: Path,
     tmp_path: Path,
     signed: Path,
@@ -394,7 +396,7 @@ def test_what_holds_no_public_key_or_others_too(
     assert f"{tmp_path / name}, which RPARITY_TRUST names, must hold public keys" in said(capsys)
 
 
-def test_a_key_that_is_not_there(
+def test_a_missing_file_of_keys(
     keys: Path, tmp_path: Path, signed: Path, capsys: Capture, monkeypatch: Patch
 ) -> None:
     nowhere = tmp_path / "nowhere"
@@ -418,7 +420,7 @@ def test_without_cryptography_the_command_that_installs_it_is_named(
         assert 'need cryptography: pip install "rparity[sign]"' in said(capsys)
 
 
-def test_an_empty_setting_is_none(signed: Path, monkeypatch: Patch) -> None:
+def test_an_empty_setting_asks_for_no_signature(signed: Path, monkeypatch: Patch) -> None:
     monkeypatch.setenv(signing.TRUST, "")
     assert signing.trust_file() is None
     with pytest.raises(UsageError, match="Cannot read the key"):
@@ -426,7 +428,7 @@ def test_an_empty_setting_is_none(signed: Path, monkeypatch: Patch) -> None:
 
 
 @pytest.mark.usefixtures("trust")
-def test_the_doctor_advises_to_sign_what_is_not_signed(fixtures: Path) -> None:
+def test_the_doctor_advises_to_sign_unsigned_recordings(fixtures: Path) -> None:
     found = {check.what: check for check in examine(fixtures)}
     unsigned = found[f"recording of {CASE}"]
     assert not unsigned.ok

@@ -213,7 +213,7 @@ def test_an_answer_by_other_scripts_is_stale(tmp_path: Path, data: pd.DataFrame)
 
 
 @pytest.mark.parametrize("file", ["answer.csv", "certified.csv", "provenance.json"])
-def test_what_was_edited_is_refused(tmp_path: Path, data: pd.DataFrame, file: str) -> None:
+def test_an_edited_answer_is_refused(tmp_path: Path, data: pd.DataFrame, file: str) -> None:
     table = pd.DataFrame({"estimate": [1.25]}, ["x"])
     by = Planted("exact", decimals={"lm.coef": table.map(str)})
     keep.write(tmp_path, by, question(data), Answer({"lm.coef": table}, {"lm": "1.25"}), MADE)
@@ -243,7 +243,7 @@ def test_what_was_edited_is_refused(tmp_path: Path, data: pd.DataFrame, file: st
         ("provenance.json", '{"time": null}'),
     ],
 )
-def test_garbage_that_was_sealed_anew_is_refused_in_a_sentence(
+def test_garbage_with_a_valid_digest_is_refused_with_a_message(
     tmp_path: Path, data: pd.DataFrame, file: str, text: str
 ) -> None:
     table = pd.DataFrame({"estimate": [1.25]}, ["x"])
@@ -260,7 +260,7 @@ def test_garbage_that_was_sealed_anew_is_refused_in_a_sentence(
         read(tmp_path, question=question(data))
 
 
-def test_what_is_not_there_names_the_command(tmp_path: Path, data: pd.DataFrame) -> None:
+def test_a_missing_answer_names_the_command(tmp_path: Path, data: pd.DataFrame) -> None:
     for made in (False, True):
         if made:
             keep.folder(tmp_path, "nlme").mkdir(parents=True)
@@ -268,7 +268,7 @@ def test_what_is_not_there_names_the_command(tmp_path: Path, data: pd.DataFrame)
             keep.read(tmp_path, "nlme", question(data))
 
 
-def test_who_is_not_kept() -> None:
+def test_an_engine_whose_answers_are_not_recorded() -> None:
     with pytest.raises(UsageError, match=r"No answers of 'rparity' are recorded: .*lme4-tight"):
         keep.recorded_engine("rparity")
 
@@ -314,7 +314,9 @@ def of_the_case(tables: Tables, engine: str, table: str) -> pd.DataFrame | None:
 
 
 @pytest.mark.parametrize("name", WITH_DATA)
-def test_r_gave_here_what_it_gave_for_the_case(name: str, recorded: dict[str, Recording]) -> None:
+def test_answers_of_r_equal_those_recorded_for_the_case(
+    name: str, recorded: dict[str, Recording]
+) -> None:
     compared = 0
     for engine in ("lme4", "lme4-tight", "lm"):
         for table, mine in kept(engine, name).tables.items():
@@ -374,7 +376,7 @@ def fixtures(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["dyestuff2", "filip"])
-def test_regenerate_makes_what_check_confirms(
+def test_check_confirms_what_regenerate_writes(
     fixtures: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1500000000")
@@ -395,7 +397,7 @@ def test_regenerate_makes_what_check_confirms(
     assert re.search(r"lmer\.theta +1 +15\.9" if name == "dyestuff2" else "lm_decimal", out)
 
 
-def test_check_sees_one_ulp_in_what_is_proven(
+def test_check_sees_one_ulp_in_a_proven_value(
     fixtures: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question = question_of(cases()["dyestuff2"], fixtures)
@@ -432,6 +434,6 @@ def test_a_case_without_models_has_nothing_to_ask(capsys: Capture, tmp_path: Pat
         question_of(cases()["streams"], paths.fixtures())
 
 
-def test_an_engine_that_nobody_keeps(capsys: Capture) -> None:
+def test_regenerate_refuses_an_engine_whose_answers_are_not_recorded(capsys: Capture) -> None:
     assert main(["regenerate", "dyestuff", "--engine", "statsmodels"]) == UNUSABLE
     assert "No answers of 'statsmodels' are recorded" in capsys.readouterr().err

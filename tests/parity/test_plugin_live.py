@@ -126,7 +126,7 @@ def test_values_of_every_kind(r: RParity) -> None:
     answer.check(v, rtol=0)
 
 
-def test_arguments_arrive_as_what_they_are(r: RParity) -> None:
+def test_arguments_keep_their_types(r: RParity) -> None:
     frame = pd.DataFrame(
         {
             "x": [1.5, np.nan],
@@ -171,7 +171,7 @@ def test_python_draws_what_r_drew(r: RParity) -> None:
         answer.check({"rnorm": rng.rnorm(2000)}, only="rnorm", rtol=0)
 
 
-def test_a_call_starts_from_nothing(r: RParity, tmp_path: Path) -> None:
+def test_a_call_sees_nothing_of_earlier_calls(r: RParity, tmp_path: Path) -> None:
     assert r.call("../r/ports.R", "counted").value == 1
     assert r.call("../r/ports.R", "leave_traces").value == 1
     assert not r.call("../r/ports.R", "traces").value.any()
@@ -205,7 +205,7 @@ def test_the_user_s_profile_is_not_read(
         ("wichmann", RError, "wichmann() changed R's random number generator to Wichmann-Hill,"),
     ],
 )
-def test_what_r_code_must_not_do_fails_with_a_sentence_and_harms_nothing_else(
+def test_misbehaving_r_code_fails_with_a_message_and_harms_nothing_else(
     r: RParity, function: str, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error) as caught:
@@ -231,7 +231,7 @@ def test_a_megabyte_of_output_is_no_part_of_the_answer(
     assert len(shown) < 6000
 
 
-def test_the_provenance_tells_what_answered(r: RParity) -> None:
+def test_the_provenance_names_versions_and_platform(r: RParity) -> None:
     made_by = r.call("../r/ports.R", "counted", packages=["lme4"]).provenance["made_by"]
     assert made_by["r_version"].startswith("R version ")
     assert made_by["rng_kind"]["sample_kind"] == "Rejection"

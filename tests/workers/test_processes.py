@@ -139,7 +139,7 @@ PARENT = (
 
 
 @pytest.mark.parametrize("up", [False, True])
-def test_what_computes_in_c_ends_with_its_parent(scratch: Path, up: bool) -> None:
+def test_a_child_that_computes_in_c_ends_with_its_parent(scratch: Path, up: bool) -> None:
     wait = "child.receive()" if up else "'begun'"
     with started(PARENT.format(target="compute", wait=wait), scratch) as parent:
         assert parent.stdout is not None
@@ -149,7 +149,7 @@ def test_what_computes_in_c_ends_with_its_parent(scratch: Path, up: bool) -> Non
     eventually(lambda: not lives(pid), "it computes on")
 
 
-def test_what_a_child_has_started_ends_too(scratch: Path) -> None:
+def test_processes_that_a_child_started_end_too(scratch: Path) -> None:
     with started(PARENT.format(target="litter", wait="child.receive()"), scratch) as parent:
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]
@@ -158,7 +158,7 @@ def test_what_a_child_has_started_ends_too(scratch: Path) -> None:
     eventually(lambda: not any(map(lives, pids)), "they live on")
 
 
-def test_a_child_that_is_killed_leaves_nothing_though_its_parent_goes_on(
+def test_a_killed_child_leaves_nothing_while_its_parent_goes_on(
     scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
@@ -188,7 +188,7 @@ def test_a_parent_that_is_killed_while_it_ends_a_child_leaves_nothing(scratch: P
     assert parent.returncode == -signal.SIGKILL  # and `scratch` looks whether anything is left
 
 
-def test_a_child_that_is_forgotten_ends(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_ends_when_it_is_collected(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     child = Child("test_processes:compute")
     pid = child.pid
@@ -209,7 +209,7 @@ def test_the_processes_of_an_audit_end_with_it(scratch: Path) -> None:
         eventually(lambda: not processes_of(scratch), "an engine is left")
 
 
-def test_what_hangs_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_hangs_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     child = Child("test_processes:compute")
     assert child.receive() == "begun"
     child.send("anything", 0.1)
@@ -232,7 +232,7 @@ def shadows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_engines_and_clerks_load_nothing_from_the_working_directory(
+def test_processes_of_an_audit_load_nothing_from_the_working_directory(
     shadows: Path, scratch: Path
 ) -> None:
     names = ("rparity", "statsmodels")
@@ -254,7 +254,7 @@ def test_workers_load_nothing_from_the_working_directory(shadows: Path) -> None:
     assert not any(str(shadows) in origin for origin in outcome.result())
 
 
-def test_engines_of_the_folder_worked_in_are_found(
+def test_engines_in_the_working_directory_are_found(
     shadows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At the prompt, the folder worked in is on the path: it is on that of the engines."""
@@ -352,7 +352,7 @@ ENGINES = {"dict": "odd_engines:Dict", "local": "odd_engines:Local"}
         ("local", "with notes that are no tuple of strings"),
     ],
 )
-def test_what_is_no_answer_is_its_engines_problem(
+def test_an_engine_that_returns_no_answer_has_a_problem(
     name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "odd_engines.py").write_text(ODD)
@@ -422,7 +422,7 @@ def test_too_many_open_files_have_their_advice(most: int, scratch: Path) -> None
 # Interrupted ------------------------------------------------------------------------------------
 
 
-def test_engines_may_come_while_others_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_engine_is_started_once_the_audit_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
     """An interruption ends them while the threads that start them go on."""
     stopped: list[str] = []
 
@@ -522,7 +522,7 @@ def test_r_killed_while_it_starts_has_died_and_starts_again() -> None:
             session.close()
 
 
-def test_the_one_place_that_starts_a_python() -> None:
+def test_only_two_modules_start_python() -> None:
     package = Path(rparity.__file__).parent
     users = {
         path.name
@@ -536,7 +536,7 @@ def test_the_one_place_that_starts_a_python() -> None:
     assert users == {"child.py", "processor.py"}
 
 
-def test_a_session_that_is_inherited_by_a_fork_is_left_alone() -> None:
+def test_a_fork_leaves_the_children_of_its_parent_alone() -> None:
     child = Child("test_processes:compute")
     assert child.receive() == "begun"
     pid = os.fork()
