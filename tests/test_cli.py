@@ -19,7 +19,7 @@ import pytest
 
 import rparity
 from folders import newest
-from rparity import paths, recordings
+from rparity import files, paths, recordings
 from rparity.cases.document import DOCUMENT
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
@@ -323,7 +323,7 @@ def r_that(monkeypatch: pytest.MonkeyPatch, tables: Mapping[str, pd.DataFrame] |
             "made_by": {"packages": {"R": "4.6.2", "lme4": "2.1-0"}},
             "levels": {"p": {"levels": [str(p) for p in range(1, 11)], "ordered": False}},
             "nsim": DOCUMENT.nsim,
-            "scripts": {name: recordings.sha256(text) for name, text in DOCUMENT.scripts().items()},
+            "scripts": {name: files.sha256(text) for name, text in DOCUMENT.scripts().items()},
         }
         return Answer(tables)
 

@@ -23,7 +23,7 @@ LAYERS = [
     ["cases"],
     ["exact", "study"],
     ["lmm", "recordings"],
-    ["r"],
+    ["files", "r"],
     ["rrandom", "workers", "signing"],
     ["errors"],
     ["compare", "paths", "tables", "text"],

@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 import writer
-from rparity import recordings
+from rparity import files, recordings
 from rparity.errors import RecordingError
 from writer import Server
 
@@ -216,7 +216,7 @@ def test_a_table_whose_file_is_gone(root: Path, folder: Path) -> None:
     assert f"{folder / 'm.vcov.csv'} is missing" in refused(root)
 
 
-def test_a_file_that_nobody_recorded(root: Path, folder: Path) -> None:
+def test_a_file_that_the_provenance_does_not_list(root: Path, folder: Path) -> None:
     (folder / "m.notes.csv").write_text("row,a\nx,1\n")
     assert f"{folder / 'm.notes.csv'} is not part of the recording" in refused(root)
 
@@ -230,7 +230,7 @@ def test_two_tables_exchanged(root: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a[1]", "a*", "a?"])
-def test_a_swap_that_was_interrupted_is_undone_whatever_the_name(tmp_path: Path, name: str) -> None:
+def test_an_interrupted_swap_is_undone_for_any_name(tmp_path: Path, name: str) -> None:
     table = pd.DataFrame({"x": [1.0]}, ["a"])
     recordings.write(tmp_path, name, {"m.coef": table}, writer.PROVENANCE)
     (tmp_path / name).rename(tmp_path / f".{name}.old.1")
@@ -286,7 +286,7 @@ def test_an_edit_that_keeps_the_hash_of_the_table_up_to_date_is_still_an_edit(
     table, path = folder / "m.coef.csv", folder / recordings.PROVENANCE
     table.write_text(table.read_text().replace("18.", "17.", 1))
     made = json.loads(path.read_text())
-    made["tables"][table.name] = recordings.sha256(table.read_bytes())
+    made["tables"][table.name] = files.sha256(table.read_bytes())
     path.write_text(json.dumps(made))
     assert f"{path} is corrupt" in refused(root)
 
@@ -372,7 +372,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, number: int, at: int) -> list[str]:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
 @pytest.mark.parametrize("before", ["old", None])
-def test_whatever_step_fails_the_old_recording_is_untouched(
+def test_if_any_step_fails_the_old_recording_is_untouched(
     tmp_path: Path, number: int, before: str | None
 ) -> None:
     root = tmp_path / "fixtures"
@@ -398,7 +398,7 @@ def test_whatever_step_fails_the_old_recording_is_untouched(
         assert "is untouched" in str(failed)
         assert everything_in(root) == untouched, f"step {at}, {taken[-1]}"
     assert failed is None
-    assert {"mkdtemp", "open", "fsync", "rename"} <= seen
+    assert {"mkdir", "open", "fsync", "rename"} <= seen
     assert writer.whose(root) == "newer"
     assert [path.name for path in root.iterdir()] == [writer.CASE]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from rparity import paths, recordings, signing
 from rparity.audit.questions import has_data, question_of
 from rparity.cases import cases
-from rparity.engines import kept_answers as keep
+from rparity.engines import kept_answers
 from rparity.engines.base import KEPT_ENGINES, Question
 from rparity.errors import RecordingError, SignatureError
 from rparity.r.version import RVersion, nearest
@@ -82,7 +82,7 @@ def _kept(name: str, questions: Collection[tuple[Question, Path]]) -> Check:
     what = f"answers of {name}"
     for question, folder in questions:
         try:
-            keep.read(folder, name, question)
+            kept_answers.read(folder, name, question)
         except RecordingError as error:
             remedy = f"rparity regenerate --engine {name} {question.case.name}"
             return _unsound(what, error, remedy)

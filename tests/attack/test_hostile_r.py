@@ -49,7 +49,7 @@ OTHERS = {
     "closes_stdout": (RError, "R error in closes_stdout(): cannot close"),
     "handlers": (RError, "R error in handlers(): should not be called"),
     "returns_promise_forced": (RError, "R error in returns_promise_forced(): late"),
-    "returns_date_far": (RError, "returns_date_far() returned a date outside of the years"),
+    "returns_date_far": (RError, "returns_date_far() returned a date outside the years"),
     "returns_wide": dict(zip((f"n{i}" for i in range(1, 5001)), range(1, 5001), strict=True)),
     "returns_null": None,
     "returns_invisible": 7.0,

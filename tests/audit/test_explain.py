@@ -19,7 +19,7 @@ from rparity.cases import case
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 from rparity.compare import Verdict, digits
-from rparity.engines import kept_answers as keep
+from rparity.engines import kept_answers
 from rparity.errors import UsageError
 from rparity.report.argument import WIDTH, as_text
 
@@ -54,7 +54,7 @@ def test_the_values_are_the_engines_and_the_arbiters(early: Argument) -> None:
     assert arbiter.digits is None
     assert arbiter.decimals is not None
     assert len(Decimal(arbiter.decimals).as_tuple().digits) >= 17
-    known = keep.certified(FIXTURES, question_of(case("sleepstudy"), FIXTURES))
+    known = kept_answers.certified(FIXTURES, question_of(case("sleepstudy"), FIXTURES))
     place = known[
         (known["table"] == "lmer.varcorr")
         & (known["row"] == "Subject.(Intercept)")

@@ -19,7 +19,7 @@ from rparity.compare import Reference, Tables, compare
 from rparity.diagnosis.experiments.arithmetic import _largest_movements, _movements
 from rparity.diagnosis.experiments.base import ROOM, Dispute
 from rparity.diagnosis.explain import Finding, explain
-from rparity.engines import kept_answers as keep
+from rparity.engines import kept_answers
 from rparity.engines.native import lmer_tables
 
 TEN = 10.0
@@ -32,7 +32,7 @@ def audit_case(name: str) -> AuditCase:
 
 @cache
 def proven(name: str) -> Tables:
-    return keep.read(paths.fixtures(), "exact", audit_case(name).question)[0].tables
+    return kept_answers.read(paths.fixtures(), "exact", audit_case(name).question)[0].tables
 
 
 @cache

@@ -18,7 +18,7 @@ from rparity.compare import Reference, Tables, Tolerance, compare
 from rparity.diagnosis.experiments.base import CaseContext, Dispute, compared
 from rparity.diagnosis.experiments.hessian import joint_cov_params
 from rparity.diagnosis.explain import Finding, explain
-from rparity.engines import kept_answers as keep
+from rparity.engines import kept_answers
 from rparity.engines.native import Native, lm_tables, lmer_tables
 from rparity.engines.published import Published
 from rparity.lmm.fit import LmerResults, lmer
@@ -35,7 +35,7 @@ def audit_case(name: str) -> AuditCase:
 
 @cache
 def proven(name: str) -> Tables:
-    return keep.read(paths.fixtures(), "exact", audit_case(name).question)[0].tables
+    return kept_answers.read(paths.fixtures(), "exact", audit_case(name).question)[0].tables
 
 
 def fit_of(name: str, part: str = "lmer") -> LmerResults:

@@ -16,14 +16,14 @@ from rparity.audit.questions import question_of
 from rparity.cases import case
 from rparity.cases.base import LM_TABLES, LMER_TABLES, Boot, Case, Data, Lm, Lmer, Part
 from rparity.compare import digits
-from rparity.engines import kept_answers as keep
+from rparity.engines import kept_answers
 from rparity.engines.base import R_ENGINES, Answer, Question, engine
 from rparity.engines.r_models import Lm as RLm
 from rparity.engines.r_models import Lme4, Lme4Tight, Nlme, RModels
 from rparity.errors import RNotAvailableError
+from rparity.files import sha256
 from rparity.r.session import RSession
 from rparity.r.version import RVersion
-from rparity.recordings import sha256
 
 INTERCEPT = "y ~ x + (1 | g)"
 
@@ -194,7 +194,7 @@ def test_r_answers_again_what_is_kept(session: RSession, name: str) -> None:
     now = RVersion.among(who(session).made_by["packages"])
     for problem in ("sleepstudy", "document", "dyestuff2", "pastes", "weighted", "filip"):
         asked = question_of(case(problem), paths.fixtures())
-        kept, _ = keep.read(paths.fixtures(), name, asked, now)
+        kept, _ = kept_answers.read(paths.fixtures(), name, asked, now)
         today = who(session).answer(asked)
         assert (dict(today.gaps), list(today.notes)) == (kept.gaps, kept.notes)
         assert list(today.tables) == list(kept.tables)

@@ -23,7 +23,7 @@ import pytest
 import rparity
 from fuzz_r import Array, FakeR
 from places import ROOT, SUPPORT
-from rparity.audit.workers import ENGINE, Service
+from rparity.audit.workers import ENGINE
 from rparity.cases.extensions import VARIABLE
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
@@ -41,6 +41,7 @@ from rparity.fuzz.store import Store
 from rparity.fuzz.work import Work, answered
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.model import MixedModel
+from rparity.workers.child import Child
 
 RIGHT = LmerResults.fit.__func__  # type: ignore[attr-defined]
 LEAST = 1.0
@@ -485,7 +486,7 @@ def test_an_engine_that_crashes_costs_its_answer_and_nobody_elses(
     )
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
-    other = Service(ENGINE, "rparity")
+    other = Child(ENGINE, "rparity")
     monkeypatch.setattr(others, "SERVICES", {"other": other})
     plain = Design((6, 5, 4, 6, 3), covariates=(Covariate(),), seed=5)
     problem = Problem(plain.part(), plain.data())

@@ -86,7 +86,7 @@ def test_an_edited_number(root: Path, file: Path) -> None:
     assert f"{file} is corrupt: it was edited after R's run wrote it" in whose(root)
 
 
-def test_another_layout_of_the_same_values_is_as_good(root: Path, file: Path) -> None:
+def test_another_layout_of_the_json_is_accepted(root: Path, file: Path) -> None:
     file.write_text(json.dumps(json.loads(file.read_bytes()), indent=3))
     assert whose(root) == "old"
 

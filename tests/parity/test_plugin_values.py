@@ -116,7 +116,7 @@ def test_lists_in_lists() -> None:
     assert there_and_back(value) == value
 
 
-def test_what_a_test_changes_is_not_what_it_is_compared_with() -> None:
+def test_changing_an_answer_does_not_change_the_comparison() -> None:
     answer = tree(wire({"v": np.zeros(2), "s": pd.Series({"a": 0.0}), "m": np.zeros((2, 2))}), "f")
     seen = value_of(answer)
     seen["v"][0] = seen["s"]["a"] = seen["m"].iloc[0, 0] = 1.0
@@ -147,7 +147,7 @@ def list_of(*items: object) -> object:
         (to_wire(np.zeros((2, 2, 2))), "f() returned an array of 3 dimensions;"),
     ],
 )
-def test_what_is_no_value_to_compare(wired: object, what: str) -> None:
+def test_values_that_cannot_be_compared_are_refused(wired: object, what: str) -> None:
     with pytest.raises(RError) as caught:
         tree(wired, "f")
     assert str(caught.value).startswith(what)
@@ -170,7 +170,7 @@ def test_names_that_occur_twice(value: object) -> None:
         tree((kind, items, attributes), "f")
 
 
-def test_what_values_are_called() -> None:
+def test_descriptions_of_values() -> None:
     names = {
         "a single value": 1,
         "a vector of 1": pd.Series({"a": 1}),

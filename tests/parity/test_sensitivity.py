@@ -126,7 +126,7 @@ def test_there_are_numbers_to_plant_errors_in() -> None:
 
 
 @pytest.mark.parametrize("order", [lambda value: value, backwards])
-def test_the_same_bits_pass_where_these_are_asked_for(r: RAnswer, truth: Any, order: Any) -> None:
+def test_equal_values_pass_at_zero_tolerance(r: RAnswer, truth: Any, order: Any) -> None:
     assert passes(r, order(truth), rtol=0)
 
 
@@ -141,7 +141,7 @@ def test_an_error_below_the_tolerance_passes_and_one_above_fails(
         assert differing(r, everywhere(truth, lambda c, f=above: c * f), rtol=rtol) == expected
 
 
-def test_one_error_is_one_whatever_the_order_of_names(r: RAnswer, truth: Any) -> None:
+def test_one_error_is_found_in_any_order_of_names(r: RAnswer, truth: Any) -> None:
     rtol = 1e-7
     assert passes(r, backwards(everywhere(truth, lambda c: c * (1 + rtol / 2))), rtol=rtol)
     for mine in each(truth, lambda c: c * (1 + 2 * rtol)):
@@ -149,7 +149,7 @@ def test_one_error_is_one_whatever_the_order_of_names(r: RAnswer, truth: Any) ->
 
 
 @pytest.mark.parametrize("atol", [1e-3, 1e-7])
-def test_an_absolute_tolerance_holds_whatever_the_size(atol: float) -> None:
+def test_an_absolute_tolerance_holds_at_any_size(atol: float) -> None:
     value = pd.Series({"zero": 0.0, "small": 1e-9, "one": 1.0, "hundred": 100.0})
     r = answer(value)
     assert passes(r, value + 0.999 * atol, rtol=0, atol=atol)
@@ -157,7 +157,7 @@ def test_an_absolute_tolerance_holds_whatever_the_size(atol: float) -> None:
         assert not passes(r, mine, rtol=0, atol=atol)
 
 
-def test_the_next_number_fails_where_the_same_bits_are_asked_for(r: RAnswer, truth: Any) -> None:
+def test_the_next_number_fails_at_zero_tolerance(r: RAnswer, truth: Any) -> None:
     mine = everywhere(truth, lambda c: np.nextafter(c, np.inf))
     assert differing(r, mine, rtol=0) == count(truth)
 
@@ -184,7 +184,7 @@ def test_something_else_fails_at_the_loosest_tolerance(
         assert differing(r, mine, rtol=0.5) > 0
 
 
-def test_a_number_for_what_is_missing_fails() -> None:
+def test_a_number_in_place_of_a_missing_value_fails() -> None:
     for missing in (np.nan, np.array([1.0, np.nan]), pd.Series({"a": np.nan})):
         for number in (0.0, 1.0, "NaN", False):
             filled = np.where(pd.isna(missing), number, missing) if np.ndim(missing) else number
@@ -194,7 +194,7 @@ def test_a_number_for_what_is_missing_fails() -> None:
 @pytest.mark.parametrize(
     "missing", [None, pd.NA, np.nan, float("nan"), np.datetime64("NaT", "D"), pd.NaT]
 )
-def test_all_that_is_missing_agrees(missing: object) -> None:
+def test_missing_values_of_all_kinds_agree(missing: object) -> None:
     assert passes(answer(np.nan), missing, rtol=0)
 
 
@@ -315,11 +315,11 @@ def test_another_order_or_shape_fails(which: str, mine: object) -> None:
         (np.datetime64("1970-01-02"), 1.0),
     ],
 )
-def test_what_is_equal_but_of_another_type_fails(theirs: object, mine: object) -> None:
+def test_equal_values_of_another_type_fail(theirs: object, mine: object) -> None:
     assert not passes(answer(theirs), mine, rtol=0.9)
 
 
 @pytest.mark.parametrize("value", [np.float32(0.5), np.int8(3), 7, np.array(2.5), pd.Series([1])])
-def test_the_type_of_a_number_is_of_no_matter(value: Any) -> None:
+def test_the_type_of_a_number_does_not_count(value: Any) -> None:
     number = np.asarray(value, dtype=float).ravel()[0]
     assert passes(answer(number), value, rtol=0)

@@ -53,7 +53,7 @@ def wired(value: object) -> object:
 @pytest.mark.parametrize(
     "value", [None, True, 3, -(2**31) + 1, 2**31, 2**53, 0.1, -0.0, "é", "", {"a": {"b": 1}}]
 )
-def test_scalars_go_there_and_back(value: object) -> None:
+def test_scalars_survive_translation(value: object) -> None:
     back = wired(value)
     assert back == value
     assert repr(back) == repr(float(value) if isinstance(value, int) and value > 2**30 else value)
@@ -226,7 +226,7 @@ def test_doubles_keep_all_bits(r: RSession) -> None:
 
 
 @live
-def test_what_r_makes_of_special_doubles(r: RSession) -> None:
+def test_r_sees_special_doubles_as_python_has_them(r: RSession) -> None:
     seen = r.call(SCRIPT, "bits", {"x": np.array([0.1, -0.0, np.nan])}).value
     assert seen["hex"].tolist()[:2] == ["0x1.999999999999ap-4", "-0x0p+0"]
     assert seen["na"].tolist() == [False, False, True]
@@ -304,7 +304,7 @@ def test_types_of_arguments(
 
 
 @live
-def test_data_frame_there_and_back(r: RSession) -> None:
+def test_a_data_frame_comes_back_from_r_unchanged(r: RSession) -> None:
     frame = pd.DataFrame(
         {
             "x": [0.1, np.nan, -0.0],
@@ -324,7 +324,7 @@ def test_data_frame_there_and_back(r: RSession) -> None:
 
 
 @live
-def test_matrix_series_and_dict_there_and_back(r: RSession) -> None:
+def test_a_dict_of_a_matrix_and_a_series_comes_back_from_r(r: RSession) -> None:
     matrix = np.arange(6.0).reshape(2, 3)
     back = r.call(SCRIPT, "echo", {"x": {"m": matrix, "s": pd.Series({"a": 1, "b": 2})}}).value
     np.testing.assert_array_equal(back["m"].to_numpy(), matrix)
@@ -354,7 +354,7 @@ def test_large_values_are_quick(r: RSession) -> None:
         ("twice", "occur twice"),
     ],
 )
-def test_what_is_no_plain_value_is_refused(r: RSession, function: str, what: str) -> None:
+def test_values_that_python_cannot_take_are_refused(r: RSession, function: str, what: str) -> None:
     with pytest.raises(RError, match=what):
         r.call(SCRIPT, function)
 
@@ -396,7 +396,7 @@ def test_an_error_in_on_message_stops_r() -> None:
 
 
 @live
-def test_an_operating_system_error_in_on_message_is_no_death_of_r() -> None:
+def test_an_oserror_in_on_message_is_raised_unchanged() -> None:
     def refuse(text: str) -> None:
         raise BrokenPipeError("the terminal is gone")
 
@@ -627,7 +627,7 @@ def test_forgotten_session_leaves_nothing_behind(
 
 
 @live
-def test_r_goes_when_its_parent_is_killed() -> None:
+def test_r_ends_when_its_parent_is_killed() -> None:
     code = (
         "import sys, pathlib; from rparity.r.session import RSession\n"
         "s = RSession(on_message=lambda text: print(s.pid, flush=True))\n"

@@ -15,7 +15,7 @@ import pandas as pd
 
 import writer
 from fake_r import wire
-from rparity.parity.store import Place, Recorded, read
+from rparity.parity.store import Place, RecordedCall, read
 from rparity.parity.store import write as write_recording
 from rparity.parity.values import tree, value_of
 
@@ -49,7 +49,7 @@ MADE_BY = {"packages": {"R": "4.2.2"}, "platform": "planted"}
 def write(root: Path, name: str) -> None:
     """Write the recording `name`, whatever is there."""
     provenance = {"asked": asked(root), "made_by": MADE_BY, "time": name}
-    recorded = Recorded(tree(wire(value(name)), "f"), provenance)
+    recorded = RecordedCall(tree(wire(value(name)), "f"), provenance)
     write_recording(place(root).recording(1), recorded)
 
 
@@ -68,5 +68,5 @@ def whose(root: Path) -> str:
 
 if __name__ == "__main__":
     writer.write = write  # what writer's children do
-    writer.STEPS += [(Path, "mkdir"), (Path, "replace")]
+    writer.STEPS += [(Path, "replace")]
     writer.serve()

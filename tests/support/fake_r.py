@@ -10,7 +10,7 @@ import pandas as pd
 
 from rparity.parity.answer import RAnswer
 from rparity.parity.calls import RNG_KIND
-from rparity.parity.store import Recorded
+from rparity.parity.store import RecordedCall
 from rparity.parity.values import tree
 from rparity.r.session import RResult
 from rparity.r.values import Wire, from_wire, to_wire
@@ -71,4 +71,4 @@ def answer(value: object, *, seed: int | None = 1) -> RAnswer:
     """The answer of a function f() in f.R that gave this value."""
     asked = {"script": "f.R", "function": "f", "seed": seed}
     made_by = {"platform": "stand-in", "packages": {"R": "4.2.2"}}
-    return RAnswer(Recorded(tree(wire(value), "f"), {"asked": asked, "made_by": made_by}))
+    return RAnswer(RecordedCall(tree(wire(value), "f"), {"asked": asked, "made_by": made_by}))

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rparity import paths, recordings
+from rparity import files, paths, recordings
 
 
 def newest(root: Path, case: str) -> Path:
@@ -33,6 +33,6 @@ def reseal(folder: Path, edit: Callable[[dict[str, Any]], object] = lambda _made
     for kind in ("tables", "texts"):
         for name in made.get(kind, {}):
             if (folder / name).is_file():
-                made[kind][name] = recordings.sha256((folder / name).read_bytes())
+                made[kind][name] = files.sha256((folder / name).read_bytes())
     edit(made)
-    path.write_text(json.dumps(recordings.seal(made)))
+    path.write_text(json.dumps(files.seal(made)))

@@ -17,7 +17,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rparity import recordings
+from rparity import files, recordings
 
 
 class Server:
@@ -61,7 +60,7 @@ PACKAGES = {"R": "4.5.0", "lme4": "1.1-37"}
 VERSION = "r4.5.0-lme4-1.1-37"
 SCRIPTS = {"planted.R": b"planted <- function() 1\n"}
 PROVENANCE = {
-    "scripts": {name: recordings.sha256(content) for name, content in SCRIPTS.items()},
+    "scripts": {name: files.sha256(content) for name, content in SCRIPTS.items()},
     "nsim": 2000,
     "made_by": {"packages": PACKAGES},
 }
@@ -117,11 +116,10 @@ STEPS = [
     (os, "fsync"),
     (os, "open"),
     (os, "rename"),
-    (tempfile, "mkdtemp"),
+    (Path, "mkdir"),
     (shutil, "rmtree"),
     (Path, "open"),
     (Path, "rename"),
-    (Path, "chmod"),
 ]
 
 

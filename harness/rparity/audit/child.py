@@ -9,6 +9,7 @@ from typing import Any
 
 from rparity.engines.base import Answer, Engine, Question, engine
 from rparity.errors import RparityError, UsageError
+from rparity.workers.serve import serve
 
 # What the process does with a question, and the versions of the packages that it uses.
 Responder = tuple[Callable[[Any], Any], Mapping[str, str]]
@@ -19,51 +20,26 @@ def versions(asked: Engine) -> dict[str, str]:
     return {name: version(name) for name in getattr(asked, "distributions", ())}
 
 
-def serve(pipe: Connection, load: Callable[[], Responder]) -> None:
-    """Answer each question with (answer, None) or (None, problem), until the pipe closes."""
-    try:
-        respond, made_by = load()
-    except RparityError as error:
-        pipe.send((None, str(error)))
-        return
-    except ImportError as error:
-        pipe.send((None, f"not installed: {error}"))
-        return
-    except OSError as error:  # a system library that the wheel does not contain
-        remedy = ": apt-get install libgomp1" if "libgomp" in str(error) else ""
-        pipe.send((None, f"cannot be loaded: {error}{remedy}"))
-        return
-    pipe.send((made_by, None))
-    while True:
-        try:
-            sent = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        try:
-            reply: tuple[Any, str | None] = respond(sent), None
-        except RparityError as error:
-            reply = None, str(error)
-        except Exception as error:
-            reply = None, _said(error)
-        try:
-            pipe.send(reply)
-        except OSError:
-            return
-        except Exception as error:  # pickle raises many types
-            pipe.send((None, f"gave an answer that cannot be sent ({_said(error)})"))
-
-
-def _said(error: Exception) -> str:
+def describe(error: Exception) -> str:
+    """Return an exception of an engine as one line."""
+    if isinstance(error, RparityError):
+        return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def serve_engine(pipe: Connection, name: str) -> None:
-    """Let an engine answer the questions."""
-    serve(pipe, lambda: _engine(name))
+    """Let an engine answer the questions that come through the pipe."""
+    serve(pipe, lambda: _engine(name), describe)
 
 
 def _engine(name: str) -> Responder:
-    asked = engine(name)
+    try:
+        asked = engine(name)
+    except ImportError as error:
+        raise UsageError(f"not installed: {error}") from error
+    except OSError as error:  # a system library that the wheel does not contain
+        remedy = ": apt-get install libgomp1" if "libgomp" in str(error) else ""
+        raise UsageError(f"cannot be loaded: {error}{remedy}") from error
 
     def answer(question: Question) -> Answer:
         found: object = asked.answer(question)

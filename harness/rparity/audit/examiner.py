@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from rparity.audit.audit_case import AuditCase, audit_case_of
-from rparity.audit.child import Responder, serve
+from rparity.audit.child import Responder, describe
 from rparity.audit.examine import Examination, Examined
 from rparity.audit.results import EngineReply
-from rparity.audit.workers import Service
+from rparity.audit.workers import START
 from rparity.cases import case
 from rparity.engines.base import Answer, Question
+from rparity.workers.child import Child
+from rparity.workers.serve import serve
 
 
 class Examiner:
@@ -53,7 +55,7 @@ class RemoteExaminer(Examiner):
     """
 
     def __init__(self) -> None:
-        self._service = Service("rparity.audit.examiner:serve_examiner")
+        self._child = Child("rparity.audit.examiner:serve_examiner", limit=START)
 
     def begin(
         self,
@@ -82,10 +84,10 @@ class RemoteExaminer(Examiner):
 
     def stop(self) -> None:
         """End the process."""
-        self._service.stop()
+        self._child.stop()
 
     def _ask(self, *call: object) -> Any:
-        found, problem = self._service.ask(call, None)
+        found, problem = self._child.ask(call, None)
         if problem is not None:
             raise RuntimeError(f"Examining {call[1]}: {problem}")
         return found
@@ -93,7 +95,7 @@ class RemoteExaminer(Examiner):
 
 def serve_examiner(pipe: Connection) -> None:
     """Examine the cases that come through the pipe."""
-    serve(pipe, _responder)
+    serve(pipe, _responder, describe)
 
 
 def _responder() -> Responder:

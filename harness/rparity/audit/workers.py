@@ -8,11 +8,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Self
+from typing import Self
 
 from rparity.audit.results import EngineReply
 from rparity.engines.base import Question
-from rparity.workers.child import Child, DiedError, LateError, how
+from rparity.workers.child import Child, ChildError, NotLoadedError
 
 # Seconds that an engine may take to load: some compile at their first import.
 START = 60.0
@@ -30,7 +30,7 @@ class EngineProcesses:
         self._limit = limit
         # After an interruption one thread ends the processes while others still start some.
         self._lock = threading.Lock()
-        self._services: dict[str, Service] = {}
+        self._services: dict[str, Child] = {}
         self._ended = False
 
     def __enter__(self) -> Self:
@@ -85,19 +85,19 @@ class EngineProcesses:
             try:
                 service = self._service(name)
                 answer, problem = service.ask(question, self._limit)
-                made_by = service.made_by
+                made_by = service.greeting
             except ChildError as error:
                 problem = str(error)
                 broken = problem if isinstance(error, NotLoadedError) else None
                 self._drop(name)
             yield case, EngineReply(answer, problem, time.monotonic() - begun, made_by)
 
-    def _service(self, name: str) -> Service:
+    def _service(self, name: str) -> Child:
         with self._lock:
             if self._ended:
                 raise NotLoadedError("was not asked: the audit has ended")
             if name not in self._services:
-                self._services[name] = Service(ENGINE, name)
+                self._services[name] = Child(ENGINE, name, limit=START)
             return self._services[name]
 
     def _drop(self, name: str) -> None:
@@ -105,66 +105,3 @@ class EngineProcesses:
             service = self._services.pop(name, None)
         if service is not None:
             service.stop()
-
-
-class ChildError(Exception):
-    """A process that ended, or did not answer in time."""
-
-
-class NotLoadedError(ChildError):
-    """A process that cannot answer anything: its package is missing or broken."""
-
-
-class Service:
-    """A function that answers questions in a process of its own (see `audit.child`)."""
-
-    def __init__(self, target: str, *arguments: str) -> None:
-        self._child = Child(target, *arguments)
-        self._loaded = False
-        self.made_by: Mapping[str, str] = {}
-
-    def ask(self, question: object, limit: float | None) -> tuple[Any, str | None]:
-        """Return the answer, or the problem that was met.
-
-        Raises
-        ------
-        ChildError
-            Where the process ends, or says nothing within `limit` seconds, if there is one.
-        """
-        if not self._loaded:
-            try:
-                made_by, problem = self._receive(START)
-            except ChildError as error:
-                raise NotLoadedError(str(error)) from None
-            if problem is not None:
-                raise NotLoadedError(problem)
-            self._loaded, self.made_by = True, made_by
-        try:
-            self._child.send(question)
-        except DiedError:
-            pass  # `_receive` says how
-        except Exception as error:  # of pickle, of several types
-            said = " ".join(str(error).split())
-            return None, (
-                f"the case cannot be sent to another process ({said}): its functions must be "
-                "defined by def in a module"
-            )
-        return self._receive(limit)
-
-    def _receive(self, limit: float | None) -> tuple[Any, str | None]:
-        """Wait for what the process has to say."""
-        try:
-            until = None if limit is None else time.monotonic() + limit
-            received: tuple[Any, str | None] = self._child.receive(until)
-        except LateError:
-            raise ChildError(f"gave no answer within {limit:.0f} s") from None
-        except DiedError:
-            raise ChildError(f"crashed: {how(self._child.status())}") from None
-        except Exception as error:  # of a class that this process cannot load, for example
-            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise ChildError(f"gave an answer that cannot be read ({said})") from None
-        return received
-
-    def stop(self) -> None:
-        """End the process, whatever it does."""
-        self._child.stop()

@@ -38,7 +38,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask the engines about the cases, and write or compare their answers."""
     from rparity.audit.questions import has_data
-    from rparity.engines import kept_answers as keep
+    from rparity.engines import kept_answers
     from rparity.engines.base import KEPT_ENGINES
     from rparity.regenerate import Drift
     from rparity.report import terminal
@@ -47,7 +47,7 @@ def run(options: argparse.Namespace) -> int:
     names = options.engine or [R, *KEPT_ENGINES]
     for name in names:
         if name != R:
-            keep.witness(name)
+            kept_answers.recorded_engine(name)
     work = []
     for case in commands.chosen_cases(options.cases):
         asked = [name for name in names if name == R or has_data(case)]
@@ -89,7 +89,7 @@ def _done(
     from rparity.workers.cluster import cluster
 
     with commands.progress("regenerate") as show, cluster(options.workers) as pool:
-        shown = pool.map(_answered, how, work, tell=lambda done: show(str(done)))
+        shown = pool.map(_answered, how, work, on_progress=lambda done: show(str(done)))
         answers = {str(outcome.item): outcome.result() for outcome in shown}
     yield from ((task, answers[str(task)]) for task in work)
 
@@ -98,11 +98,12 @@ def _answered(
     how: tuple[Path, bool], task: _Task, show: ShowStep = lambda _text: None
 ) -> Drift | Path:
     """Write or compare the answer of one engine to one case."""
-    from rparity.engines import kept_answers as keep
+    from rparity.engines import kept_answers
     from rparity.regenerate import drift, regenerate
 
     folder, check = how
-    case, engine = task.case, None if task.engine == R else keep.witness(task.engine)
+    case = task.case
+    engine = None if task.engine == R else kept_answers.recorded_engine(task.engine)
     if check:
         return drift(case, case.fixtures(folder), show, engine)
     return regenerate(case, case.fixtures(folder), show, engine).folder

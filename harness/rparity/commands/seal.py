@@ -47,7 +47,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Sign the recordings, or make a key."""
     from rparity import recordings, signing
-    from rparity.engines import kept_answers as keep
+    from rparity.engines import kept_answers
     from rparity.engines.base import KEPT_ENGINES
     from rparity.parity import store
     from rparity.report import terminal
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         fixtures = case.fixtures(options.fixtures)
         signed = recordings.sign(fixtures, case.name, key, f"run `{case.command}`")
         for name in KEPT_ENGINES:
-            folder = keep.folder(fixtures, name)
+            folder = kept_answers.folder(fixtures, name)
             if recordings.versions(folder, case.name):
                 remedy = f"run `rparity regenerate --engine {name} {case.name}`"
                 signed += recordings.sign(folder, case.name, key, remedy)

@@ -17,8 +17,8 @@ from rparity.compare import Tables
 from rparity.engines.base import Answer, ModelEngine, Question, UnsupportedError
 from rparity.engines.r import made_by, plain
 from rparity.errors import RNotAvailableError
+from rparity.files import sha256
 from rparity.r.session import RSession
-from rparity.recordings import sha256
 
 SCRIPT, LIBRARIES = "engines.R", ("tables.R", "models.R")
 

@@ -157,7 +157,7 @@ def run_fuzz(
                         Work(named, limit),
                         Designs(seed, left),
                         limit=PATIENCE * limit,
-                        tell=on_progress,
+                        on_progress=on_progress,
                     ):
                         if isinstance(outcome.error, WorkerCrashedError):
                             store.write(crashed(outcome.item, named, outcome.error))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rparity.audit.inference import derived
-from rparity.audit.workers import ENGINE, ChildError, Service
+from rparity.audit.workers import ENGINE, START
 from rparity.diagnosis.experiments.arithmetic import scatter
 from rparity.diagnosis.explain import explain, name_causes
 from rparity.engines.base import R_ENGINES, Answer, Question
@@ -22,9 +22,10 @@ from rparity.fuzz.judge import (
 )
 from rparity.fuzz.problem import PART, Problem, RProtocol, refusal, refused
 from rparity.lmm.fit import LmerResults
+from rparity.workers.child import Child, ChildError
 
 # The processes of engines, which stay up from one design to the next.
-SERVICES: dict[str, Service] = {}
+SERVICES: dict[str, Child] = {}
 
 
 def judge_other(problem: Problem, name: str, r: RProtocol, limit: float) -> FuzzResult:
@@ -60,7 +61,7 @@ def _ask(name: str, problem: Problem, r: RProtocol, limit: float) -> Answer:
         answer = r.answer(name, problem)
         return replace(answer, gaps=gaps) if answer.tables else answer
     if name not in SERVICES:
-        SERVICES[name] = Service(ENGINE, name)
+        SERVICES[name] = Child(ENGINE, name, limit=START)
     try:
         answer, why = SERVICES[name].ask(Question(problem.case, 2, {}, problem.data), limit)
     except ChildError:

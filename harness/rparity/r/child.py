@@ -1,26 +1,28 @@
-"""The R process behind `RSession`: it embeds R and answers calls on a pipe (`children.Child`).
+"""The R process behind `RSession`: it embeds R and answers calls on a pipe (`workers.child.Child`).
 
-It imports nothing of the package, so that it starts quickly and R stays out of every other process.
-What it says, as pickled tuples:
-`("ready", versions)` or `("unavailable", exception, text)` once; then for each call any number of
-`("message" | "warning", text)` and one `("result", value, output, elapsed, rng_kind)` or
-`("error", where, text, missing_package)`. Values travel as described in `r.values`.
+Only this module touches rpy2. It imports little, so that R starts quickly. Every message is a pair,
+as `workers.serve` has it: something said, or a problem as the exception's type and text. The first
+message has R's versions. Then come, for each call, any number of `("message" | "warning", text)`
+and one `("result", value, output, elapsed, rng_kind)` or `("error", where, text, missing_package)`.
+`r.values` describes how values travel.
 """
 
 import hashlib
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from rparity.workers.serve import serve
+
 MAX_OUTPUT = 1_000_000
 
-# Everything that must happen on R's side. `refresh` makes each call start from the same options,
-# generators, locale and folder, whatever the script before it did to them. A call names its
-# arguments as variables, so that match.call() in R sees `data` and not the data themselves.
+# What runs on R's side. `refresh` makes each call start from the same options, generators, locale
+# and folder, whatever the last script did to them. A call names its arguments as variables, so that
+# match.call() in R sees `data` rather than the data themselves.
 PRELUDE = r"""
 local({
   kinds <- c("Mersenne-Twister", "Inversion", "Rejection")
@@ -171,21 +173,21 @@ local({
 
 
 class Output:
-    """What R prints, up to `MAX_OUTPUT` characters and a note of how much more there was."""
+    """What R prints: the first `MAX_OUTPUT` characters, and how many more there were."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []
         self.length = 0
 
     def write(self, text: str) -> None:
-        """Keep what R prints, as far as there is room."""
+        """Take what R prints."""
         room = MAX_OUTPUT - self.length
         self.length += len(text)
         if room > 0:
             self.parts.append(text[:room])
 
     def take(self) -> str:
-        """Return what was printed since the last time, and forget it."""
+        """Return what R has printed since the last `take`."""
         cut = self.length - MAX_OUTPUT
         text = "".join(self.parts) + (f"\n[{cut} more characters cut off]" if cut > 0 else "")
         self.parts, self.length = [], 0
@@ -193,10 +195,10 @@ class Output:
 
 
 class EmbeddedR:
-    """R inside this process, through rpy2's low-level interface alone.
+    """R inside this process, through rpy2's low-level interface.
 
-    `rpy2.robjects` and its conversion rules stay out: they live in a ContextVar that threads lose,
-    and turn model objects into lists.
+    `rpy2.robjects` is not used: its conversion rules turn model objects into lists, and live in a
+    ContextVar that threads lose.
     """
 
     def __init__(self) -> None:
@@ -237,7 +239,7 @@ class EmbeddedR:
         return vector
 
     def from_r(self, flat: Any) -> tuple[str, Any, dict[str, Any]]:
-        """Return (kind, data, attributes) of an R value that the prelude has flattened."""
+        """Return (kind, data, attributes) of an R value that `flatten` of the prelude made."""
         kind, vector, extra = flat[0][0], flat[1], flat[2]
         data: Any = None
         if kind == "list":
@@ -261,7 +263,7 @@ class EmbeddedR:
         """Call an R function of the scripts at `paths`; return ("result", …) or ("error", …)."""
 
         def note(kind: Any, text: Any) -> Any:
-            connection.send((kind[0], text[0]))
+            connection.send(((kind[0], text[0]), None))
             return self.ri.NULL
 
         digest = hashlib.sha256()
@@ -287,25 +289,14 @@ class EmbeddedR:
 
 def main(connection: Connection) -> None:
     """Start R, and answer calls until the connection closes."""
-    try:
+
+    def load() -> tuple[Callable[[Any], Any], Any]:
         r = EmbeddedR()
-        versions = r.versions()
-    except Exception as error:
-        connection.send(("unavailable", type(error).__name__, str(error)))
-        return
-    connection.send(("ready", versions))
-    while True:
-        try:
-            request = connection.recv()
-        except EOFError:
-            return
-        try:
-            answer = r.call(connection, *request)
-        except (
-            Exception
-        ) as error:  # R's own are answers: this one jumped out of the call, or is ours
-            traceback.print_exc()
-            said = " ".join(f"{type(error).__name__} {error}".split())[:300]
-            text = f"{request[1]}() gave no answer ({said}): R code must not invoke restarts"
-            answer = ("error", "", text, None)
-        connection.send(answer)
+        return lambda request: r.call(connection, *request), r.versions()
+
+    serve(connection, load, _describe)
+
+
+def _describe(error: Exception) -> tuple[str, str]:
+    traceback.print_exc()
+    return type(error).__name__, str(error)

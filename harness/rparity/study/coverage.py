@@ -193,7 +193,7 @@ def run_study(
 
     found: dict[tuple[World, int], NDArray[np.float64] | str] = {}
     with cluster(workers) as pool:
-        for outcome in pool.map(_answered, (design, nsim), parts, tell=count_data_sets):
+        for outcome in pool.map(_answered, (design, nsim), parts, on_progress=count_data_sets):
             part = outcome.item
             lost = [str(outcome.error)] * len(part.seeds)
             answered = lost if outcome.error else outcome.result()
