@@ -238,8 +238,8 @@ class _Theirs:
         found: object = self._engine.expected(part)
         if not isinstance(found, Collection) or not _are_strings(found):
             raise UsageError(
-                f"The engine {self.name!r} returns {found!r} from expected({part.name!r}), and must "
-                f"return a tuple of names of tables; {extensions.ENGINE}."
+                f"The engine {self.name!r} returns {found!r} from expected({part.name!r}): "
+                f"it must return a tuple of names of tables; {extensions.ENGINE}."
             )
         return tuple(map(str.__str__, found))
 

@@ -118,7 +118,7 @@ def _names(terms: Sequence[RandomTerm]) -> list[str]:
 
 
 def _random(terms: Sequence[RandomTerm]) -> dict[str, Any]:
-    """Return GPModel's arguments for the random effects: a column for each factor and coefficient."""
+    """Return GPModel's arguments for random effects: a column for each factor and coefficient."""
     groups = {term.group: term.codes for term in terms}
     numbers = {group: i + 1 for i, group in enumerate(groups)}
     slopes = [term for term in terms if term.names != ("(Intercept)",)]
