@@ -11,7 +11,6 @@ from rparity.cases.streams import KINDS, stream_tables
 from rparity.errors import UsageError
 from rparity.rrandom import (
     RRandom,
-    exponential,
     generator,
     indices,
     source,
@@ -198,23 +197,6 @@ def test_the_smallest_and_largest_words_stay_inside_the_unit_interval():
     assert of_raw(0, 0).rnorm(1)[0] == -8.7733211690013437
 
 
-def test_vectorised_exponentials_equal_those_drawn_one_by_one():
-    n = 40_000
-    uniform = iter(RRandom(3).runif(4 * n).tolist()).__next__
-    one_by_one = [exponential.one_exponential(uniform) for _ in range(n)]
-    assert RRandom(3).rexp(n).tolist() == one_by_one
-
-
-def test_exponentials_from_powers_of_two_and_deep_fractions():
-    # 0.5 and 0.25 reach 1 without exceeding it; 1 - 2^-32 takes the longest way but one.
-    u = [0.5, *[0.9] * 20, 0.25, *[0.8] * 20, 1 - 2.0**-32, *[0.7] * 30, 0.6, 2.0**-33, *[0.3] * 40]
-    values, used = exponential.exponentials_from(np.array(u))
-    uniform = iter(u)
-    one_by_one = [exponential.one_exponential(uniform.__next__) for _ in values]
-    assert values.tolist() == one_by_one
-    assert len(u) - len(list(uniform)) == used
-
-
 @pytest.mark.parametrize("kind", DRAWS)
 @pytest.mark.parametrize("pieces", [(1, 2, 3, 0, 94), (16_383, 2, 16_385, 1), (40_000, 5)])
 def test_draws_in_pieces_equal_draws_at_once(kind, pieces):
@@ -230,7 +212,7 @@ def test_results_do_not_depend_on_the_block_size(monkeypatch):
         return [DRAWS[k](rng, 1000) for k in DRAWS] + [rng.sample(5000), rng.state]
 
     expected = draw()
-    for module in (exponential, generator, indices, source, stream):
+    for module in (generator, indices, source, stream):
         monkeypatch.setattr(module, "BLOCK", 7)
     for got, want in zip(draw(), expected, strict=True):
         np.testing.assert_array_equal(got, want)

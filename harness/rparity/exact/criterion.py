@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import product
 
 from flint import arb, arb_mat, fmpq, fmpq_mat
 
@@ -65,10 +66,9 @@ class Criterion:
         """Repeat each term's k × k block along the diagonal, once for each level: (q, q)."""
         out = arb_mat(self.model.q, self.model.q)
         for term, block in zip(self.model.terms, blocks, strict=True):
-            for start in range(term.start, term.start + term.size, term.k):
-                for a in range(term.k):
-                    for b in range(term.k):
-                        out[start + a, start + b] = block[a, b]
+            for start in term.starts:
+                for a, b in product(range(term.k), repeat=2):
+                    out[start + a, start + b] = block[a, b]
         return out
 
 
@@ -123,11 +123,10 @@ class Point:
         out = []
         for term in self.criterion.model.terms:
             R = arb_mat(term.k, term.k)
-            for at in range(term.start, term.start + term.size, term.k):
-                for a in range(term.k):
-                    for b in range(term.k):
-                        R[a, b] += self.curvature[at + a, at + b]
-                        R[a, b] -= ratio * self.h[at + a, 0] * self.h[at + b, 0]
+            for at in term.starts:
+                for a, b in product(range(term.k), repeat=2):
+                    R[a, b] += self.curvature[at + a, at + b]
+                    R[a, b] -= ratio * self.h[at + a, 0] * self.h[at + b, 0]
             out.append(R)
         return out
 

@@ -71,14 +71,7 @@ def _newton(function: Smooth, x: Balls) -> tuple[Balls, arb_mat]:
 
 
 def is_positive_definite(H: arb_mat) -> bool:
-    """Whether every symmetric matrix in the balls is positive definite, by the pivots of LDL'."""
-    rest = H.tolist()
-    while rest:
-        pivot = rest[0][0]
-        if not pivot > 0:
-            return False
-        rest = [
-            [rest[i][j] - rest[i][0] * rest[0][j] / pivot for j in range(1, len(rest))]
-            for i in range(1, len(rest))
-        ]
-    return True
+    """Whether every symmetric matrix in the balls is positive definite: its leading minors are."""
+    rows = H.tolist()
+    sizes = range(1, len(rows) + 1)
+    return all(arb_mat([row[:size] for row in rows[:size]]).det() > 0 for size in sizes)

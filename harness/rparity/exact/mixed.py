@@ -134,15 +134,14 @@ def _varcorr(at: Point, sigma2: arb) -> BallTable:
 def _ranef(at: Point, effects: Sequence[arb], sigma2: arb) -> BallTable:
     """b̂ = SZ'V⁻¹(y − Xβ̂) and the roots of the diagonal of σ²(S − SZ'V⁻¹ZS).
 
-    A group's terms stand together, coefficient by coefficient.
+    A group's terms are together, coefficient by coefficient.
     """
     S, ST = at.S, at.S * at.T
     rows: dict[str, list[arb]] = {}
     terms = at.criterion.model.terms
     for term in sorted(terms, key=lambda term: [t.group for t in terms].index(term.group)):
         for a, name in enumerate(term.names):
-            starts = range(term.start, term.start + term.size, term.k)
-            for level, first in zip(term.levels, starts, strict=True):
+            for level, first in zip(term.levels, term.starts, strict=True):
                 i = first + a
                 block = range(first, first + term.k)  # S is zero outside of it
                 var = S[i, i] - sum((ST[i, j] * S[j, i] for j in block), arb(0))

@@ -42,6 +42,11 @@ class RationalTerm:
         """Random effects, kL."""
         return self.k * len(self.levels)
 
+    @property
+    def starts(self) -> range:
+        """First column of Z of each level."""
+        return range(self.start, self.start + self.size, self.k)
+
 
 @dataclass(frozen=True)
 class RationalModel:

@@ -71,16 +71,3 @@ def place(
 def counted(values: Floats) -> Ints | Floats:
     """Return whole numbers as int64, or unchanged if one is NaN or above 2^53."""
     return values.astype(np.int64) if (np.abs(values) <= EXACT).all() else values
-
-
-def visited(following: NDArray[np.intp]) -> NDArray[np.intp]:
-    """Follow the pointers `following` from place 0 to the last place; return the places visited.
-
-    Each round doubles both the places known and the length of the step.
-    """
-    last = following.size - 1
-    found = np.zeros(1, dtype=np.intp)
-    while found[-1] < last:
-        found = np.concatenate([found, following.take(found)])
-        following = following.take(following)
-    return found[: found.searchsorted(last)]
