@@ -169,7 +169,7 @@ def test_writing_twice_gives_the_same_bytes(root: Path) -> None:
 def test_a_new_recording_replaces_the_old_one_files_and_all(root: Path) -> None:
     writer.write(root, "newer")
     assert writer.whose(root) == "newer"
-    assert [path.name for path in root.iterdir()] == [writer.CASE]
+    assert writer.alone(root)
 
 
 def test_writing_makes_the_folder(tmp_path: Path) -> None:
@@ -400,7 +400,7 @@ def test_if_any_step_fails_the_old_recording_is_untouched(
     assert failed is None
     assert {"mkdir", "open", "fsync", "rename"} <= seen
     assert writer.whose(root) == "newer"
-    assert [path.name for path in root.iterdir()] == [writer.CASE]
+    assert writer.alone(root)
 
 
 class FullDisk(io.RawIOBase):
@@ -451,28 +451,7 @@ def server() -> Iterator[Server]:
 def test_a_kill_before_any_step_leaves_the_old_or_the_new_one_whole(
     server: Server, tmp_path: Path, before: str | None
 ) -> None:
-    outcomes = []
-    for k in range(1, 100):
-        root = tmp_path / str(k)
-        root.mkdir()
-        if before:
-            writer.write(root, before)
-        status = server.ask("once", root, "newer", k)
-        if status == 0:
-            break
-        assert status == writer.KILLED
-        found = whose(root)
-        outcomes.append(None if found.startswith("There is no recording") else found)
-        # The next writer clears up whatever was left.
-        writer.write(root, "third")
-        assert writer.whose(root) == "third"
-        assert [path.name for path in root.iterdir()] == [writer.CASE]
-    else:
-        pytest.fail("the writer never got through")
-    assert writer.whose(root) == "newer"
-    assert set(outcomes) == {before, "newer"}
-    assert outcomes == sorted(outcomes, key=lambda name: name == "newer")  # no way back
-    assert len(outcomes) > 15
+    writer.kill_at_every_step(server, tmp_path, before, writer)
 
 
 @SLOW
@@ -490,7 +469,7 @@ def test_a_kill_at_any_moment_leaves_one_of_the_two_whole(server: Server, root: 
         seen.add(writer.whose(root))
     assert seen == {"old", "newer"}
     writer.write(root, "old")
-    assert [path.name for path in root.iterdir()] == [writer.CASE]
+    assert writer.alone(root)
 
 
 @SLOW

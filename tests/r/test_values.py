@@ -1,7 +1,6 @@
-"""Values that go to R and come back: each crosses whole, or is refused in a sentence that names it.
+"""Unusual values that go to R and back: each arrives whole, or is refused with a message.
 
-The rounds of `test_rsession.py` and `test_plugin_values.py` are those of common values; here are
-the others, of which R once got something else than Python had, or Python a raw exception.
+`test_session.py` and `parity/test_plugin_values.py` have the usual values.
 """
 
 from __future__ import annotations
@@ -15,13 +14,7 @@ import pandas as pd
 import pytest
 
 from fake_r import answer, wire
-from odd_values import (
-    CROSSING,
-    MANY,
-    REFUSED,
-    Frame,
-    same,
-)
+from odd_values import CROSSING, MANY, REFUSED, Frame, same
 from places import R_SCRIPTS
 from rparity.errors import RError, UsageError
 from rparity.parity.values import decode, encode, layout, tree, value_of

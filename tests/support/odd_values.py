@@ -1,4 +1,4 @@
-"""Values that Python hands to R: those that cross, with what comes back, and those refused."""
+"""Unusual values for R: those it can take, with what comes back, and those that are refused."""
 
 from __future__ import annotations
 
@@ -86,6 +86,8 @@ REFUSED = {
     "frame of another library": (Frame(), "Frame); use its .to_pandas()"),
     "huge whole number": (2**70, "beyond 2^53"),
     "huge beside a float": ([10**400, 1.5], "whole number that R cannot hold"),
+    "odd whole number": (2**53 + 1, "beyond 2^53"),
+    "array of huge whole numbers": (np.array([2**60]), "beyond 2^53"),
     "odd beside a float": ([2**53 + 1, 1.5], "whole number that R cannot hold"),
     "categories of one name": (pd.Categorical(["1", 1]), "two categories that R would both"),
     "columns of one name": (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns that R"),
@@ -95,6 +97,8 @@ REFUSED = {
         pd.DataFrame([[1, 2]], columns=[None, "a"]),
         "a name that R cannot have",
     ),
+    "two rows of one name": (pd.DataFrame({"x": [1, 2]}, index=["a", "a"]), "occur twice"),
+    "object in a dict": ({"bad": [object()]}, "['bad']"),
     "missing row name": (pd.DataFrame({"a": [1, 2]}, index=["r", None]), "or are missing"),
     "tuple as a name": ({("a", "b"): 1}, "a name that R cannot have: ('a', 'b')"),
     "list in itself": (ITSELF, "lies in itself"),
@@ -147,7 +151,7 @@ CROSSING = {
 
 
 def same(left: object, right: object) -> None:
-    """Both of one type and with the same values."""
+    """Assert that both have the same type and the same values."""
     if isinstance(right, pd.DataFrame):
         pd.testing.assert_frame_equal(left, right)
     elif isinstance(right, pd.Series):
