@@ -174,5 +174,5 @@ def test_doctor_ends_with_the_next_command_to_run(
     monkeypatch.setattr("rparity.doctor.cases", dict)
     assert main(["doctor"]) == AGREE
     said = capsys.readouterr().out.splitlines()
-    assert f"– R: {problem}; only" in "\n".join(said)
+    assert f"– R: {problem}; needed only" in "\n".join(said)
     assert said[-1] == f"First: {remedy}"
