@@ -1,4 +1,4 @@
-"""The command: exit codes, JSON to the bit, text with the numbers, a sentence for each mistake."""
+"""The command: exit status, JSON with all bits, text with the numbers, a message for each error."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def mistake(capsys: Capture, *arguments: object) -> str:
-    """The one or two sentences on stderr of a command that ends with 2."""
+    """Return the message on stderr of a command that ends with status 2."""
     assert main([str(argument) for argument in arguments]) == UNUSABLE
     streams = capsys.readouterr()
     assert streams.out == ""
@@ -60,7 +60,7 @@ def no_r(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("R_HOME", raising=False)
 
 
-# What it prints ---------------------------------------------------------------------------------
+# Output -----------------------------------------------------------------------------------------
 
 
 def test_run_agrees_and_shows_the_numbers_side_by_side(capsys: Capture) -> None:
@@ -72,7 +72,7 @@ def test_run_agrees_and_shows_the_numbers_side_by_side(capsys: Capture) -> None:
     def shown(*cells: str) -> bool:
         return any(all(cell in line.split() for cell in cells) for line in lines)
 
-    # As published, as R gives it, as Python gives it.
+    # The published figure, R's value, Python's value.
     assert shown("21.040772", "21.04077176", "estimate", "yes")
     assert shown("1.921112", "1.921110108", "1.921110041", "known")
     assert shown("36.87548", "36.87541145", "36.87540888", "known")
@@ -333,7 +333,7 @@ def r_that(monkeypatch: pytest.MonkeyPatch, tables: Mapping[str, pd.DataFrame] |
 def test_a_folder_that_cannot_be_created(
     capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is found out before R works for minutes."""
+    """The error comes before R works for minutes."""
     r_that(monkeypatch, AssertionError("R was asked"))
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "fixtures"
@@ -444,11 +444,11 @@ def test_an_interrupt_ends_with_a_message(capsys: Capture, monkeypatch: pytest.M
     assert "interrupted" in capsys.readouterr().err
 
 
-# What is loaded ---------------------------------------------------------------------------------
+# Loaded modules ---------------------------------------------------------------------------------
 
 
 def modules_after(code: str) -> set[str]:
-    """Top-level modules that are loaded after some code ran in a Python of its own."""
+    """Return the top-level modules that are loaded after some code ran in a new process."""
     tree = Path(rparity.__file__).parents[1]
     report = "import sys; print('\\n'.join({name.partition('.')[0] for name in sys.modules}))"
     done = subprocess.run(
@@ -477,7 +477,7 @@ def test_help_loads_no_numpy() -> None:
 
 
 def test_import_loads_no_extras() -> None:
-    """That a run loads none either is seen in test_packaging.py."""
+    """test_packaging.py tests the same for `rparity run`."""
     assert not modules_after("import rparity") & (EXTRAS | {"numpy", "pandas"})
 
 

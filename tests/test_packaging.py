@@ -1,4 +1,4 @@
-"""The wheel: all that the command needs is inside, and works from an empty directory."""
+"""The wheel has all files that the command needs, and works from an empty directory."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from places import ROOT
 from test_cli import EXTRAS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-# Where each optional package is named in an error, and the extra that has it.
+# An error that names an optional package names the extra that installs it.
 NAMED = re.compile(r"rparity\[([\w,]+)\]")
 
 
 def tracked(*folders: str) -> set[str]:
-    """Files of the source tree below those folders, without caches and leftovers."""
+    """Return the files of the source tree below some folders, without caches."""
     paths = (p for folder in folders for p in (ROOT / folder).rglob("*") if p.is_file())
     names = {path.relative_to(ROOT).as_posix() for path in paths}
     return {name for name in names if "__pycache__" not in name and "/." not in name}
@@ -38,7 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel unpacked, which is all that installing a pure one does."""
+    """Unpack the wheel, which is equivalent to installing a pure one."""
     folder = tmp_path_factory.mktemp("site")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
@@ -46,7 +46,7 @@ def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(site: Path, empty: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python in an empty directory, with the package as the wheel has it."""
+    """Run Python in an empty directory, with the package from the wheel."""
     environment = {**os.environ, "PYTHONPATH": str(site)}
     return subprocess.run(
         [sys.executable, "-P", *arguments],

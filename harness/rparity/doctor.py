@@ -43,16 +43,8 @@ def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
     checks += [Check(name, _installed(name) or "missing") for name in PYTHON_PACKAGES]
     checks += [_r(require_r, fixtures), _trust()]
     plots = _installed("matplotlib")
-    checks.append(
-        Check("matplotlib", plots)
-        if plots
-        else Check(
-            "matplotlib",
-            'not installed; only --plot needs it: pip install "rparity[plot]"',
-            optional=True,
-        )
-    )
-    checks += _gpboost()
+    missing = 'not installed; only --plot needs it: pip install "rparity[plot]"'
+    checks += [Check("matplotlib", plots or missing, optional=not plots), *_gpboost()]
     questions: dict[str, tuple[Question, Path]] = {}
     for case in cases().values():
         folder = case.fixtures(fixtures)

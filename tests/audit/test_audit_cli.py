@@ -190,13 +190,13 @@ def test_what_fails_alike_is_one_line_however_many_there_are() -> None:
         for j in range(3)
     ]
     audit = audits.audit(audits.comparisons(*rows), ("nlme",), cases)
-    found = summary.failing(audit)
+    found = summary.failure_groups(audit)
     assert len(found) == 1
     assert found.loc[0, ["cases", "values", "digits", "case"]].tolist() == [9, 27, 0.0, "c0"]
 
 
 def test_the_worst_verdicts_come_first() -> None:
-    found = summary.failing(audits.one_of_everything())
+    found = summary.failure_groups(audits.one_of_everything())
     assert found["verdict"].tolist() == ["unexplained", "missing", "stale", "new"]
 
 

@@ -1,4 +1,4 @@
-"""Python against R's recordings, table by table; and the wrapper that compares them."""
+"""Python compared with R's recordings, table by table, and the wrapper that compares them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rparity.run import CaseRun
 
 RunOf = Callable[[str], CaseRun]
 
-# What takes seconds to compute.
+# Cases that take seconds to compute.
 SLOW = {
     "insteval": "73,421 rows with three crossed factors",
     "streams": "draws by the hundred thousand, one at a time",
@@ -32,7 +32,7 @@ SLOW = {
 
 
 def asked_of(name: str, *more: object, of: str) -> object:
-    """A parameter, which is slow where the case is."""
+    """Return a test parameter, marked slow if the case is slow."""
     marks = [pytest.mark.slow(reason=SLOW[name])] if name in SLOW else []
     return pytest.param(name, *more, id=of, marks=marks)
 
@@ -55,7 +55,7 @@ def test_python_gives_what_r_gives(
     run = run_of(name)
     for table in engine(who).expected(part):
         frame = run.answers[who].tables[table].copy()
-        # What the ledger explains is judged in the run; here R's own value stands in for it.
+        # `rparity run` tests known discrepancies. Here R's value replaces them.
         known = run.comparisons.query(
             "engine == @who and reference == 'R' and table == @table and verdict == 'known'"
         )
@@ -77,7 +77,7 @@ def test_every_table_of_a_case_is_recorded_and_nothing_else(
 def test_a_run_ends_without_a_failing_verdict(run_of: RunOf, name: str) -> None:
     run = run_of(name)
     assert not run.failed
-    # Every value of every table that an engine undertakes, once.
+    # Every value of every table that an engine answers, once.
     against_r = run.comparisons.query("reference == 'R'")
     expected = sum(
         run.r_tables[table].size
@@ -106,7 +106,7 @@ def test_the_published_figures_are_reproduced_to_the_printed_digits(
         ("lmer.coef", "(Intercept)", "std_error"),
         ("lmer.varcorr", "p.(Intercept)", "vcov"),
         ("lmer.varcorr", "p.(Intercept)", "sdcor"),
-        # By a refit of 2017, whose divisor lme4 changed in 1.1-33.
+        # Published in 2017 from refits, whose divisor lme4 changed in 1.1-33.
         ("boot_fix_u.boot", "(Intercept)", "std_error"),
         ("boot_fix_u.boot", "x", "std_error"),
     }
@@ -202,7 +202,7 @@ COMPARED = [
 def failing(
     name: str, who: str, table: str, answer: pd.DataFrame, expected: pd.DataFrame
 ) -> np.ndarray:
-    """Which values fail, in the shape of the expected table."""
+    """Return which values fail, in the shape of the expected table."""
     known = case(name)
     reference = Reference("R", {table: expected}, lambda t, column: known.tolerance(who, t, column))
     found = compare(name, who, {table: answer}, reference, [table])
@@ -217,8 +217,8 @@ def test_no_tolerance_is_vacuous(recorded: dict[str, Recording], name: str, who:
         expected = recorded[name].tables[table]
         assert not failing(name, who, table, expected, expected).any()
 
-        # A zero in the place of any value; what is zero up to an absolute tolerance, which is small
-        # beside the column's largest value, is no wrong zero.
+        # Replace each value by zero. A value within the absolute tolerance of zero may pass, and
+        # this tolerance must be small compared with the largest value of the column.
         zeroed = failing(name, who, table, expected * 0.0, expected)
         for j, column in enumerate(expected):
             tolerance = case(name).tolerance(who, table, column)
@@ -232,7 +232,7 @@ def test_no_tolerance_is_vacuous(recorded: dict[str, Recording], name: str, who:
         zero_for_missing = failing(name, who, table, expected.fillna(0.0), expected)
         assert (zero_for_missing == missing).all()
 
-        # Ten tolerances off, to either side; where the same bits are asked for, one ulp.
+        # Change each value by ten tolerances, up and down, or by one ulp if the tolerance is zero.
         for sign in (1.0, -1.0):
             off = expected.copy()
             for column in expected:
@@ -316,7 +316,7 @@ def test_a_column_without_a_rule_is_an_error_not_a_pass() -> None:
         DOCUMENT.tolerance("rparity", "anova", "p_value")
 
 
-# The wrapper: each pitfall of pytest-regressions, planted -----------------------------------------
+# The wrapper avoids each pitfall of pytest-regressions --------------------------------------------
 
 EXPECTED = pd.DataFrame(
     {"estimate": [1.5, -2.5e-9, 3.0], "df": [8.0, 9.0, 10.0]}, ["(Intercept)", "x", "z"]
@@ -372,7 +372,7 @@ def test_a_planted_error_is_caught(plain, wrong: pd.DataFrame) -> None:
         plain().check(toy(estimate=1e-6, df=1e-6), "rparity", "t", wrong)
 
 
-# What pytest-regressions compares must be right by itself, not only thanks to rparity.compare.
+# The comparison of pytest-regressions must be right without the help of rparity.compare.
 
 
 @pytest.mark.parametrize(
@@ -457,7 +457,7 @@ def test_with_an_option_that_would_write_the_suite_refuses_to_run(
     assert everything_in(paths.fixtures()) == before
 
 
-class CaseContext:
+class Configuration:
     """pytest's configuration under one of the options."""
 
     def __init__(self, option: str) -> None:
@@ -470,7 +470,7 @@ class CaseContext:
 @pytest.mark.parametrize("option", ["force_regen", "regen_all"])
 def test_the_wrapper_refuses_even_where_no_conftest_does(tmp_path: Path, option: str) -> None:
     with pytest.raises(pytest.UsageError, match="rparity regenerate"):
-        Parity(object(), tmp_path, CaseContext(option), {})
+        Parity(object(), tmp_path, Configuration(option), {})
 
 
 def test_what_pytest_regressions_writes_stays_in_the_tests_own_folder(

@@ -1,4 +1,4 @@
-"""Cases and engines of other projects: found, run, audited, known in a ledger of their own."""
+"""Cases and engines of other projects are found, run and audited, with their own ledger."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rparity.engines.base import engine_names
 from rparity.errors import UsageError
 
 Capture = pytest.CaptureFixture[str]
-# R's answer to `norris` and what is kept of the others' lie beside the case, as R wrote them.
+# R's recording of `norris` and the kept answers are copied to the folder of the case.
 CASE = """
 from dataclasses import replace
 from rparity.cases import nist
@@ -55,7 +55,7 @@ ENGINES = {"my-own": "my_engine:Mine", "my-wrong": "my_engine:Wrong"}
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave neither modules nor the folder behind."""
+    """Remove the modules and the folder after a test."""
     monkeypatch.setenv(extensions.VARIABLE, "")
     monkeypatch.setattr(sys, "path", [*sys.path])
     before = set(sys.modules)
@@ -68,7 +68,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A project with a case, its recording, and engines."""
+    """Return the folder of a project with a case, its recording, and engines."""
     home = tmp_path / "parity"
     home.mkdir()
     (home / "my_case.py").write_text(CASE)
@@ -81,14 +81,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def found(capsys: Capture, *arguments: object) -> list[dict[str, object]]:
-    """What a command finds, as JSON."""
+    """Return the JSON output of a command."""
     main([*map(str, arguments), "--format", "json"])
     rows: list[dict[str, object]] = json.loads(capsys.readouterr().out)
     return rows
 
 
 def mistake(capsys: Capture, *arguments: object) -> str:
-    """The one sentence of a command that ends with 2."""
+    """Return the message of a command that ends with status 2."""
     assert main([str(argument) for argument in arguments]) == UNUSABLE
     streams = capsys.readouterr()
     assert streams.out == ""
@@ -242,7 +242,7 @@ def test_a_missing_folder_is_refused(
 
 @pytest.fixture
 def installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Install a distribution with those entry points, whose modules lie in the folder."""
+    """Install a distribution with entry points to modules in the folder."""
 
     def install(points: str) -> None:
         info = folder / "my_project-1.0.dist-info"

@@ -1,4 +1,4 @@
-"""NIST's problems: its certified values out of the arbiter, and how far doubles get."""
+"""NIST's problems: the arbiter gives the certified values, and doubles give fewer digits."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ STRD = {
         1 21523262.4678170 1 23635517.3469681 1 7793435.24331583
         1 1014755.07550350 1 56456.6512170752 1 1123.24854679312""",
 }
-# Residual standard deviation, R² and F, where NIST's are at hand.
+# NIST's residual standard deviation, R² and F, for three problems.
 FIT = {
     "norris": ("0.884796396144373", "0.999993745883712", "5436385.54079785"),
     "longley": ("304.854073561965", "0.995479004577296", "330.285339234588"),
@@ -152,7 +152,7 @@ def test_variances_are_nists_mean_squares_to_all_digits(problem: str) -> None:
     assert (cells - 1, N - cells) == table.df
     assert (data["treatment"].value_counts() == N // cells).all()
     varcorr, coef = found.decimals("varcorr", 25), found.decimals("coef", 25)
-    # NIST cuts or rounds the last of its digits.
+    # NIST truncates or rounds its last digit.
     assert units_off(varcorr.loc["Residual", "vcov"], table.within) <= 1
     assert units_off(varcorr.loc["Residual", "sdcor"], table.residual_sd) <= 1
     with localcontext(prec=30):
@@ -167,7 +167,7 @@ def test_variances_are_nists_mean_squares_to_all_digits(problem: str) -> None:
 
 
 def certified_figures(problem: str) -> dict[str, dict[str, dict[str, str]]]:
-    """What certified.csv is to hold: the arbiter's values to 15 digits."""
+    """Return the arbiter's values to 15 digits, which certified.csv must contain."""
     spread, fit = ("estimate", "std_error"), ("sigma", "r_squared", "f_statistic")
     wanted: dict[str, tuple[str, ...]] = {"lm.coef": spread, "lm.glance": fit}
     if problem in ANOVA:
@@ -199,7 +199,7 @@ def test_the_figures_are_those_of_all_problems() -> None:
     assert len(cells) == len(set(cells))
 
 
-# What doubles leave -------------------------------------------------------------------------------
+# Digits left by doubles ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -216,7 +216,7 @@ def test_rounding_the_data_to_double_costs_the_leading_digits(
 
 @pytest.mark.parametrize("problem", ANOVA)
 def test_lmer_has_the_optimum_of_the_doubles_it_was_given(problem: str) -> None:
-    """Thirteen constant digits cost it nothing: it squares deviations, not responses."""
+    """`lmer` squares deviations, not responses, so thirteen constant digits cost no accuracy."""
     fit = lmer(ANOVA_FORMULA, anova_data(problem))
     proven = exact(problem, "double")
     assert proven.digits_of("varcorr", fit.varcorr).min(axis=None) >= 12.5

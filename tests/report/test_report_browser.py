@@ -41,7 +41,7 @@ Browse = Callable[..., tuple[str, list[str]]]
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Browse:
-    """Open a page; returns what the browser prints and what its console says."""
+    """Open a page and return the browser's output and its console's messages."""
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if program is None:
         pytest.fail("There is no chromium: apt-get install --no-install-recommends chromium")
@@ -65,7 +65,7 @@ def saved(path: Path, text: str) -> str:
     return path.as_uri()
 
 
-# A page that shows another in a frame, works it, and writes down what it found.
+# A page that shows another page in a frame, operates it, and writes down the results.
 BENCH = """<!doctype html><meta charset="utf-8"><style>body{{margin:0}}iframe{{border:0}}</style>
 <iframe id="frame" width="{width}" height="800" src="{page}"></iframe><pre id="found"></pre>
 <script>
@@ -91,7 +91,7 @@ frame.addEventListener("load", async () => {{
 
 @pytest.fixture
 def worked(browse: Browse, tmp_path: Path) -> Work:
-    """Work a page by script, as a reader would by hand; its console stays silent."""
+    """Operate a page by script as a reader would, and require that its console stays empty."""
 
     def work(page: str, script: str, width: int = 1200) -> Any:
         bench = BENCH.format(page=saved(tmp_path / "page.html", page), work=script, width=width)
@@ -189,7 +189,7 @@ def test_the_matrix_sorts_by_any_engine(worked: Work) -> None:
   }
   return found;""",
     )
-    # By number, not by text; what has none comes last.
+    # Cells are sorted by number, not by text. Cells without a number come last.
     assert found == [
         [["d", "b", "a", "c"], "ascending", "#?sort=nlme"],
         [["a", "b", "d", "c"], "descending", "#?sort=nlme&down=1"],
@@ -208,7 +208,7 @@ def test_an_address_restores_a_view(page_of: PageOf, worked: Work) -> None:
   return { view, open: there.open, seen: seen(there), cells: matrix().cells.length };""",
     )
     assert found["view"]["cells"] == [["rparity", "one"]]
-    # A link to what the filter hides, and to what is closed, shows it.
+    # A link shows its target, also if the filter hides it or it is closed.
     assert (found["open"], found["seen"], found["cells"]) == (True, True, 12)
 
 

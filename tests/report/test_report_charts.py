@@ -1,4 +1,4 @@
-"""The audit's figures: marks where the numbers are, and the same in words."""
+"""The audit's figures: marks are at the right places, and the captions agree with them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_stopping_points_are_also_in_words(small_audit: Audit) -> None:
     assert table.loc["lme4", "models"] == str(len(stops))
     assert table.loc["lme4", "furthest"] == f"{stops['distance'].max():.1e}"
     marks = [p for p in figure.drawings[0].root.iter("path") if "stop" in p.get("class", "")]
-    # One each, and one in the legend.
+    # One mark for each, and one in the legend.
     assert len(marks) == len(small_audit.stops) + small_audit.stops["engine"].nunique()
 
 
@@ -92,7 +92,7 @@ def test_thinning_keeps_the_largest_differences() -> None:
     assert len(shown) <= charts.POINTS
     assert set(np.argsort(size)[-20:]) <= set(shown)
     assert len(charts.thinned(size[:100])) == 100
-    # The rest is spread over all of them.
+    # The other points are spread evenly.
     assert np.diff(shown).max() < 50
 
 
@@ -123,7 +123,7 @@ def test_axes_have_a_few_round_values(low: float, high: float) -> None:
 def test_positions_on_a_scale() -> None:
     assert Scale(0, 10, 100, 200)(2.5) == 125.0
     assert Scale(1e-4, 1e4, 0, 80, log=True)(1.0) == 40.0
-    # What is beyond, zero on a logarithmic axis included, is on the edge.
+    # Values beyond the ends are on the edge, including zero on a logarithmic axis.
     assert Scale(1e-4, 1e4, 0, 80, log=True)(0.0) == 0.0
     assert Scale(1e-4, 1e4, 0, 80, log=True)(-1e-20) == 0.0
     assert Scale(0, 10, 100, 200)(11.0) == 200.0

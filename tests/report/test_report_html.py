@@ -1,4 +1,4 @@
-"""The audit's page: self-contained, escaped, complete, and of bearable size."""
+"""The audit's page: self-contained, escaped, complete, and not too large."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAGES = pytest.mark.parametrize("name", ["everything", "attacked", "real"])
 PageOf = Callable[[str], str]
 
 
-# By itself --------------------------------------------------------------------------------------
+# Self-contained ---------------------------------------------------------------------------------
 
 
 @PAGES
@@ -85,7 +85,7 @@ def test_every_link_has_a_target(name: str, page_of: PageOf) -> None:
     assert set(inner) <= set(page.ids)
 
 
-# What it says -----------------------------------------------------------------------------------
+# Contents ---------------------------------------------------------------------------------------
 
 
 def cells(text: str) -> dict[tuple[str, str], dict[str, str]]:

@@ -1,4 +1,4 @@
-"""`rparity new`: what it writes compiles, records and passes as it stands."""
+"""`rparity new`: the files that it writes compile, record and pass without changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ kinds = pytest.mark.parametrize(("options", "files"), KINDS.values(), ids=KINDS)
 
 @pytest.fixture(autouse=True)
 def no_other_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--project` is forgotten when a test is over."""
+    """Reset the effect of `--project` after a test."""
     monkeypatch.setenv(VARIABLE, "")
 
 
@@ -93,7 +93,7 @@ def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path, capsys: Captu
     assert f"Cannot write to {tmp_path / 'file'}: " in capsys.readouterr().err
 
 
-# As they stand ----------------------------------------------------------------------------------
+# Without changes --------------------------------------------------------------------------------
 
 
 def test_a_test_without_its_recording_names_the_command(
@@ -123,7 +123,7 @@ def test_the_engine_in_the_comment_answers(tmp_path: Path, capsys: Capture) -> N
     assert {row["table"] for row in answered} == {"lm.coef"}
     assert len(answered) == 8
     failing = [row for row in answered if Verdict(row["verdict"]).fails]
-    # SciPy takes the residuals' variance from 1 − r², whose rounding is the machine's own.
+    # SciPy takes the residual variance from 1 − r², whose rounding depends on the machine.
     assert {row["column"] for row in failing} <= {"std_error", "statistic", "p_value"}
     assert ("x", "p_value") in {(row["row"], row["column"]) for row in failing}
     assert min(row["digits"] for row in failing) > 8.0
@@ -155,7 +155,7 @@ def test_a_case_is_recorded_and_passes_and_can_fail(tmp_path: Path) -> None:
     assert rparity("run") == DISCREPANCY
 
 
-# A newcomer's doctor ----------------------------------------------------------------------------
+# Doctor -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -174,5 +174,5 @@ def test_doctor_ends_with_the_next_command_to_run(
     monkeypatch.setattr("rparity.doctor.cases", dict)
     assert main(["doctor"]) == AGREE
     said = capsys.readouterr().out.splitlines()
-    assert f"– R: {problem}; only" in "\n".join(said)
+    assert f"– R: {problem}; needed only" in "\n".join(said)
     assert said[-1] == f"First: {remedy}"

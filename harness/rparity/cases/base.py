@@ -114,7 +114,7 @@ class Lmer(Part):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What determines the optimum. Fits with the same key differ only in their optimizer."""
+        """The properties that determine the optimum, which does not depend on the optimizer."""
         coded = tuple(sorted(self.contrasts.items()))
         return "lmer", self.formula, self.weights, self.reml, *((coded,) if coded else ())
 
@@ -134,7 +134,7 @@ class Lm(Part):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What determines the answer."""
+        """The properties that determine the answer."""
         return "lm", self.formula, tuple(sorted(self.contrasts.items()))
 
 

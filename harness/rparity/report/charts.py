@@ -125,7 +125,7 @@ def _median(cells: Sequence[Cell]) -> float:
     return float(np.median([_digits(cell) for cell in cells]))
 
 
-# -- where they stopped ----------------------------------------------------------------------------
+# -- stopping points -------------------------------------------------------------------------------
 
 
 def where_they_stopped(audit: Audit) -> Figure | None:

@@ -83,7 +83,7 @@ def _found(audit: Audit) -> dict[str, Any]:
         "details": details(audit),
         "causes": causes,
         "entries": _entries(audit),
-        "failing": [row for _, row in summary.failing(audit).iterrows()],
+        "failing": [row for _, row in summary.failure_groups(audit).iterrows()],
         "to_paste": summary.entries_to_paste(audit),
         "problems": summary.problems(audit),
         "gaps": summary.gaps(audit),

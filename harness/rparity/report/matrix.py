@@ -131,7 +131,7 @@ def _show_causes(audit: Audit, out: Console) -> None:
 
 
 def _show_failures(audit: Audit, out: Console) -> None:
-    failing = summary.failing(audit)
+    failing = summary.failure_groups(audit)
     if failing.empty:
         return
     out.print(marked("\n", ("What fails", "bold red"), ", with the worst value of each kind"))
@@ -148,7 +148,7 @@ def _show_failures(audit: Audit, out: Console) -> None:
 
 
 def failure(row: pd.Series[Any]) -> tuple[str, ...]:
-    """Return a row of `summary.failing` as text, without the verdict."""
+    """Return a row of `summary.failure_groups` as text, without the verdict."""
     return (
         row["engine"],
         f"{row['kind']} {everything(row['column'])}",

@@ -11,7 +11,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from rparity.report.terminal import marked
+from rparity.report.terminal import marked, plain_table
 from rparity.study.coverage import MEAN_OF_LINES, MEAN_OF_POPULATION, SLOPE, Study
 from rparity.study.data_sets import World
 
@@ -63,23 +63,8 @@ def show_study(study: Study, out: Console) -> None:
 
 def percent(row: Row) -> str:
     """Return a coverage with its Monte Carlo error and Wilson's interval, in percent."""
-    share, error, low, high = (
-        100.0 * row[name]
-        for name in ("coverage", "coverage_error", "coverage_low", "coverage_high")
-    )
-    return f"{share:.1f} ± {error:.1f} ({low:.1f} to {high:.1f})"
-
-
-def _width(row: Row) -> str:
-    return f"{row['width']:.4g}"
-
-
-def _claimed(row: Row) -> str:
-    return f"{row['std_error']:.4g}"
-
-
-def _spread(row: Row) -> str:
-    return f"{row['spread']:.4g} ± {row['spread_error']:.1g}"
+    names = ("coverage", "coverage_error", "coverage_low", "coverage_high")
+    return "{:.1f} ± {:.1f} ({:.1f} to {:.1f})".format(*(100.0 * row[name] for name in names))
 
 
 @dataclass(frozen=True)
@@ -92,25 +77,28 @@ class _Column:
     target: str | None = None
 
 
+WIDTH = "{width:.4g}".format_map
+CLAIMED = "{std_error:.4g}".format_map
+SPREAD = "{spread:.4g} ± {spread_error:.1g}".format_map
 FIXED, RANDOM = World.FIXED, World.RANDOM
 CLAIMS = [
-    _Column(f"{WORLDS[FIXED]}\nclaimed s.e.", _claimed, FIXED),
-    _Column("\ns.d. of estimates", _spread, FIXED),
-    _Column(f"{WORLDS[RANDOM]}\nclaimed s.e.", _claimed, RANDOM),
-    _Column("\ns.d. of estimates", _spread, RANDOM),
+    _Column(f"{WORLDS[FIXED]}\nclaimed s.e.", CLAIMED, FIXED),
+    _Column("\ns.d. of estimates", SPREAD, FIXED),
+    _Column(f"{WORLDS[RANDOM]}\nclaimed s.e.", CLAIMED, RANDOM),
+    _Column("\ns.d. of estimates", SPREAD, RANDOM),
 ]
 INTERCEPT = [
     _Column(f"{WORLDS[FIXED]}\nthe lines' mean", percent, FIXED, MEAN_OF_LINES),
-    _Column("\nwidth", _width, FIXED, MEAN_OF_LINES),
+    _Column("\nwidth", WIDTH, FIXED, MEAN_OF_LINES),
     _Column(f"{WORLDS[RANDOM]}\nthe population's mean", percent, RANDOM, MEAN_OF_POPULATION),
     _Column("\nthe mean of those drawn", percent, RANDOM, MEAN_OF_LINES),
-    _Column("\nwidth", _width, RANDOM, MEAN_OF_LINES),
+    _Column("\nwidth", WIDTH, RANDOM, MEAN_OF_LINES),
 ]
 SLOPES = [
     _Column(WORLDS[FIXED], percent, FIXED, SLOPE),
-    _Column("width", _width, FIXED, SLOPE),
+    _Column("width", WIDTH, FIXED, SLOPE),
     _Column(WORLDS[RANDOM], percent, RANDOM, SLOPE),
-    _Column("width", _width, RANDOM, SLOPE),
+    _Column("width", WIDTH, RANDOM, SLOPE),
 ]
 
 
@@ -120,12 +108,8 @@ def _table(frame: pd.DataFrame, parameters: list[str], columns: list[_Column]) -
         (row["parameter"], row["interval"], row["world"], row.get("target")): row
         for row in frame.to_dict("records")
     }
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    if len(parameters) > 1:
-        table.add_column("")
-    table.add_column("")
-    for column in columns:
-        table.add_column(column.head, justify="right", no_wrap=True)
+    labels = [""] * min(len(parameters), 2)
+    table = plain_table(*labels, *(f">{column.head}" for column in columns))
     for parameter in parameters:
         named = [PARAMETER_NAMES[parameter]] if len(parameters) > 1 else []
         for interval in dict.fromkeys(frame["interval"]):

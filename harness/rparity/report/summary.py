@@ -131,7 +131,7 @@ def causes(audit: Audit) -> list[CauseSummary]:
     return sorted(found, key=lambda cause: (-cause.cells, cause.name))
 
 
-def failing(audit: Audit) -> pd.DataFrame:
+def failure_groups(audit: Audit) -> pd.DataFrame:
     """Return the failures in groups, one row a group, the worst group first.
 
     The failures of a group have the same `engine, reference, kind` (of table)`, column, verdict,

@@ -70,15 +70,14 @@ class Drawing:
         SubElement(self.root, "desc", {"id": f"{name}d"}).text = description
         self.width, self.height = width, height
 
-    def line(self, x: Sequence[float], y: Sequence[float], kind: str) -> None:
-        """Draw a line of the class `kind` through points."""
+    def line(self, x: Sequence[float], y: Sequence[float], kind: str, end: str = "") -> None:
+        """Draw a line of the class `kind` through points. The `end` `z` closes it."""
         points = "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
-        SubElement(self.root, "path", {"class": kind, "d": f"M{points}"})
+        SubElement(self.root, "path", {"class": kind, "d": f"M{points}{end}"})
 
     def area(self, x: Sequence[float], y: Sequence[float], kind: str) -> None:
         """Fill the area inside a line of points."""
-        points = "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
-        SubElement(self.root, "path", {"class": kind, "d": f"M{points}z"})
+        self.line(x, y, kind, end="z")
 
     def dots(self, points: Iterable[tuple[float, float]], kind: str) -> None:
         """Draw many equal dots as one path. The style sheet gives their size."""
