@@ -446,7 +446,7 @@ def test_the_command_exits_with_1_and_names_the_table(
         answer[table] = edit(right)
     monkeypatch.setattr("rparity.run.engine", lambda _name: Planted(answer))
     monkeypatch.setattr(
-        "rparity.commands.run.chosen_cases",
+        "rparity.commands.chosen_cases",
         lambda _names: [replace(DOCUMENT, engines=("rparity",))],
     )
     assert main(["run", "document"]) == DISCREPANCY
@@ -461,7 +461,7 @@ def test_the_command_exits_with_1_also_for_json(
     answer["lmer.coef"] *= 0.0
     monkeypatch.setattr("rparity.run.engine", lambda _name: Planted(answer))
     monkeypatch.setattr(
-        "rparity.commands.run.chosen_cases",
+        "rparity.commands.chosen_cases",
         lambda _names: [replace(DOCUMENT, engines=("rparity",))],
     )
     assert main(["run", "document", "--format", "json"]) == DISCREPANCY
