@@ -55,7 +55,7 @@ FEW, NONE = 6.0, 2.0
 
 
 @dataclass(frozen=True)
-class Square:
+class ShownCell:
     """A cell of the matrix as it is shown.
 
     `text` and `mark` are written in it. `kind` is its verdict, or one of `BLANK`. `says` explains
@@ -70,7 +70,7 @@ class Square:
     depth: str = ""
 
 
-def squares(audit: Audit) -> dict[tuple[str, str], Square]:
+def shown_cells(audit: Audit) -> dict[tuple[str, str], ShownCell]:
     """Return the cells of the matrix, by engine and case."""
     references = set(audit.comparisons.groupby(["reference", "case"]).groups)
     found = {}
@@ -80,18 +80,18 @@ def squares(audit: Audit) -> dict[tuple[str, str], Square]:
             kind = kind if cell.problem is None else PROBLEM
             text, means = BLANK[kind]
             why = cell.problem or "; ".join(left_out(audit.replies.get(place))) or means
-            found[place] = Square(cell, text, kind, f"{means}: {why}" if why != means else why)
+            found[place] = ShownCell(cell, text, kind, f"{means}: {why}" if why != means else why)
         else:
             says = ", ".join([f"{cell.values} values, {cell.verdict}", *cell.causes])
             depth = "none" if cell.digits < NONE else "few" if cell.digits < FEW else ""
             mark = MARKS.get(cell.verdict, "")
             text = f"{cell.digits + 0.0:.1f}"
-            found[place] = Square(cell, text, cell.verdict, says, mark, depth)
+            found[place] = ShownCell(cell, text, cell.verdict, says, mark, depth)
     return found
 
 
 @dataclass(frozen=True)
-class Cause:
+class CauseSummary:
     """One cause in an audit: where it occurs, and how few digits it leaves.
 
     `verdicts` counts the verdicts of its values. `entries` are the ids of the ledger's entries for
@@ -108,7 +108,7 @@ class Cause:
     entries: tuple[str, ...]
 
 
-def causes(audit: Audit) -> list[Cause]:
+def causes(audit: Audit) -> list[CauseSummary]:
     """Return the causes that experiments found, the most frequent one first."""
     rows = audit.comparisons[audit.comparisons["cause"] != ""]
     entries: dict[str, dict[str, None]] = {}
@@ -116,7 +116,7 @@ def causes(audit: Audit) -> list[Cause]:
         if finding.entry is not None:
             entries.setdefault(finding.cause, {})[finding.entry.id] = None
     found = [
-        Cause(
+        CauseSummary(
             str(name),
             tuple(engine for engine in audit.engines if (of["engine"] == engine).any()),
             tuple(of["case"].unique()),
@@ -158,8 +158,8 @@ def gaps(audit: Audit) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return why cells are empty: engine, reason, cases."""
     return _by_engine(
         (place, left_out(audit.replies.get(place)))
-        for place, square in squares(audit).items()
-        if square.kind == GAP
+        for place, shown in shown_cells(audit).items()
+        if shown.kind == GAP
     )
 
 
