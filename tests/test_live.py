@@ -248,7 +248,7 @@ def test_regenerating_twice_gives_the_same_bytes(
 def test_check_names_the_versions_and_the_digits(
     few: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr("rparity.commands.regenerate.chosen_cases", lambda _names: [few])
+    monkeypatch.setattr("rparity.commands.chosen_cases", lambda _names: [few])
     options = ["--engine", "R", "--fixtures", str(tmp_path)]
     assert main(["regenerate", "document", *options]) == AGREE
     found = recordings.read(tmp_path, few.name, few.scripts())

@@ -7,8 +7,8 @@ import gzip
 import math
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -23,7 +23,6 @@ from rparity.cases.base import (
     Part,
     Printed,
     ROnly,
-    Rule,
     read_figures,
     rule,
 )
@@ -42,6 +41,8 @@ PERFECT = frozenset(name for name, p in PROBLEMS["linear"].items() if p.get("per
 ANOVA: Mapping[str, int] = PROBLEMS["anova"]
 LOOSE = 1e-10  # lm()'s `tol` at which R keeps all of Filip's columns
 ANOVA_FORMULA = "y ~ 1 + (1 | treatment)"
+NIST_CASE = partial(Case, script="nist.R", seed=1, nsim=1, engines=("rparity",))
+SAME_DATA = rule("data", "*", 0.0, "the same figures: the same bits")
 
 
 # -- data ----------------------------------------------------------------------------------------
@@ -102,16 +103,17 @@ def _linear(problem: str) -> Case:
     title, reason, (estimate, spread, fit) = known["title"], REASONS[known["reason"]], known["rtol"]
     data = Data(make=lambda _rng: linear_data(problem), decimal=True)
     if problem in PERFECT:
-        return _case(
-            problem,
-            title,
-            "nist_perfect_fit",
+        return NIST_CASE(
+            name=problem,
+            title=title,
+            function="nist_perfect_fit",
             parts=(data, Lm("lm", ("coef",), formula=LINEAR[problem], perfect=True)),
-            rules=[rule("lm.coef", "*", estimate, reason)],
+            rules=(SAME_DATA, rule("lm.coef", "*", estimate, reason)),
             published=Printed(SOURCE, certified()[problem], {"lm.coef": (estimate, reason)}),
-            arguments=lambda: {"data": linear_data(problem), "formula": LINEAR[problem]},
+            arguments=lambda _nsim: {"data": linear_data(problem), "formula": LINEAR[problem]},
         )
     rules = [
+        SAME_DATA,
         rule("lm.coef", "estimate", estimate, reason),
         rule("lm.glance", "*", fit, QR),
         rule("lm.residual_quantiles", "*", fit, QR),
@@ -132,14 +134,18 @@ def _linear(problem: str) -> Case:
         ]
     figures = {k: rows for k, rows in certified()[problem].items() if not k.startswith("lm_loose")}
     rtol = {table: fit if table.endswith("glance") else max(estimate, spread) for table in figures}
-    return _case(
-        problem,
-        title,
-        "nist_lm",
+    return NIST_CASE(
+        name=problem,
+        title=title,
+        function="nist_lm",
         parts=(data, *parts),
-        rules=rules,
+        rules=tuple(rules),
         published=Printed(SOURCE, figures, {table: (r, reason) for table, r in rtol.items()}),
-        arguments=lambda: {"data": linear_data(problem), "formulas": formulas, "loose": loose},
+        arguments=lambda _nsim: {
+            "data": linear_data(problem),
+            "formulas": formulas,
+            "loose": loose,
+        },
     )
 
 
@@ -165,17 +171,18 @@ def _anova(problem: str) -> Case:
     # An interval's ends share their leading digits with the intercept. The others are compared.
     ends = {1: 1e-6, 3: 1e-10, 7: 1e-12, 13: 1e-15}[leading]
     scale, reason = (20.0, DIGITS_LOST) if leading == 13 else (1.0, EARLY)
-    return _case(
-        problem.lower(),
-        f"NIST {problem}: one-way analysis of variance, {leading} constant leading digits",
-        "nist_anova",
+    return NIST_CASE(
+        name=problem.lower(),
+        title=f"NIST {problem}: one-way analysis of variance, {leading} constant leading digits",
+        function="nist_anova",
         parts=(
             Data(make=lambda _rng: anova_data(problem), decimal=True),
             Lmer("lmer", formula=ANOVA_FORMULA),
             # lme4 on the original response: with thirteen constant digits it loses all others.
             ROnly("lmer_raw", ("coef", "varcorr", "theta", "glance")),
         ),
-        rules=[
+        rules=(
+            SAME_DATA,
             rule("lmer.coef", "estimate", rounding, "means of the data: rounding"),
             rule("lmer.confint_wald", "*", ends, EARLY),
             rule("lmer.ranef", "condval", 1e-5, FROM_THE_INTERCEPT, unit),
@@ -185,7 +192,7 @@ def _anova(problem: str) -> Case:
             rule("lmer.glance", "*", 1e-12, "the criterion is flat at its minimum"),
             rule("lmer.coef", "*", 5e-6, EARLY),
             rule("*", "*", 1e-5, EARLY),
-        ],
+        ),
         published=Printed(
             SOURCE,
             figures,
@@ -195,36 +202,7 @@ def _anova(problem: str) -> Case:
                 "lmer.glance": (5e-6 * scale, reason),
             },
         ),
-        arguments=lambda: {"data": anova_data(problem)},
-    )
-
-
-# -- shared by both kinds --------------------------------------------------------------------------
-
-
-def _case(
-    name: str,
-    title: str,
-    function: str,
-    *,
-    parts: tuple[Part, ...],
-    rules: Sequence[Rule],
-    published: Printed,
-    arguments: Callable[[], Mapping[str, object]],
-) -> Case:
-    same = rule("data", "*", 0.0, "the same figures: the same bits")
-    return Case(
-        name=name,
-        title=title,
-        script="nist.R",
-        function=function,
-        seed=1,
-        nsim=1,
-        parts=parts,
-        rules=(same, *rules),
-        published=published,
-        engines=("rparity",),
-        arguments=lambda _nsim: arguments(),
+        arguments=lambda _nsim: {"data": anova_data(problem)},
     )
 
 

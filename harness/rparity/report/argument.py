@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from math import isnan
 
 from rparity.audit.explanation import ARBITER, Argument, Explanation, Statement
-from rparity.compare import ALL
 from rparity.diagnosis.experiments.base import PUBLISHED
+from rparity.report.numbers import everything
 
 WIDTH = 96
 LABEL = 12
@@ -36,8 +36,8 @@ def as_text(found: Explanation) -> str:
 
 
 def _argument(found: Explanation, argument: Argument) -> str:
-    place = (argument.table, _all(argument.row, "rows"), _all(argument.column, "columns"))
-    lines = [f"{found.engine} on {found.case.name}: {', '.join(place)}", ""]
+    row, column = everything(argument.row, "rows"), everything(argument.column, "columns")
+    lines = [f"{found.engine} on {found.case.name}: {argument.table}, {row}, {column}", ""]
     lines += _labelled("Case", found.case.title)
     lines += _labelled("Question", found.questions[argument.table.partition(".")[0]])
     lines += _values(argument)
@@ -54,10 +54,6 @@ def _argument(found: Explanation, argument: Argument) -> str:
     for i, statement in enumerate(argument.statements):
         lines += _labelled("" if i else "Made by", _made_by(statement), "  ")
     return "\n".join(lines)
-
-
-def _all(name: str, what: str) -> str:
-    return f"all {what}" if name == ALL else name
 
 
 def _labelled(label: str, text: str, indent: str = "") -> list[str]:
@@ -77,10 +73,9 @@ def _values(argument: Argument) -> Iterator[str]:
     wide = max(len(statement.name) for statement in argument.statements) + 2
     long = max(map(len, values)) + 2
     for i, (statement, value) in enumerate(zip(argument.statements, values, strict=True)):
-        said = "" if statement.digits is None else f"{statement.digits:.1f} digits"
-        if statement.digits is None:
-            said = "the arbiter, proven" if statement.name == ARBITER else "the reference"
-        yield f"{'' if i else 'Values':<{LABEL}}{statement.name:<{wide}}{value:<{long}}{said}"
+        role = "the arbiter, proven" if statement.name == ARBITER else "the reference"
+        role = role if statement.digits is None else f"{statement.digits:.1f} digits"
+        yield f"{'' if i else 'Values':<{LABEL}}{statement.name:<{wide}}{value:<{long}}{role}"
 
 
 def _nearer(argument: Argument) -> list[str]:
@@ -117,7 +112,8 @@ def _experiments(argument: Argument) -> list[str]:
 def _cause(argument: Argument) -> list[str]:
     named = argument.cause or "none found"
     others = argument.alike - 1
-    alike = f". {others} more values have it, with {argument.fewest:.1f} or more digits"
+    have = "value has" if others == 1 else "values have"
+    alike = f". {others} more {have} it, with {argument.fewest:.1f} or more digits"
     return _labelled("Cause", f"{named} ({argument.verdict}){alike * bool(others)}")
 
 

@@ -21,7 +21,7 @@ VALUES = 50
 
 
 @dataclass(frozen=True)
-class Value:
+class ComparedValue:
     """A value beside its reference. `same` are the digits that agree, `rest` the others."""
 
     table: str
@@ -36,7 +36,7 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Tried:
+class TriedExperiment:
     """One experiment on the values of a finding.
 
     `digits` is their fewest digits after it, or NaN if it does not apply to them. `gone` is the
@@ -51,14 +51,14 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Found:
+class CauseDetail:
     """One cause in one part: its values, the experiments in order, the ledger's entry."""
 
     part: str
     cause: str
     values: int
     digits: float
-    tried: Sequence[Tried]
+    tried: Sequence[TriedExperiment]
     entry: Entry | None
 
 
@@ -80,8 +80,8 @@ class Detail:
     cell: Cell
     sides: Sequence[Source]
     tables: Sequence[TableSummary]
-    values: Sequence[Value]
-    findings: Sequence[Found]
+    values: Sequence[ComparedValue]
+    findings: Sequence[CauseDetail]
     gaps: Mapping[str, str]
     notes: Sequence[str]
 
@@ -132,13 +132,13 @@ def _tables(comparisons: pd.DataFrame) -> list[TableSummary]:
     return found
 
 
-def _values(rows: pd.DataFrame) -> list[Value]:
+def _values(rows: pd.DataFrame) -> list[ComparedValue]:
     """Return the values with the worst verdicts and the fewest digits, in their first order."""
     order = np.lexsort([rows["digits"], severity(rows)])[:VALUES]
     columns = ("table", "row", "column", "value", "reference_value", "digits", "verdict", "cause")
     chosen = rows.iloc[np.sort(order)]
     return [
-        Value(
+        ComparedValue(
             table,
             everything(row),
             everything(column),
@@ -154,9 +154,9 @@ def _values(rows: pd.DataFrame) -> list[Value]:
     ]
 
 
-def _found(finding: Finding, rows: pd.DataFrame) -> Found:
+def _found(finding: Finding, rows: pd.DataFrame) -> CauseDetail:
     decisive = finding.decisive
-    return Found(
+    return CauseDetail(
         finding.part,
         finding.cause,
         len(rows),
@@ -166,7 +166,7 @@ def _found(finding: Finding, rows: pd.DataFrame) -> Found:
     )
 
 
-def _tried(trial: Trial, places: pd.Index[int], *, decisive: bool) -> Tried:
+def _tried(trial: Trial, places: pd.Index[int], *, decisive: bool) -> TriedExperiment:
     digits = float(trial.digits.reindex(places).min()) + 0.0
     gone = int(trial.vanished.reindex(places, fill_value=False).sum())
-    return Tried(trial.experiment, trial.says, digits, gone, decisive)
+    return TriedExperiment(trial.experiment, trial.says, digits, gone, decisive)

@@ -76,10 +76,10 @@ def _hash(text: str) -> str:
 
 def _found(audit: Audit) -> dict[str, Any]:
     causes = summary.causes(audit)
-    squares = summary.squares(audit)
-    shown = {square.kind for square in squares.values()}
+    cells = summary.shown_cells(audit)
+    kinds = {cell.kind for cell in cells.values()}
     return {
-        "squares": squares,
+        "shown_cells": cells,
         "details": details(audit),
         "causes": causes,
         "entries": _entries(audit),
@@ -89,7 +89,7 @@ def _found(audit: Audit) -> dict[str, Any]:
         "gaps": summary.gaps(audit),
         "sources": summary.sources(audit),
         "counts": counted(audit.comparisons),
-        "kinds": [kind for kind in (*Verdict, *summary.BLANK) if kind in shown],
+        "kinds": [kind for kind in (*Verdict, *summary.BLANK) if kind in kinds],
         "anchor": anchor,
         "most_failures": FAILURES,
         "machines": _machines(audit),

@@ -23,7 +23,7 @@ from rparity.report.summary import (
     PROBLEM,
     REFERENCE,
     SYLLABLES,
-    Square,
+    ShownCell,
 )
 from rparity.report.terminal import STYLES, marked, numbers_of, plain_table, styled, totals
 
@@ -53,18 +53,18 @@ def _matrix(audit: Audit) -> Table:
     table.add_column("fewest digits", no_wrap=True)
     for engine in audit.engines:
         table.add_column(header(engine), no_wrap=True)
-    squares = summary.squares(audit)
+    cells = summary.shown_cells(audit)
     for case in audit.cases:
-        table.add_row(case.name, *(_cell(squares[engine, case.name]) for engine in audit.engines))
+        table.add_row(case.name, *(_cell(cells[engine, case.name]) for engine in audit.engines))
     return table
 
 
-def _cell(square: Square) -> Text:
+def _cell(shown: ShownCell) -> Text:
     """Return the text of a cell, padded on the left so that all digits are aligned."""
-    blank = " " * (4 - len(square.text))
-    if square.kind in BLANK_STYLES:
-        return marked(blank, (square.text, BLANK_STYLES[square.kind]))
-    return Text(f"{blank}{square.text}{square.mark}", STYLES[Verdict(square.kind)])
+    blank = " " * (4 - len(shown.text))
+    if shown.kind in BLANK_STYLES:
+        return marked(blank, (shown.text, BLANK_STYLES[shown.kind]))
+    return Text(f"{blank}{shown.text}{shown.mark}", STYLES[Verdict(shown.kind)])
 
 
 def header(engine: str) -> str:

@@ -55,7 +55,7 @@ FEW, NONE = 6.0, 2.0
 
 
 @dataclass(frozen=True)
-class Square:
+class ShownCell:
     """A cell of the matrix as it is shown.
 
     `text` and `mark` are written in it. `kind` is its verdict, or one of `BLANK`. `says` explains
@@ -70,7 +70,7 @@ class Square:
     depth: str = ""
 
 
-def squares(audit: Audit) -> dict[tuple[str, str], Square]:
+def shown_cells(audit: Audit) -> dict[tuple[str, str], ShownCell]:
     """Return the cells of the matrix, by engine and case."""
     references = set(audit.comparisons.groupby(["reference", "case"]).groups)
     found = {}
@@ -80,13 +80,13 @@ def squares(audit: Audit) -> dict[tuple[str, str], Square]:
             kind = kind if cell.problem is None else PROBLEM
             text, means = BLANK[kind]
             why = cell.problem or "; ".join(left_out(audit.replies.get(place))) or means
-            found[place] = Square(cell, text, kind, f"{means}: {why}" if why != means else why)
+            found[place] = ShownCell(cell, text, kind, f"{means}: {why}" if why != means else why)
         else:
             says = ", ".join([f"{cell.values} values, {cell.verdict}", *cell.causes])
             depth = "none" if cell.digits < NONE else "few" if cell.digits < FEW else ""
             mark = MARKS.get(cell.verdict, "")
             text = f"{cell.digits + 0.0:.1f}"
-            found[place] = Square(cell, text, cell.verdict, says, mark, depth)
+            found[place] = ShownCell(cell, text, cell.verdict, says, mark, depth)
     return found
 
 
@@ -158,8 +158,8 @@ def gaps(audit: Audit) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return why cells are empty: engine, reason, cases."""
     return _by_engine(
         (place, left_out(audit.replies.get(place)))
-        for place, square in squares(audit).items()
-        if square.kind == GAP
+        for place, shown in shown_cells(audit).items()
+        if shown.kind == GAP
     )
 
 
