@@ -56,6 +56,12 @@ class Solution:
     vcov_unscaled: Array
     converged: NDArray[np.bool_]
 
+    @classmethod
+    def join(cls, parts: Sequence[Solution]) -> Solution:
+        """Concatenate the responses of several parts."""
+        names = [each.name for each in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
     def best(self) -> Solution:
         """Return the one with the lowest criterion, if all are optima of the same response."""
         r = int(np.argmin(self.criterion + 1e-8 * ~self.converged))
