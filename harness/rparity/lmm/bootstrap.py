@@ -332,9 +332,8 @@ def percentile(t: Array, probabilities: Array) -> Array:
         return np.full(len(probabilities), np.nan)
     position = (R + 1) * probabilities
     k = np.clip(np.floor(position + 1e-10).astype(int), 1, R)
-    upper = np.clip(k + 1, 1, R)
-    at = norm.ppf(probabilities)
-    low, high = norm.ppf(k / (R + 1)), norm.ppf(np.minimum(k + 1, R) / (R + 1))
+    upper = np.minimum(k + 1, R)
+    at, low, high = norm.ppf(probabilities), norm.ppf(k / (R + 1)), norm.ppf(upper / (R + 1))
     inside = (upper > k) & (position > k) & (position >= 1)
     share = np.where(inside, (at - low) / np.where(high > low, high - low, 1.0), 0.0)
     return np.asarray(ordered[k - 1] + share * (ordered[upper - 1] - ordered[k - 1]))
