@@ -9,7 +9,7 @@ from flint import arb, arb_mat, ctx
 from rparity.errors import RparityError
 
 Balls = list[arb]
-Smooth = Callable[[Balls], tuple[Balls, arb_mat]]  # x to g(x) and its Jacobian
+Equations = Callable[[Balls], tuple[Balls, arb_mat]]  # from x to g(x) and its Jacobian
 
 STEPS = 60
 
@@ -18,7 +18,7 @@ class NotCertifiedError(RparityError):
     """No proof was found; the message names the step that failed."""
 
 
-def zero_of(function: Smooth, start: Sequence[arb]) -> Balls:
+def zero_of(function: Equations, start: Sequence[arb]) -> Balls:
     """Enclose a zero of g near `start` in balls that contain exactly one.
 
     If Krawczyk's operator K(X) = x − Yg(x) + (I − Y·J(X))(X − x), with Y ≈ J(x)⁻¹, maps the box X
@@ -49,7 +49,7 @@ def zero_of(function: Smooth, start: Sequence[arb]) -> Balls:
     return K
 
 
-def _newton(function: Smooth, x: Balls) -> tuple[Balls, arb_mat]:
+def _newton(function: Equations, x: Balls) -> tuple[Balls, arb_mat]:
     """Iterate until steps are rounding; return the point, and the inverse Jacobian there."""
     done = arb(2) ** (-ctx.prec * 2 // 3)
     for _ in range(STEPS):
@@ -71,7 +71,7 @@ def _newton(function: Smooth, x: Balls) -> tuple[Balls, arb_mat]:
 
 
 def is_positive_definite(H: arb_mat) -> bool:
-    """Whether every symmetric matrix in the balls is positive definite: its leading minors are."""
+    """Whether all symmetric matrices in the balls are positive definite, by leading minors."""
     rows = H.tolist()
     sizes = range(1, len(rows) + 1)
     return all(arb_mat([row[:size] for row in rows[:size]]).det() > 0 for size in sizes)

@@ -16,31 +16,18 @@ from numpy.typing import ArrayLike
 from rparity.errors import UsageError
 from rparity.exact.balls import Column, Figures, column, cross_products
 from rparity.lmm.formula import expression, parse, terms
-from rparity.lmm.matrices import Floats, build
+from rparity.lmm.matrices import Floats, Term, build
 
 Rank = Literal["R", "exact"]
 
 
-@dataclass(frozen=True)
-class RationalTerm:
-    """One random-effects term: L levels of k coefficients, from column `start` of Z on."""
+@dataclass(frozen=True, eq=False)
+class RationalTerm(Term):
+    """One random-effects term, whose columns of Z begin at `start`."""
 
-    group: str
-    names: tuple[str, ...]
-    levels: tuple[str, ...]
     codes: Sequence[int]  # (n,)
     Z: Sequence[Column]  # k columns of n
     start: int
-
-    @property
-    def k(self) -> int:
-        """Coefficients a level."""
-        return len(self.names)
-
-    @property
-    def size(self) -> int:
-        """Random effects, kL."""
-        return self.k * len(self.levels)
 
     @property
     def starts(self) -> range:

@@ -162,7 +162,7 @@ class OneFactor(Blocks):
 def classes(rows: Array) -> tuple[Index, Index]:
     """Group rows that agree to rounding: return each class's first row, and each row's class."""
     scale = np.abs(rows).max() if rows.size else 1.0
-    # A QR of equal levels may differ in the last bits, so that 40 bits are compared.
+    # A QR of equal levels may differ in the last bits, so only 40 bits are compared.
     keys = np.round(rows * (2.0**40 / (scale or 1.0)))
     if keys.shape[1] == 1:
         _, first, members = np.unique(keys[:, 0], return_index=True, return_inverse=True)

@@ -148,23 +148,17 @@ def bootmer(
         solved = {
             outcome.item.first: outcome.result() for outcome in pool.map(_refits, (fit, f), parts)
         }
-    solutions = [solution for first in sorted(solved) for solution in solved[first]]
-    return BootstrapResults(fit, Replicates.of(fit, solutions), use_u, statistic)
+    solution = Solution.join([solved[first] for first in sorted(solved)])
+    return BootstrapResults(fit, Replicates.of(fit, solution), use_u, statistic)
 
 
-def _refits(shared: tuple[LmerResults, float | None], draws: Draws) -> list[Solution]:
+def _refits(shared: tuple[LmerResults, float | None], draws: Draws) -> Solution:
     """Refit the model to some replicates, block by block."""
     fit, f = shared
-    model = fit.model
-    return [
-        model.solve(
-            model.structure.moments(model.sqrt_weights[:, None] * block),
-            reml=fit.reml,
-            start=fit.theta_hat,
-            f=f,
-        )
-        for block in draws.blocks(fit)
-    ]
+    model, start = fit.model, fit.theta_hat
+    blocks = (model.sqrt_weights[:, None] * block for block in draws.blocks(fit))
+    moments = map(model.structure.moments, blocks)
+    return Solution.join([model.solve(m, reml=fit.reml, start=start, f=f) for m in moments])
 
 
 @dataclass(frozen=True)
@@ -185,10 +179,10 @@ class Replicates:
     _model: MixedModel = field(repr=False)
 
     @classmethod
-    def of(cls, fit: LmerResults, solutions: Sequence[Solution]) -> Replicates:
-        """Collect the solutions of blocks of responses, which are relative to `fit`."""
-        sigma = np.concatenate([part.sigma for part in solutions])
-        variances = [np.diagonal(part.vcov_unscaled, axis1=1, axis2=2) for part in solutions]
+    def of(cls, fit: LmerResults, solution: Solution) -> Replicates:
+        """Name the parameters of a solution whose β is relative to `fit`."""
+        sigma = solution.sigma
+        variances = np.diagonal(solution.vcov_unscaled, axis1=1, axis2=2)
         index = pd.RangeIndex(1, len(sigma) + 1).astype(str)
 
         def frame(values: Array, names: Sequence[str]) -> pd.DataFrame:
@@ -196,12 +190,12 @@ class Replicates:
 
         names = fit.term_names
         return cls(
-            frame(np.concatenate([part.beta for part in solutions]) + fit.beta, names),
-            frame(sigma[:, None] * np.sqrt(np.concatenate(variances)), names),
-            frame(np.concatenate([part.theta for part in solutions]), list(fit.theta.index)),
+            frame(solution.beta + fit.beta, names),
+            frame(sigma[:, None] * np.sqrt(variances), names),
+            frame(solution.theta, list(fit.theta.index)),
             pd.Series(sigma, index),
-            pd.Series(np.concatenate([part.criterion for part in solutions]), index),
-            pd.Series(np.concatenate([part.converged for part in solutions]), index),
+            pd.Series(solution.criterion, index),
+            pd.Series(solution.converged, index),
             fit.model,
         )
 
@@ -264,7 +258,7 @@ class BootstrapResults:
     @cached_property
     def _original(self) -> Replicates:
         """The original fit as a bootstrap of one."""
-        return Replicates.of(self.fit, [self.fit.solution_from_itself])
+        return Replicates.of(self.fit, self.fit.solution_from_itself)
 
     @property
     def nsim(self) -> int:
@@ -338,9 +332,8 @@ def percentile(t: Array, probabilities: Array) -> Array:
         return np.full(len(probabilities), np.nan)
     position = (R + 1) * probabilities
     k = np.clip(np.floor(position + 1e-10).astype(int), 1, R)
-    upper = np.clip(k + 1, 1, R)
-    at = norm.ppf(probabilities)
-    low, high = norm.ppf(k / (R + 1)), norm.ppf(np.minimum(k + 1, R) / (R + 1))
+    upper = np.minimum(k + 1, R)
+    at, low, high = norm.ppf(probabilities), norm.ppf(k / (R + 1)), norm.ppf(upper / (R + 1))
     inside = (upper > k) & (position > k) & (position >= 1)
     share = np.where(inside, (at - low) / np.where(high > low, high - low, 1.0), 0.0)
     return np.asarray(ordered[k - 1] + share * (ordered[upper - 1] - ordered[k - 1]))

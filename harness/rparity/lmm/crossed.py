@@ -107,7 +107,7 @@ def commute(Z: Sequence[Array], codes: Sequence[NDArray[np.intp]]) -> bool:
 
 
 def common_eigenvectors(span: Span) -> tuple[Array, Array] | None:
-    """Return vectors (r, r) that make every T_tT_t' diagonal, and the diagonals (r, terms)."""
+    """Return vectors (r, r) that make all T_tT_t' diagonal, with these diagonals, or None."""
     G = np.stack([T[:, :, 0] @ T[:, :, 0].T for T in span.T])
     scale = np.abs(G).max(axis=(1, 2), keepdims=True)
     G = G / scale

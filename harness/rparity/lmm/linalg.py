@@ -11,7 +11,7 @@ Index = NDArray[np.intp]
 
 
 def triangle(A: Array) -> Array:
-    """Return R of the QR of A (..., n, k) with n ≥ k; its diagonal has any signs."""
+    """Return R of the QR of A (..., n, k), n ≥ k; the signs of its diagonal are arbitrary."""
     return np.asarray(np.linalg.qr(A, mode="r"), dtype=np.float64)
 
 

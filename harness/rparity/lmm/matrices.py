@@ -32,12 +32,28 @@ class RankDeficientWarning(UserWarning):
 
 
 @dataclass(frozen=True, eq=False)
-class RandomTerm:
-    """One random-effects term. Row i of its full matrix is `Z[i]` in the columns of its level."""
+class Term:
+    """R's names of one random-effects term with L levels of k coefficients."""
 
     group: str
     names: tuple[str, ...]
     levels: tuple[str, ...]
+
+    @property
+    def k(self) -> int:
+        """Coefficients a level."""
+        return len(self.names)
+
+    @property
+    def size(self) -> int:
+        """Random effects, kL."""
+        return self.k * len(self.levels)
+
+
+@dataclass(frozen=True, eq=False)
+class RandomTerm(Term):
+    """One random-effects term. Row i of its full matrix is `Z[i]` in the columns of its level."""
+
     codes: NDArray[np.intp]  # the level of each row, (n,)
     Z: Floats  # (n, k)
 

@@ -56,6 +56,12 @@ class Solution:
     vcov_unscaled: Array
     converged: NDArray[np.bool_]
 
+    @classmethod
+    def join(cls, parts: Sequence[Solution]) -> Solution:
+        """Concatenate the responses of several parts."""
+        names = [each.name for each in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
     def best(self) -> Solution:
         """Return the one with the lowest criterion, if all are optima of the same response."""
         r = int(np.argmin(self.criterion + 1e-8 * ~self.converged))
@@ -94,14 +100,14 @@ class MixedModel:
             shared += 1
         if shared == len(codes):
             return OneFactor(template, Z, codes[0], levels[0], self._Q)
-        q = sum(L * part.shape[1] for L, part in zip(levels, Z, strict=True))
+        q = self.q
         if q <= STRATA_EFFECTS and self.n * q <= SPAN_SIZE and commute(Z, codes):
             span = Span.of(Z, codes, levels)
             if (common := common_eigenvectors(span)) is not None:
                 return Strata(template, span, *common, self._Q)
         if q <= DENSE_EFFECTS and self.n * q <= SPAN_SIZE:
             return Dense(template, Span.of(Z, codes, levels), self._Q)
-        rest = q - sum(levels[0] * part.shape[1] for part in Z[:shared])
+        rest = sum(term.size for term in self.matrices.random[shared:])
         if rest > SCHUR_EFFECTS:
             raise DataError(
                 f"Besides {self.matrices.random[0].group!r} there are {rest} random effects, and "
@@ -122,7 +128,7 @@ class MixedModel:
     @property
     def q(self) -> int:
         """Number of random effects."""
-        return sum(len(term.levels) * len(term.names) for term in self.matrices.random)
+        return sum(term.size for term in self.matrices.random)
 
     def divisor(self, *, reml: bool) -> float:
         """Return the divisor of s in the profiled σ²: n − p under REML, n under ML."""
@@ -148,9 +154,9 @@ class MixedModel:
 
     def arrange(self, u: Array) -> list[Array]:
         """Split draws (R, q), in lme4's order of terms and levels, to (R, L, k) for each term."""
-        shapes = [(len(term.levels), len(term.names)) for term in self.matrices.random]
-        parts = np.split(u, np.cumsum([L * k for L, k in shapes])[:-1], axis=1)
-        return [part.reshape(len(u), *shape) for part, shape in zip(parts, shapes, strict=True)]
+        terms = self.matrices.random
+        parts = np.split(u, np.cumsum([term.size for term in terms])[:-1], axis=1)
+        return [part.reshape(len(u), -1, t.k) for part, t in zip(parts, terms, strict=True)]
 
     def spread(self, effects: Sequence[Array]) -> Array:
         """Return Zb (n, R) for random effects b (R, L, k) of each term."""

@@ -89,7 +89,7 @@ def minimise(objective: Objective, start: Array) -> Minimum:
 
 
 def _step(f: Smooth, size: Array, enough: Array) -> tuple[Array, Array, Flags, Flags]:
-    """Return Newton's step −|H|⁻¹g (R, m), the decrease it predicts, and if H is positive or flat.
+    """Return Newton's step −|H|⁻¹g (R, m), its predicted decrease, and if H is positive, if flat.
 
     Directions are scaled to relative changes by `size` (R, m). At a saddle, where the predicted
     decrease is at most `enough`, the step goes along the direction of most negative curvature.

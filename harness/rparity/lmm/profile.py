@@ -276,18 +276,14 @@ class _Profile:
         reduced = MixedModel(replace(matrices, X=matrices.X[:, keep], names=names))
         x = self.model.sqrt_weights * matrices.X[:, j]
         theta = self.Lam[self.model.template.rows, self.model.template.cols]
-        centre = self.beta[j] - float(
-            self.fit.params.iloc[j]
-        )  # relative to the zero of the deviations
+        origin = float(self.fit.params.iloc[j])  # where the deviations are zero
 
         def deviance(b: Array) -> Array:
             moments = reduced.structure.moments(self.deviations[:, None] - np.outer(x, b))
             return reduced.solve(moments, reml=False, start=theta).criterion - self.level
 
-        origin = float(self.fit.params.iloc[j])
-
         def ends() -> tuple[float, float]:
-            low, high = self._limits(deviance, centre, float(self.bse[j]))
+            low, high = self._limits(deviance, self.beta[j] - origin, float(self.bse[j]))
             return origin + low, origin + high
 
         return _Parameter(lambda b: deviance(b - origin), ends)

@@ -14,7 +14,7 @@ from rparity.r.format import format_r
 
 FloatArray = NDArray[np.float64]
 
-# R's options `width` and `lme4.summary.cor.max`: with more coefficients, correlations are left out.
+# R's options `width` and `lme4.summary.cor.max`, above which correlations are left out.
 WIDTH = 80
 MOST_CORRELATED = 12
 
@@ -149,7 +149,7 @@ def _correlation_lines(fit: LmerResults) -> list[str]:
 
 
 def abbreviate(names: Sequence[str], length: int) -> list[str]:
-    """Shorten names as R's `abbreviate`, less if two would be the same."""
+    """Shorten names as R's `abbreviate`, which keeps different names different."""
     out = [_shortened(name, length) for name in names]
     while len(set(out)) < len(set(names)):
         length += 1

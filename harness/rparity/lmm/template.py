@@ -145,7 +145,7 @@ class Working:
     """
 
     def __init__(self, terms: Sequence[RandomTerm], sqrt_weights: Array) -> None:
-        self.template = Template.of([len(term.names) for term in terms])
+        self.template = Template.of([term.k for term in terms])
         self.Z: list[Array] = []
         self.L: list[Array] = []
         for term in terms:

@@ -5,30 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import combinations, pairwise
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rparity.lmm.lme4 import SD_FIRST, Lme4
+from rparity.lmm.matrices import Term
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-
-
-class NamedTerm(Protocol):
-    """A random-effects term with R's names."""
-
-    @property
-    def group(self) -> str:
-        """Name of the grouping factor."""
-        ...
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the coefficients."""
-        ...
 
 
 def covariance(template: Template, theta: Array) -> Array:
@@ -62,7 +48,7 @@ def order(template: Template) -> tuple[Index, Index]:
     return np.array(rows, dtype=np.intp), np.array(cols, dtype=np.intp)
 
 
-def groups(terms: Sequence[NamedTerm]) -> list[str]:
+def groups(terms: Sequence[Term]) -> list[str]:
     """Name the terms' groups as R's `VarCorr` does: a second term of g is `g.1`.
 
     If a name occurs twice, R makes all names syntactic (`make.names`), and g:h becomes g.h.
@@ -74,7 +60,7 @@ def groups(terms: Sequence[NamedTerm]) -> list[str]:
     return [f"{name}.{i}" if i else name for name, i in zip(names, repeats, strict=True)]
 
 
-def labels(terms: Sequence[NamedTerm]) -> list[str]:
+def labels(terms: Sequence[Term]) -> list[str]:
     """Name variances `group.var1` and covariances `group.var1.var2`, in the order of `order`."""
     out = []
     for term, group in zip(terms, groups(terms), strict=True):
@@ -83,9 +69,9 @@ def labels(terms: Sequence[NamedTerm]) -> list[str]:
     return out
 
 
-def theta_names(terms: Sequence[NamedTerm]) -> list[str]:
+def theta_names(terms: Sequence[Term]) -> list[str]:
     """Name θ as R's `getME(fit, "theta")` does: `group.row`, or `group.row.column`."""
-    template = Template.of([len(term.names) for term in terms])
+    template = Template.of([term.k for term in terms])
     names = [(term.group, name) for term in terms for name in term.names]
     return [
         ".".join(names[row] if row == col else (*names[row], names[col][1]))

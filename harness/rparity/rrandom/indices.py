@@ -62,7 +62,7 @@ def one_index(source: Source, n: int) -> Callable[[], int]:
 
 
 def _candidates(stream: Stream, n: int, size: int) -> Ints:
-    """Draw R's `rbits` `size` times, 16 bits of a word each: an index, unless it is n or more."""
+    """Draw `size` candidates for an index (R's `rbits`), which are rejected if n or more."""
     value = np.zeros(size, dtype=np.int64)  # only up to 52 bits are kept, so the sign is lost
     for word in stream.words(size * (_bits(n) // 16 + 1)).reshape(size, -1).T >> 16:
         value <<= 16

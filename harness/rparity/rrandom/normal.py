@@ -18,7 +18,7 @@ Coefficients: TypeAlias = Sequence[tuple[float, float]]
 
 HIGH_BITS = 27  # taken from the first of the two uniforms of a normal
 
-# Numerator and denominator, from the highest power down to 1.
+# Coefficients of numerator and denominator, from the highest power to the constant.
 CENTRAL = (
     (2509.0809287301226727, 5226.495278852854561),
     (33430.575583588128105, 28729.085735721942674),

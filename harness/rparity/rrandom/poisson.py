@@ -56,7 +56,7 @@ def _rejection(source: Source, mean: float) -> Draw:
     c = 0.1069 / mean
 
     def densities(k: int) -> tuple[float, float, float, float]:
-        """Return px, py, fx, fy; the Poisson is py * exp(px), the normal fy * exp(fx)."""
+        """Return px, py, fx, fy: the Poisson has py * exp(px), the normal fy * exp(fx)."""
         below = mean - k
         if k < len(FACTORIALS):
             px, py = -mean, pow(mean, k) / FACTORIALS[k]

@@ -54,7 +54,7 @@ def _rows(n: int, parameters: tuple[Floats, ...]) -> Iterator[tuple[float, ...]]
 
 @contextmanager
 def one_by_one(stream: Stream, draws: int) -> Iterator[Source]:
-    """Yield a source of single draws; afterwards the stream stands behind the last word used.
+    """Yield a source of single draws; the stream then continues after the last word used.
 
     Words are read in blocks. Normals are computed for a whole block, as if one began at each word.
     """

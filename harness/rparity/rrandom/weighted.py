@@ -56,7 +56,7 @@ def distinct_weighted_indices(stream: Stream, p: Floats, size: int) -> Ints:
         total -= float(p[j])
         p[j:last] = p[j + 1 : last + 1]
         order[j:last] = order[j + 1 : last + 1]
-        if j < last:  # the sums before j stay
+        if j < last:  # the sums before j do not change
             mass[j:last] = p[j:last]
             mass[j] += mass[j - 1] if j else 0.0
             np.add.accumulate(mass[j:last], out=mass[j:last])
