@@ -78,7 +78,7 @@ def origins(_shared: None, _item: int) -> list[str]:
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Iterator[Path]:
-    """A folder for temporary files, of which nothing is left, nor any process."""
+    """A folder for temporary files; at the end, it is empty, and its processes have ended."""
     folder = tmp_path / "scratch"
     folder.mkdir()
     yield folder
@@ -229,7 +229,7 @@ def test_workers_load_nothing_from_the_working_directory(shadows: Path) -> None:
 def test_engines_in_the_working_directory_are_found(
     shadows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the prompt, the folder worked in is on the path: it is on that of the engines."""
+    """At Python's prompt, the working directory is on the path; it is on that of engines, too."""
     (shadows / "mine.py").write_text(
         "import random\n"
         "from rparity.engines.base import Answer\n"
@@ -395,7 +395,7 @@ def test_too_many_open_files_have_their_advice(most: int, scratch: Path) -> None
 
 
 def test_no_engine_is_started_once_the_audit_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interruption ends them while the threads that start them go on."""
+    """An interruption ends the engines while threads go on that start engines."""
     stopped: list[str] = []
 
     class Slow:
