@@ -1,4 +1,4 @@
-"""Every error is a sentence; status 1 means a discrepancy and nothing else."""
+"""Every error is a message of one sentence, and status 1 means a discrepancy only."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ def recorded(tmp_path: Path) -> Path:
 
 
 def resealed(folder: Path, edit: Callable[[dict], object] = lambda _made: None) -> str:
-    """What reading says where hashes and digest were made to fit what was edited."""
+    """Make hashes and digest fit an edited recording, and return the error of reading it."""
     reseal(folder, edit)
     with pytest.raises(RecordingError) as caught:
         recordings.read(folder.parents[1], "toy", {})
@@ -130,7 +130,7 @@ def resealed(folder: Path, edit: Callable[[dict], object] = lambda _made: None) 
 )
 def test_a_resealed_table_of_garbage(recorded: Path, text: str) -> None:
     (recorded / "m.coef.csv").write_text(text, errors="surrogateescape")
-    assert "m.coef.csv is not what R's run wrote" in resealed(recorded)
+    assert "m.coef.csv does not hold what was recorded" in resealed(recorded)
 
 
 class Crime:
@@ -170,7 +170,7 @@ def test_resealed_replicates_of_garbage(
     make(file)
     (recorded / "b.replicates.npz").write_bytes(file.getvalue())
     message = resealed(recorded)
-    assert "b.replicates.npz is not what R's run wrote" in message
+    assert "b.replicates.npz does not hold what was recorded" in message
     assert ("unpacks to more than 256 MB" in message) == (make is bomb)
     assert not Path("crime").exists()
     assert len(pickle.dumps(Crime())) > 0  # it could have been run
@@ -234,7 +234,7 @@ def test_a_resealed_answer_of_garbage(tmp_path: Path, value: object, made_by: ob
     path = tmp_path / "t.1.json"
     document = {"asked": asked, "value": value, "made_by": made_by, "time": "now"}
     path.write_text(json.dumps(files.seal(document)))
-    with pytest.raises(RecordingError, match="no recording of a call: run it"):
+    with pytest.raises(RecordingError, match="not a recording of a call: run it"):
         store.read(path, asked, "run it")
 
 

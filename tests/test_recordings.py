@@ -1,4 +1,4 @@
-"""Recordings: read to the bit as written, refused once touched, and whole after any kill."""
+"""Recordings of cases: all bits are kept, edited ones are refused, and kills leave one whole."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ SPECIAL = [
 
 
 def bits(frame: pd.DataFrame) -> np.ndarray:
-    """Bits of a frame's values; all not-a-numbers are one."""
+    """Return the bits of a frame's values; every NaN has the same bits."""
     values = frame.to_numpy(dtype=np.float64)
     return np.where(np.isnan(values), np.nan, values).view(np.uint64)
 
@@ -131,7 +131,7 @@ def folder(root: Path) -> Path:
 
 
 def refused(root: Path) -> str:
-    """The one or two sentences that refuse a recording."""
+    """Return the error of reading a recording, which is one or two sentences."""
     with pytest.raises(RecordingError) as caught:
         recordings.read(root, writer.CASE, writer.SCRIPTS)
     message = str(caught.value)
@@ -141,7 +141,7 @@ def refused(root: Path) -> str:
 
 
 def whose(root: Path) -> str:
-    """Whose recording is there, or why there is none that can be read."""
+    """Return the name of the recording that is there, or the error of reading it."""
     try:
         return writer.whose(root)
     except RecordingError as error:
@@ -342,9 +342,9 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def steps(monkeypatch: pytest.MonkeyPatch, number: int, at: int) -> list[str]:
-    """Let the `at`-th step of a write fail; returns the steps taken."""
+    """Let the `at`-th step of a write fail; return the list of steps, which grows."""
     taken: list[str] = []
-    clearing_up = False  # whose failures are no failure of the write
+    clearing_up = False  # a failure of clearing up is no failure of the write
     real_rmtree = shutil.rmtree
 
     def rmtree(*arguments: object, **options: object) -> None:
@@ -393,7 +393,7 @@ def test_if_any_step_fails_the_old_recording_is_untouched(
         if len(taken) < at:
             break
         seen.add(taken[-1])
-        assert failed is not None, f"step {at}, {taken[-1]}, failed and nobody noticed"
+        assert failed is not None, f"step {at}, {taken[-1]}, failed without an error"
         assert os.strerror(number) in str(failed)
         assert "is untouched" in str(failed)
         assert everything_in(root) == untouched, f"step {at}, {taken[-1]}"

@@ -1,4 +1,4 @@
-"""Signatures: what a forger of a recording can do without the key, and what not."""
+"""Signatures: what a forger of recordings can do without the key, and what not."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def run(fixtures: Path, *arguments: str) -> int:
 
 
 def said(capsys: Capture) -> str:
-    """The one sentence on standard error."""
+    """Return the one sentence on standard error."""
     err = capsys.readouterr().err
     assert err.startswith("rparity: ")
     assert err.count("\n") == 1
@@ -79,7 +79,7 @@ def said(capsys: Capture) -> str:
 
 
 def forge(folder: Path, resign: Callable[[dict], dict] = lambda sealed: sealed) -> None:
-    """Change R's estimates by a little, and make hashes and digest fit, as anybody can."""
+    """Change R's estimates a little, and make hashes and digest fit, as a forger would."""
     table, path = folder / "lm.coef.csv", folder / recordings.PROVENANCE
     lines = table.read_text().splitlines()
     name, estimate, *rest = lines[1].split(",")

@@ -1,4 +1,4 @@
-"""Names and messages from anywhere are shown as text: no markup of them, no escape sequences."""
+"""Names and messages of unknown origin are shown as text, without markup or escape sequences."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SEEN = "b[sigma] [/b] [red]x[/] :smile: \\x1b]0;owned\\x07\\x1b[2J\\x9b31m"
 
 
 def printed(show: Callable[[Console], object]) -> str:
-    """What is shown, told apart from the styles that a terminal is sent."""
+    """Return the text that is printed; a terminal gets it with styles and nothing else."""
     plain, coloured = StringIO(), StringIO()
     show(console(plain))
     show(PlainConsole(file=coloured, width=400, force_terminal=True, color_system="standard"))

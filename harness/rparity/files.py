@@ -235,9 +235,10 @@ def _holder(folder: Path) -> str:
 
 
 def seal(document: Mapping[str, Any], key: Sign | None = None) -> dict[str, Any]:
-    """Add a digest of the document, whatever its layout as JSON, and with a key a signature.
+    """Add a digest of the document and, with a key, a signature.
 
-    The digest shows accidents only, since anybody can compute it. A signature needs the key.
+    The layout of the document as JSON does not count. The digest shows accidents only, since
+    anybody can compute it. A signature needs the key.
     """
     digest = _digest(document)
     return {**document, DIGEST: digest, **({SIGNATURE: key(digest)} if key else {})}
@@ -278,11 +279,11 @@ def opened(path: Path, content: bytes | None, remedy: str) -> tuple[dict[str, An
         actual = _digest(document)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise RecordingError(
-            f"{path} is corrupt: it is not what R's run wrote; {remedy}."
+            f"{path} is corrupt: it is not a sealed recording; {remedy}."
         ) from error
     if digest != actual:
         raise RecordingError(
-            f"{path} is corrupt: it was edited after R's run wrote it. Restore it from version "
+            f"{path} is corrupt: it was edited after it was written. Restore it from version "
             f"control, or {remedy}."
         )
     return document, signature

@@ -287,7 +287,7 @@ def read(
         except Exception as error:  # of many types: the file may hold anything
             said = " ".join(str(error).split())[:150]
             raise RecordingError(
-                f"{folder / file} is not what R's run wrote ({said}): {remedy}."
+                f"{folder / file} does not hold what was recorded ({said}): {remedy}."
             ) from error
     return Recording(case, folder, tables, provenance, decoded)
 
@@ -369,7 +369,7 @@ def require_shape(
         strange = [name for name, good in sound.items() if not good]
     if missing or strange:
         what = f"lacks {', '.join(missing)}" if missing else f"has a strange {', '.join(strange)}"
-        raise RecordingError(f"{path} is not what R's run wrote: it {what}; {remedy}.")
+        raise RecordingError(f"{path} is not a provenance: it {what}; {remedy}.")
 
 
 def _encoded(document: Mapping[str, Any]) -> bytes:

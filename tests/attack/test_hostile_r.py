@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from killing import lives
 
+from proc import lives
 from rparity.errors import (
     RCrashedError,
     RError,

@@ -1,4 +1,4 @@
-"""Kept answers: read to the bit as given, refused for any other question, and those there are."""
+"""Recorded answers of engines: all bits are kept, other questions are refused, all are there."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Capture = pytest.CaptureFixture[str]
 
 @dataclass
 class Planted:
-    """An engine that gave whatever is wanted."""
+    """An engine with the attributes that a test needs."""
 
     name: str = "lme4"
     provenance: dict[str, Any] = field(
@@ -315,7 +315,7 @@ VARIES = ("penicillin",)
 
 
 def of_the_case(tables: Tables, engine: str, table: str) -> pd.DataFrame | None:
-    """What R answered to the same question when the case was recorded."""
+    """Return R's answer to the same question in the recording of the case."""
     part, kind = table.split(".")
     if "lmer_raw.coef" in tables and engine != "lm":  # there `lmer` is of the centred response
         return tables.get(f"lmer_raw.{kind}") if (engine, part) == ("lme4", "lmer") else None
@@ -363,7 +363,7 @@ def test_the_arbiters_doubles_are_its_decimals_rounded(name: str) -> None:
 
 @pytest.mark.parametrize("problem", sorted(certified()))
 def test_the_arbiter_has_every_digit_that_nist_certifies(problem: str) -> None:
-    """Of the decimals, where the doubles of SmLs07 to 09 are other problems."""
+    """Compare the decimals, since the data of SmLs07 to 09 differ as doubles."""
     name = problem.lower()
     found = kept_answers.certified(paths.fixtures(), asked(name))
     values = found.set_index(["table", "row", "column"])["value"]
@@ -371,10 +371,10 @@ def test_the_arbiter_has_every_digit_that_nist_certifies(problem: str) -> None:
         part, kind = table.split(".")
         for row, cells in rows.items():
             for column, text in cells.items():
-                told = values[f"{part.removesuffix('_loose')}_decimal.{kind}", row, column]
+                found_text = values[f"{part.removesuffix('_loose')}_decimal.{kind}", row, column]
                 printed = Decimal(text)
                 unit = Decimal(1).scaleb(int(printed.as_tuple().exponent))
-                assert abs(Decimal(told) - printed) <= unit / 2, (table, row, column)
+                assert abs(Decimal(found_text) - printed) <= unit / 2, (table, row, column)
 
 
 # The command -------------------------------------------------------------------------------------

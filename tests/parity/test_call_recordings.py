@@ -1,4 +1,4 @@
-"""Recordings of calls: refused once touched, and whole after any kill and any number of writers."""
+"""Recordings of calls: edited ones are refused, and kills and many writers leave one whole."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def file(root: Path) -> Path:
 
 
 def whose(root: Path) -> str:
-    """Whose recording is there, or why there is none that can be read."""
+    """Return the name of the recording that is there, or the error of reading it."""
     try:
         return call_writer.whose(root)
     except RecordingError as error:
@@ -79,7 +79,7 @@ def test_an_edited_number(root: Path, file: Path) -> None:
     file.write_text(text.replace('["a", 18.857142857142858]', '["a", 18.857142857142859]'))
     assert whose(root) == "old"  # other digits of the same number
     file.write_text(text.replace('["a", 18.857142857142858]', '["a", 18.857142857142862]'))
-    assert f"{file} is corrupt: it was edited after R's run wrote it" in whose(root)
+    assert f"{file} is corrupt: it was edited after it was written" in whose(root)
 
 
 def test_another_layout_of_the_json_is_accepted(root: Path, file: Path) -> None:
@@ -202,7 +202,7 @@ def test_eight_writers_at_once_do_not_mix_and_readers_see_one_of_them(
 
 
 def wait_for_writes(file: Path) -> None:
-    """Wait until a recording has been replaced twice: its writers are in the middle of it."""
+    """Wait until a recording has been replaced twice, so that its writers are at work."""
     for _ in range(2):
         before, until = file.stat().st_mtime_ns, time.monotonic() + 60.0
         while file.stat().st_mtime_ns == before:

@@ -1,4 +1,4 @@
-"""The plugin in sessions of pytest inside pytest, with a stand-in for R."""
+"""The plugin, in sessions of pytest inside a test, with a stand-in for R."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Run = Callable[..., pytest.RunResult]
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, inner: Run) -> Run:
-    """A session of pytest in a folder with an R file, whose functions Python answers."""
+    """A session of pytest in a folder with an R file; functions of Python answer for R."""
     functions = FakeR.functions | {"double": lambda x: 2 * x, "nothing": lambda: 0.0}
     monkeypatch.setattr(calls, "RSession", FakeR)
     monkeypatch.setattr(FakeR, "functions", functions)
@@ -42,7 +42,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, inner: Run) 
 
 
 def recordings(folder: Path) -> dict[str, bytes]:
-    """Every recording below a folder, path to content."""
+    """Return the recordings below a folder, their content by path."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("r_recordings/**/*"))
@@ -182,7 +182,7 @@ def test_a_session_without_calls_shows_nothing(pytester: pytest.Pytester, run: R
 
 @pytest.fixture
 def drifted(pytester: pytest.Pytester, run: Run) -> Run:
-    """A session with --r=check, of a test as it was recorded, where R has drifted by a factor."""
+    """Record a test, and run it with --r=check when R's answer has changed by a factor."""
 
     def check(body: str, factor: float) -> pytest.RunResult:
         pytester.makepyfile(test_a=f"def test_one(r_parity):\n    {body}")
@@ -385,7 +385,7 @@ def test_a_recording_that_another_program_sealed_is_refused_by_name(
     path = pytester.path / "r_recordings" / "test_a" / "test_one.1.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(seal({"asked": {"test": "test_one"}, "value": {}})))
-    assert f"{path} is no recording of a call" in said(run())
+    assert f"{path} is not a recording of a call" in said(run())
 
 
 # Arguments of call() ----------------------------------------------------------------------------
@@ -609,7 +609,7 @@ def test_recordings_that_no_test_uses_are_listed(
     ],
 )
 def test_recordings_of_deselected_tests_are_not_listed(three: Run, options: list[str]) -> None:
-    # test_two is gone: whoever runs a part of the file cannot know.
+    # test_two does not exist, but a session that runs a part of the file cannot know that.
     if options[0] in ("-x", "--maxfail=1"):
         assert three(lambda text: text.replace("2 * x", "0 * x"), *options) == []
     else:
@@ -664,7 +664,7 @@ FakeR.functions |= {"double": lambda x: 2 * x, "nothing": lambda: 0.0}
 def apart(
     pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., pytest.RunResult]:
-    """A session in a process of its own, and in those of its workers."""
+    """A session of pytest in its own process, with pytest-xdist."""
     paths = [str(SUPPORT), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     pytester.makeconftest(CONFTEST)

@@ -33,7 +33,7 @@ def r() -> RAnswer:
 
 
 def report(r: RAnswer, mine: object, **terms: object) -> list[str]:
-    """The lines of the report of a failed check."""
+    """Return the lines of the report of a failed check."""
     with pytest.raises(AssertionError) as caught:
         r.check(mine, **terms)
     return str(caught.value).splitlines()

@@ -1,4 +1,4 @@
-"""The plugin with R itself: a port in ten lines, shared streams, isolation, and R misbehaving."""
+"""The plugin with R itself: a port in ten lines, random streams, isolation, and bad R code."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ welch <- function(x, y) {
 
 @pytest.fixture
 def r(tmp_path: Path) -> RParity:
-    """Calls answered by R; the R file is that of tests/r."""
+    """Calls that R answers."""
     return RParity(Place(FILE, "test"), "live")
 
 

@@ -1,4 +1,4 @@
-"""R's answers sorted into vectors and tables, written as JSON and read back to the bit."""
+"""R's answers as vectors and tables, written as JSON and read back with all bits."""
 
 from __future__ import annotations
 

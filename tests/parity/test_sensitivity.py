@@ -1,4 +1,4 @@
-"""Planted errors in every kind of value: none above the tolerance passes, none below it fails."""
+"""Planted errors in every kind of value: one above the tolerance fails, one below it passes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def r(truth: Any) -> RAnswer:
 
 
 def differing(r: RAnswer, mine: object, **terms: Any) -> int:
-    """How many values a check says are different."""
+    """Return the number of values that differ according to a check."""
     try:
         r.check(mine, **terms)
     except AssertionError as error:
@@ -69,7 +69,7 @@ def passes(r: RAnswer, mine: object, **terms: Any) -> bool:
 
 
 def backwards(value: Any) -> Any:
-    """The same, everything that has a name in another order."""
+    """Return the value with everything that has a name in another order."""
     if isinstance(value, dict):
         return {name: backwards(item) for name, item in reversed(value.items())}
     if isinstance(value, pd.Series):
@@ -81,7 +81,7 @@ def backwards(value: Any) -> Any:
 
 
 def each(value: Any, change: Callable[[Any], Any]) -> Iterator[Any]:
-    """Copies of a value, in each of which one number that is not missing is another one."""
+    """Yield copies of a value, each with one of its numbers changed."""
     if isinstance(value, dict):
         for name, item in value.items():
             yield from ({**value, name: other} for other in each(item, change))
@@ -106,7 +106,7 @@ def each(value: Any, change: Callable[[Any], Any]) -> Iterator[Any]:
 
 
 def everywhere(value: Any, change: Callable[[Any], Any]) -> Any:
-    """The value with all its numbers changed."""
+    """Return the value with all its numbers changed."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
@@ -117,7 +117,7 @@ def everywhere(value: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def count(value: Any) -> int:
-    """How many numbers there are to plant errors in."""
+    """Return the number of numbers in which an error can be planted."""
     return sum(1 for _ in each(value, float))
 
 
@@ -199,7 +199,7 @@ def test_missing_values_of_all_kinds_agree(missing: object) -> None:
 
 
 def other_cells(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The frame with one cell that is no number changed."""
+    """Return the frame with one cell changed that is not a number."""
     yield frame.assign(term=["a", "B", None])
     yield frame.assign(term=["a", "b", ""])
     yield frame.assign(term=["a", None, None])
@@ -223,7 +223,7 @@ def test_text_logicals_and_dates_must_be_equal_at_any_tolerance() -> None:
 
 
 def renamed(value: Any) -> Iterator[Any]:
-    """The value with one name wrong, and one missing, and one too many."""
+    """Yield the value with a wrong name, with a name missing, and with one too many."""
     if isinstance(value, dict):
         for name, item in value.items():
             rest = {other: value[other] for other in value if other != name}

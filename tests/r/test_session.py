@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from places import R_SCRIPTS, ROOT
+from proc import eventually, lives
 from rparity.errors import (
     RCrashedError,
     RError,
@@ -532,14 +533,6 @@ def test_two_sessions_have_streams_of_their_own(r: RSession) -> None:
 # Crashes and hangs ------------------------------------------------------------------------------
 
 
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
-
-
 @live
 @pytest.mark.parametrize(
     ("function", "arguments", "cause"),
@@ -581,7 +574,7 @@ def test_time_out() -> None:
         with pytest.raises(RTimeoutError, match=r"spin\(\) within 0\.3 s"):
             session.call(SCRIPT, "spin", timeout=0.3)
         assert time.monotonic() - start < 2
-        assert not is_alive(pid)
+        assert not lives(pid)
         assert session.call(SCRIPT, "echo", {"x": 2}).value == 2
 
 
@@ -603,7 +596,7 @@ def test_forgotten_session_leaves_nothing_behind(
     assert pid is not None
     assert list(tmp_path.iterdir())
     del session
-    assert not is_alive(pid)
+    assert not lives(pid)
     assert not list(tmp_path.iterdir())
 
 
@@ -618,12 +611,9 @@ def test_r_ends_when_its_parent_is_killed() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        assert is_alive(pid)
+        assert lives(pid)
         parent.kill()
-    deadline = time.monotonic() + 5
-    while is_alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_alive(pid)
+    eventually(lambda: not lives(pid), "R goes on", 5.0)
 
 
 # From everywhere --------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Work on the workers of a Dask cluster: the same outcomes, whoever dies on the way."""
+"""Work on processes and on a Dask cluster: the outcomes are the same, also if workers die."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def refuse_three(_shared: None, item: int) -> int:
 
 
 def die(shared: tuple[Path, set[int], set[int]], item: int) -> int:
-    """Kill the worker for some items always, for some the first time only."""
+    """Kill the worker: for some items always, for others the first time only."""
     folder, always, once = shared
     first = not (mark := folder / str(item)).exists()
     mark.touch()
@@ -88,7 +88,7 @@ def client() -> Iterator[Client]:
 
 @pytest.fixture(scope="module", params=["processes", "dask"])
 def two(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Two workers for all the tests, which some of them kill."""
+    """Two workers for all tests; some tests kill them."""
     chosen = 2 if request.param == "processes" else request.getfixturevalue("client")
     with cluster(chosen) as found:
         yield found
@@ -163,12 +163,12 @@ def test_items_are_taken_as_workers_become_free(two: Cluster) -> None:
 
 @pytest.mark.parametrize("where", ["here", "workers"])
 def test_on_progress_is_called_after_each_item(two: Cluster, where: str) -> None:
-    told: list[Progress] = []
-    list((two if where == "workers" else Here()).map(cube, 1, range(5), on_progress=told.append))
-    assert [(p.done, p.total) for p in told] == [(i, 5) for i in range(1, 6)]
-    assert told[-1].remaining == 0
-    list(Here().map(cube, 1, iter(range(5)), on_progress=told.append))
-    assert told[-1].total is None
+    seen: list[Progress] = []
+    list((two if where == "workers" else Here()).map(cube, 1, range(5), on_progress=seen.append))
+    assert [(p.done, p.total) for p in seen] == [(i, 5) for i in range(1, 6)]
+    assert seen[-1].remaining == 0
+    list(Here().map(cube, 1, iter(range(5)), on_progress=seen.append))
+    assert seen[-1].total is None
 
 
 def test_progress_reads_well() -> None:
@@ -287,7 +287,7 @@ KEYS = DATA / "tls"
 
 
 def certificates(whose: str) -> dict[str, str]:
-    """Dask's configuration of a client with these certificates, made for these tests."""
+    """Return Dask's configuration of a client with the certificates of the tests."""
     tls = "distributed.comm.tls"
     return {
         f"{tls}.ca-file": str(KEYS / f"{whose}.crt"),

@@ -1,4 +1,4 @@
-"""Every process that is started ends with its parent, leaves nothing, and says how it died."""
+"""Child processes end with their parent, leave nothing behind, and say how they died."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -18,6 +18,7 @@ import pytest
 
 import rparity
 from places import R_SCRIPTS, SUPPORT
+from proc import eventually, lives, processes_of
 from rparity.audit import workers
 from rparity.audit.workers import ENGINE, EngineProcesses
 from rparity.cases.base import Case
@@ -34,7 +35,6 @@ ROOT = Path(rparity.__file__).parents[1]
 R_SCRIPT = R_SCRIPTS / "misbehave.R"
 # The command as it is installed: the working directory is not on the path.
 COMMAND = "import sys; from rparity.cli import main; sys.exit(main())"
-PATIENCE = 60.0
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc"),
@@ -73,44 +73,16 @@ def origins(_shared: None, _item: int) -> list[str]:
     return [str(module.__file__) for module in (random, bisect)]
 
 
-# Looking after them -----------------------------------------------------------------------------
-
-
-def eventually(true: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < until, what
-        time.sleep(0.05)
-
-
-def lives(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def processes_of(folder: Path) -> list[int]:
-    """Processes with a folder below this one among their arguments or in their environment."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            said = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        if entry.name.isdigit() and os.fsencode(folder) in said and lives(int(entry.name)):
-            found.append(int(entry.name))
-    return found
+# Watching them ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Iterator[Path]:
-    """A folder for temporary files, of which nothing is left, nor any process."""
+    """A folder for temporary files; at the end, it is empty, and its processes have ended."""
     folder = tmp_path / "scratch"
     folder.mkdir()
     yield folder
-    eventually(lambda: not processes_of(folder), "a process is left")
+    eventually(lambda: not list(processes_of(folder)), "a process is left")
     eventually(lambda: not list(folder.iterdir()), "files are left")
 
 
@@ -206,7 +178,7 @@ def test_the_processes_of_an_audit_end_with_it(scratch: Path) -> None:
             eventually(lambda: bool(list(scratch.iterdir())), "nothing is started")
             time.sleep(moment)
             parent.kill()
-        eventually(lambda: not processes_of(scratch), "an engine is left")
+        eventually(lambda: not list(processes_of(scratch)), "an engine is left")
 
 
 def test_a_child_that_hangs_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,7 +229,7 @@ def test_workers_load_nothing_from_the_working_directory(shadows: Path) -> None:
 def test_engines_in_the_working_directory_are_found(
     shadows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the prompt, the folder worked in is on the path: it is on that of the engines."""
+    """At Python's prompt, the working directory is on the path; it is on that of engines, too."""
     (shadows / "mine.py").write_text(
         "import random\n"
         "from rparity.engines.base import Answer\n"
@@ -423,7 +395,7 @@ def test_too_many_open_files_have_their_advice(most: int, scratch: Path) -> None
 
 
 def test_no_engine_is_started_once_the_audit_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interruption ends them while the threads that start them go on."""
+    """An interruption ends the engines while threads go on that start engines."""
     stopped: list[str] = []
 
     class Slow:
@@ -462,7 +434,7 @@ def test_an_interrupted_audit_says_one_sentence(scratch: Path, moment: float) ->
         eventually(lambda: bool(list(scratch.iterdir())), "nothing is started")
         time.sleep(moment)
         parent.send_signal(signal.SIGINT)
-        _, said = parent.communicate(timeout=PATIENCE)
+        _, said = parent.communicate(timeout=60.0)
     assert said == "rparity: interrupted; nothing was left half-written.\n"
     assert parent.returncode == 130
 

@@ -120,7 +120,7 @@ def read(path: Path, asked: Mapping[str, Any], remedy: str) -> RecordedCall:
         value_of(answer)
         require_distinct(answer)
     except Exception as error:  # of many types: the file may hold anything
-        raise RecordingError(f"{path} is no recording of a call: {remedy}.") from error
+        raise RecordingError(f"{path} is not a recording of a call: {remedy}.") from error
     if changed:
         raise RecordingError(f"The recording {path} is stale: {changed}; {remedy}.")
     return RecordedCall(answer, document)

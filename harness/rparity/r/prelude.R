@@ -1,5 +1,5 @@
 # What runs in R for `child.py`: the value is an environment of functions. `refresh` makes each call
-# start from the same options, generators, locale and folder, whatever the last script did to them.
+# start from the same options, generators, locale and folder, even if the last script changed them.
 # A call names its arguments as variables, so that match.call() in R sees `data` rather than the data
 # themselves.
 local({

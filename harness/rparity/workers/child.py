@@ -4,7 +4,7 @@ A child is a plain process on a pipe, neither forked nor started by `multiproces
 need no `__main__` guard, and threads and daemonic processes can start one. A child has its own
 process group, which is killed as a whole and does not receive Ctrl-C; its own folder for temporary
 files; and a guard (`start.py`), which ends the child and removes the folder when this process is
-gone, whatever the child computes then. In the child, `serve.serve` answers questions.
+gone, even while C code computes. In the child, `serve.serve` answers questions.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ from rparity.errors import MORE_FILES, UsageError
 from rparity.workers.processor import KERNEL
 
 START = Path(__file__).with_name("start.py")
-# How often to look whether a process lives. Its pipe alone does not tell: a process that it has
-# started may keep the pipe open.
+# How often to look whether a process lives. Its pipe may stay open after its death, in a process
+# that it has started.
 LOOK_SECONDS = 0.2
 # The environment of a process that computes with one thread.
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")

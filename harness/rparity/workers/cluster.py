@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from rparity.errors import UsageError, WorkerCrashedError
 
@@ -19,6 +19,7 @@ Shared = TypeVar("Shared")
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 Task: TypeAlias = Callable[[Shared, Item], Value]
+AnyTask: TypeAlias = Callable[[Any, Any], Any]
 
 INSTALL_DASK = 'pip install "rparity[dask]"'
 # How many workers may die of an item before it is given up.
@@ -115,12 +116,8 @@ class Cluster(ABC):
 
     @abstractmethod
     def _outcomes(
-        self,
-        task: Task[Shared, Item, Value],
-        shared: Shared,
-        items: Iterable[Item],
-        limit: float | None,
-    ) -> Iterator[Outcome[Item, Value]]:
+        self, task: AnyTask, shared: object, items: Iterable[Any], limit: float | None
+    ) -> Iterator[Outcome[Any, Any]]:
         """Yield an outcome for each item, in any order."""
 
 
@@ -128,12 +125,8 @@ class Here(Cluster):
     """The process itself as a cluster: it does one item after the other."""
 
     def _outcomes(
-        self,
-        task: Task[Shared, Item, Value],
-        shared: Shared,
-        items: Iterable[Item],
-        limit: float | None,  # noqa: ARG002
-    ) -> Iterator[Outcome[Item, Value]]:
+        self, task: AnyTask, shared: object, items: Iterable[Any], _limit: float | None
+    ) -> Iterator[Outcome[Any, Any]]:
         for item in items:
             try:
                 outcome = Outcome(item, value=task(shared, item))

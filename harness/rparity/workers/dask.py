@@ -25,7 +25,7 @@ from distributed import Client, Future, KilledWorker, Security, WorkerPlugin, ge
 
 from rparity import __version__
 from rparity.errors import ClusterError, UsageError, WorkerCrashedError
-from rparity.workers.cluster import TRIES, Cluster, Item, Outcome, Shared, Task, Value, crash
+from rparity.workers.cluster import TRIES, AnyTask, Cluster, Outcome, crash
 
 T = TypeVar("T")
 
@@ -129,12 +129,8 @@ class Dask(Cluster):
         return str(self._client.scheduler.address)
 
     def _outcomes(
-        self,
-        task: Task[Shared, Item, Value],
-        shared: Shared,
-        items: Iterable[Item],
-        limit: float | None,
-    ) -> Iterator[Outcome[Item, Value]]:
+        self, task: AnyTask, shared: object, items: Iterable[Any], limit: float | None
+    ) -> Iterator[Outcome[Any, Any]]:
         name = f"rparity-{uuid.uuid4().hex}"
         plugin = _Shared(shared)
         self._patiently(lambda: self._client.register_plugin(plugin, name=name))
@@ -234,7 +230,7 @@ def _version() -> str:
     return __version__
 
 
-def _worked(task: Task[Any, Any, Value], name: str, item: object, limit: float | None) -> Value:
+def _worked(task: AnyTask, name: str, item: object, limit: float | None) -> Any:
     """Do the task for an item, on a worker.
 
     faulthandler keeps the time limit. Its watchdog is not a Python thread, and so ends the process

@@ -19,7 +19,7 @@ import cloudpickle
 
 from rparity.errors import ClusterError
 from rparity.workers.child import LOOK_SECONDS, ONE_THREAD, Child, DiedError, LateError, how
-from rparity.workers.cluster import TRIES, Cluster, Item, Outcome, Shared, Task, Value, crash
+from rparity.workers.cluster import TRIES, AnyTask, Cluster, Outcome, crash
 from rparity.workers.serve import serve
 
 WORK = "rparity.workers.processes:work"
@@ -93,12 +93,8 @@ class Processes(Cluster):
         return [worker.child.pid for worker in self._workers]
 
     def _outcomes(
-        self,
-        task: Task[Shared, Item, Value],
-        shared: Shared,
-        items: Iterable[Item],
-        limit: float | None,
-    ) -> Iterator[Outcome[Item, Value]]:
+        self, task: AnyTask, shared: object, items: Iterable[Any], limit: float | None
+    ) -> Iterator[Outcome[Any, Any]]:
         packed = cloudpickle.dumps((task, shared))
         fresh = (_Attempt(item, cloudpickle.dumps(item)) for item in items)
         again: deque[_Attempt] = deque()
