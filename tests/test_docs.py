@@ -319,7 +319,13 @@ def test_links_resolve(page: Path) -> None:
             assert anchor in anchors(path), f"{name_of(page)} links to {target}: no such heading"
 
 
-# -- the command's reference -----------------------------------------------------------------------
+# -- pages that are written by a program -----------------------------------------------------------
+
+
+def test_the_index_of_classes_is_up_to_date() -> None:
+    page = ROOT / "docs" / "reference" / "classes.md"
+    made = runpy.run_path(str(ROOT / "docs" / "class_index.py"))["page"]()
+    assert page.read_text("utf-8") == made, "Run `python docs/class_index.py`."
 
 
 def test_the_reference_of_the_command_is_up_to_date() -> None:

@@ -201,10 +201,10 @@ PYTHON_ENGINES = {
 }
 # R's engines, which need R, and the engines whose answers are kept (`kept_answers`).
 R_ENGINES = {
-    "lme4": "rparity.engines.r_models:Lme4",
-    "lme4-tight": "rparity.engines.r_models:Lme4Tight",
-    "nlme": "rparity.engines.r_models:Nlme",
-    "lm": "rparity.engines.r_models:Lm",
+    "lme4": "rparity.engines.r_models:RLme4",
+    "lme4-tight": "rparity.engines.r_models:RLme4Tight",
+    "nlme": "rparity.engines.r_models:RNlme",
+    "lm": "rparity.engines.r_models:RLm",
 }
 KEPT_ENGINES = (*R_ENGINES, "exact")
 

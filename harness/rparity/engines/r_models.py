@@ -106,20 +106,20 @@ class RModels(ModelEngine):
         }
 
 
-class Lme4(RModels):
+class RLme4(RModels):
     """lme4 with its default optimizer, nloptwrap, whose BOBYQA stops at xtol_rel = 1e-4."""
 
     name = "lme4"
     kinds: Mapping[type[Part], tuple[str, ...]] = {MixedModel: LMER_TABLES}
 
 
-class Lme4Tight(Lme4):
+class RLme4Tight(RLme4):
     """lme4 with tight controls: its optimizer runs until rounding stops it."""
 
     name = "lme4-tight"
 
 
-class Nlme(RModels):
+class RNlme(RModels):
     """nlme's lme with its defaults, on the columns that lme4 makes of the model.
 
     `coef` is what `summary()` shows: under maximum likelihood its standard errors are those of
@@ -139,7 +139,7 @@ class Nlme(RModels):
     }
 
 
-class Lm(RModels):
+class RLm(RModels):
     """R's lm, by QR."""
 
     name = "lm"

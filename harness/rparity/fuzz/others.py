@@ -9,7 +9,7 @@ from rparity.audit.workers import ENGINE, START
 from rparity.diagnosis.experiments.arithmetic import scatter
 from rparity.diagnosis.explain import explain, name_causes
 from rparity.engines.base import R_ENGINES, Answer, Question
-from rparity.engines.r_models import Nlme
+from rparity.engines.r_models import RNlme
 from rparity.fuzz.judge import (
     TIMES,
     FuzzResult,
@@ -56,7 +56,7 @@ def judge_other(problem: Problem, name: str, r: RProtocol, limit: float) -> Fuzz
 
 def _ask(name: str, problem: Problem, r: RProtocol, limit: float) -> Answer:
     if name in R_ENGINES:
-        lacks = Nlme.lacks if name == Nlme.name else {}
+        lacks = RNlme.lacks if name == RNlme.name else {}
         gaps = {f"{PART}.{place}": why for place, why in lacks.items()}
         answer = r.answer(name, problem)
         return replace(answer, gaps=gaps) if answer.tables else answer

@@ -123,7 +123,7 @@ class RParity:
         __tracebackhide__ = True
         self.calls += 1
         try:
-            call = Call(
+            call = RCall(
                 self.place.file.parent,
                 Path(script),
                 function,
@@ -151,7 +151,7 @@ class RParity:
             if not answer.checked:
                 answer.check_drift()
 
-    def _answer(self, call: Call, timeout: float) -> RAnswer:
+    def _answer(self, call: RCall, timeout: float) -> RAnswer:
         path = self.place.recording(self.calls)
         asked = {"test": self.place.test, "call": self.calls, **call.asked()}
         remedy = f"run `{self._command}`, which needs R"
@@ -172,7 +172,7 @@ class RParity:
             self._on_note("recordings left as they were: R answers the same", "")
         return RAnswer(today, path=path, shown=self._shown)
 
-    def _ask(self, call: Call, asked: Mapping[str, Any], timeout: float) -> RecordedCall:
+    def _ask(self, call: RCall, asked: Mapping[str, Any], timeout: float) -> RecordedCall:
         with RSession(timeout=timeout) as session:
             result = session.call(
                 call.path(call.script),
@@ -213,7 +213,7 @@ class RParity:
 
 
 @dataclass(frozen=True)
-class Call:
+class RCall:
     """A call of R: a function of a script in a folder, its arguments and the seed."""
 
     folder: Path

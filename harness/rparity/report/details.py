@@ -14,7 +14,7 @@ from rparity.diagnosis.experiments.base import Trial
 from rparity.diagnosis.explain import Finding
 from rparity.diagnosis.ledger import Entry
 from rparity.report.numbers import counted, everything, exactly, fewest, parted, severity
-from rparity.report.summary import Source, source, versions_of
+from rparity.report.summary import AnswerSource, source, versions_of
 
 # At most this many values are shown, those that agree least.
 VALUES = 50
@@ -78,7 +78,7 @@ class Detail:
     """A cell and its details. `tables` is empty if `values` has every value."""
 
     cell: Cell
-    sides: Sequence[Source]
+    sides: Sequence[AnswerSource]
     tables: Sequence[TableSummary]
     values: Sequence[ComparedValue]
     findings: Sequence[CauseDetail]
@@ -112,7 +112,7 @@ def details(audit: Audit) -> dict[tuple[str, str], Detail]:
     return found
 
 
-def _side(audit: Audit, name: str, case: str) -> Source:
+def _side(audit: Audit, name: str, case: str) -> AnswerSource:
     """Return who answered. R's recording of a case is no reply and has its own provenance."""
     reply = audit.replies.get((name, case))
     if reply is not None:
@@ -120,7 +120,7 @@ def _side(audit: Audit, name: str, case: str) -> Source:
     provenance = audit.provenance.get(case, {})
     packages = provenance.get("made_by", {}).get("packages", {})
     when = f"recorded {str(provenance.get('time', ''))[:10]}".strip()
-    return Source(name, when, versions_of(packages))
+    return AnswerSource(name, when, versions_of(packages))
 
 
 def _tables(comparisons: pd.DataFrame) -> list[TableSummary]:

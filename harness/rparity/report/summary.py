@@ -187,7 +187,7 @@ def _by_engine(
 
 
 @dataclass(frozen=True)
-class Source:
+class AnswerSource:
     """An engine that answered: when, with which versions, how many cases, in how many seconds.
 
     `seconds` counts only answers that were made in this audit.
@@ -200,7 +200,7 @@ class Source:
     seconds: float = 0.0
 
 
-def sources(audit: Audit) -> list[Source]:
+def sources(audit: Audit) -> list[AnswerSource]:
     """Return the engines that answered, in the order of the matrix, then the references."""
     names = dict.fromkeys([*audit.engines, *(engine for engine, _ in audit.replies)])
     found = []
@@ -212,15 +212,15 @@ def sources(audit: Audit) -> list[Source]:
             when = " and ".join(sorted({one.when for one in each}))
             versions = "; or ".join(dict.fromkeys(one.versions for one in each if one.versions))
             seconds = sum(one.seconds for one in each)
-            found.append(Source(name, when, versions, len(each), seconds))
+            found.append(AnswerSource(name, when, versions, len(each), seconds))
     return found
 
 
-def source(engine: str, reply: EngineReply) -> Source:
+def source(engine: str, reply: EngineReply) -> AnswerSource:
     """Return when and with which versions an engine gave one answer."""
     when = "now" if reply.when is None else f"recorded {reply.when[:10]}"
     when = "as printed" if engine == PUBLISHED else when
-    return Source(engine, when, versions_of(reply.made_by), seconds=reply.seconds)
+    return AnswerSource(engine, when, versions_of(reply.made_by), seconds=reply.seconds)
 
 
 def versions_of(packages: Mapping[str, str]) -> str:

@@ -63,13 +63,13 @@ def joint_cov_params(fit: LmerResults) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Element:
+class CovarianceElement:
     """An element of ΛΛ', and V's derivative in it: the sum of Z[:, a] Z[:, b]' over `pairs`."""
 
     pairs: list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 
-def _random_effects(fit: LmerResults) -> tuple[Array, Array, list[Element]]:
+def _random_effects(fit: LmerResults) -> tuple[Array, Array, list[CovarianceElement]]:
     """Z of the weighted responses, (n, q), the covariance of b over σ², (q, q), its elements."""
     model = fit.model
     Lam = model.template.Lambda(fit.theta_hat)
@@ -88,6 +88,6 @@ def _random_effects(fit: LmerResults) -> tuple[Array, Array, list[Element]]:
                 pairs = [(at[a], at[b])] if a == b else [(at[a], at[b]), (at[b], at[a])]
                 for left, right in pairs:
                     S[left, right] = block[a, b]
-                elements.append(Element(pairs))
+                elements.append(CovarianceElement(pairs))
         first += len(block) * levels
     return np.hstack(columns), S, elements
