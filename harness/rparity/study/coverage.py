@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest, sem
+from scipy.stats import binomtest
 
 from rparity.errors import RparityError, UsageError
 from rparity.study.answers import ALPHA, COLUMNS, INTERVALS, PARAMETERS, answer
@@ -83,7 +83,7 @@ class Study:
                         "below": float((found["conf_high"] < value).mean()),
                         "above": float((found["conf_low"] > value).mean()),
                         "width": float(width.mean()),
-                        "width_error": float(sem(width)),
+                        "width_error": float(width.std(ddof=1)) / math.sqrt(n),
                     }
                 )
         return pd.DataFrame(rows)
@@ -110,7 +110,7 @@ class Study:
                     "interval": interval,
                     "n": n,
                     "std_error": float(found["std_error"].mean()),
-                    "std_error_error": float(sem(found["std_error"])),
+                    "std_error_error": float(found["std_error"].std(ddof=1)) / math.sqrt(n),
                     "spread": spread,
                     "spread_error": spread / math.sqrt(2.0 * max(n - 1, 1)),
                     "bias": float(found["estimate"].mean()) - expected,
