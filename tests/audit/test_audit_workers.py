@@ -113,7 +113,7 @@ def test_an_engine_that_goes_wrong(name: str, problem: str, told: list[Told]) ->
 
 def test_an_engine_that_hangs(questions: list[Question]) -> None:
     (told,) = asked("hangs", questions[:1], limit=0.2)
-    assert told.problem == "gave no answer within 0 s"
+    assert told.problem == "gave no answer within 0.2 s"
 
 
 def test_an_engine_that_is_not_installed(told: list[Told]) -> None:
