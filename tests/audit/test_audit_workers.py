@@ -117,7 +117,7 @@ def test_an_engine_that_goes_wrong(
 
 def test_an_engine_that_hangs(questions: list[Question]) -> None:
     (reply,) = asked("hangs", questions[:1], limit=0.2)
-    assert reply.problem == "gave no answer within 0 s"
+    assert reply.problem == "gave no answer within 0.2 s"
 
 
 def test_an_engine_that_is_not_installed(replies: list[tuple[str, str, EngineReply]]) -> None:

@@ -226,7 +226,7 @@ class Child:
 
     def late(self) -> Exception:
         """Return the error to raise when the process has not answered within `limit` seconds."""
-        return LateError(f"gave no answer within {self.limit:.0f} s")
+        return LateError(f"gave no answer within {self.limit:g} s")
 
     def status(self) -> int | None:
         """Exit status of a process that has closed its pipe, −9 for signal 9; None if it lives."""
