@@ -110,7 +110,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def test_all_of_them_are_attacked() -> None:
+def test_every_hostile_engine_is_used() -> None:
     from hostile import ENGINES as known
 
     assert known.keys() == OUTCOMES.keys()

@@ -92,7 +92,7 @@ def r() -> Iterator[RSession]:
         yield session
 
 
-def test_all_that_is_expected_is_there() -> None:
+def test_every_expected_function_exists() -> None:
     assert CRASHES | LATE | OTHERS.keys() | KEPT | SPOILS <= set(HOSTILE)
 
 

@@ -310,7 +310,7 @@ def test_a_hostile_recording_of_a_case(
     assert "root:" not in done.stderr
 
 
-def test_the_recording_that_is_spoilt_is_sound_before(norris: Path, tmp_path: Path) -> None:
+def test_the_recording_is_sound_before_it_is_damaged(norris: Path, tmp_path: Path) -> None:
     command = ["-m", "rparity.cli", "run", CASE, "--fixtures", str(norris.parents[1])]
     done = asked(command, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -318,7 +318,9 @@ def test_the_recording_that_is_spoilt_is_sound_before(norris: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_is_harmless_is_read(name: str, norris: Path, tmp_path: Path, tally: Tally) -> None:
+def test_harmless_changes_are_accepted(
+    name: str, norris: Path, tmp_path: Path, tally: Tally
+) -> None:
     HARMLESS[name](norris)
     tally.attacked()
     command = ["-m", "rparity.cli", "run", CASE, "--fixtures", str(norris.parents[1])]

@@ -64,7 +64,7 @@ def test_the_values_are_the_engines_and_the_arbiters(early: Argument) -> None:
     assert float(arbiter.decimals) == pytest.approx(arbiter.value, rel=1e-15)
 
 
-def test_the_arbiters_decimals_are_those_of_the_very_value() -> None:
+def test_the_arbiters_decimals_are_those_of_the_value() -> None:
     found = explained("sleepstudy", "lme4", "lmer.coef", "Days")
     (argument,) = found.arguments
     assert argument.column != "estimate"
@@ -72,7 +72,7 @@ def test_the_arbiters_decimals_are_those_of_the_very_value() -> None:
     assert float(decimals or "nan") == pytest.approx(argument.statements[-1].value, rel=1e-15)
 
 
-def test_the_experiments_are_all_there_and_the_decisive_one_ends_it(early: Argument) -> None:
+def test_all_experiments_are_shown_and_the_decisive_one_is_last(early: Argument) -> None:
     assert len(early.steps) >= 3
     first = next(step for step in early.steps if step.vanished)
     assert first.experiment == "at each side's own variance parameters"
@@ -99,7 +99,7 @@ def test_without_a_table_each_cause_has_its_worst_value(small_audit: Audit) -> N
     assert len(found.agreeing) + sum(a.alike for a in found.arguments) == len(rows)
 
 
-def test_r_is_heard_beside_a_python_engine(small_audit: Audit, monkeypatch: Patch) -> None:
+def test_rs_value_is_shown_beside_a_python_engines(small_audit: Audit, monkeypatch: Patch) -> None:
     planted = small_audit.comparisons.query("engine == 'rparity' and case == 'sleepstudy'").copy()
     place = planted.index[planted["table"] == "lmer.coef"][0]
     planted.loc[place, ["value", "digits", "verdict"]] = [1.0, 0.0, "unexplained"]
@@ -120,7 +120,7 @@ def test_r_is_heard_beside_a_python_engine(small_audit: Audit, monkeypatch: Patc
     assert "none found (unexplained)" in text
 
 
-def test_a_printed_figure_is_cited_as_it_is_printed() -> None:
+def test_a_published_figure_is_shown_as_printed() -> None:
     found = explained("sleepstudy", "published", "lmer.coef", "(Intercept)")
     (argument,) = found.arguments
     assert argument.statements[0].decimals in {"251.405", "6.825", "36.84"}
@@ -132,7 +132,7 @@ def test_a_printed_figure_is_cited_as_it_is_printed() -> None:
 # As text ----------------------------------------------------------------------------------------
 
 
-def test_the_text_says_it_all(early: Argument) -> None:
+def test_the_text_has_every_part_of_the_explanation(early: Argument) -> None:
     text = as_text(explained("sleepstudy", "lme4", "lmer.varcorr", "Subject.(Intercept)"))
     assert text.startswith("lme4 on sleepstudy: lmer.varcorr, Subject.(Intercept), vcov\n")
     assert "Reaction ~ Days + (Days | Subject), by REML, 180 rows" in text
@@ -199,13 +199,13 @@ def test_the_ledger_is_cited() -> None:
         (2.0, 2.05, "R and nlme are equally near to exact"),
     ],
 )
-def test_who_is_nearer(mine: float, r: float, says: str) -> None:
+def test_which_value_is_nearer(mine: float, r: float, says: str) -> None:
     one, other, told = argument().statements
     statements = (replace(one, digits=mine), replace(other, digits=r), told)
     assert says in as_text(made_up(argument(statements=statements)))
 
 
-def test_what_agrees_is_said_to_agree() -> None:
+def test_agreement_is_reported() -> None:
     rows = audits.comparisons(
         audits.row("one", "nlme"),
         audits.row("one", "nlme", digits=12.5, row="z", verdict="rounding"),
@@ -218,13 +218,13 @@ def test_what_agrees_is_said_to_agree() -> None:
     assert "on the other 2 values" in as_text(made_up(argument(), agreeing=rows))
 
 
-def test_an_entry_that_no_longer_occurs_is_told() -> None:
+def test_a_stale_entry_is_reported() -> None:
     found = made_up(stale=("planted",))
     assert found.failed
     assert as_text(found) == "The ledger's entry planted no longer occurs: remove it."
 
 
-def test_not_a_number_and_what_is_missing_can_be_shown() -> None:
+def test_nan_and_missing_values_are_shown() -> None:
     one, *others = argument().statements
     statements = (replace(one, value=np.nan, digits=0.0), *others)
     text = as_text(

@@ -70,7 +70,7 @@ ILL_CONDITIONED = [
 
 
 @pytest.mark.parametrize(("name", "table"), ILL_CONDITIONED)
-def test_what_the_last_bits_of_the_data_move_is_explained_and_ten_times_more_is_not(
+def test_conditioning_explains_what_last_bits_move_and_not_ten_times_more(
     name: str, table: str
 ) -> None:
     by = ROOM * movement(name, table.partition(".")[0])[table]
@@ -79,7 +79,7 @@ def test_what_the_last_bits_of_the_data_move_is_explained_and_ten_times_more_is_
     assert "" in causes(name, off_by(table, TEN * by, proven(name)))
 
 
-def test_what_an_engines_own_answer_scatters_is_explained_and_ten_times_more_is_not() -> None:
+def test_unstable_arithmetic_explains_the_engines_scatter_and_not_ten_times_more() -> None:
     table = "lm.coef"
     noise = {table: 1e-6 * proven("norris")[table].abs()}
     inside = off_by(table, 0.9 * ROOM * noise[table], proven("norris"))
@@ -89,7 +89,7 @@ def test_what_an_engines_own_answer_scatters_is_explained_and_ten_times_more_is_
 
 
 @pytest.mark.parametrize(("column", "power"), [("condval", 1), ("condsd", 2)])
-def test_what_an_inverted_variance_loses_is_explained_and_ten_times_more_is_not(
+def test_an_inverted_variance_explains_its_loss_and_not_ten_times_more(
     column: str, power: int
 ) -> None:
     """The document's variances: 36.9 between persons, and 8e-4 of what is known of one."""
@@ -105,7 +105,7 @@ def test_what_an_inverted_variance_loses_is_explained_and_ten_times_more_is_not(
         assert causes("document", off_by("lmer.ranef", change, known)) == expected
 
 
-def test_what_the_scale_of_the_predictors_costs_is_bounded_by_the_largest_number() -> None:
+def test_the_largest_number_bounds_what_the_scale_of_the_predictors_explains() -> None:
     table = "lm.coef"
     by = ROOM * movement("pontius", "lm", largest=True)[table]
     assert ((by / proven("pontius")[table].abs()).loc["(Intercept)", "estimate"]) < 1.0
@@ -127,7 +127,7 @@ def centred_apart(name: str, error: float) -> list[str]:
     return [found.cause for found in cancelled(audit_case(name).context, [finding], rows)]
 
 
-def test_leading_digits_cost_what_cross_products_lose_and_no_more() -> None:
+def test_cancellation_explains_what_cross_products_lose_and_no_more() -> None:
     """SmLs01 has one leading digit and a half: √(30 · 2⁻⁵³) · 10^L of a value is 1e-6."""
     y = audit_case("smls01").context.data["y"]
     bound = np.sqrt(ROOM * 2.0**-53) * np.abs(y).max() / np.ptp(y)
@@ -136,7 +136,7 @@ def test_leading_digits_cost_what_cross_products_lose_and_no_more() -> None:
     assert centred_apart("smls01", TEN * bound) == [""]
 
 
-def test_a_ratio_has_its_parts_cause_only_where_it_is_their_ratio() -> None:
+def test_a_ratio_has_the_cause_of_its_parts_only_if_it_is_their_ratio() -> None:
     known = {"lm.coef": proven("norris")["lm.coef"]}
     coef = known["lm.coef"] * (1.0 + 1e-6)
     right = coef.assign(statistic=coef["estimate"] / coef["std_error"] * (1.0 + 5e-12))
@@ -153,7 +153,7 @@ def test_a_ratio_has_its_parts_cause_only_where_it_is_their_ratio() -> None:
         assert {each.cause for each in found} == expected
 
 
-def test_an_early_stop_excuses_no_more_than_its_formulas_say() -> None:
+def test_an_early_stop_explains_no_more_than_the_formulas_give() -> None:
     """A value that is off by ten times the 1e-9 that formulas at rounded parameters may be."""
     model = audit_case("sleepstudy").context.parts["lmer"]
     assert isinstance(model, Lmer)

@@ -81,7 +81,7 @@ def test_an_optimizer_that_stopped_early(name: str, size: float) -> None:
     assert "stopped early" in found(name, early)
 
 
-def test_beside_zero_what_passes_now_is_closer() -> None:
+def test_near_zero_a_value_that_now_passes_counts_as_closer() -> None:
     """There are no digits to count: 1e-20 for 0, and 1e-5 for 0 before."""
     known = pd.DataFrame({"condval": [1e-20, 3.0]}, ["g.1.x", "g.2.x"])
     rows = pd.DataFrame(
@@ -128,7 +128,7 @@ def test_sigma_over_n_minus_p_in_maximum_likelihood() -> None:
 
 
 @pytest.mark.parametrize("name", ["document", "sleepstudy", "pastes"])
-def test_ml_where_reml_was_asked_for(name: str) -> None:
+def test_ml_instead_of_reml(name: str) -> None:
     model = audit_case(name).context.parts["lmer"]
     assert isinstance(model, Lmer)
     ml = lmer(model.formula, audit_case(name).context.data, REML=False)
@@ -357,7 +357,7 @@ def test_variances_far_from_the_optimum_are_no_early_stop() -> None:
     assert "" in causes
 
 
-def test_parameters_alone_do_not_vouch_for_themselves() -> None:
+def test_parameters_alone_explain_nothing() -> None:
     """θ that is wrong in the fifth digit, while what is said to follow from it is right."""
     fit = fit_of("sleepstudy")
     right, early = tables_at(fit), tables_at(fit.at(fit.theta_hat * 1.00001))

@@ -98,7 +98,7 @@ def test_an_entry_is_stale_only_where_all_its_cases_were_run() -> None:
     assert both == ["rounding", "stale"]
 
 
-def test_what_is_missing_is_not_known() -> None:
+def test_a_missing_value_is_not_known() -> None:
     assert "known" not in judged({"verdict": "missing", "digits": 15.0})
 
 
@@ -112,7 +112,7 @@ def test_what_is_missing_is_not_known() -> None:
         {"case": "other"},
     ],
 )
-def test_an_entry_knows_nothing_elsewhere(elsewhere: dict[str, object]) -> None:
+def test_an_entry_does_not_count_elsewhere(elsewhere: dict[str, object]) -> None:
     assert judged(elsewhere) == ["new"]
 
 
@@ -177,7 +177,7 @@ def test_an_entry_that_excuses_this_package_names_the_cases() -> None:
 
 
 @pytest.mark.parametrize("cause", UNBOUNDED)
-def test_a_cause_that_says_nothing_of_size_needs_a_bound(tmp_path: Path, cause: str) -> None:
+def test_a_cause_without_a_limit_needs_a_bound(tmp_path: Path, cause: str) -> None:
     path = tmp_path / "ledger.toml"
     first = next(e for e in ledger() if e.bound is None)
     path.write_text(LEDGER.read_text().replace(f'"{first.cause}"', f'"{cause}"'))

@@ -141,7 +141,7 @@ def test_a_recording_of_one_case_in_the_folder_of_another_is_refused(root: Path)
         recordings.read(root, "other", writer.SCRIPTS)
 
 
-def test_what_an_older_version_shares_and_is_gone_is_missed(root: Path) -> None:
+def test_a_deleted_table_that_versions_share_is_reported(root: Path) -> None:
     (root / writer.CASE / NEW / "a.coef.csv").unlink()
     with pytest.raises(RecordingError, match=r"a\.coef\.csv is missing"):
         read(root, OLD)
@@ -233,7 +233,7 @@ def of(name: str, version: str) -> VersionAnswer:
         ("sleepstudy", MIDDLE, NEW, {"order of the variance parameters"}, "2.0-1"),
     ],
 )
-def test_what_changed_is_named(
+def test_a_change_between_versions_has_its_cause(
     name: str, older: str, newer: str, causes: set[str], source: str | None
 ) -> None:
     found = difference(case(name), of(name, newer), of(name, older))
@@ -251,7 +251,7 @@ def test_a_change_that_no_version_made_stays_unexplained() -> None:
     assert set(rows["table"]) == {"lmer.coef"}
 
 
-def test_a_replicate_that_the_divisor_does_not_move_so_is_not_blamed_on_it() -> None:
+def test_the_divisor_explains_no_replicate_that_it_does_not_move() -> None:
     new, old = of("document", MIDDLE), of("document", OLD)
     name = "boot_fix_u.replicates"
     wrong = new.tables[name].copy()
@@ -306,7 +306,7 @@ def test_which_version_made_which_change(version: str | None, has: tuple[bool, .
 
 
 @pytest.mark.parametrize("nonsense", ["nonsense", "", "lme4<1.1-33", "2"])
-def test_a_version_that_is_none_is_refused(nonsense: str) -> None:
+def test_an_invalid_version_is_refused(nonsense: str) -> None:
     with pytest.raises(UsageError, match="is no version of lme4"):
         lmer("y ~ 1 + (1 | g)", pd.DataFrame({"y": [1.0], "g": ["a"]}), lme4=nonsense)
 
@@ -347,7 +347,7 @@ def test_an_entry_covers_its_versions(lme4: str, version: str | None, covered: b
     assert entry(lme4).covers(version) == covered
 
 
-def test_an_entry_knows_nothing_and_is_not_stale_outside_its_range() -> None:
+def test_an_entry_does_not_count_outside_its_range_of_versions() -> None:
     rows = pd.DataFrame(
         [["document", "R", "t", "r", "c", "x", 1.0, 1.1, 1.0, 0.0, 0.0, "unexplained", "planted"]],
         columns=[*recorded_columns(), "cause"],
@@ -367,7 +367,7 @@ def recorded_columns() -> list[str]:
     return list(COLUMNS)
 
 
-def test_a_range_that_is_written_otherwise_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_range_of_versions_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger.toml"
     text = LEDGER.read_text().replace('lme4 = ">=1.1-33"', 'lme4 = "1.1-33"')
     path.write_text(text)

@@ -89,7 +89,7 @@ def empty(*kinds: str) -> dict[str, Any]:
     return {"tables": {kind: pd.DataFrame({"v": [1.0]}, ["r"]) for kind in kinds}, "said": []}
 
 
-def test_what_r_is_handed() -> None:
+def test_the_arguments_that_r_gets() -> None:
     mixed = Lmer("lmer", ("coef", "confint_profile"), formula="y ~ 1", reml=False, weights="w")
     _, (asked,) = answer_of(RLme4Tight, empty("coef"), mixed)
     assert asked == {
@@ -110,7 +110,7 @@ def test_what_r_is_handed() -> None:
     }
 
 
-def test_what_r_says_is_a_note_and_what_it_refuses_a_gap() -> None:
+def test_messages_of_r_are_notes_and_refusals_are_gaps() -> None:
     part = Lmer("lmer", formula=INTERCEPT)
     answer, _ = answer_of(RLme4, empty(*LMER_TABLES) | {"said": "boundary\n(singular) fit"}, part)
     assert answer.notes == ("lmer: boundary (singular) fit",)
@@ -120,14 +120,14 @@ def test_what_r_says_is_a_note_and_what_it_refuses_a_gap() -> None:
     assert answer.notes == ("lmer: one", "lmer: two")
 
 
-def test_what_it_has_no_counterpart_for_is_a_gap() -> None:
+def test_a_part_that_an_engine_of_r_does_not_know_is_a_gap() -> None:
     boot = Boot("boot", of="lmer", use_u=True)
     answer, asked = answer_of(RLm, empty(*LM_TABLES), Lmer("lmer", formula=INTERCEPT), boot)
     assert dict(answer.gaps) == dict.fromkeys(["lmer", "boot"], "lm has no counterpart")
     assert not asked
 
 
-def test_what_nlme_lacks_is_a_gap_where_it_was_asked_for() -> None:
+def test_tables_that_nlme_lacks_are_gaps_if_asked_for() -> None:
     answer, _ = answer_of(
         RNlme, empty(*LMER_TABLES), Lmer("m", ("coef", "glance"), formula="y ~ 1")
     )
@@ -137,7 +137,7 @@ def test_what_nlme_lacks_is_a_gap_where_it_was_asked_for() -> None:
     assert "Student's t" in str(answer.gap("m.confint_wald"))
 
 
-def test_no_r_is_no_gap() -> None:
+def test_a_missing_r_is_an_error_and_not_a_gap() -> None:
     part = Lmer("lmer", formula=INTERCEPT)
     with pytest.raises(RNotAvailableError, match=r"lme4 is not installed: install\.packages"):
         RLme4(Recorded(empty(), None)).answer(question(pd.DataFrame(), part))  # type: ignore[arg-type]
@@ -158,7 +158,7 @@ def test_provenance_has_the_scripts_and_the_optimizers() -> None:
 
 
 @pytest.mark.parametrize("name", R_ENGINES)
-def test_the_registry_finds_them(name: str) -> None:
+def test_the_registry_has_rs_engines(name: str) -> None:
     assert engine(name).name == name
 
 
@@ -190,7 +190,7 @@ def least(mine: pd.DataFrame, theirs: pd.DataFrame) -> float:
 
 @pytest.mark.live
 @pytest.mark.parametrize("name", R_ENGINES)
-def test_r_answers_again_what_is_kept(session: RSession, name: str) -> None:
+def test_live_r_agrees_with_the_kept_answers(session: RSession, name: str) -> None:
     who = {found.name: found for found in (RLme4, RLme4Tight, RNlme, RLm)}[name]
     now = RVersion.among(who(session).made_by["packages"])
     for problem in ("sleepstudy", "document", "dyestuff2", "pastes", "weighted", "filip"):
@@ -280,7 +280,7 @@ def test_nlme_answers_under_lme4s_names_and_by_its_formulas(
 
 
 @pytest.mark.live
-def test_what_nlme_cannot_express_or_fit(ask: Ask) -> None:
+def test_models_that_nlme_cannot_express_or_fit(ask: Ask) -> None:
     crossed = Lmer("crossed", formula="y ~ x + (1 | c) + (1 | g)")
     slopes = Lmer("slopes", formula="y ~ x + (c | g)")
     fine = Lmer("fine", formula=INTERCEPT)
@@ -329,9 +329,7 @@ def test_contrasts_and_perfect_fits_of_lm(ask: Ask) -> None:
 
 
 @pytest.mark.live
-def test_without_r_it_says_so_and_answers_nothing(
-    data: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_r_the_engine_says_so(data: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("R_HOME", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(RNotAvailableError, match="R is not installed"):

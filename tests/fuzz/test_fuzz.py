@@ -92,7 +92,7 @@ def outcomes(found: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.slow(reason="judges dozens of designs")
-def test_a_campaign_goes_on_where_it_stopped(
+def test_a_campaign_continues_where_it_stopped(
     tmp_path: Path, fake: Callable[[FakeR], FakeR], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake(FakeR())
@@ -153,7 +153,7 @@ def test_another_version_is_refused(
         run_fuzz(tmp_path, n=1)
 
 
-def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "fuzz.sqlite").write_text("this is no data base, whatever its name says" * 50)
     with pytest.raises(UsageError, match="cannot be used as a store: file is not a database"):
         run_fuzz(tmp_path, n=1)
@@ -203,7 +203,7 @@ def _about(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow(reason="judges dozens of designs")
-def test_interrupted_the_command_says_so_and_keeps_what_is_done(tmp_path: Path) -> None:
+def test_an_interrupted_command_says_so_and_keeps_the_results(tmp_path: Path) -> None:
     code = WRITER.format(tests=str(SUPPORT), folder=str(tmp_path))
     code = code[: code.index("def tell")] + (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -298,7 +298,7 @@ def _kills(numbers: set[int]) -> Callable[[Problem], bool]:
     return kill
 
 
-def test_what_crashed_is_tried_again_at_the_end(
+def test_crashed_designs_are_tried_again_at_the_end(
     tmp_path: Path, fake: Callable[[FakeR], FakeR]
 ) -> None:
     fake(FakeR(dies=6))  # three designs, two tries each
@@ -330,7 +330,7 @@ def test_crashed_designs_are_status_2_and_are_tried_again_by_the_same_command(
     pd.testing.assert_frame_equal(outcomes(found.designs), outcomes(whole.designs))
 
 
-def test_r_that_dies_while_the_unexplained_is_shrunk_ends_nothing(
+def test_a_death_of_r_while_shrinking_does_not_end_the_campaign(
     tmp_path: Path, fake: Callable[[FakeR], FakeR], bug: FakeR, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake(bug)
@@ -383,7 +383,7 @@ WEIGHTED = Design(
 
 
 @pytest.mark.slow(reason="judges some dozens of designs to shrink one")
-def test_what_the_disagreement_does_not_need_is_taken_away(bug: FakeR) -> None:
+def test_shrinking_removes_all_that_the_difference_does_not_need(bug: FakeR) -> None:
     first = judge(Problem(WEIGHTED.part(), WEIGHTED.data()), bug)
     assert first.verdict is FuzzVerdict.UNEXPLAINED
     assert "R's criterion is " in first.says
@@ -466,14 +466,14 @@ def test_all_explained_exits_with_zero(
         (["--timeout", "nan"], "--timeout must be above 0 seconds, and is nan."),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_invalid_arguments_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     assert main(["fuzz", "--store", str(tmp_path), *arguments]) == UNUSABLE
     assert said in capsys.readouterr().err
 
 
-def test_an_engine_that_crashes_costs_its_answer_and_nobody_elses(
+def test_a_crash_of_an_engine_costs_only_its_own_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "crashing.py").write_text(

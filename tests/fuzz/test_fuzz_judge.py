@@ -49,7 +49,7 @@ def test_an_optimizer_that_stops_early_is_explained() -> None:
     assert found.digits["theta"] < 5
 
 
-def test_one_that_stops_far_away_without_a_word_is_convicted_by_its_own_criterion() -> None:
+def test_a_stop_far_from_the_optimum_shows_in_rs_own_criterion() -> None:
     found = judged(PLAIN, FakeR(moved=lambda theta: theta * 9 + 1))
     assert found.verdict is FuzzVerdict.EXPLAINED
     assert set(found.causes) == {"stopped early"}
@@ -75,7 +75,7 @@ def test_a_wrong_value_is_unexplained(kind: str, factor: float) -> None:
     assert "rparity" in found.says
 
 
-def test_a_minimum_that_is_none_is_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_false_minimum_is_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
     """R goes lower than this package: then its optimizer is wrong, whatever else is said."""
     right = LmerResults.fit.__func__  # type: ignore[attr-defined]
 
@@ -106,7 +106,7 @@ def test_one_refuses() -> None:
     assert (found.verdict, found.open) == (FuzzVerdict.UNEXPLAINED, ("refused",))
 
 
-def test_what_downdating_leaves_nothing_of_may_have_no_factor() -> None:
+def test_r_may_fail_to_factor_what_downdating_leaves() -> None:
     class NotPositive(FakeR):
         def answer(self, _engine: str, _problem: Problem) -> Answer:
             return refused("R error: Downdated VtV is not positive definite")
@@ -133,7 +133,7 @@ def test_r_may_fail_for_the_units_of_a_covariate(slope: str, shift: float) -> No
     assert judged(design, LikesItSmall()).verdict is FuzzVerdict.UNEXPLAINED
 
 
-def test_an_answer_that_its_own_units_would_excuse_is_no_answer() -> None:
+def test_other_units_do_not_excuse_an_answer_that_is_wrong_in_them() -> None:
     """This package must say the same in all units before R's words are blamed."""
     design = Design((9, 9, 9, 9), (Grouping(slope="correlated"),), (Covariate(scale=6),), seed=1)
     problem = Problem(design.part(), design.data())
@@ -144,7 +144,7 @@ def test_an_answer_that_its_own_units_would_excuse_is_no_answer() -> None:
     assert not any(same_fit(wrong, way) for way in ways)
 
 
-def test_where_the_criterion_has_no_value_the_design_is_not_lost(
+def test_a_criterion_without_a_value_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fails(*_arguments: object) -> None:
@@ -154,7 +154,7 @@ def test_where_the_criterion_has_no_value_the_design_is_not_lost(
     assert judged(PLAIN).open == ("criterion",)
 
 
-def test_a_trial_so_far_off_that_no_digit_is_left_is_no_end() -> None:
+def test_a_step_so_far_that_no_digits_are_left_does_not_end_the_fit() -> None:
     """A design of seed 3: X'V⁻¹X had no inverse at a trial step, and the fit ended in an error."""
     design = Design(
         (9, 9, 1),
@@ -183,7 +183,7 @@ def test_a_saturated_model_has_no_optimum() -> None:
     assert set(judged(design).causes) == {Cause.SATURATED}
 
 
-def test_missing_values_and_contrasts_are_both_sides() -> None:
+def test_both_sides_get_missing_values_and_contrasts() -> None:
     design = Design(
         (9, 9, 9, 9),
         (Grouping(10.0),),
@@ -205,7 +205,7 @@ def fitted_from(problem: Problem, *theta: float) -> LmerResults:
     return LmerResults.fit(model, model.matrices.y, reml=False, start=np.array(theta))
 
 
-def test_two_minima_are_told_by_rs_own_criterion() -> None:
+def test_rs_own_criterion_shows_two_minima() -> None:
     problem = Problem(TWO_MINIMA.part(), TWO_MINIMA.data())
     high, low = fitted_from(problem, 10.5, 1.2, 0.01), fitted_from(problem, 10.5, 0.01, 1.5)
     assert low.criterion < high.criterion - 0.5
