@@ -50,7 +50,7 @@ INF, NAN = math.inf, math.nan
         (0.0, 1.0, 0.0),
         (2.0, 1.0, 0.0),
         (1e300, 1e-300, 0.0),
-        # One ulp is capped; the cap is what two doubles can be told to agree in.
+        # One ulp is capped; the cap is what two doubles can be known to agree in.
         (np.nextafter(1.0, 0.0), 1.0, MAX_DIGITS),
         (np.nextafter(1.0, 2.0), 1.0, -math.log10(2.0**-52)),
         # Missing and infinite.
@@ -175,9 +175,9 @@ TRUTH = pd.DataFrame(
 
 
 def compared(answer: Tables, expected_tables: Tables | None = None, **options) -> pd.DataFrame:
-    told = {"coef": TRUTH} if expected_tables is None else expected_tables
+    known = {"coef": TRUTH} if expected_tables is None else expected_tables
     expected = options.pop("expected", ["coef"])
-    return compare("case", "engine", answer, reference(told, **options), expected)
+    return compare("case", "engine", answer, reference(known, **options), expected)
 
 
 def missing(found: pd.DataFrame) -> set[tuple[str, str]]:
@@ -328,8 +328,8 @@ def test_a_row_without_an_absolute_tolerance_of_its_own_agrees_only_to_the_bit()
 
 def test_each_column_is_compared_at_its_own_tolerance() -> None:
     stated = {"estimate": Tolerance(1e-3, "loose"), "std_error": Tolerance(1e-9, "tight")}
-    told = Reference("R", {"coef": TRUTH}, lambda _table, column: stated[column])
-    found = compare("case", "engine", {"coef": TRUTH * (1 + 1e-6)}, told, ["coef"])
+    known = Reference("R", {"coef": TRUTH}, lambda _table, column: stated[column])
+    found = compare("case", "engine", {"coef": TRUTH * (1 + 1e-6)}, known, ["coef"])
     assert found.groupby("column")["verdict"].unique().map(list).to_dict() == {
         "estimate": ["within"],
         "std_error": ["unexplained"],
@@ -337,13 +337,14 @@ def test_each_column_is_compared_at_its_own_tolerance() -> None:
 
 
 def test_a_tolerance_in_units_of_a_columns_spread() -> None:
+    # standard deviation 1
     expected_tables = pd.DataFrame(
         {"x": [99.0, 100.0, 101.0]}, ["1", "2", "3"]
     )  # standard deviation 1
     stated = Tolerance(0.0, "replicates", spread=1e-3)
-    told = Reference("R", {"t": expected_tables}, lambda _table, _column: stated)
+    known = Reference("R", {"t": expected_tables}, lambda _table, _column: stated)
     for off, expected in ((0.9e-3, "within"), (-0.9e-3, "within"), (1.1e-3, "unexplained")):
-        found = compare("case", "engine", {"t": expected_tables + off}, told, ["t"])
+        found = compare("case", "engine", {"t": expected_tables + off}, known, ["t"])
         assert set(found["verdict"]) == {expected}
         assert found["atol"].tolist() == pytest.approx([1e-3] * 3)
 
@@ -352,6 +353,6 @@ def test_a_spread_of_one_row_or_of_missing_values_is_zero() -> None:
     stated = Tolerance(0.0, "replicates", spread=1e-3)
     for values in ([100.0], [NAN, 100.0]):
         expected_tables = pd.DataFrame({"x": values})
-        told = Reference("R", {"t": expected_tables}, lambda _table, _column: stated)
-        found = compare("case", "engine", {"t": expected_tables + 1e-9}, told, ["t"])
+        known = Reference("R", {"t": expected_tables}, lambda _table, _column: stated)
+        found = compare("case", "engine", {"t": expected_tables + 1e-9}, known, ["t"])
         assert found["verdict"].tolist()[-1] == "unexplained"
