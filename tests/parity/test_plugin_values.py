@@ -11,7 +11,9 @@ import pytest
 from fake_r import wire
 from rparity.errors import RError
 from rparity.parity.values import LINE, Leaf, decode, encode, layout, tree, value_of
-from rparity.r.values import NULL, from_wire, to_wire
+from rparity.r.from_r import from_wire
+from rparity.r.to_r import to_wire
+from rparity.r.wire import NULL
 
 SPECIAL = [0.0, -0.0, np.nan, np.inf, -np.inf, 5e-324, np.finfo(float).max, 0.1, 1 / 3, 7.0]
 FRAME = pd.DataFrame(

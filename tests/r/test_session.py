@@ -25,8 +25,9 @@ from rparity.errors import (
     UsageError,
 )
 from rparity.r import session as rsession
-from rparity.r import values as _rvalues
+from rparity.r.from_r import from_wire
 from rparity.r.session import RSession, availability
+from rparity.r.to_r import to_wire
 
 SCRIPT = R_SCRIPTS / "misbehave.R"
 PROVENANCE = ROOT / "r_scripts" / "provenance.R"
@@ -48,7 +49,7 @@ def r() -> Iterator[RSession]:
 
 
 def wired(value: object) -> object:
-    return _rvalues.from_wire(_rvalues.to_wire(value))
+    return from_wire(to_wire(value))
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_scalars_survive_translation(value: object) -> None:
     ],
 )
 def test_each_value_has_its_type_in_r(value: object, kind: str) -> None:
-    assert _rvalues.to_wire(value)[0] == kind
+    assert to_wire(value)[0] == kind
 
 
 # No R -------------------------------------------------------------------------------------------

@@ -18,8 +18,9 @@ from odd_values import CROSSING, MANY, REFUSED, Frame, same
 from places import R_SCRIPTS
 from rparity.errors import RError, UsageError
 from rparity.parity.values import decode, encode, layout, tree, value_of
+from rparity.r.from_r import from_wire
 from rparity.r.session import RSession
-from rparity.r.values import as_character, from_wire, to_wire
+from rparity.r.to_r import as_character, to_wire
 
 SCRIPT = R_SCRIPTS / "odd_values.R"
 

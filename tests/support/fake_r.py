@@ -12,8 +12,10 @@ from rparity.parity.answer import RAnswer
 from rparity.parity.calls import RNG_KIND
 from rparity.parity.store import RecordedCall
 from rparity.parity.values import tree
+from rparity.r.from_r import from_wire
 from rparity.r.session import RResult
-from rparity.r.values import Wire, from_wire, to_wire
+from rparity.r.to_r import to_wire
+from rparity.r.wire import Wire
 
 
 def provenance(packages: list[str]) -> dict[str, object]:

@@ -22,7 +22,7 @@ from rparity.parity.answer import RAnswer
 from rparity.parity.store import Place, RecordedCall
 from rparity.parity.values import decode, encode, layout, tree
 from rparity.r.session import RSession, missing_package
-from rparity.r.values import to_wire
+from rparity.r.to_r import to_wire
 from rparity.text import visible
 
 TIMEOUT = 60.0

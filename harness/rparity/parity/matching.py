@@ -18,7 +18,7 @@ from pandas.api import types
 
 from rparity.errors import UsageError
 from rparity.parity.values import Leaf
-from rparity.r.values import as_character, type_name
+from rparity.r.to_r import as_character, type_name
 
 # The kinds of values. Numbers may be equal within a tolerance, the others are equal or not.
 NUMBER, TEXT, LOGICAL, DATE = "number", "text", "logical", "date"

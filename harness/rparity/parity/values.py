@@ -13,7 +13,8 @@ import pandas as pd
 from pandas.api import types
 
 from rparity.errors import RError
-from rparity.r.values import Wire, from_wire, read_names
+from rparity.r.from_r import from_wire, read_names
+from rparity.r.wire import Wire
 
 REMEDY = "return a number, a vector with names, a matrix, a data frame, or a named list of these"
 LINE = 72

@@ -4,7 +4,7 @@ Only this module touches rpy2. It imports little, so that R starts quickly. Ever
 as `workers.serve` has it: something said, or a problem as the exception's type and text. The first
 message has R's versions. Then come, for each call, any number of `("message" | "warning", text)`
 and one `("result", value, output, elapsed, rng_kind)` or `("error", where, text, missing_package)`.
-`r.values` describes how values travel.
+`r.wire` describes how values travel.
 """
 
 import hashlib
@@ -71,7 +71,7 @@ class EmbeddedR:
         }
 
     def to_r(self, value: tuple[str, Any, dict[str, Any]]) -> Any:
-        """Make an R value of (kind, data, attributes), as `r.values.to_wire` gives it."""
+        """Make an R value of (kind, data, attributes), as `r.to_r.to_wire` gives it."""
         kind, data, extra = value
         if kind == "NULL":
             return self.ri.NULL

@@ -23,8 +23,10 @@ from rparity.errors import (
     RTimeoutError,
     UsageError,
 )
-from rparity.r.values import Wire, from_wire, require_text, to_wire
+from rparity.r.from_r import from_wire
+from rparity.r.to_r import require_text, to_wire
 from rparity.r.version import numbers
+from rparity.r.wire import Wire
 from rparity.workers.child import ONE_THREAD, Child, likely_cause
 
 CHILD = "rparity.r.child:main"
@@ -43,7 +45,7 @@ NEWER_RPY2 = "RPY2_CFFI_MODE=ABI pip install --upgrade rpy2-rinterface"
 class RResult:
     """What a call gave: its value, what R said and printed during it, and the seconds it took.
 
-    `wire` is the value as R sent it (`r.values`), in which NULL and a missing string differ.
+    `wire` is the value as R sent it (`r.wire`), in which NULL and a missing string differ.
     `rng_kind` is `RNGkind()` after the call.
     """
 
