@@ -1,8 +1,8 @@
-"""How the time of a fit grows with rows, groups and replicates; draws the figure in docs/.
+"""Measure how the time of a fit grows with rows, groups and replicates, and draw docs/growth.png.
 
     python benchmarks/growth.py [-o docs/growth.png]
 
-One core; medians of three. The design: y ~ x + (x | g), groups of unequal sizes.
+One core, medians of three. The model is y ~ x + (x | g), with groups of unequal sizes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Speed beside R: both sides in one run on one core, as ratios.
+"""Compare the speed with R's, in one run on one core.
 
     python benchmarks/speed.py [CASE ...] [--nsim 10000]
 
-R's times are R's own (`system.time`, once), Python's the median of five; whole processes are timed
-from outside. Nothing here is a test.
+R measures its own times (`system.time`, once). Python's times are medians of five. Whole processes
+are timed from outside. This script is not a test.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from rparity.r.session import RSession
 from rparity.tables import decode_factors
 
 CASES = ("document", "sleepstudy", "penicillin", "insteval")
-# How often a fit is repeated for its mean; a bootstrap of InstEval would take R hours.
+# How often a fit is repeated. InstEval has no bootstrap, because R would take hours for it.
 REPEATS = {"insteval": 1}
 WITHOUT_BOOTSTRAP = ("insteval",)
 
 
 def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
-    """Median wall-clock seconds of `repeats` runs, after one that is not counted."""
+    """Return the median seconds of `repeats` runs, after one run that is not counted."""
     work()
     times = []
     for _ in range(repeats):
@@ -76,7 +76,7 @@ def compare(name: str, nsim: int, session: RSession) -> None:
 
 
 def main() -> None:
-    """Time what the command line names."""
+    """Time the cases of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("cases", nargs="*", default=CASES)
     parser.add_argument("--nsim", type=int, default=10_000)

@@ -1,7 +1,7 @@
-"""Write docs/reference/cli.md from the command's own parser: `python docs/cli_reference.py`.
+"""Write docs/reference/cli.md from the command's parser: `python docs/cli_reference.py`.
 
-The text is built from the parser's actions. What `--help` prints is laid out differently by
-different versions of Python, and by the width of the terminal; this page is the same everywhere.
+The text is built from the parser's actions, because the layout of `--help` depends on the version
+of Python and on the width of the terminal.
 """
 
 from __future__ import annotations
@@ -28,17 +28,17 @@ INTRODUCTION = """\
 
 
 def page() -> str:
-    """Return the page: the command's own options, then a section for each subcommand."""
+    """Return the page: the options of the command, then a section for each subcommand."""
     parser = _parser()
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    told = {choice.dest: choice.help or "" for choice in commands._choices_actions}
+    texts = {choice.dest: choice.help or "" for choice in commands._choices_actions}
     parts = [
         INTRODUCTION.format(description=_wrapped(parser.description or "")),
         _block(f"{parser.prog} [OPTIONS] COMMAND ...", [*_options(parser)]),
         _wrapped(parser.epilog or "") + "\n",
     ]
     for name, sub in commands.choices.items():
-        parts += [f"## rparity {name}\n", _wrapped(_sentence(told[name])) + "\n"]
+        parts += [f"## rparity {name}\n", _wrapped(_sentence(texts[name])) + "\n"]
         parts.append(_block(_usage(f"{parser.prog} {name}", sub), [*_arguments(sub)]))
         if sub.epilog:
             parts.append(_wrapped(sub.epilog) + "\n")
@@ -58,7 +58,7 @@ def _block(usage: str, lines: list[str]) -> str:
 
 
 def _usage(prog: str, parser: argparse.ArgumentParser) -> str:
-    """Return the synopsis: what is required, the positional arguments, and `[OPTIONS]`."""
+    """Return the synopsis: required options, positional arguments, and `[OPTIONS]`."""
     words = [prog]
     for group in parser._mutually_exclusive_groups:
         if group.required:
@@ -71,7 +71,7 @@ def _usage(prog: str, parser: argparse.ArgumentParser) -> str:
         match action.nargs:
             case "*":
                 words.append(f"[{name} ...]")
-            case "?":  # one that is left out leaves out those after it
+            case "?":  # leaving one out leaves out all after it
                 words.append(f"[{name}")
                 nested += 1
             case _:
@@ -92,7 +92,7 @@ def _options(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
-    """Give a line or more to each argument, to each option, and to options that exclude others."""
+    """Yield the lines of each argument and option, and of options that exclude each other."""
     for action in parser._actions:
         if not action.option_strings:
             yield from _lines(action, parser)
@@ -105,7 +105,7 @@ def _arguments(parser: argparse.ArgumentParser) -> Iterator[str]:
 
 
 def _lines(action: argparse.Action, parser: argparse.ArgumentParser) -> Iterator[str]:
-    """Yield how an argument is written, and its help beside it or below it."""
+    """Yield the spelling of an argument, with its help beside or below it."""
     left = "  " + _written(action)
     right = textwrap.wrap(
         _help(action, parser), WIDTH - INDENT, break_long_words=False, break_on_hyphens=False

@@ -10,8 +10,8 @@ MODELS = {
     "transmission": ("am ~ wt + hp", sm.families.Binomial()),
     "breaks": ("breaks ~ wool * tension", sm.families.Poisson()),
 }
-# Digits of R's standard errors, at its default epsilon and at a small one. Beyond ten, rounding
-# decides, which differs from one processor to the next.
+# Digits of R's standard errors, at its default epsilon and at a small one. Rounding, which differs
+# between processors, decides about digits after the tenth.
 ROUNDING = 10
 DIGITS = {
     ("transmission", 1e-8): 7,
@@ -22,23 +22,23 @@ DIGITS = {
 
 
 def r_name(term):
-    """R's name of a term: `wool[T.B]:tension[T.M]` is `woolB:tensionM`."""
+    """Return R's name of a term: `wool[T.B]:tension[T.M]` is `woolB:tensionM`."""
     return re.sub(r"\[T\.(.+?)\]", r"\1", term).replace("Intercept", "(Intercept)")
 
 
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("epsilon", [1e-8, 1e-14])
 def test_glm(r_parity, model, epsilon):
-    """R stops when the deviance changes by less than `epsilon`, by default 1e-8, of itself.
+    """R stops when the relative change of the deviance is below `epsilon`, by default 1e-8.
 
-    The deviance is flat at its minimum: it and the estimates are right by then. The standard
-    errors are not: their weights are those of the iteration before, whose error is √epsilon where
-    the deviance's is epsilon.
+    The deviance is flat at its minimum, so the deviance and the estimates are then accurate. The
+    standard errors are not, because their weights belong to the iteration before. If the error of
+    the deviance is epsilon, the error of these weights is √epsilon.
     """
     r = r_parity.call("glm.R", model, epsilon=epsilon)
 
     formula, family = MODELS[model]
-    # By the estimates: where the deviance stands still is a matter of its last bits.
+    # Stop by the change of the estimates, because the deviance may already be constant in all bits.
     fit = smf.glm(formula, r["data"], family=family).fit(tol=1e-10, tol_criterion="params")
     found = r.check(
         {
@@ -54,6 +54,6 @@ def test_glm(r_parity, model, epsilon):
         rtol=1e-10,  # R's default leaves 2e-11 in the estimates of `breaks`
         tolerances={"coef.std_error": epsilon**0.5},
     )
-    # Stated exactly, so that √epsilon is not taken for sloppiness.
+    # Test the exact number of digits, to show that the tolerance √epsilon is not too wide.
     std_errors = found[found["column"] == "std_error"]
     assert min(int(std_errors["digits"].min()), ROUNDING) == DIGITS[model, epsilon]

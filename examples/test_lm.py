@@ -8,10 +8,11 @@ from statsmodels.stats.anova import anova_lm
 
 
 def r_names(data):
-    """How R names a term of statsmodels: `C(supp, Treatment)[T.VC]` is `suppVC`.
+    """Return a function from statsmodels' names of terms to R's.
 
-    contr.sum numbers the levels instead: `C(supp, Sum)[S.OJ]` is `supp1`. So R's `dose1` is the
-    dose of 1 under contr.treatment and the dose of 0.5, the first one, under contr.sum.
+    `C(supp, Treatment)[T.VC]` is `suppVC`. contr.sum numbers the levels: `C(supp, Sum)[S.OJ]` is
+    `supp1`. So R's `dose1` means dose 1 under contr.treatment, but the first dose, 0.5, under
+    contr.sum.
     """
 
     def r_name(match):
@@ -32,7 +33,7 @@ def test_tooth_growth(r_parity, contrasts):
     """Two factors and their interaction, under two codings of the same model."""
     r = r_parity.call("lm.R", "tooth_growth", contrasts=f"contr.{contrasts}")
 
-    data = r["data"]  # R's own; factors are categoricals, their levels in R's order
+    data = r["data"]  # R's data: factors are categoricals with R's order of levels
     coding = contrasts.capitalize()
     fit = smf.ols(f"len ~ C(supp, {coding}) * C(dose, {coding})", data).fit()
     coef = {"estimate": fit.params, "std_error": fit.bse, "p_value": fit.pvalues}
@@ -48,6 +49,6 @@ def test_tooth_growth(r_parity, contrasts):
             },
         },
         only=["coef", "anova", "glance"],
-        # Both are orthogonal decompositions (R's QR, statsmodels' SVD): at least 13 digits.
+        # Both use an orthogonal decomposition (R's QR, statsmodels' SVD): at least 13 digits agree.
         rtol=1e-12,
     )

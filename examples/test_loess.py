@@ -1,8 +1,8 @@
-"""Local regression: R's `loess` and statsmodels' `lowess`, which agree in a corner and not beyond.
+"""Local regression: R's `loess` and statsmodels' `lowess`, which agree only with some settings.
 
-`lowess` fits lines at every point. R's `loess` by default fits parabolas, at the vertices of a k-d
-tree, and blends them in between. A tolerance wide enough for that would test nothing: each
-difference is shown at its size instead.
+`lowess` fits a line at every point. By default, R's `loess` fits parabolas at the vertices of a k-d
+tree and interpolates between them. A tolerance that allows this would test nothing, so the tests
+state the size of each difference.
 """
 
 import numpy as np
@@ -11,19 +11,19 @@ from statsmodels.nonparametric.smoothers_lowess import lowess
 
 
 def smoothed(data, it):
-    """Python's side; `delta=0` fits at every point, as `surface = "direct"` does."""
+    """Smooth in Python. `delta=0` fits at every point, like `surface = "direct"` in R."""
     dist, speed = data["dist"].to_numpy(float), data["speed"].to_numpy(float)
     return lowess(dist, speed, frac=2 / 3, it=it, delta=0, return_sorted=False)
 
 
 def test_lines_fitted_at_every_point_agree(r_parity):
-    """The same weights and the same lines: rounding is left, 14 digits."""
+    """Weights and lines are the same, so 14 digits agree."""
     r = r_parity.call("loess.R", "smooth", degree=1, surface="direct")
     r.check({"fitted": smoothed(r["data"], it=0)}, only="fitted", rtol=1e-13)
 
 
 def test_robust_lines_agree_to_ten_digits(r_parity):
-    """Robustness weights above 0.999998 are 1 to R, and are what they are to statsmodels."""
+    """R rounds robustness weights above 0.999998 to 1, and statsmodels does not."""
     r = r_parity.call("loess.R", "smooth", degree=1, surface="direct", family="symmetric")
     mine = smoothed(r["data"], it=3)  # R's four iterations: one fit, three with new weights
     r.check({"fitted": mine}, only="fitted", rtol=1e-10)
@@ -33,13 +33,13 @@ def test_robust_lines_agree_to_ten_digits(r_parity):
 DESIGNS = {
     "blended": (1, "interpolate", 1.521),  # between the vertices of the tree
     "parabolas": (2, "direct", 7.001),  # instead of lines
-    "default": (2, "interpolate", 7.032),  # both, as R does unless told otherwise
+    "default": (2, "interpolate", 7.032),  # both, which is R's default
 }
 
 
 @pytest.mark.parametrize("design", DESIGNS)
 def test_what_differs_by_design(r_parity, design):
-    """Other settings are another smoother: the largest difference, of distances of 2 to 120 ft."""
+    """With other settings the curves differ. The largest difference is in feet, of 2 to 120."""
     degree, surface, feet = DESIGNS[design]
     r = r_parity.call("loess.R", "smooth", degree=degree, surface=surface)
     mine = smoothed(r["data"], it=0)

@@ -11,16 +11,16 @@ def rate(conc, vm, k):
 
 
 def gradient(conc, vm, k):
-    """Its derivatives by vm and k; with differences in their place SciPy would stop earlier."""
+    """Derivatives by vm and k. With numerical derivatives, SciPy would stop earlier."""
     return np.column_stack([conc / (k + conc), -vm * conc / (k + conc) ** 2])
 
 
 @pytest.mark.parametrize("tol", [1e-5, 1e-8])
 def test_kinetics(r_parity, tol):
-    """R stops once the residuals are orthogonal to the model to `tol`, by default 1e-5.
+    """R stops when the residuals are orthogonal to the model up to `tol`, by default 1e-5.
 
-    What remains is of the order of `tol` in the estimates, and of its square in the sum of
-    squares, which is flat at its minimum. SciPy is let go on to the end.
+    The remaining error is of the order of `tol` in the estimates, and of `tol` squared in the sum
+    of squares, which is flat at its minimum. SciPy continues to the limit of rounding.
     """
     r = r_parity.call("nls.R", "kinetics", tol=tol)
 
@@ -32,7 +32,7 @@ def test_kinetics(r_parity, tol):
     deviance = ((measured - rate(conc, *params)) ** 2).sum()
     r.check(
         {
-            # SciPy's arrays have no names: they go by position, in the order of R's `start`.
+            # SciPy's arrays have no names. They are matched by position, in the order of `start`.
             "coef": {"estimate": params, "std_error": np.sqrt(np.diag(cov))},
             "glance": {"sigma": np.sqrt(deviance / df), "df": df, "deviance": deviance},
         },

@@ -1,4 +1,4 @@
-"""Welch's t test: R's `t.test` and SciPy's `ttest_ind`, on samples that both draw themselves."""
+"""Welch's t test: R's `t.test` and SciPy's `ttest_ind`, on samples drawn on both sides."""
 
 from scipy.stats import ttest_ind
 
@@ -6,10 +6,10 @@ SIZES = [20, 30]
 
 
 def test_welch(r_parity):
-    """The same seed gives both sides the same samples, and these the same answer."""
+    """With the same seed, both sides draw the same samples and get the same answer."""
     r = r_parity.call("welch.R", "welch", n=SIZES, seed=1)
 
-    # R's set.seed(1), drawn from in R's order: the same bits, so nothing is tolerated.
+    # The stream of R's set.seed(1), used in R's order, gives the same bits: the tolerance is zero.
     x = r.rng.rnorm(SIZES[0], mean=10, sd=1)
     y = r.rng.rnorm(SIZES[1], mean=11, sd=3)
     r.check({"data": {"x": x, "y": y}}, only="data", rtol=0)
@@ -27,6 +27,6 @@ def test_welch(r_parity):
             "confint": {"conf_low": interval.low, "conf_high": interval.high},
         },
         only=["glance", "confint"],
-        # Sums in another order; the upper limit, a small difference, has 14 digits, the rest more.
+        # The sums have another order. The upper limit, a small difference, has 14 digits.
         rtol=1e-13,
     )

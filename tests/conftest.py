@@ -13,8 +13,8 @@ import pytest
 import audits
 from r_regression import REFUSAL, Parity, regenerates
 from rparity import paths, recordings
-from rparity.audit.conduct import conduct
 from rparity.audit.results import Audit
+from rparity.audit.run_audit import run_audit
 from rparity.cases import case, cases
 from rparity.recordings import Recording
 from rparity.report import html
@@ -127,7 +127,7 @@ def small_audit() -> Audit:
     """An audit of two cases, without a ledger, by engines whose answers are kept and by ours."""
     engines = ("exact", "lme4", "lm", "published", "rparity")
     chosen = [case("sleepstudy"), case("norris")]
-    return conduct(chosen, fixtures=paths.fixtures(), engines=engines, entries=())
+    return run_audit(chosen, fixtures=paths.fixtures(), engines=engines, entries=())
 
 
 @pytest.fixture(scope="session")

@@ -38,7 +38,7 @@ def with_nan(data: pd.DataFrame, column: str) -> pd.DataFrame:
 
 @pytest.mark.parametrize(("fit", "formula"), [(lmer, MIXED), (lm, FIXED)])
 @pytest.mark.parametrize("column", ["x", "y", "p"])
-def test_missing_values_are_refused_where_asked(
+def test_missing_values_are_refused_with_na_action_fail(
     data: pd.DataFrame, fit, formula: str, column: str
 ) -> None:
     with pytest.raises(DataError) as error:
@@ -47,7 +47,7 @@ def test_missing_values_are_refused_where_asked(
 
 
 @pytest.mark.parametrize(("fit", "formula"), [(lmer, MIXED), (lm, FIXED)])
-def test_missing_values_are_otherwise_left_out_as_r_does(
+def test_missing_values_are_omitted_by_default_as_in_r(
     data: pd.DataFrame, fit, formula: str
 ) -> None:
     assert fit(formula, with_nan(data, "x")).nobs == 99
@@ -56,7 +56,7 @@ def test_missing_values_are_otherwise_left_out_as_r_does(
 
 
 @pytest.mark.parametrize(("fit", "formula"), [(lmer, MIXED), (lm, FIXED)])
-def test_nothing_but_missing_values(data: pd.DataFrame, fit, formula: str) -> None:
+def test_only_missing_values(data: pd.DataFrame, fit, formula: str) -> None:
     with pytest.raises(DataError) as error:
         fit(formula, data.assign(y=np.nan))
     sentence(error)
@@ -116,14 +116,14 @@ def test_no_replicates(data: pd.DataFrame, nsim: int) -> None:
     assert f"is {nsim}." in sentence(error)
 
 
-def test_every_error_of_the_package_is_one_that_the_command_can_print() -> None:
+def test_the_command_can_print_every_error_of_the_package() -> None:
     errors = vars(rparity.errors).values()
     classes = [e for e in errors if isinstance(e, type) and issubclass(e, Exception)]
     assert len(classes) >= 8
     assert all(issubclass(error, RparityError) for error in classes)
 
 
-def test_a_collinear_column_is_dropped_as_r_does_and_named(data: pd.DataFrame) -> None:
+def test_a_collinear_column_is_dropped_as_in_r_and_named(data: pd.DataFrame) -> None:
     twice = data.assign(z=2.0 * data["x"])
     with pytest.warns(RankDeficientWarning, match="dropped z, which depends"):
         fit = lmer("y ~ x + z + (1 | p)", twice)
@@ -133,7 +133,7 @@ def test_a_collinear_column_is_dropped_as_r_does_and_named(data: pd.DataFrame) -
         assert "z" not in lm("y ~ x + z + p", twice).params
 
 
-def test_a_collinear_column_is_refused_where_asked(data: pd.DataFrame) -> None:
+def test_a_collinear_column_is_refused_with_rank_deficient_fail(data: pd.DataFrame) -> None:
     twice = data.assign(z=2.0 * data["x"])
     for fit, formula in ((lmer, "y ~ x + z + (1 | p)"), (lm, "y ~ x + z + p")):
         with pytest.raises(DataError) as error:

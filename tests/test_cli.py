@@ -1,4 +1,4 @@
-"""The command: exit codes, JSON to the bit, text with the numbers, a sentence for each mistake."""
+"""The command: exit status, JSON with all bits, text with the numbers, a message for each error."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import pytest
 
 import rparity
 from folders import newest
-from rparity import paths, recordings
+from rparity import files, paths, recordings
 from rparity.cases.document import DOCUMENT
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
@@ -35,7 +35,7 @@ Capture = pytest.CaptureFixture[str]
 
 
 def mistake(capsys: Capture, *arguments: object) -> str:
-    """The one or two sentences on stderr of a command that ends with 2."""
+    """Return the message on stderr of a command that ends with status 2."""
     assert main([str(argument) for argument in arguments]) == UNUSABLE
     streams = capsys.readouterr()
     assert streams.out == ""
@@ -60,7 +60,7 @@ def no_r(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("R_HOME", raising=False)
 
 
-# What it prints ---------------------------------------------------------------------------------
+# Output -----------------------------------------------------------------------------------------
 
 
 def test_run_agrees_and_shows_the_numbers_side_by_side(capsys: Capture) -> None:
@@ -72,7 +72,7 @@ def test_run_agrees_and_shows_the_numbers_side_by_side(capsys: Capture) -> None:
     def shown(*cells: str) -> bool:
         return any(all(cell in line.split() for cell in cells) for line in lines)
 
-    # As published, as R gives it, as Python gives it.
+    # The published figure, R's value, Python's value.
     assert shown("21.040772", "21.04077176", "estimate", "yes")
     assert shown("1.921112", "1.921110108", "1.921110041", "known")
     assert shown("36.87548", "36.87541145", "36.87540888", "known")
@@ -89,7 +89,7 @@ def test_run_agrees_and_shows_the_numbers_side_by_side(capsys: Capture) -> None:
 
 
 @pytest.mark.slow(reason="runs the whole document, as the tests before and after do")
-def test_run_says_whom_it_compares_with(capsys: Capture) -> None:
+def test_run_names_the_version_of_r(capsys: Capture) -> None:
     main(["run", "document", "--nsim", "2"])
     out = capsys.readouterr().out
     assert "Against the recording of R 4." in out
@@ -98,7 +98,9 @@ def test_run_says_whom_it_compares_with(capsys: Capture) -> None:
 
 
 @pytest.mark.slow(reason="runs the whole document, as the tests before and after do")
-def test_fewer_replicates_than_recorded_are_not_compared_and_it_says_so(capsys: Capture) -> None:
+def test_with_fewer_replicates_bootstraps_are_not_compared(
+    capsys: Capture,
+) -> None:
     assert main(["run", "document", "--nsim", "50"]) == AGREE
     out = " ".join(capsys.readouterr().out.split())
     assert "R's recording has 10000 replicates, this run 50: other draws." in out
@@ -106,7 +108,7 @@ def test_fewer_replicates_than_recorded_are_not_compared_and_it_says_so(capsys: 
 
 
 @pytest.mark.slow(reason="runs the whole document, as the tests before and after do")
-def test_fewer_replicates_leave_all_else_compared(capsys: Capture, run_of: RunOf) -> None:
+def test_with_fewer_replicates_everything_else_is_compared(capsys: Capture, run_of: RunOf) -> None:
     main(["run", "document", "--nsim", "50", "--format", "json"])
     few = {row["table"] for row in json.loads(capsys.readouterr().out) if row["reference"] == "R"}
     everything = set(run_of("document").comparisons.query("reference == 'R'")["table"])
@@ -125,24 +127,22 @@ def test_list_names_each_case_and_its_recording(capsys: Capture) -> None:
     assert "recorded of R 4.6.2, lme4 2.1-0; R 4.5.0, lme4 1.1-37; R 4.2.2" in out
 
 
-def test_list_says_what_is_missing(capsys: Capture, tmp_path: Path) -> None:
+def test_list_names_missing_recordings(capsys: Capture, tmp_path: Path) -> None:
     assert main(["list", "--fixtures", str(tmp_path)]) == AGREE
     assert "There is no recording of 'document'" in capsys.readouterr().out
 
 
-def test_doctor_without_r_is_content_with_the_recordings(
+def test_doctor_passes_without_r(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, no_r: None
 ) -> None:
     assert main(["doctor"]) == AGREE
     out = " ".join(capsys.readouterr().out.split())
     assert "✓ recording of document: sound, by R 4." in out
-    assert "– R: R is not installed (no R on the PATH); only --live and regenerate need it" in out
+    assert "– R: R is not installed (no R on the PATH); needed only by --live, regenerate" in out
     assert "apt-get install r-base-core r-cran-lme4 make" in out
 
 
-def test_doctor_fails_for_a_recording_that_is_not_sound(
-    capsys: Capture, no_r: None, copy: Path
-) -> None:
+def test_doctor_fails_for_a_faulty_recording(capsys: Capture, no_r: None, copy: Path) -> None:
     (newest(copy, "document") / "lmer.theta.csv").unlink()
     assert main(["doctor", "--fixtures", str(copy)]) == UNUSABLE
     out = capsys.readouterr().out
@@ -172,7 +172,7 @@ def test_json_is_a_list_of_objects_with_the_keys_of_the_design(capsys: Capture) 
             assert row[key] is None or isinstance(row[key], float)
 
 
-def test_json_keeps_every_bit_and_turns_what_is_not_finite_into_null() -> None:
+def test_json_keeps_every_bit_and_replaces_non_finite_numbers_by_null() -> None:
     rng = np.random.default_rng(5)
     values = rng.integers(0, 2**64, 5000, dtype=np.uint64).view(np.float64)
     values = np.concatenate([values, [np.nan, np.inf, -np.inf, -0.0, 5e-324, 0.1 + 0.2, 1e22]])
@@ -207,7 +207,7 @@ def test_json_of_all_comparisons_is_quick_and_complete(run_of: RunOf) -> None:
 
 
 @pytest.mark.parametrize("others", [[], ["rparity"]])
-def test_an_engine_of_which_nothing_was_compared_is_status_2(
+def test_status_2_if_nothing_of_a_named_engine_was_compared(
     capsys: Capture, others: list[str]
 ) -> None:
     options = [word for name in ["statsmodels", *others] for word in ("--engine", name)]
@@ -217,7 +217,7 @@ def test_an_engine_of_which_nothing_was_compared_is_status_2(
     assert "Nothing of statsmodels was compared" in streams.err
 
 
-def test_an_engine_that_nobody_named_may_have_nothing_to_say(capsys: Capture) -> None:
+def test_an_engine_that_was_not_named_may_have_no_answer(capsys: Capture) -> None:
     assert main(["run", "streams", "--nsim", "3"]) == AGREE
     assert "statsmodels does not answer draws" in capsys.readouterr().out
 
@@ -226,7 +226,7 @@ def test_an_unknown_case(capsys: Capture) -> None:
     for command in ("run", "regenerate"):
         sentence = mistake(capsys, command, "docment")
         assert "There is no case 'docment'. Did you mean 'document'?" in sentence
-    assert "`rparity list` shows all there are." in mistake(capsys, "run", "xyzzy")
+    assert "`rparity list` shows all cases." in mistake(capsys, "run", "xyzzy")
 
 
 @pytest.mark.parametrize("nsim", [0, 1, -5])
@@ -247,7 +247,7 @@ def test_too_few_replicates(capsys: Capture, nsim: int) -> None:
         ["regenerate", "--nsim", "5"],
     ],
 )
-def test_a_command_line_that_makes_no_sense(capsys: Capture, arguments: list[str]) -> None:
+def test_contradictory_options_are_refused(capsys: Capture, arguments: list[str]) -> None:
     with pytest.raises(SystemExit) as caught:
         main(arguments)
     assert caught.value.code == UNUSABLE
@@ -323,17 +323,17 @@ def r_that(monkeypatch: pytest.MonkeyPatch, tables: Mapping[str, pd.DataFrame] |
             "made_by": {"packages": {"R": "4.6.2", "lme4": "2.1-0"}},
             "levels": {"p": {"levels": [str(p) for p in range(1, 11)], "ordered": False}},
             "nsim": DOCUMENT.nsim,
-            "scripts": {name: recordings.sha256(text) for name, text in DOCUMENT.scripts().items()},
+            "scripts": {name: files.sha256(text) for name, text in DOCUMENT.scripts().items()},
         }
         return Answer(tables)
 
     monkeypatch.setattr(R, "answer", answer)
 
 
-def test_a_folder_that_cannot_be_written(
+def test_a_folder_that_cannot_be_created(
     capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It is found out before R works for minutes."""
+    """The error comes before R works for minutes."""
     r_that(monkeypatch, AssertionError("R was asked"))
     (tmp_path / "file").write_text("")
     folder = tmp_path / "file" / "fixtures"
@@ -345,7 +345,7 @@ def test_a_folder_that_cannot_be_written(
 
 
 @pytest.mark.parametrize("number", [errno.EACCES, errno.EROFS, errno.ENOSPC])
-def test_a_folder_that_is_there_but_cannot_be_written(
+def test_an_existing_folder_without_permission_to_write(
     capsys: Capture, copy: Path, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
     def fail(*_arguments: object, **_options: object) -> str:
@@ -381,7 +381,7 @@ def test_r_fails_in_the_middle(
 # Regenerating and drift -------------------------------------------------------------------------
 
 
-def test_regenerate_writes_what_r_answers(
+def test_regenerate_writes_the_answers_of_r(
     capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run_of: RunOf
 ) -> None:
     r_that(monkeypatch, run_of("document").r_tables)
@@ -424,7 +424,7 @@ def test_check_reports_drift_and_writes_nothing(
 
 
 @pytest.mark.slow(reason="runs the whole document, as the tests before and after do")
-def test_live_compares_with_what_r_says_now(
+def test_live_compares_with_todays_answer_of_r(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, run_of: RunOf
 ) -> None:
     tables = dict(run_of("document").r_tables)
@@ -435,9 +435,7 @@ def test_live_compares_with_what_r_says_now(
     assert "lmer.coef" in out.split("What nothing explains")[1]
 
 
-def test_interrupting_leaves_with_a_sentence(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_interrupt_ends_with_a_message(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_arguments: object, **_options: object) -> None:
         raise KeyboardInterrupt
 
@@ -446,11 +444,11 @@ def test_interrupting_leaves_with_a_sentence(
     assert "interrupted" in capsys.readouterr().err
 
 
-# What is loaded ---------------------------------------------------------------------------------
+# Loaded modules ---------------------------------------------------------------------------------
 
 
 def modules_after(code: str) -> set[str]:
-    """Top-level modules that are loaded after some code ran in a Python of its own."""
+    """Return the top-level modules that are loaded after some code ran in a new process."""
     tree = Path(rparity.__file__).parents[1]
     report = "import sys; print('\\n'.join({name.partition('.')[0] for name in sys.modules}))"
     done = subprocess.run(
@@ -479,7 +477,7 @@ def test_help_loads_no_numpy() -> None:
 
 
 def test_import_loads_no_extras() -> None:
-    """That a run loads none either is seen in test_packaging.py."""
+    """test_packaging.py tests the same for `rparity run`."""
     assert not modules_after("import rparity") & (EXTRAS | {"numpy", "pandas"})
 
 
@@ -497,7 +495,7 @@ def test_the_command_runs_as_a_module() -> None:
 @pytest.mark.slow(reason="runs the whole document, as the tests before and after do")
 def test_two_cases_in_one_run(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     twin = replace(DOCUMENT, title="the same again")
-    monkeypatch.setattr("rparity.commands.run.chosen_cases", lambda _names: [DOCUMENT, twin])
+    monkeypatch.setattr("rparity.commands.chosen_cases", lambda _names: [DOCUMENT, twin])
     assert main(["run", "--nsim", "2", "--format", "json"]) == AGREE
     rows = json.loads(capsys.readouterr().out)
     assert len(rows) % 2 == 0

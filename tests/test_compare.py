@@ -50,7 +50,7 @@ INF, NAN = math.inf, math.nan
         (0.0, 1.0, 0.0),
         (2.0, 1.0, 0.0),
         (1e300, 1e-300, 0.0),
-        # One ulp is capped; the cap is what two doubles can be told to agree in.
+        # One ulp is capped; the cap is what two doubles can be known to agree in.
         (np.nextafter(1.0, 0.0), 1.0, MAX_DIGITS),
         (np.nextafter(1.0, 2.0), 1.0, -math.log10(2.0**-52)),
         # Missing and infinite.
@@ -86,20 +86,20 @@ def test_digits_of_arrays_broadcast() -> None:
 # Verdicts ---------------------------------------------------------------------------------------
 
 
-def reference(truth: Tables, *, partial: bool = False, **tolerance) -> Reference:
+def reference(expected_tables: Tables, *, partial: bool = False, **tolerance) -> Reference:
     stated = Tolerance(**{"rtol": 1e-6, "reason": "planted", **tolerance})
-    return Reference("R", truth, lambda _table, _column: stated, partial=partial)
+    return Reference("R", expected_tables, lambda _table, _column: stated, partial=partial)
 
 
-def verdict(value: float, truth: float, **tolerance) -> str:
-    tables = [{"t": pd.DataFrame({"a": [number]}, ["r"])} for number in (value, truth)]
+def verdict(value: float, reference_value: float, **tolerance) -> str:
+    tables = [{"t": pd.DataFrame({"a": [number]}, ["r"])} for number in (value, reference_value)]
     found = compare("case", "engine", tables[0], reference(tables[1], **tolerance), ["t"])
     assert len(found) == 1
     return found["verdict"].item()
 
 
 @pytest.mark.parametrize(
-    ("value", "truth", "expected"),
+    ("value", "reference_value", "expected"),
     [
         (1.0, 1.0, "identical"),
         (NAN, NAN, "identical"),
@@ -128,13 +128,13 @@ def verdict(value: float, truth: float, **tolerance) -> str:
     ],
 )
 def test_verdict_at_a_relative_tolerance_of_a_millionth(
-    value: float, truth: float, expected: str
+    value: float, reference_value: float, expected: str
 ) -> None:
-    assert verdict(value, truth) == expected
+    assert verdict(value, reference_value) == expected
 
 
 @pytest.mark.parametrize(
-    ("value", "truth", "rtol", "atol", "expected"),
+    ("value", "reference_value", "rtol", "atol", "expected"),
     [
         (1.004, 1.0, 0.0, 0.005, "within"),
         (1.006, 1.0, 0.0, 0.005, "unexplained"),
@@ -152,12 +152,12 @@ def test_verdict_at_a_relative_tolerance_of_a_millionth(
     ],
 )
 def test_verdict_at_other_tolerances(
-    value: float, truth: float, rtol: float, atol: float, expected: str
+    value: float, reference_value: float, rtol: float, atol: float, expected: str
 ) -> None:
-    assert verdict(value, truth, rtol=rtol, atol=atol) == expected
+    assert verdict(value, reference_value, rtol=rtol, atol=atol) == expected
 
 
-def test_what_fails_a_run() -> None:
+def test_which_verdicts_fail() -> None:
     assert {v for v in Verdict if v.fails} == {
         Verdict.NEW,
         Verdict.UNEXPLAINED,
@@ -174,10 +174,10 @@ TRUTH = pd.DataFrame(
 )
 
 
-def compared(answer: Tables, truth: Tables | None = None, **options) -> pd.DataFrame:
-    told = {"coef": TRUTH} if truth is None else truth
+def compared(answer: Tables, expected_tables: Tables | None = None, **options) -> pd.DataFrame:
+    known = {"coef": TRUTH} if expected_tables is None else expected_tables
     expected = options.pop("expected", ["coef"])
-    return compare("case", "engine", answer, reference(told, **options), expected)
+    return compare("case", "engine", answer, reference(known, **options), expected)
 
 
 def missing(found: pd.DataFrame) -> set[tuple[str, str]]:
@@ -251,7 +251,7 @@ def test_a_row_or_column_that_one_side_lacks_is_missing(
     assert all(Verdict(v).fails for v in found["verdict"] if v != "identical")
 
 
-def test_a_table_that_nobody_asked_for_is_not_compared() -> None:
+def test_a_table_that_is_not_expected_is_not_compared() -> None:
     found = compared({"coef": TRUTH, "secret": TRUTH})
     assert set(found["table"]) == {"coef"}
 
@@ -285,7 +285,7 @@ def test_a_name_that_occurs_twice_is_an_error_not_a_comparison() -> None:
             compared({"coef": wrong})
 
 
-def test_a_partial_reference_asks_only_for_what_it_holds() -> None:
+def test_a_partial_reference_requires_only_its_own_tables() -> None:
     printed = {"coef": TRUTH.loc[["x"], ["estimate"]]}
     found = compared(
         {"coef": TRUTH, "vcov": TRUTH}, printed, partial=True, expected=["coef", "vcov"]
@@ -294,7 +294,7 @@ def test_a_partial_reference_asks_only_for_what_it_holds() -> None:
     assert found["verdict"].tolist() == ["identical"]
 
 
-def test_a_partial_reference_misses_what_the_answer_lacks() -> None:
+def test_a_row_of_a_partial_reference_that_the_answer_lacks_is_missing() -> None:
     printed = {"coef": TRUTH.loc[["x"]]}
     assert missing(compared({}, printed, partial=True)) == {(ALL, ALL)}
     assert missing(compared({"coef": TRUTH.drop(index="x")}, printed, partial=True)) == {("x", ALL)}
@@ -328,8 +328,8 @@ def test_a_row_without_an_absolute_tolerance_of_its_own_agrees_only_to_the_bit()
 
 def test_each_column_is_compared_at_its_own_tolerance() -> None:
     stated = {"estimate": Tolerance(1e-3, "loose"), "std_error": Tolerance(1e-9, "tight")}
-    told = Reference("R", {"coef": TRUTH}, lambda _table, column: stated[column])
-    found = compare("case", "engine", {"coef": TRUTH * (1 + 1e-6)}, told, ["coef"])
+    known = Reference("R", {"coef": TRUTH}, lambda _table, column: stated[column])
+    found = compare("case", "engine", {"coef": TRUTH * (1 + 1e-6)}, known, ["coef"])
     assert found.groupby("column")["verdict"].unique().map(list).to_dict() == {
         "estimate": ["within"],
         "std_error": ["unexplained"],
@@ -337,19 +337,22 @@ def test_each_column_is_compared_at_its_own_tolerance() -> None:
 
 
 def test_a_tolerance_in_units_of_a_columns_spread() -> None:
-    truth = pd.DataFrame({"x": [99.0, 100.0, 101.0]}, ["1", "2", "3"])  # standard deviation 1
+    # standard deviation 1
+    expected_tables = pd.DataFrame(
+        {"x": [99.0, 100.0, 101.0]}, ["1", "2", "3"]
+    )  # standard deviation 1
     stated = Tolerance(0.0, "replicates", spread=1e-3)
-    told = Reference("R", {"t": truth}, lambda _table, _column: stated)
+    known = Reference("R", {"t": expected_tables}, lambda _table, _column: stated)
     for off, expected in ((0.9e-3, "within"), (-0.9e-3, "within"), (1.1e-3, "unexplained")):
-        found = compare("case", "engine", {"t": truth + off}, told, ["t"])
+        found = compare("case", "engine", {"t": expected_tables + off}, known, ["t"])
         assert set(found["verdict"]) == {expected}
         assert found["atol"].tolist() == pytest.approx([1e-3] * 3)
 
 
-def test_a_spread_of_one_row_or_of_missing_values_makes_no_room() -> None:
+def test_a_spread_of_one_row_or_of_missing_values_is_zero() -> None:
     stated = Tolerance(0.0, "replicates", spread=1e-3)
     for values in ([100.0], [NAN, 100.0]):
-        truth = pd.DataFrame({"x": values})
-        told = Reference("R", {"t": truth}, lambda _table, _column: stated)
-        found = compare("case", "engine", {"t": truth + 1e-9}, told, ["t"])
+        expected_tables = pd.DataFrame({"x": values})
+        known = Reference("R", {"t": expected_tables}, lambda _table, _column: stated)
+        found = compare("case", "engine", {"t": expected_tables + 1e-9}, known, ["t"])
         assert found["verdict"].tolist()[-1] == "unexplained"

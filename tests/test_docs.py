@@ -1,11 +1,16 @@
-"""The documents: their code runs, their output is what comes, their commands parse, links resolve.
+"""The documents: their code runs, outputs agree, commands parse, and links resolve.
 
-A page is a session in a folder of its own, from top to bottom. A block with a title is a file;
-other Python runs in one namespace, and what it prints must have the lines of an `output` block that
-follows; of a `console` block each command that shows output is run, and its output must have the
-lines shown, in that order (`…` stands for anything). Code in a table's column of RUNS runs, too;
-where the table has a column `what happens`, it must end in the error that begins so. What needs R
-is run by `pytest -m live`; without it the answers that R gave are those under docs/recordings/PAGE.
+Each page runs from top to bottom in its own folder:
+
+- A block with a title is written to a file of that name.
+- Other Python blocks run in one namespace. Their output must have the lines of the `output` block
+  that follows.
+- In a `console` block, each command that shows output runs. Its output must have the lines shown,
+  in that order (`…` matches anything).
+- Code in the columns RUNS of a table runs. If the table has a column `what happens`, the code must
+  end in an error that begins so.
+
+`pytest -m live` runs the code that needs R. Otherwise docs/recordings/PAGE has R's answers.
 """
 
 from __future__ import annotations
@@ -40,7 +45,7 @@ PAGES = sorted(
 )
 RECORDINGS = ROOT / "docs" / "recordings"
 NEEDS_R = re.compile(r"--r=(record|live|check)|--live|\bregenerate\b")
-# Columns of tables whose code runs, and what it stands for there.
+# Columns of tables whose code runs, and the Python code for a cell.
 RUNS = {
     "Python": "{}",
     "statsmodels": "{}",
@@ -58,7 +63,7 @@ def name_of(page: Path) -> str:
 
 
 def tokens(page: Path) -> Iterator[Token]:
-    """All tokens of a page, those within paragraphs too."""
+    """Yield all tokens of a page, including those within paragraphs."""
     for token in MarkdownIt().enable("table").parse(page.read_text("utf-8")):
         yield token
         yield from token.children or ()
@@ -66,7 +71,7 @@ def tokens(page: Path) -> Iterator[Token]:
 
 @dataclass(frozen=True)
 class Block:
-    """A block of code: its language, the name of the file that it is, its text, and its error."""
+    """A block of code: language, name of its file, text, and expected error."""
 
     language: str
     title: str
@@ -95,7 +100,7 @@ def blocks(page: Path) -> Iterator[Block]:
 
 
 def _in_row(row: dict[str, Token]) -> Iterator[Block]:
-    """Code in a row of a table that runs."""
+    """Yield the code in the rows of a table that runs."""
     told = _codes(row["what happens"]) if "what happens" in row else []
     error = next((code for code in told if "Error: " in code), "")
     for head in RUNS.keys() & row.keys():
@@ -142,7 +147,7 @@ def commands(page: Path) -> Iterator[str]:
 
 
 class Session:
-    """What a page does, in a folder of its own."""
+    """Runs the code of a page in its own folder."""
 
     def __init__(
         self, page: Path, folder: Path, inner: Run, capsys: pytest.CaptureFixture[str], live: bool
@@ -219,14 +224,14 @@ def _match(shown: list[str], printed: list[str]) -> None:
 
 
 def _narrow(lines: list[str]) -> list[str]:
-    """The lines with single blanks: the width of a table's columns is not told."""
+    """Return the lines with single blanks, because widths of columns may differ."""
     return [" ".join(line.split()) for line in lines]
 
 
 @pytest.fixture
 def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave nothing of a page behind."""
-    # A file that is written twice in a second would be taken for its compiled first version.
+    """Remove modules and settings of a page after its test."""
+    # Python would take the compiled first version of a file that is written twice in a second.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setattr(sys, "path", [*sys.path])
     monkeypatch.setenv(extensions.VARIABLE, "")
@@ -255,7 +260,7 @@ def played(page: Path) -> object:
 
 @pytest.mark.usefixtures("clean")
 @pytest.mark.parametrize("page", [played(page) for page in RUN])
-def test_a_page_does_what_it_shows(
+def test_the_code_of_a_page_gives_the_output_shown(
     page: Path, pytester: pytest.Pytester, inner: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     Session(page, pytester.path, inner, capsys, live=False).play()
@@ -268,14 +273,14 @@ def test_a_page_does_what_it_shows(
     [p for p in RUN if any(b.language == "console" and WRITES.search(b.text) for b in blocks(p))],
     ids=name_of,
 )
-def test_what_a_page_records(
+def test_recordings_of_a_page(
     page: Path, pytester: pytest.Pytester, inner: Run, capsys: pytest.CaptureFixture[str]
 ) -> None:
     session = Session(page, pytester.path, inner, capsys, live=True)
     session.play()
     kept = {path.relative_to(session.kept) for path in session.kept.rglob("*") if path.is_file()}
     assert kept
-    # The folder of a case's recording is called after the R that is here.
+    # The folder of a case's recording has the name of the installed R.
     anywhere = {re.sub(r"(?<=/)r\d+\.[^/]+(?=/)", "r*", str(path)) for path in kept}
     assert all(any(pytester.path.glob(path)) for path in anywhere)
 
@@ -284,7 +289,7 @@ def test_what_a_page_records(
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
-def test_commands_parse(page: Path) -> None:
+def test_commands_in_pages_parse(page: Path) -> None:
     for command in commands(page):
         words = shlex.split(command)[1:]
         try:
@@ -314,10 +319,16 @@ def test_links_resolve(page: Path) -> None:
             assert anchor in anchors(path), f"{name_of(page)} links to {target}: no such heading"
 
 
-# -- the command's reference -----------------------------------------------------------------------
+# -- pages that are written by a program -----------------------------------------------------------
 
 
-def test_the_command_s_reference_is_what_its_parser_says() -> None:
+def test_the_index_of_classes_is_up_to_date() -> None:
+    page = ROOT / "docs" / "reference" / "classes.md"
+    made = runpy.run_path(str(ROOT / "docs" / "class_index.py"))["page"]()
+    assert page.read_text("utf-8") == made, "Run `python docs/class_index.py`."
+
+
+def test_the_reference_of_the_command_is_up_to_date() -> None:
     page = ROOT / "docs" / "reference" / "cli.md"
     made = runpy.run_path(str(ROOT / "docs" / "cli_reference.py"))["page"]()
     assert page.read_text("utf-8") == made, "Run `python docs/cli_reference.py`."
@@ -344,7 +355,7 @@ def cells(page: Path) -> Iterator[list[str]]:
             yield [*row]
 
 
-def test_every_promise_has_a_test_that_there_is() -> None:
+def test_every_promise_names_existing_tests() -> None:
     there = {
         f"{name_of(file)}::{node.name}"
         for file in ROOT.glob("tests/**/test_*.py")

@@ -1,4 +1,4 @@
-"""Every error is a sentence; status 1 means a discrepancy and nothing else."""
+"""Every error is a message of one sentence, and status 1 means a discrepancy only."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ import pandas as pd
 import pytest
 
 from folders import reseal
-from rparity import cli, recordings
-from rparity.audit.workers import ENGINE, Service
+from rparity import cli, files, recordings
+from rparity.audit.workers import ENGINE
 from rparity.cases import case
 from rparity.cases.base import Part
 from rparity.cli import main
@@ -31,6 +31,7 @@ from rparity.engines.base import Answer, Question, _Theirs
 from rparity.errors import RecordingError, RNotAvailableError, UsageError
 from rparity.parity import store
 from rparity.r.session import _why_unavailable
+from rparity.workers.child import Child
 
 Capture = pytest.CaptureFixture[str]
 Patch = pytest.MonkeyPatch
@@ -53,11 +54,11 @@ def said(capsys: Capture) -> str:
         (OSError(28, "No space left on device", "f.csv"), "device (f.csv). Make room on the disk."),
         (OSError(24, "Too many open files"), "(`ulimit -n 1024`)"),
         (FileNotFoundError(2, "No usable temporary directory found in ['/x']"), "Set TMPDIR to a"),
-        (MemoryError(), "The memory is used up"),
+        (MemoryError(), "There is not enough memory"),
         (RecursionError("deep\nwithin"), "RecursionError: deep within; "),
     ],
 )
-def test_what_nobody_expected_is_a_sentence_and_no_discrepancy(
+def test_an_unexpected_exception_is_one_sentence_with_status_2(
     monkeypatch: Patch, capsys: Capture, error: Exception, sentence: str
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -87,7 +88,7 @@ def test_a_full_disk_behind_the_output(command: list[str]) -> None:
         )
     assert ended.returncode == UNUSABLE
     assert ended.stderr == (
-        "rparity: The system refuses: No space left on device. Make room on the disk.\n"
+        "rparity: The operating system reports: No space left on device. Make room on the disk.\n"
     )
 
 
@@ -95,9 +96,7 @@ def test_few_open_files_are_named_as_the_reason(monkeypatch: Patch) -> None:
     monkeypatch.setattr("resource.getrlimit", lambda _what: (64, 64))
     found = _why_unavailable("/usr/lib/R", "StopIteration", "")
     assert isinstance(found, RNotAvailableError)
-    assert (
-        str(found) == "R does not start, where only 64 files may be open at once: `ulimit -n 1024`"
-    )
+    assert str(found) == "R does not start: only 64 files may be open at once: `ulimit -n 1024`"
 
 
 # Recordings that were sealed again --------------------------------------------------------------
@@ -116,7 +115,7 @@ def recorded(tmp_path: Path) -> Path:
 
 
 def resealed(folder: Path, edit: Callable[[dict], object] = lambda _made: None) -> str:
-    """What reading says where hashes and digest were made to fit what was edited."""
+    """Make hashes and digest fit an edited recording, and return the error of reading it."""
     reseal(folder, edit)
     with pytest.raises(RecordingError) as caught:
         recordings.read(folder.parents[1], "toy", {})
@@ -131,7 +130,7 @@ def resealed(folder: Path, edit: Callable[[dict], object] = lambda _made: None) 
 )
 def test_a_resealed_table_of_garbage(recorded: Path, text: str) -> None:
     (recorded / "m.coef.csv").write_text(text, errors="surrogateescape")
-    assert "m.coef.csv is not what R's run wrote" in resealed(recorded)
+    assert "m.coef.csv does not hold what was recorded" in resealed(recorded)
 
 
 class Crime:
@@ -171,7 +170,7 @@ def test_resealed_replicates_of_garbage(
     make(file)
     (recorded / "b.replicates.npz").write_bytes(file.getvalue())
     message = resealed(recorded)
-    assert "b.replicates.npz is not what R's run wrote" in message
+    assert "b.replicates.npz does not hold what was recorded" in message
     assert ("unpacks to more than 256 MB" in message) == (make is bomb)
     assert not Path("crime").exists()
     assert len(pickle.dumps(Crime())) > 0  # it could have been run
@@ -202,12 +201,12 @@ def test_a_resealed_provenance_that_lists_a_file_elsewhere(recorded: Path, liste
     content = (recorded / "m.coef.csv").read_bytes()
     (recorded.parents[1] / "outside.csv").write_bytes(content)
     (recorded / "m.link.csv").symlink_to("/dev/null")
-    known = recordings.sha256(b"" if "link" in listed else content)
+    known = files.sha256(b"" if "link" in listed else content)
     path = recorded / recordings.PROVENANCE
     made = json.loads(path.read_text())
     del made["digest"]
     made["tables"][listed] = known
-    path.write_text(json.dumps(recordings.seal(made)))
+    path.write_text(json.dumps(files.seal(made)))
     with pytest.raises(RecordingError, match=r"is missing from the recording|has a strange tables"):
         recordings.read(recorded.parents[1], "toy", {})
 
@@ -234,18 +233,18 @@ def test_a_resealed_answer_of_garbage(tmp_path: Path, value: object, made_by: ob
     }  # fmt: skip
     path = tmp_path / "t.1.json"
     document = {"asked": asked, "value": value, "made_by": made_by, "time": "now"}
-    path.write_text(json.dumps(recordings.seal(document)))
-    with pytest.raises(RecordingError, match="no recording of a call: run it"):
+    path.write_text(json.dumps(files.seal(document)))
+    with pytest.raises(RecordingError, match="not a recording of a call: run it"):
         store.read(path, asked, "run it")
 
 
 # Locks ------------------------------------------------------------------------------------------
 
 
-def test_a_reader_does_not_wait_for_ever_and_names_who_has_the_lock(
+def test_a_reader_gives_up_on_a_lock_and_names_its_holder(
     recorded: Path, monkeypatch: Patch
 ) -> None:
-    monkeypatch.setattr(recordings, "PATIENCE", 0.1)
+    monkeypatch.setattr(files, "PATIENCE", 0.1)
     descriptor = os.open(recorded.parents[1], os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
@@ -271,8 +270,8 @@ def test_a_reader_waits_for_a_writer(recorded: Path) -> None:
     thread.join()
 
 
-@pytest.mark.parametrize("number", recordings.NO_LOCKS)
-def test_where_a_disk_has_no_locks_reading_works_and_writing_does_not(
+@pytest.mark.parametrize("number", files.NO_LOCKS)
+def test_on_a_disk_without_locks_reading_works_and_writing_does_not(
     recorded: Path, monkeypatch: Patch, number: int
 ) -> None:
     def refuse(*_: object) -> None:
@@ -294,7 +293,7 @@ ENTRY = {
     "tables": '["*"]',
     "rows": '["*"]',
     "columns": '["*"]',
-    "cause": '"c"',
+    "cause": '"stopped early"',
     "bound": "4",
     "why": '"w"',
     "references": "[]",
@@ -327,11 +326,12 @@ def test_the_entry_is_one(tmp_path: Path) -> None:
         (entry(bound="-1"), "must be a number of digits"),
         (entry(bound="true"), "must be a number of digits"),
         (entry(bound='"4"'), "must be a number of digits"),
-        (entry(engine="1"), "must be a string that says something"),
-        (entry(cause='" "'), "must be a string that says something"),
-        (entry(id="1"), "must be a string that says something"),
-        (entry(why="[]"), "must be a string that says something"),
-        (entry(engin='"e"'), "lacks, or has without need: engin"),
+        (entry(engine="1"), "must be a string that is not empty"),
+        (entry(cause='" "'), "must be a string that is not empty"),
+        (entry(cause='"bad luck"'), "which must be one of: stopped early, conditioning, "),
+        (entry(id="1"), "must be a string that is not empty"),
+        (entry(why="[]"), "must be a string that is not empty"),
+        (entry(engin='"e"'), "has unknown or missing fields: engin"),
         (entry() + entry(), "'a' of {path} is there twice"),
         ("discrepancy = 1\n", "is not TOML with entries [[discrepancy]]"),
         ("discrepancy = [1]\n", "is not TOML with entries [[discrepancy]]"),
@@ -377,8 +377,8 @@ def test_an_engine_that_answers_with_something_else(answer: object, what: str) -
     assert f"The engine 'mine' answers 'norris' {what}" in str(caught.value)
 
 
-def test_a_case_with_a_lambda_costs_its_cell_and_says_why() -> None:
-    child = Service(ENGINE, "rparity")
+def test_a_case_with_a_lambda_cannot_be_sent_and_the_problem_says_why() -> None:
+    child = Child(ENGINE, "rparity")
     try:
         answer, problem = child.ask(lambda: None, 10.0)
     finally:

@@ -1,4 +1,4 @@
-"""The examples pass as they stand, without R; where R is, it still gives what was recorded."""
+"""The examples pass without R, and R still gives the recorded answers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rparity.parity import FOLDER, calls
 
 EXAMPLES = ROOT / "examples"
 TESTS = sorted(EXAMPLES.glob("test_*.py"))
-# Where the package is installed pytest finds the plugin by itself.
+# If the package is installed, pytest finds the plugin by itself.
 IS_INSTALLED = any(p.value == "rparity.pytest_plugin" for p in entry_points(group="pytest11"))
 PLUGIN = [] if IS_INSTALLED else ["-p", "rparity.pytest_plugin"]
 
@@ -26,7 +26,7 @@ Run = Callable[..., pytest.RunResult]
 
 @pytest.fixture
 def copy(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The examples in a folder of their own, where there is no R."""
+    """Copy the examples to a folder, without R on the PATH."""
 
     def no_r(**_options: object) -> None:
         pytest.fail("R was asked")
@@ -69,7 +69,7 @@ def test_an_example_is_short_and_in_the_table(test: Path) -> None:
 
 
 @pytest.mark.live
-def test_r_gives_what_was_recorded() -> None:
+def test_r_gives_the_recorded_answers() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *PLUGIN, "-p", "no:cacheprovider", "--r=check", "."],
         cwd=EXAMPLES,

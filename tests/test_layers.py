@@ -23,7 +23,7 @@ LAYERS = [
     ["cases"],
     ["exact", "study"],
     ["lmm", "recordings"],
-    ["r"],
+    ["files", "r"],
     ["rrandom", "workers", "signing"],
     ["errors"],
     ["compare", "paths", "tables", "text"],
@@ -98,3 +98,17 @@ def test_only_the_child_process_of_r_imports_rpy2() -> None:
         or "from rpy2" in text
     ]
     assert [dotted(path) for path in users] == ["r.child"]
+
+
+def classes() -> list[str]:
+    return [
+        node.name
+        for path in MODULES
+        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+
+
+def test_a_class_name_has_one_meaning() -> None:
+    names = classes()
+    assert not {name for name in names if names.count(name) > 1}

@@ -28,7 +28,7 @@ from rparity.cases.streams import stream_tables
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 from rparity.compare import Reference, Tolerance, Verdict, compare
-from rparity.diagnosis.between_rs import RAnswer, difference
+from rparity.diagnosis.between_rs import VersionAnswer, difference
 from rparity.engines.base import Question
 from rparity.engines.r import R
 from rparity.errors import RCrashedError, RecordingError
@@ -59,7 +59,7 @@ def failing(rows: pd.DataFrame) -> list[tuple[str, ...]]:
     return list(bad[["engine", "table", "row", "column", "verdict"]].itertuples(index=False))
 
 
-def test_python_gives_what_r_gives_now(live: CaseRun) -> None:
+def test_python_agrees_with_live_r(live: CaseRun) -> None:
     assert failing(live.comparisons) == []
     assert live.live
     # The bootstraps too: the same draws, replicate by replicate.
@@ -71,13 +71,13 @@ def test_python_gives_what_r_gives_now(live: CaseRun) -> None:
     assert len(live.comparisons.query("table == 'lmer.confint_boot'")) == 8
 
 
-def test_r_gives_what_it_gave_when_it_was_recorded(
+def test_live_r_agrees_with_its_recording(
     live: CaseRun,
 ) -> None:
-    now = RAnswer(live.r_tables, live.provenance)
+    now = VersionAnswer(live.r_tables, live.provenance)
     label = nearest(recordings.versions(paths.fixtures(), "document"), now.version)
     then = DOCUMENT.recording(paths.fixtures(), label)
-    found = difference(DOCUMENT, now, RAnswer(then.tables, then.provenance))
+    found = difference(DOCUMENT, now, VersionAnswer(then.tables, then.provenance))
     assert failing(found.comparisons) == []
     assert found.comparisons["table"].nunique() > 30
     if found.older == found.newer:  # the recorded R: nothing is to be explained
@@ -183,7 +183,7 @@ def test_the_fixed_model_is_printed_as_in_the_question_to_the_letter(printed) ->
     assert [line for line in words(FIXED) if line not in printed[1]] == []
 
 
-def test_the_mixed_model_is_printed_as_in_the_question_but_for_three_numbers(printed) -> None:
+def test_the_mixed_model_is_printed_as_in_the_question_except_three_numbers(printed) -> None:
     differing = [line for line in words(MIXED) if line not in printed[0]]
     assert differing == ["p (Intercept) 36.87548 6.07252", "(Intercept) 21.040772 1.921112 10.95"]
     assert "p (Intercept) 36.87541 6.07251" in printed[0]
@@ -248,7 +248,7 @@ def test_regenerating_twice_gives_the_same_bytes(
 def test_check_names_the_versions_and_the_digits(
     few: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
-    monkeypatch.setattr("rparity.commands.regenerate.chosen_cases", lambda _names: [few])
+    monkeypatch.setattr("rparity.commands.chosen_cases", lambda _names: [few])
     options = ["--engine", "R", "--fixtures", str(tmp_path)]
     assert main(["regenerate", "document", *options]) == AGREE
     found = recordings.read(tmp_path, few.name, few.scripts())
@@ -362,7 +362,7 @@ RUN, REGENERATE_NOW = ["run", "--live", "--nsim", "2"], ["regenerate"]
         *((REGENERATE_NOW, f) for f in ("an error", "a kill")),
     ],
 )
-def test_r_that_fails_is_one_sentence_and_leaves_the_recording(
+def test_a_failure_of_r_is_one_sentence_and_leaves_the_recording(
     scripts: Callable[[str], None],
     tmp_path: Path,
     capsys: Capture,

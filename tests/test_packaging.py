@@ -1,4 +1,4 @@
-"""The wheel: all that the command needs is inside, and works from an empty directory."""
+"""The wheel has all files that the command needs, and works from an empty directory."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from places import ROOT
 from test_cli import EXTRAS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-# Where each optional package is named in an error, and the extra that has it.
+# An error that names an optional package names the extra that installs it.
 NAMED = re.compile(r"rparity\[([\w,]+)\]")
 
 
 def tracked(*folders: str) -> set[str]:
-    """Files of the source tree below those folders, without caches and leftovers."""
+    """Return the files of the source tree below some folders, without caches."""
     paths = (p for folder in folders for p in (ROOT / folder).rglob("*") if p.is_file())
     names = {path.relative_to(ROOT).as_posix() for path in paths}
     return {name for name in names if "__pycache__" not in name and "/." not in name}
@@ -38,7 +38,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel unpacked, which is all that installing a pure one does."""
+    """Unpack the wheel, which is equivalent to installing a pure one."""
     folder = tmp_path_factory.mktemp("site")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder)
@@ -46,7 +46,7 @@ def site(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(site: Path, empty: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """Python in an empty directory, with the package as the wheel has it."""
+    """Run Python in an empty directory, with the package from the wheel."""
     environment = {**os.environ, "PYTHONPATH": str(site)}
     return subprocess.run(
         [sys.executable, "-P", *arguments],
@@ -58,7 +58,7 @@ def run(site: Path, empty: Path, *arguments: str) -> subprocess.CompletedProcess
     )
 
 
-def test_everything_is_inside(wheel: Path) -> None:
+def test_the_wheel_has_all_files(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     bundled = {f"rparity/_bundled/{name}" for name in tracked("r_scripts", "fixtures")}
@@ -67,7 +67,7 @@ def test_everything_is_inside(wheel: Path) -> None:
     assert "rparity/py.typed" in inside
 
 
-def test_it_works_from_an_empty_directory(site: Path, tmp_path: Path) -> None:
+def test_the_wheel_works_from_an_empty_directory(site: Path, tmp_path: Path) -> None:
     code = (
         "import sys, rparity; from rparity.cli import main\n"
         "[getattr(rparity, name) for name in rparity.__all__]\n"
@@ -85,7 +85,7 @@ def test_it_works_from_an_empty_directory(site: Path, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_its_metadata(site: Path) -> None:
+def test_the_metadata_of_the_wheel(site: Path) -> None:
     (info,) = site.glob("*.dist-info")
     points = (info / "entry_points.txt").read_text("utf-8")
     assert "rparity = rparity.cli:main" in points
@@ -97,7 +97,7 @@ def test_its_metadata(site: Path) -> None:
     assert (info / "licenses" / "LICENSE").exists()
 
 
-def test_the_version_is_the_packages_own() -> None:
+def test_all_files_state_the_same_version() -> None:
     import rparity
 
     assert PROJECT["version"] == rparity.__version__
@@ -105,7 +105,7 @@ def test_the_version_is_the_packages_own() -> None:
     assert f"\nversion: {rparity.__version__}\n" in citation
 
 
-def test_errors_name_extras_that_there_are() -> None:
+def test_errors_name_existing_extras() -> None:
     texts = [path.read_text("utf-8") for path in (ROOT / "harness").rglob("*.py")]
     texts += [path.read_text("utf-8") for path in (ROOT / "docs").rglob("*.md")]
     named = {extra for text in texts for names in NAMED.findall(text) for extra in names.split(",")}

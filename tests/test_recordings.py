@@ -1,4 +1,4 @@
-"""Recordings: read to the bit as written, refused once touched, and whole after any kill."""
+"""Recordings of cases: all bits are kept, edited ones are refused, and kills leave one whole."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 import writer
-from rparity import recordings
+from rparity import files, recordings
 from rparity.errors import RecordingError
 from writer import Server
 
@@ -41,7 +41,7 @@ SPECIAL = [
 
 
 def bits(frame: pd.DataFrame) -> np.ndarray:
-    """Bits of a frame's values; all not-a-numbers are one."""
+    """Return the bits of a frame's values; every NaN has the same bits."""
     values = frame.to_numpy(dtype=np.float64)
     return np.where(np.isnan(values), np.nan, values).view(np.uint64)
 
@@ -131,7 +131,7 @@ def folder(root: Path) -> Path:
 
 
 def refused(root: Path) -> str:
-    """The one or two sentences that refuse a recording."""
+    """Return the error of reading a recording, which is one or two sentences."""
     with pytest.raises(RecordingError) as caught:
         recordings.read(root, writer.CASE, writer.SCRIPTS)
     message = str(caught.value)
@@ -141,7 +141,7 @@ def refused(root: Path) -> str:
 
 
 def whose(root: Path) -> str:
-    """Whose recording is there, or why there is none that can be read."""
+    """Return the name of the recording that is there, or the error of reading it."""
     try:
         return writer.whose(root)
     except RecordingError as error:
@@ -169,7 +169,7 @@ def test_writing_twice_gives_the_same_bytes(root: Path) -> None:
 def test_a_new_recording_replaces_the_old_one_files_and_all(root: Path) -> None:
     writer.write(root, "newer")
     assert writer.whose(root) == "newer"
-    assert [path.name for path in root.iterdir()] == [writer.CASE]
+    assert writer.alone(root)
 
 
 def test_writing_makes_the_folder(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_table_whose_file_is_gone(root: Path, folder: Path) -> None:
     assert f"{folder / 'm.vcov.csv'} is missing" in refused(root)
 
 
-def test_a_file_that_nobody_recorded(root: Path, folder: Path) -> None:
+def test_a_file_that_the_provenance_does_not_list(root: Path, folder: Path) -> None:
     (folder / "m.notes.csv").write_text("row,a\nx,1\n")
     assert f"{folder / 'm.notes.csv'} is not part of the recording" in refused(root)
 
@@ -230,7 +230,7 @@ def test_two_tables_exchanged(root: Path, folder: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["a[1]", "a*", "a?"])
-def test_a_swap_that_was_interrupted_is_undone_whatever_the_name(tmp_path: Path, name: str) -> None:
+def test_an_interrupted_swap_is_undone_for_any_name(tmp_path: Path, name: str) -> None:
     table = pd.DataFrame({"x": [1.0]}, ["a"])
     recordings.write(tmp_path, name, {"m.coef": table}, writer.PROVENANCE)
     (tmp_path / name).rename(tmp_path / f".{name}.old.1")
@@ -286,7 +286,7 @@ def test_an_edit_that_keeps_the_hash_of_the_table_up_to_date_is_still_an_edit(
     table, path = folder / "m.coef.csv", folder / recordings.PROVENANCE
     table.write_text(table.read_text().replace("18.", "17.", 1))
     made = json.loads(path.read_text())
-    made["tables"][table.name] = recordings.sha256(table.read_bytes())
+    made["tables"][table.name] = files.sha256(table.read_bytes())
     path.write_text(json.dumps(made))
     assert f"{path} is corrupt" in refused(root)
 
@@ -342,9 +342,9 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 
 
 def steps(monkeypatch: pytest.MonkeyPatch, number: int, at: int) -> list[str]:
-    """Let the `at`-th step of a write fail; returns the steps taken."""
+    """Let the `at`-th step of a write fail; return the list of steps, which grows."""
     taken: list[str] = []
-    clearing_up = False  # whose failures are no failure of the write
+    clearing_up = False  # a failure of clearing up is no failure of the write
     real_rmtree = shutil.rmtree
 
     def rmtree(*arguments: object, **options: object) -> None:
@@ -372,7 +372,7 @@ def steps(monkeypatch: pytest.MonkeyPatch, number: int, at: int) -> list[str]:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
 @pytest.mark.parametrize("before", ["old", None])
-def test_whatever_step_fails_the_old_recording_is_untouched(
+def test_if_any_step_fails_the_old_recording_is_untouched(
     tmp_path: Path, number: int, before: str | None
 ) -> None:
     root = tmp_path / "fixtures"
@@ -393,14 +393,14 @@ def test_whatever_step_fails_the_old_recording_is_untouched(
         if len(taken) < at:
             break
         seen.add(taken[-1])
-        assert failed is not None, f"step {at}, {taken[-1]}, failed and nobody noticed"
+        assert failed is not None, f"step {at}, {taken[-1]}, failed without an error"
         assert os.strerror(number) in str(failed)
         assert "is untouched" in str(failed)
         assert everything_in(root) == untouched, f"step {at}, {taken[-1]}"
     assert failed is None
-    assert {"mkdtemp", "open", "fsync", "rename"} <= seen
+    assert {"mkdir", "open", "fsync", "rename"} <= seen
     assert writer.whose(root) == "newer"
-    assert [path.name for path in root.iterdir()] == [writer.CASE]
+    assert writer.alone(root)
 
 
 class FullDisk(io.RawIOBase):
@@ -451,28 +451,7 @@ def server() -> Iterator[Server]:
 def test_a_kill_before_any_step_leaves_the_old_or_the_new_one_whole(
     server: Server, tmp_path: Path, before: str | None
 ) -> None:
-    outcomes = []
-    for k in range(1, 100):
-        root = tmp_path / str(k)
-        root.mkdir()
-        if before:
-            writer.write(root, before)
-        status = server.ask("once", root, "newer", k)
-        if status == 0:
-            break
-        assert status == writer.KILLED
-        found = whose(root)
-        outcomes.append(None if found.startswith("There is no recording") else found)
-        # The next writer clears up whatever was left.
-        writer.write(root, "third")
-        assert writer.whose(root) == "third"
-        assert [path.name for path in root.iterdir()] == [writer.CASE]
-    else:
-        pytest.fail("the writer never got through")
-    assert writer.whose(root) == "newer"
-    assert set(outcomes) == {before, "newer"}
-    assert outcomes == sorted(outcomes, key=lambda name: name == "newer")  # no way back
-    assert len(outcomes) > 15
+    writer.kill_at_every_step(server, tmp_path, before, writer)
 
 
 @SLOW
@@ -490,7 +469,7 @@ def test_a_kill_at_any_moment_leaves_one_of_the_two_whole(server: Server, root: 
         seen.add(writer.whose(root))
     assert seen == {"old", "newer"}
     writer.write(root, "old")
-    assert [path.name for path in root.iterdir()] == [writer.CASE]
+    assert writer.alone(root)
 
 
 @SLOW

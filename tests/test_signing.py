@@ -1,4 +1,4 @@
-"""Signatures: what a forger of a recording can do without the key, and what not."""
+"""Signatures: what a forger of recordings can do without the key, and what not."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 import call_writer
 import writer
 from folders import newest
-from rparity import paths, recordings, signing
+from rparity import files, paths, recordings, signing
 from rparity.cli import main
 from rparity.commands import AGREE, UNUSABLE
 from rparity.doctor import _trust, examine
-from rparity.engines import kept_answers as keep
+from rparity.engines import kept_answers
 from rparity.errors import RecordingError, UsageError
 from rparity.parity import store
 
@@ -70,7 +70,7 @@ def run(fixtures: Path, *arguments: str) -> int:
 
 
 def said(capsys: Capture) -> str:
-    """The one sentence on standard error."""
+    """Return the one sentence on standard error."""
     err = capsys.readouterr().err
     assert err.startswith("rparity: ")
     assert err.count("\n") == 1
@@ -79,7 +79,7 @@ def said(capsys: Capture) -> str:
 
 
 def forge(folder: Path, resign: Callable[[dict], dict] = lambda sealed: sealed) -> None:
-    """Change R's estimates by a little, and make hashes and digest fit, as anybody can."""
+    """Change R's estimates a little, and make hashes and digest fit, as a forger would."""
     table, path = folder / "lm.coef.csv", folder / recordings.PROVENANCE
     lines = table.read_text().splitlines()
     name, estimate, *rest = lines[1].split(",")
@@ -87,17 +87,17 @@ def forge(folder: Path, resign: Callable[[dict], dict] = lambda sealed: sealed) 
     assert "\n".join(lines) != table.read_text().rstrip("\n")
     table.write_text("\n".join(lines) + "\n")
     made = json.loads(path.read_text())
-    kept = {recordings.SIGNATURE: made.pop(recordings.SIGNATURE, None)}
-    del made[recordings.DIGEST]
-    made["tables"][table.name] = recordings.sha256(table.read_bytes())
-    path.write_text(json.dumps(resign({**recordings.seal(made), **kept})))
+    kept = {files.SIGNATURE: made.pop(files.SIGNATURE, None)}
+    del made[files.DIGEST]
+    made["tables"][table.name] = files.sha256(table.read_bytes())
+    path.write_text(json.dumps(resign({**files.seal(made), **kept})))
 
 
 # What passes ------------------------------------------------------------------------------------
 
 
 @pytest.mark.usefixtures("trust")
-def test_what_is_signed_passes_in_all_versions_and_copied(signed: Path, tmp_path: Path) -> None:
+def test_signed_recordings_pass_in_all_versions_and_copied(signed: Path, tmp_path: Path) -> None:
     assert run(signed, "--against", "all") == AGREE
     copy = shutil.copytree(signed, tmp_path / "copy")
     assert run(copy) == AGREE
@@ -127,7 +127,7 @@ def test_a_key_of_openssl_signs(fixtures: Path, tmp_path: Path, monkeypatch: Pat
     assert run(fixtures) == AGREE
 
 
-def test_a_signature_changes_provenance_alone_and_by_nothing_else(
+def test_signing_adds_nothing_but_the_signature_in_provenance(
     signed: Path, keys: Path, trust: None
 ) -> None:
     for path in sorted(signed.rglob("*.*")):
@@ -136,7 +136,7 @@ def test_a_signature_changes_provenance_alone_and_by_nothing_else(
             continue
         assert path.name == recordings.PROVENANCE
         now = json.loads(path.read_text())
-        del now[recordings.SIGNATURE]
+        del now[files.SIGNATURE]
         assert now == json.loads(was.read_text())
     before = {path: path.read_bytes() for path in signed.rglob("*.*") if path.is_file()}
     assert seal(keys / "ours", "--fixtures", signed, CASE) == AGREE  # though keys are asked for
@@ -146,7 +146,7 @@ def test_a_signature_changes_provenance_alone_and_by_nothing_else(
 # What does not ----------------------------------------------------------------------------------
 
 
-def test_a_forger_without_the_key_passes_where_none_is_asked_for_and_nowhere_else(
+def test_a_forgery_passes_only_where_no_signature_is_asked_for(
     signed: Path, capsys: Capture, keys: Path, monkeypatch: Patch
 ) -> None:
     folder = newest(signed, CASE)
@@ -162,7 +162,7 @@ def test_a_forger_without_the_key_passes_where_none_is_asked_for_and_nowhere_els
 
 @pytest.mark.usefixtures("trust")
 @pytest.mark.parametrize("command", [["run"], ["versions"], ["audit", "--engine", "rparity"]])
-def test_every_command_that_reads_recordings_refuses_what_is_not_signed(
+def test_every_command_that_reads_recordings_refuses_unsigned_ones(
     fixtures: Path, capsys: Capture, command: list[str]
 ) -> None:
     assert main([*command, CASE, "--fixtures", str(fixtures)]) == UNUSABLE
@@ -184,7 +184,7 @@ def test_a_signature_by_another_key(fixtures: Path, keys: Path, capsys: Capture)
 def test_a_signature_of_garbage(signed: Path, capsys: Capture, signature: object) -> None:
     path = newest(signed, CASE) / recordings.PROVENANCE
     made = json.loads(path.read_text())
-    path.write_text(json.dumps(made | {recordings.SIGNATURE: signature}))
+    path.write_text(json.dumps(made | {files.SIGNATURE: signature}))
     assert run(signed) == UNUSABLE
     assert f"{path} " in said(capsys)
 
@@ -193,28 +193,28 @@ def test_a_signature_of_garbage(signed: Path, capsys: Capture, signature: object
 def test_the_signature_of_another_recording(signed: Path, capsys: Capture) -> None:
     older = recordings.versions(signed, CASE)[1]
     theirs = json.loads((signed / CASE / older / recordings.PROVENANCE).read_text())
-    borrowed = {recordings.SIGNATURE: theirs[recordings.SIGNATURE]}
+    borrowed = {files.SIGNATURE: theirs[files.SIGNATURE]}
     forge(newest(signed, CASE), lambda sealed: sealed | borrowed)
     assert run(signed) == UNUSABLE
     assert "has no valid signature" in said(capsys)
 
 
 @pytest.mark.usefixtures("trust")
-def test_a_signed_recording_is_none_of_another_case(signed: Path) -> None:
+def test_a_signed_recording_is_refused_for_another_case(signed: Path) -> None:
     (signed / CASE).rename(signed / "pontius")
     with pytest.raises(RecordingError, match="holds a recording of 'norris'"):
         recordings.read(signed, "pontius", {})
     for path in signed.glob(f"pontius/*/{recordings.PROVENANCE}"):
         made = json.loads(path.read_text())
-        kept = {recordings.SIGNATURE: made[recordings.SIGNATURE]}
-        rest = {name: made[name] for name in made.keys() - {recordings.DIGEST, *kept}}
-        path.write_text(json.dumps({**recordings.seal(rest | {"case": "pontius"}), **kept}))
+        kept = {files.SIGNATURE: made[files.SIGNATURE]}
+        rest = {name: made[name] for name in made.keys() - {files.DIGEST, *kept}}
+        path.write_text(json.dumps({**files.seal(rest | {"case": "pontius"}), **kept}))
     with pytest.raises(RecordingError, match="has no valid signature"):
         recordings.read(signed, "pontius", {})
 
 
 @pytest.mark.usefixtures("trust")
-def test_a_table_that_another_version_keeps_is_covered(signed: Path, capsys: Capture) -> None:
+def test_a_table_in_the_folder_of_another_version_is_covered(signed: Path, capsys: Capture) -> None:
     versions = recordings.versions(signed, CASE)
     own = {path.name for path in (signed / CASE / versions[-1]).iterdir()}
     (shared, *_) = sorted(
@@ -226,18 +226,18 @@ def test_a_table_that_another_version_keeps_is_covered(signed: Path, capsys: Cap
 
 
 @pytest.mark.usefixtures("trust")
-def test_a_signed_answer_is_none_of_another_engine(signed: Path) -> None:
+def test_a_signed_answer_is_refused_for_another_engine(signed: Path) -> None:
     from rparity.audit.questions import question_of
     from rparity.cases import case
 
     question = question_of(case(CASE), signed)
-    assert keep.read(signed, ENGINE, question)[1]["engine"] == ENGINE
+    assert kept_answers.read(signed, ENGINE, question)[1]["engine"] == ENGINE
     (signed / "engines" / ENGINE).rename(signed / "engines" / "nlme")
-    with pytest.raises(RecordingError, match="holds an answer of 'lm', and not of nlme"):
-        keep.read(signed, "nlme", question)
+    with pytest.raises(RecordingError, match="holds an answer of 'lm' instead of nlme"):
+        kept_answers.read(signed, "nlme", question)
 
 
-def test_recording_anew_drops_the_signature_of_that_version_alone(
+def test_a_new_recording_drops_only_the_signature_of_its_version(
     tmp_path: Path, keys: Path, trust: None
 ) -> None:
     key, root = signing.signer(keys / "ours"), tmp_path / "fixtures"
@@ -264,12 +264,12 @@ def test_a_signature_does_not_say_that_a_recording_is_the_newest(signed: Path, t
 # What is not signed -----------------------------------------------------------------------------
 
 
-def test_what_is_corrupt_is_not_signed(fixtures: Path, keys: Path, capsys: Capture) -> None:
+def test_corrupt_recordings_are_not_signed(fixtures: Path, keys: Path, capsys: Capture) -> None:
     table = newest(fixtures, CASE) / "lm.coef.csv"
     table.write_bytes(table.read_bytes() + b"\n")
     assert seal(keys / "ours", "--fixtures", fixtures, CASE) == UNUSABLE
     assert f"{table} is corrupt" in said(capsys)
-    assert not [p for p in fixtures.rglob("*.json") if recordings.SIGNATURE in p.read_text()]
+    assert not [p for p in fixtures.rglob("*.json") if files.SIGNATURE in p.read_text()]
 
 
 @pytest.mark.parametrize(
@@ -304,9 +304,9 @@ def test_recordings_of_calls_are_signed_and_verified(
     call_writer.write(tmp_path, "old")
     assert file.read_bytes() == before
     document = json.loads(before)
-    kept = {recordings.SIGNATURE: document.pop(recordings.SIGNATURE)}
-    del document[recordings.DIGEST]
-    file.write_text(json.dumps({**recordings.seal(document | {"time": "newer"}), **kept}))
+    kept = {files.SIGNATURE: document.pop(files.SIGNATURE)}
+    del document[files.DIGEST]
+    file.write_text(json.dumps({**files.seal(document | {"time": "newer"}), **kept}))
     with pytest.raises(RecordingError, match="has no valid signature"):
         call_writer.whose(tmp_path)
     call_writer.write(tmp_path, "newer")
@@ -325,7 +325,7 @@ def test_a_corrupt_recording_of_a_call_is_not_signed(tmp_path: Path, keys: Path)
 # Keys -------------------------------------------------------------------------------------------
 
 
-def test_a_new_key_is_its_owners_alone_and_overwrites_nothing(
+def test_a_new_key_is_readable_by_its_owner_only_and_overwrites_nothing(
     tmp_path: Path, capsys: Capture
 ) -> None:
     key, public = tmp_path / "key", tmp_path / "key.pub"
@@ -365,16 +365,18 @@ BAD = ("empty", "text", "cut", "garbage", "rsa", "rsa.pub", "locked")
 
 
 @pytest.mark.parametrize("name", [*BAD, "ours.pub"])
-def test_what_is_no_private_key(keys: Path, tmp_path: Path, capsys: Capture, name: str) -> None:
+def test_a_file_that_is_no_private_key(
+    keys: Path, tmp_path: Path, capsys: Capture, name: str
+) -> None:
     made = {**bad_keys(keys), "ours.pub": (keys / "ours.pub").read_bytes()}
     (tmp_path / name).write_bytes(made[name])
     assert seal(tmp_path / name, CASE) == UNUSABLE
-    assert f"{tmp_path / name} is no private key of Ed25519 in PEM without a" in said(capsys)
+    assert f"{tmp_path / name} is not a private key of Ed25519 in PEM without a" in said(capsys)
 
 
 @pytest.mark.parametrize("name", [*BAD, "ours"])
 @pytest.mark.parametrize("beside", [b"", None])
-def test_what_holds_no_public_key_or_others_too(
+def test_a_file_without_public_keys_or_with_other_keys(
     keys: Path,
     tmp_path: Path,
     signed: Path,
@@ -394,7 +396,7 @@ def test_what_holds_no_public_key_or_others_too(
     assert f"{tmp_path / name}, which RPARITY_TRUST names, must hold public keys" in said(capsys)
 
 
-def test_a_key_that_is_not_there(
+def test_a_missing_file_of_keys(
     keys: Path, tmp_path: Path, signed: Path, capsys: Capture, monkeypatch: Patch
 ) -> None:
     nowhere = tmp_path / "nowhere"
@@ -418,7 +420,7 @@ def test_without_cryptography_the_command_that_installs_it_is_named(
         assert 'need cryptography: pip install "rparity[sign]"' in said(capsys)
 
 
-def test_an_empty_setting_is_none(signed: Path, monkeypatch: Patch) -> None:
+def test_an_empty_setting_asks_for_no_signature(signed: Path, monkeypatch: Patch) -> None:
     monkeypatch.setenv(signing.TRUST, "")
     assert signing.trust_file() is None
     with pytest.raises(UsageError, match="Cannot read the key"):
@@ -426,7 +428,7 @@ def test_an_empty_setting_is_none(signed: Path, monkeypatch: Patch) -> None:
 
 
 @pytest.mark.usefixtures("trust")
-def test_the_doctor_advises_to_sign_what_is_not_signed(fixtures: Path) -> None:
+def test_the_doctor_advises_to_sign_unsigned_recordings(fixtures: Path) -> None:
     found = {check.what: check for check in examine(fixtures)}
     unsigned = found[f"recording of {CASE}"]
     assert not unsigned.ok
@@ -437,8 +439,8 @@ def test_the_doctor_advises_to_sign_what_is_not_signed(fixtures: Path) -> None:
 
 def test_the_doctor_says_whether_signatures_are_asked_for(keys: Path, monkeypatch: Patch) -> None:
     monkeypatch.delenv(signing.TRUST, raising=False)
-    assert _trust().found == "RPARITY_TRUST is not set: recordings need none"
+    assert _trust().found == "RPARITY_TRUST is not set: recordings need no signature"
     monkeypatch.setenv(signing.TRUST, str(keys / "ours.pub"))
     assert _trust().found == (
-        f"each recording needs one by a key in {keys / 'ours.pub'}, which has 1"
+        f"each recording must be signed with one of the 1 keys in {keys / 'ours.pub'}"
     )

@@ -1,4 +1,4 @@
-"""Names and messages from anywhere are shown as text: no markup of them, no escape sequences."""
+"""Names and messages of unknown origin are shown as text, without markup or escape sequences."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SEEN = "b[sigma] [/b] [red]x[/] :smile: \\x1b]0;owned\\x07\\x1b[2J\\x9b31m"
 
 
 def printed(show: Callable[[Console], object]) -> str:
-    """What is shown, told apart from the styles that a terminal is sent."""
+    """Return the text that is printed; a terminal gets it with styles and nothing else."""
     plain, coloured = StringIO(), StringIO()
     show(console(plain))
     show(PlainConsole(file=coloured, width=400, force_terminal=True, color_system="standard"))
@@ -41,7 +41,7 @@ def printed(show: Callable[[Console], object]) -> str:
     return plain.getvalue()
 
 
-def test_text_is_shown_as_it_is_but_for_what_commands_a_terminal() -> None:
+def test_visible_changes_control_characters_only() -> None:
     assert visible("é 漢 😀\tb[sigma]\n") == "é 漢 😀\tb[sigma]\n"
     assert visible("\x00\r\x1b\x7f\x9b\u202e\udce9") == r"\x00\r\x1b\x7f\x9b\u202e\udce9"
 
@@ -64,19 +64,19 @@ def test_an_audit_shows_names_as_they_are() -> None:
     assert "b[sigma] [/b] [red]x[/] :smile:" in " ".join(said.split())
 
 
-def test_the_doctor_shows_what_is_found_as_it_is() -> None:
+def test_the_doctor_shows_names_as_they_are() -> None:
     checks = [Check(NASTY, NASTY, ok=False, remedy=NASTY)]
     assert printed(lambda out: terminal.show_doctor(checks, out)).count(SEEN) == 4
 
 
-def test_only_what_is_marked_has_a_style() -> None:
+def test_only_marked_text_has_a_style() -> None:
     out = StringIO()
     to = PlainConsole(file=out, force_terminal=True, color_system="standard", width=100)
     to.print("[bold]no[/bold]", marked((TITLE, "bold")))
     assert out.getvalue() == f"[bold]no[/bold] \x1b[1m{visible(TITLE)}\x1b[0m\n"
 
 
-def test_a_progress_bar_shows_what_r_says_as_text(
+def test_a_progress_bar_shows_control_characters_of_r(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
@@ -90,7 +90,7 @@ def test_a_progress_bar_shows_what_r_says_as_text(
     assert visible(f"[/b] two lines {TITLE}") in said
 
 
-def test_an_error_shows_what_r_says_as_text(
+def test_an_error_shows_control_characters_of_r(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(*_: object, **__: object) -> None:
@@ -109,7 +109,7 @@ def test_a_check_shows_names_and_strings_as_text() -> None:
     assert "\x1b" not in str(caught.value)
 
 
-def test_json_holds_the_names_and_commands_nothing() -> None:
+def test_json_holds_names_without_raw_control_characters() -> None:
     rows = audits.comparisons(audits.row("a", "b", row=f"{NASTY}\u202e\n"))
     text = machine.as_json(rows)
     assert not any(character in text for character in "\x1b\x07\x9b\u202e")

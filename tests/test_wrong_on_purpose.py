@@ -27,7 +27,7 @@ from rparity.cases.streams import stream_tables
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 from rparity.compare import Tables, Verdict
-from rparity.diagnosis.experiments.base import Asked
+from rparity.diagnosis.experiments.base import CaseContext
 from rparity.engines import base, native
 from rparity.engines.base import Answer, Question
 from rparity.lmm.bootstrap import Draws
@@ -48,16 +48,16 @@ def foretold() -> Iterator[None]:
     It explains why R and this package differ from the published page. It takes 40,000 replicates,
     and nothing that these tests plant may change it.
     """
-    answer_as = Asked.answered
+    answer_as = CaseContext.answered
     kept: dict[tuple[str, Lme4], Tables] = {}
 
-    def once(asked: Asked, part: Boot | Lmer | Call, lme4: Lme4) -> Tables:
+    def once(asked: CaseContext, part: Boot | Lmer | Call, lme4: Lme4) -> Tables:
         if (part.name, lme4) not in kept:
             kept[part.name, lme4] = answer_as(asked, part, lme4)
         return kept[part.name, lme4]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Asked, "answered", once)
+        patch.setattr(CaseContext, "answered", once)
         run_case(DOCUMENT, fixtures=paths.fixtures(), engines=[])
         yield
 
@@ -96,7 +96,7 @@ def caught_in(run: CaseRun) -> set[str]:
     return set(failures(run)["table"])
 
 
-def test_nothing_planted_nothing_caught() -> None:
+def test_without_a_planted_error_nothing_is_caught() -> None:
     assert caught_in(quick_run()) == set()
 
 
@@ -243,14 +243,14 @@ def test_use_u_swapped(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @FULL
-def test_a_refit_that_r_of_the_time_did_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_refit_of_another_lme4(monkeypatch: pytest.MonkeyPatch) -> None:
     """lme4 before 1.1-33 hands 1 for p to the criterion; a run that does so differs today."""
     fitted = native.fitted
     monkeypatch.setattr(native, "fitted", lambda part, data, *_: fitted(part, data, "1.1-31"))
     assert "lmer.confint_boot" in caught_in(full_run())
 
 
-def test_standard_errors_off_the_joint_hessian(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_standard_errors_from_the_joint_hessian(monkeypatch: pytest.MonkeyPatch) -> None:
     with mp.workdps(DIGITS):
         problem = RandomIntercept(document_data(1), reml=True)
         joint = problem.joint_std_errors(problem.optimum(60.0))
@@ -271,7 +271,7 @@ def test_standard_errors_off_the_joint_hessian(monkeypatch: pytest.MonkeyPatch) 
     }
 
 
-def test_a_normal_quantile_of_two_in_the_place_of_the_exact_one(
+def test_a_normal_quantile_of_two_instead_of_the_exact_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tables = native.lmer_tables
@@ -350,7 +350,7 @@ def found_against_r(run: CaseRun) -> set[tuple[str, str]]:
     return set(zip(rows["table"], rows["verdict"], strict=True))
 
 
-def test_an_answer_with_nothing_spoiled_passes(answer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unchanged_answer_passes(answer, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not run_with(answer, monkeypatch).failed
 
 
@@ -362,7 +362,7 @@ def test_tables_left_out(answer, monkeypatch: pytest.MonkeyPatch, half: int) -> 
     assert found == {(table, "missing") for table in left_out}
 
 
-def test_everything_left_out(answer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_empty_answer(answer, monkeypatch: pytest.MonkeyPatch) -> None:
     rows = failures(run_with({}, monkeypatch))
     assert set(rows["verdict"]) == {"missing"}
     assert set(TABLES) <= set(rows["table"])
@@ -395,7 +395,7 @@ def put(frame: pd.DataFrame, value: float) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("spoilt", SPOILT)
-def test_every_table_spoilt_at_once_is_caught_in_every_table(
+def test_errors_in_all_tables_are_caught_in_every_table(
     answer, monkeypatch: pytest.MonkeyPatch, spoilt: str
 ) -> None:
     edit, verdicts = SPOILT[spoilt]
@@ -446,7 +446,7 @@ def test_the_command_exits_with_1_and_names_the_table(
         answer[table] = edit(right)
     monkeypatch.setattr("rparity.run.engine", lambda _name: Planted(answer))
     monkeypatch.setattr(
-        "rparity.commands.run.chosen_cases",
+        "rparity.commands.chosen_cases",
         lambda _names: [replace(DOCUMENT, engines=("rparity",))],
     )
     assert main(["run", "document"]) == DISCREPANCY
@@ -461,7 +461,7 @@ def test_the_command_exits_with_1_also_for_json(
     answer["lmer.coef"] *= 0.0
     monkeypatch.setattr("rparity.run.engine", lambda _name: Planted(answer))
     monkeypatch.setattr(
-        "rparity.commands.run.chosen_cases",
+        "rparity.commands.chosen_cases",
         lambda _names: [replace(DOCUMENT, engines=("rparity",))],
     )
     assert main(["run", "document", "--format", "json"]) == DISCREPANCY
@@ -521,7 +521,7 @@ def test_a_recording_whose_script_has_changed(
         assert "`rparity regenerate document`" in message
 
 
-def test_python_numbers_in_the_place_of_rs(
+def test_pythons_numbers_instead_of_rs(
     copy: Path, run_of: RunOf, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """What --force-regen would do; that it is refused altogether is tested in test_parity.py."""
@@ -531,6 +531,6 @@ def test_python_numbers_in_the_place_of_rs(
     assert "is corrupt" in refusal(copy, capsys)
 
 
-def test_no_case_is_left_without_an_answer_to_compare() -> None:
+def test_every_case_has_an_answer_to_compare() -> None:
     for known in cases().values():
         assert any(base.engine(who).expected(part) for who in known.engines for part in known.parts)

@@ -1,4 +1,4 @@
-"""R-parity validation: whether Python gives what R gives, to how many digits, and if not, why."""
+"""R-parity validation: compare Python with R, count the digits, find the cause of differences."""
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -32,7 +32,7 @@ __all__ = [
 ]
 __version__ = "0.1.0.dev0"
 
-# Found when first used: the command answers `--help` before numpy has loaded.
+# Imported when first used, so that the command answers `--help` without loading numpy.
 _HOME = {
     "RRandom": "rparity.rrandom",
     "RSession": "rparity.r.session",

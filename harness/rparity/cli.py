@@ -17,23 +17,17 @@ from rparity.errors import MORE_FILES, RparityError
 from rparity.text import visible
 from rparity.workers.processor import check_kernel
 
-# In the order in which `--help` shows them.
-COMMANDS = (
-    "new",
-    "run",
-    "audit",
-    "explain",
-    "study",
-    "fuzz",
-    "regenerate",
-    "versions",
-    "seal",
-    "listing",
-    "doctor",
-)
-# Where it is set, or --traceback is given, errors that nobody expected come with their traceback.
+# The subcommands in the order of `--help`, and their modules.
+COMMANDS = {
+    name: f"rparity.commands.{'listing' if name == 'list' else name}"
+    for name in (
+        *("new", "run", "audit", "explain", "study", "fuzz"),
+        *("regenerate", "versions", "seal", "list", "doctor"),
+    )
+}
+# If this variable is set, or --traceback is given, unexpected errors show their traceback.
 TRACEBACK = "RPARITY_TRACEBACK"
-# What a user can do about what the system refuses.
+# Remedies for errors of the operating system.
 REMEDIES = {
     errno.ENOSPC: "Make room on the disk.",
     errno.EDQUOT: "Make room on the disk.",
@@ -43,8 +37,11 @@ REMEDIES = {
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command: 0 where all agrees, 1 for a discrepancy, 2 for what a user can mend."""
-    for stream in (sys.stdout, sys.stderr):  # a terminal of few characters shows \xe9 for é
+    """Run the command and return its exit status.
+
+    It is 0 if all agree, 1 for a discrepancy and 2 for a problem that the user can solve.
+    """
+    for stream in (sys.stdout, sys.stderr):  # a terminal without é shows \xe9
         with suppress(AttributeError, ValueError):
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     options = argparse.Namespace(traceback=False)
@@ -76,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _sentence(error: Exception) -> str:
-    """Say what the system refused; anything else is a bug, and is to be reported."""
+    """Describe an error of the operating system. Any other error is a bug to be reported."""
     if isinstance(error, OSError) and error.errno is not None:
         if error.errno in (errno.EMFILE, errno.ENFILE):
             return MORE_FILES
@@ -84,20 +81,20 @@ def _sentence(error: Exception) -> str:
         remedy = REMEDIES.get(error.errno, "")
         if "temporary directory" in str(error.strerror):
             remedy = "Set TMPDIR to a folder that can be written to."
-        return f"The system refuses: {error.strerror}{where}. {remedy}".rstrip()
+        return f"The operating system reports: {error.strerror}{where}. {remedy}".rstrip()
     if isinstance(error, MemoryError):
-        return "The memory is used up; give it less work."
+        return "There is not enough memory: ask for less work at once."
     said = " ".join(str(error).split())[:200]
     frames = traceback.extract_tb(error.__traceback__)
     place = f"{os.path.basename(frames[-1].filename)}:{frames[-1].lineno}" if frames else "?"  # noqa: PTH119
     return (
         f"This is a bug of rparity ({type(error).__name__}: {said}; {place}). Please report it, "
-        f"with what the same command shows where {TRACEBACK}=1 is set."
+        f"with the output of the same command after setting {TRACEBACK}=1."
     )
 
 
 def _abandon_output() -> None:
-    """Leave nothing that Python would try to write once more when it ends, and fail again."""
+    """Discard the buffered output, so that Python does not fail to write it again at exit."""
     try:
         sys.stdout.flush()
     except OSError:
@@ -117,11 +114,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--traceback",
         action="store_true",
-        help=f"show where an error that nobody expected arose; so does {TRACEBACK}=1",
+        help=f"show the traceback of an unexpected error; so does {TRACEBACK}=1",
     )
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
-    for name in COMMANDS:
-        import_module(f"rparity.commands.{name}").add(commands)
+    for name, path in COMMANDS.items():
+        module = import_module(path)
+        subparser = commands.add_parser(name, help=module.HELP)
+        subparser.set_defaults(action=module.run)
+        module.add(subparser)
     return parser
 
 

@@ -52,6 +52,7 @@ class Verdict(StrEnum):
         return self in (Verdict.NEW, Verdict.UNEXPLAINED, Verdict.MISSING, Verdict.STALE)
 
 
+FAILING = tuple(verdict.value for verdict in Verdict if verdict.fails)
 # From best to worst.
 SEVERITY = (
     Verdict.IDENTICAL,
@@ -102,6 +103,26 @@ class Reference:
     partial: bool = False
 
 
+def part_of(table: str) -> str:
+    """Return the part of a case that a table belongs to: `lmer` for `lmer.coef`."""
+    return table.partition(".")[0]
+
+
+def kind_of(table: str) -> str:
+    """Return the kind of a table: `coef` for `lmer.coef`."""
+    return table.rpartition(".")[2]
+
+
+def tables_of(tables: Tables, part: str) -> dict[str, pd.DataFrame]:
+    """Return the tables of one part by kind: `coef` for `lmer.coef`."""
+    return {kind_of(name): table for name, table in tables.items() if part_of(name) == part}
+
+
+def failing(comparisons: pd.DataFrame) -> pd.Series[bool]:
+    """Return for each comparison whether its verdict fails."""
+    return comparisons["verdict"].isin(FAILING)
+
+
 def digits(value: ArrayLike, reference: ArrayLike) -> NDArray[np.float64]:
     """Count the significant digits in which `value` agrees with `reference`, elementwise.
 
@@ -142,7 +163,7 @@ def measure(answer: Tables, reference: Reference, expected: Collection[str]) -> 
         for part in _compare_table(table, answer.get(table), reference.tables.get(table), reference)
     ]
     parts = parts or [_missing("", [])]
-    columns = {name: np.concatenate([part[name] for part in parts]) for name in MEASURED}
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
     columns["verdict"] = np.select(
         [columns.pop("same"), columns.pop("rounding"), columns.pop("within"), columns.pop("lost")],
         [v.value for v in (Verdict.IDENTICAL, Verdict.ROUNDING, Verdict.WITHIN, Verdict.MISSING)],
@@ -226,20 +247,3 @@ def _missing(table: str, places: list[tuple[str, str]]) -> Measured:
         "within": never,
         "lost": np.ones(n, dtype=bool),
     }
-
-
-# What a comparison is measured by, before it has a verdict.
-MEASURED = (
-    "table",
-    "row",
-    "column",
-    "reference_value",
-    "value",
-    "digits",
-    "rtol",
-    "atol",
-    "same",
-    "rounding",
-    "within",
-    "lost",
-)

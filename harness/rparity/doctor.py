@@ -1,4 +1,4 @@
-"""What there is on this machine, what is missing, and the one command that mends it."""
+"""Checks of this machine and of the recordings, each with a remedy."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 from rparity import paths, recordings, signing
 from rparity.audit.questions import has_data, question_of
 from rparity.cases import cases
-from rparity.engines import kept_answers as keep
+from rparity.engines import kept_answers
 from rparity.engines.base import KEPT_ENGINES, Question
 from rparity.errors import RecordingError, SignatureError
 from rparity.r.version import RVersion, nearest
@@ -22,9 +22,9 @@ PYTHON_PACKAGES = ("numpy", "scipy", "pandas", "statsmodels", "formulaic")
 
 @dataclass(frozen=True)
 class Check:
-    """One thing looked at: what was found, and the remedy where something is wrong.
+    """The result of one check, and the remedy if something is wrong.
 
-    What is optional counts as well although it is missing: replay needs neither R nor a plot.
+    `optional` marks something that is missing but not needed to replay recordings, such as R.
     """
 
     what: str
@@ -35,24 +35,16 @@ class Check:
 
 
 def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
-    """Look at Python and its packages, R and its packages, matplotlib, and every recording.
+    """Check Python and its packages, R and its packages, matplotlib, and every recording.
 
-    Recordings are looked for in `fixtures`; None means at each case's home.
+    `fixtures` is the folder of the recordings. `None` means each case's own folder.
     """
     checks = [Check("Python", platform.python_version())]
     checks += [Check(name, _installed(name) or "missing") for name in PYTHON_PACKAGES]
     checks += [_r(require_r, fixtures), _trust()]
     plots = _installed("matplotlib")
-    checks.append(
-        Check("matplotlib", plots)
-        if plots
-        else Check(
-            "matplotlib",
-            'not installed; only --plot needs it: pip install "rparity[plot]"',
-            optional=True,
-        )
-    )
-    checks += _gpboost()
+    missing = 'not installed; only --plot needs it: pip install "rparity[plot]"'
+    checks += [Check("matplotlib", plots or missing, optional=not plots), *_gpboost()]
     questions: dict[str, tuple[Question, Path]] = {}
     for case in cases().values():
         folder = case.fixtures(fixtures)
@@ -72,17 +64,17 @@ def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
 
 
 def _unsound(what: str, error: RecordingError, command: str) -> Check:
-    """Tell of a recording that `command` makes anew; what is only unsigned, a signature mends."""
+    """Return the check of a faulty recording. `command` records it anew, unless it is unsigned."""
     remedy = signing.SIGN if isinstance(error, SignatureError) else command
     return Check(what, str(error), ok=False, remedy=remedy)
 
 
 def _kept(name: str, questions: Collection[tuple[Question, Path]]) -> Check:
-    """Look at all that is kept of an engine, up to the first answer that is not sound."""
+    """Check the kept answers of an engine, up to the first one that is not sound."""
     what = f"answers of {name}"
     for question, folder in questions:
         try:
-            keep.read(folder, name, question)
+            kept_answers.read(folder, name, question)
         except RecordingError as error:
             remedy = f"rparity regenerate --engine {name} {question.case.name}"
             return _unsound(what, error, remedy)
@@ -103,14 +95,14 @@ def _r(required: bool, fixtures: Path | None) -> Check:
         close = RVersion.parse(nearest(known, now) or "")
         return Check(
             "R",
-            f"{found}; no recording is of {now}: live answers are compared with those of {close}, "
-            "the nearest",
+            f"{found}; there is no recording of {now}: live answers are compared with the nearest, "
+            f"those of {close}",
             optional=True,
             remedy="rparity regenerate",
         )
     return Check(
         "R",
-        f"{there.problem}; only --live and regenerate need it, and pytest where it records",
+        f"{there.problem}; needed only by --live, regenerate and pytest --r=record",
         ok=not required,
         optional=True,
         remedy=there.remedy or "",
@@ -118,17 +110,17 @@ def _r(required: bool, fixtures: Path | None) -> Check:
 
 
 def _trust() -> Check:
-    """Look whether recordings must be signed, and by how many keys."""
+    """Check whether recordings must be signed, and how many keys are trusted."""
     what, file = "signatures", signing.trust_file()
     if file is None:
-        found = f"{signing.TRUST} is not set: recordings need none"
+        found = f"{signing.TRUST} is not set: recordings need no signature"
         return Check(what, found, optional=True)
     keys = len(signing.trusted_keys(file))
-    return Check(what, f"each recording needs one by a key in {file}, which has {keys}")
+    return Check(what, f"each recording must be signed with one of the {keys} keys in {file}")
 
 
 def _gpboost() -> list[Check]:
-    """Look whether gpboost, where it is installed, finds the system's library that it needs."""
+    """Check that gpboost, if installed, finds the system library that it needs."""
     found = _installed("gpboost")
     if found is None:
         return []

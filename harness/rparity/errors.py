@@ -1,4 +1,4 @@
-"""The errors that a user can cause; their messages say what is wrong and the remedy."""
+"""The errors that a user can cause. Their messages say what is wrong and what to do."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,9 +9,9 @@ MORE_FILES = "Too many open files: allow more of them (`ulimit -n 1024`) and try
 
 
 class RparityError(Exception):
-    """Base of every error that a user can cause; the command prints it and exits with status 2.
+    """Base of all errors that a user can cause; the command prints it and exits with status 2.
 
-    What R says, and names of whatever is named, may be in it; it is shown as text in any case.
+    A message may hold text of R or of files. Control characters in it are shown, not obeyed.
     """
 
     def __str__(self) -> str:
@@ -19,19 +19,19 @@ class RparityError(Exception):
 
 
 class UsageError(RparityError):
-    """An argument that makes no sense: an unknown case, no replicates, an unknown option."""
+    """An argument that makes no sense, such as an unknown case or no replicates."""
 
 
 class DataError(RparityError):
-    """Data that the model cannot be fitted to: NaN, a factor of one level, a collinear column."""
+    """Data that the model cannot be fitted to, such as NaN or a factor of one level."""
 
 
 class FormulaError(RparityError):
-    """A formula that does not parse, or that names what the data do not have."""
+    """A formula that does not parse, or that names a variable that the data do not have."""
 
 
 class RNotAvailableError(RparityError):
-    """R, lme4 or a matching rpy2 is not there; the message names the command that installs it."""
+    """R, lme4 or a matching rpy2 is missing; the message has the command that installs it."""
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__(f"{problem}: {remedy}" if remedy else problem)
@@ -40,11 +40,11 @@ class RNotAvailableError(RparityError):
 
 
 class RError(RparityError):
-    """R raised an error; the message is R's own, with the R function that was called."""
+    """R raised an error; the message is R's own, with the name of the R function."""
 
 
 class RCrashedError(RparityError):
-    """The R process died or was killed in the middle of a call."""
+    """The R process died or was killed during a call."""
 
 
 class RTimeoutError(RparityError):
@@ -56,25 +56,25 @@ class RecordingError(RparityError):
 
 
 class SignatureError(RecordingError):
-    """A recording that no trusted key has signed, where keys are named."""
+    """A recording that no trusted key has signed, although trusted keys are named."""
 
 
 class ClusterError(RparityError):
-    """A Dask cluster whose workers are not there, are gone, or lack what the work needs."""
+    """Worker processes that do not start, are gone, or have no rparity or another version."""
 
 
 class WorkerCrashedError(RparityError):
-    """An item of work that twice ended its worker process, or did not end within its time limit."""
+    """An item of work that two worker processes died of, or that twice exceeded its time limit."""
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return a question about the nearest known name, to put into an error, or nothing."""
+    """Return the question "Did you mean …?" with the nearest known name, or nothing."""
     near = difflib.get_close_matches(name, list(known), 1)
     return f"Did you mean {near[0]!r}? " if near else ""
 
 
 def require_seconds(name: str, seconds: float) -> None:
-    """Refuse a time limit that nothing can keep.
+    """Refuse a time limit that is not above 0.
 
     Raises
     ------

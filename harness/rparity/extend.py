@@ -1,8 +1,8 @@
-"""What cases and engines of other projects are made of; all else in the package may move.
+"""The public classes for cases and engines of other projects. All other modules may change.
 
-A case is a `Case` of parts (`Data`, `Lm`, `Lmer`, `Boot`, `Call`), whose tolerances are `Rule`s. An
-engine derives from `ModelEngine`, or is any `Engine`, and gives an `Answer` to a `Question`.
-`build` returns a model's matrices as R has them.
+A `Case` consists of parts (`Data`, `Lm`, `Lmer`, `Boot`, `Call`), and `Rule`s state its tolerances.
+An engine derives from `ModelEngine`, or has the methods of `Engine`, and returns an `Answer` to a
+`Question`. `build` returns the matrices of a model with R's column names.
 """
 
 from rparity.cases.base import Boot, Call, Case, Claim, Data, Lm, Lmer, Part, Printed, Rule

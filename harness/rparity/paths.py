@@ -1,4 +1,4 @@
-"""Where the R scripts and the recordings lie: in the source tree or in the installed package."""
+"""The folders of R scripts and recordings, in the source tree or in the installed package."""
 
 from pathlib import Path
 
@@ -11,10 +11,10 @@ def _home() -> Path:
 
 
 def r_scripts() -> Path:
-    """Folder of the R scripts."""
+    """Return the folder of the R scripts."""
     return _home() / "r_scripts"
 
 
 def fixtures() -> Path:
-    """Folder of the built-in cases' recordings."""
+    """Return the folder of the built-in cases' recordings."""
     return _home() / "fixtures"

@@ -1,4 +1,4 @@
-"""The pytest plugin: registers the fixture `r_parity` and the option `--r`, and no more."""
+"""The pytest plugin: it registers the fixture `r_parity` and the option `--r`."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ SESSION = pytest.StashKey[ParitySession]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add `--r`, and the setting that it overrides."""
     about = (
-        "how r_parity answers: replay, by the recordings beside the tests, with no R (the default);"
-        " live, by R; record, by R, and its answers become the recordings; check, by the "
-        "recordings, and R is asked whether it still gives the same"
+        "how r_parity answers calls. replay: from the recordings beside the tests, without R (the "
+        "default). live: R answers. record: R answers, and its answers become the recordings. "
+        "check: from the recordings, and R is asked whether it still gives the same"
     )
     group = parser.getgroup("r_parity", "parity with R")
     group.addoption("--r", dest=OPTION, choices=MODES, help=about)
     parser.addini(
-        OPTION, "what --r is where it is not given: " + ", ".join(MODES), default=MODES[0]
+        OPTION, "the value of --r if it is not given: " + ", ".join(MODES), default=MODES[0]
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Start to keep account."""
+    """Register the hooks."""
     session = ParitySession(config)
     config.stash[SESSION] = session
     config.pluginmanager.register(session, "r_parity_session")
@@ -39,11 +39,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.fixture
 def r_parity(request: pytest.FixtureRequest) -> Iterator[RParity]:
-    """Functions of R, from files beside the test: `r_parity.call("welch.R", "welch", x=x, y=y)`.
+    """Call functions of R files beside the test: `r_parity.call("welch.R", "welch", x=x, y=y)`.
 
-    The answer has R's values, `answer["df"]`, the random stream of `seed=`, `answer.rng`, and
-    compares Python's: `answer.check({"df": df}, rtol=1e-10)`. Answers come from recordings beside
-    the test; `pytest --r=record` makes them, which needs R.
+    The answer holds R's values, as in `answer["df"]`, and the random stream of `seed=`, as
+    `answer.rng`. It compares Python's values: `answer.check({"df": df}, rtol=1e-10)`. Answers come
+    from recordings beside the test. `pytest --r=record` makes the recordings, which needs R.
     """
     session = request.config.stash[SESSION]
     parity = session.parity(request.node)

@@ -1,4 +1,4 @@
-"""Answers made anew, R's own and those that are kept: written, or compared with what there is."""
+"""New recordings, of R and of engines: written in place of the old ones, or compared with them."""
 
 from __future__ import annotations
 
@@ -13,24 +13,25 @@ from rparity import recordings
 from rparity.audit.questions import question_of
 from rparity.cases.base import Case
 from rparity.compare import Reference, Tolerance, Verdict, compare
-from rparity.diagnosis.between_rs import Difference, RAnswer, difference
-from rparity.engines import kept_answers as keep
+from rparity.diagnosis.between_rs import Difference, VersionAnswer, difference
+from rparity.engines import kept_answers
 from rparity.engines.base import R_ENGINES, Question
+from rparity.engines.kept_answers import RecordedEngine
 from rparity.engines.r import R, stamp
+from rparity.files import require_writable
 from rparity.r.version import RVersion, nearest
 
-Tell = Callable[[str], None]
+OnProgress = Callable[[str], None]
 
-
-# A proven value has the same bits everywhere. What R's engines gave may differ by this much: lme4's
-# Penicillin differs between two processes on one machine, by 2e-7 where its optimizer is tight.
+# The tolerances of recorded answers: the arbiter's have the same bits everywhere. Those of R's
+# engines do not: lme4's answer for Penicillin differs by 2e-7 between two processes on one machine.
 PROVEN = Tolerance(0.0, "proven and then rounded once: the same bits everywhere")
-STOPS = Tolerance(1e-6, "where an optimizer stops turns on rounding", spread=1e-6)
+STOPS = Tolerance(1e-6, "rounding decides where an optimizer stops", spread=1e-6)
 
 
 @dataclass(frozen=True)
 class Drift:
-    """How today's answer differs from a recording, and the versions on both sides."""
+    """How today's answer differs from a recording, and the versions of both."""
 
     case: Case
     comparisons: pd.DataFrame
@@ -41,70 +42,72 @@ class Drift:
 
     @property
     def failed(self) -> bool:
-        """Whether the answer changed beyond its tolerances, and no experiment shows why."""
+        """Whether a value is outside its tolerance and no experiment shows why."""
         return any(Verdict(v).fails for v in self.comparisons["verdict"].unique())
 
 
 def regenerate(
-    case: Case, fixtures: Path, tell: Tell, engine: keep.Witness | None = None
+    case: Case, fixtures: Path, on_progress: OnProgress, engine: RecordedEngine | None = None
 ) -> recordings.Recording:
-    """Run R and write its answer in place of the old recording; or the answer of an engine.
+    """Replace a case's recording by R's answer today, or an engine's recorded answer.
 
-    R answers with the case's own script, an engine what the audit asks.
+    R runs the case's own script. An engine answers the audit's question about the case.
 
     Raises
     ------
     RparityError
-        Whatever keeps it from answering or the recording from being written; the old one stays.
+        There is no answer, or it cannot be written. The old recording stays.
     """
     if engine is not None:
-        return _regenerate_kept(case, fixtures, tell, engine)
-    recordings.require_writable(fixtures, case.name)
-    r = _r(tell)
+        require_writable(kept_answers.folder(fixtures, engine.name) / case.name)
+        question = question_of(case, fixtures)
+        on_progress(f"{engine.name}: answering")
+        answer = engine.answer(question)
+        command = shlex.join(["rparity", "regenerate", "--engine", engine.name, case.name])
+        return kept_answers.write(fixtures, engine, question, answer, stamp(command))
+    require_writable(fixtures / case.name)
+    r = _r(on_progress)
     tables = r.answer(Question(case, case.nsim)).tables
     command = shlex.join(["rparity", "regenerate", case.name])
     return recordings.write(fixtures, case.name, tables, {**r.provenance, **stamp(command)})
 
 
-def drift(case: Case, fixtures: Path, tell: Tell, engine: keep.Witness | None = None) -> Drift:
-    """Run R, or ask an engine, and compare with the recording of the nearest R; writes nothing.
+def drift(
+    case: Case, fixtures: Path, on_progress: OnProgress, engine: RecordedEngine | None = None
+) -> Drift:
+    """Compare R's answer today, or an engine's, with the recording of the nearest R.
 
-    The tolerances are the case's: another BLAS or processor rounds otherwise, and an optimizer
-    that stops early turns rounding into its own tolerance. What differs beyond them goes through
-    the experiments.
+    Another BLAS or processor rounds differently, and an optimizer that stops early makes more of
+    it; so the tolerances of the case hold. Experiments look for the cause of larger differences.
+
+    Raises
+    ------
+    RparityError
+        There is no answer, or no sound recording.
     """
     if engine is not None:
-        return _kept_drift(case, fixtures, tell, engine)
-    case.recording(fixtures)  # before R works for minutes: is there anything to compare with?
-    r = _r(tell)
+        return _engine_drift(case, fixtures, on_progress, engine)
+    case.recording(fixtures)  # raises an error before R works for minutes
+    r = _r(on_progress)
     today = r.answer(Question(case, case.nsim)).tables
-    now = RAnswer(today, r.provenance)
+    now = VersionAnswer(today, r.provenance)
     recording = case.recording(
         fixtures, nearest(recordings.versions(fixtures, case.name), now.version)
     )
-    tell("comparing")
-    then = RAnswer(recording.tables, recording.provenance)
+    on_progress("comparing")
+    then = VersionAnswer(recording.tables, recording.provenance)
     found = difference(case, now, then)
     return Drift(case, found.comparisons, then.packages, now.packages, difference=found)
 
 
-def _regenerate_kept(
-    case: Case, fixtures: Path, tell: Tell, engine: keep.Witness
-) -> recordings.Recording:
-    recordings.require_writable(keep.folder(fixtures, engine.name), case.name)
+def _engine_drift(
+    case: Case, fixtures: Path, on_progress: OnProgress, engine: RecordedEngine
+) -> Drift:
     question = question_of(case, fixtures)
-    tell(f"{engine.name}: answering")
-    answer = engine.answer(question)
-    command = shlex.join(["rparity", "regenerate", "--engine", engine.name, case.name])
-    return keep.write(fixtures, engine, question, answer, stamp(command))
-
-
-def _kept_drift(case: Case, fixtures: Path, tell: Tell, engine: keep.Witness) -> Drift:
-    question = question_of(case, fixtures)
-    tell(f"{engine.name}: answering")
+    on_progress(f"{engine.name}: answering")
     today = engine.answer(question).tables
     now = RVersion.among(engine.provenance["made_by"]["packages"])
-    kept, provenance = keep.read(fixtures, engine.name, question, now)
+    kept, provenance = kept_answers.read(fixtures, engine.name, question, now)
     tolerance = STOPS if engine.name in R_ENGINES else PROVEN
     reference = Reference("kept", kept.tables, lambda _table, _column: tolerance)
     return Drift(
@@ -116,6 +119,6 @@ def _kept_drift(case: Case, fixtures: Path, tell: Tell, engine: keep.Witness) ->
     )
 
 
-def _r(tell: Tell) -> R:
-    tell("R: starting")
-    return R(on_message=lambda text: tell(f"R: {text.strip()}"))
+def _r(on_progress: OnProgress) -> R:
+    on_progress("R: starting")
+    return R(on_message=lambda text: on_progress(f"R: {text.strip()}"))

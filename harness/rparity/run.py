@@ -1,4 +1,4 @@
-"""One run of a case: engines answer, and are compared with R and with what was published."""
+"""One run of a case: engines answer, and are compared with R and with published figures."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from rparity.cases.base import Boot, Case
-from rparity.compare import COLUMNS, Reference, Tables, Verdict, compare
-from rparity.diagnosis.between_rs import Difference, RAnswer, difference
-from rparity.diagnosis.diagnose import Finding, diagnose, with_entries
-from rparity.diagnosis.experiments.base import Asked, Dispute
-from rparity.diagnosis.ledger import judge, ledger
+from rparity.compare import COLUMNS, Reference, Tables, compare, failing
+from rparity.diagnosis.between_rs import Difference, VersionAnswer, difference
+from rparity.diagnosis.experiments.base import CaseContext, Dispute
+from rparity.diagnosis.explain import Finding, explain, with_entries
+from rparity.diagnosis.ledger import apply_ledger, ledger
 from rparity.engines.base import Answer, Question, engine
 from rparity.errors import UsageError
 from rparity.lmm.lme4 import Lme4
@@ -25,9 +25,10 @@ from rparity.tables import decode_factors
 
 @dataclass(frozen=True)
 class CaseRun:
-    """What a run found: every comparison, each known discrepancy's cause, and what was left out.
+    """What a run found: every comparison, and the causes of differences.
 
-    `changed` is how R, run live, differs from the recording of the nearest R.
+    `notes` say what was not compared, and what engines reported. `changed` is how R, run live,
+    differs from the recording of the nearest R.
     """
 
     case: Case
@@ -43,10 +44,9 @@ class CaseRun:
 
     @property
     def failed(self) -> bool:
-        """Whether a comparison ended in what nothing explains."""
-        if self.changed is not None and self.changed.failed:
-            return True
-        return any(Verdict(v).fails for v in self.comparisons["verdict"].unique())
+        """Whether a comparison has a verdict that fails."""
+        changed = self.changed is not None and self.changed.failed
+        return changed or bool(failing(self.comparisons).any())
 
 
 def run_case(
@@ -61,24 +61,24 @@ def run_case(
 ) -> CaseRun:
     """Run a case against R's recording, or against R itself.
 
-    Of several Rs' recordings it is the newest one's, or that in the folder `version`. R itself is
+    Of several recordings, the newest R's is used, or the one in the folder `version`. A live R is
     also compared with the recording of the nearest R.
 
     Raises
     ------
     RparityError
-        What a user can mend: a missing or stale recording, no R for a live run, nsim below 1.
+        For a missing or stale recording, a live run without R, or `nsim` below 2.
     """
     if nsim is not None and nsim < 2:
         raise UsageError(f"--nsim must be at least 2 to have a standard deviation, and is {nsim}.")
-    tell = on_progress or (lambda _text: None)
+    progress = on_progress or (lambda _text: None)
     bootstraps = any(isinstance(part, Boot) for part in case.parts)
     replicates = nsim if nsim is not None and bootstraps else case.nsim
     if live:
         from rparity.engines.r import R
 
-        r = R(on_message=lambda text: tell(f"R: {text.strip()}"))
-        tell("R: starting")
+        r = R(on_message=lambda text: progress(f"R: {text.strip()}"))
+        progress("R: starting")
         r_tables: Tables = r.answer(Question(case, replicates)).tables
         provenance: Mapping[str, Any] = r.provenance
     else:
@@ -94,9 +94,9 @@ def run_case(
     )
     answers: dict[str, Answer] = {}
     for name in case.engines if engines is None else engines:
-        tell(f"Python: {name}")
+        progress(f"Python: {name}")
         answers[name] = engine(name).answer(question)
-    tell("comparing")
+    progress("comparing")
     unmatched = _drawn_otherwise(case, replicates, int(provenance["nsim"]))
     frames = [
         frame
@@ -106,14 +106,13 @@ def run_case(
     frames += _against_published(case, "R", r_tables, int(provenance["nsim"]), case.nsim)
     frames += _claims(case, "R", r_tables, int(provenance["nsim"]))
     frames = [frame for frame in frames if len(frame)] or [pd.DataFrame(columns=list(COLUMNS))]
-    comparisons = pd.concat(frames, ignore_index=True)
-    asked = Asked(case, case.parts, question.data, r_tables, provenance)
-    comparisons, findings = _judged(asked, answers, comparisons)
+    context = CaseContext(case, case.parts, question.data, r_tables, provenance)
+    comparisons, findings = _explained(context, answers, pd.concat(frames, ignore_index=True))
     notes = [note for answer in answers.values() for note in answer.notes]
     changed = None
     if live:
-        changed, said = _beside_nearest(case, fixtures, RAnswer(r_tables, provenance))
-        notes.append(said)
+        changed, note = _beside_nearest(case, fixtures, VersionAnswer(r_tables, provenance))
+        notes.append(note)
     if unmatched:
         notes.append(
             f"R's recording has {provenance['nsim']} replicates, this run {replicates}: other "
@@ -133,13 +132,15 @@ def run_case(
     )
 
 
-def _beside_nearest(case: Case, fixtures: Path, now: RAnswer) -> tuple[Difference | None, str]:
-    """Compare R itself with the recording of the nearest R, and say which that is."""
+def _beside_nearest(
+    case: Case, fixtures: Path, now: VersionAnswer
+) -> tuple[Difference | None, str]:
+    """Compare live R with the recording of the nearest R; also return a note that names that R."""
     label = nearest(versions(fixtures, case.name), now.version)
     if label is None:
         return None, f"{now.version} was not compared with a recording of R: there is none."
     recording = case.recording(fixtures, label)
-    found = difference(case, now, RAnswer(recording.tables, recording.provenance))
+    found = difference(case, now, VersionAnswer(recording.tables, recording.provenance))
     rows = found.comparisons
     fewest = f"fewest digits {rows['digits'].min():.1f}" if len(rows) else "nothing in common"
     said = f"R itself was compared with the recording of {found.older}: {fewest}."
@@ -151,46 +152,43 @@ def _beside_nearest(case: Case, fixtures: Path, now: RAnswer) -> tuple[Differenc
     )
 
 
-def _judged(
-    asked: Asked,
-    answers: Mapping[str, Answer],
-    comparisons: pd.DataFrame,
+def _explained(
+    context: CaseContext, answers: Mapping[str, Answer], comparisons: pd.DataFrame
 ) -> tuple[pd.DataFrame, Sequence[Finding]]:
-    """Find causes for what is outside its tolerance, and ask the ledger whether they are known."""
-    published = asked.case.published
-    packages = asked.provenance["made_by"]["packages"]
-    references: dict[str, Tables] = {"R": asked.recorded}
-    made_by: dict[str, Mapping[str, str]] = {}
+    """Find the causes of what is outside its tolerance, and apply the ledger."""
+    published = context.case.published
+    packages = context.provenance["made_by"]["packages"]
+    references: dict[str, tuple[Tables, Mapping[str, str]]] = {"R": (context.recorded, packages)}
     if published is not None:
-        references["published"] = published.reference().tables
-        made_by["published"] = published.versions
-    told: dict[str, Tables] = {name: answer.tables for name, answer in answers.items()}
-    told["R"] = asked.recorded
+        references["published"] = (published.reference().tables, published.versions)
+    tables = {name: answer.tables for name, answer in answers.items()} | {"R": context.recorded}
     comparisons = comparisons.assign(cause="")
-    findings = []
-    pairs = comparisons.groupby(["engine", "reference"], sort=False)
-    for (name, reference), rows in pairs:
-        if reference in references:
-            dispute = Dispute(
-                asked,
-                str(name),
-                str(reference),
-                told[str(name)],
-                references[str(reference)],
-                lme4=(Lme4.among(packages), Lme4.among(made_by.get(str(reference), packages))),
-            )
-            findings += diagnose(dispute, rows)
-    for finding in findings:
-        comparisons.loc[finding.rows, "cause"] = finding.cause
+    findings: list[Finding] = []
+    for pair, rows in comparisons.groupby(["engine", "reference"], sort=False):
+        name, reference = map(str, pair)
+        if reference not in references:
+            continue  # a claim: no experiment is about it
+        expected, made_by = references[reference]
+        dispute = Dispute(
+            context,
+            name,
+            reference,
+            tables[name],
+            expected,
+            lme4=(Lme4.among(packages), Lme4.among(made_by)),
+        )
+        explained, found = explain(dispute, rows)
+        comparisons.loc[explained.index, "cause"] = explained["cause"]
+        findings += found
     version = RVersion.among(packages)
-    judged, known = judge(
-        comparisons, ledger(), [asked.case.name], None if version is None else version.lme4
+    judged, known = apply_ledger(
+        comparisons, ledger(), [context.case.name], None if version is None else version.lme4
     )
     return judged, with_entries(findings, known)
 
 
 def _drawn_otherwise(case: Case, nsim: int, recorded: int) -> frozenset[str]:
-    """Tables that depend on the number of replicates, where R's and ours differ in it."""
+    """Return the tables whose draws differ because the numbers of replicates differ."""
     if nsim == recorded:
         return frozenset()
     boots = [part for part in case.parts if isinstance(part, Boot)]
@@ -205,12 +203,9 @@ def _comparisons(
     unmatched: frozenset[str],
     nsim: int,
 ) -> list[pd.DataFrame]:
-    undertaken = engine(name)
+    asked = engine(name)
     expected = [
-        table
-        for part in case.parts
-        for table in undertaken.expected(part)
-        if table not in unmatched
+        table for part in case.parts for table in asked.expected(part) if table not in unmatched
     ]
     reference = Reference("R", r_tables, lambda table, column: case.tolerance(name, table, column))
     found = compare(case.name, name, answer.tables, reference, expected)
@@ -235,6 +230,6 @@ def _claims(case: Case, name: str, tables: Tables, nsim: int) -> list[pd.DataFra
     frames = []
     for claim in case.claims:
         answered = tables.get(claim.table, pd.DataFrame())
-        told = claim.reference(tables, answered.index, nsim)
-        frames.append(compare(case.name, name, tables, told, [claim.table]))
+        reference = claim.reference(tables, answered.index, nsim)
+        frames.append(compare(case.name, name, tables, reference, [claim.table]))
     return frames

@@ -1,8 +1,8 @@
-"""Who vouches for a recording: signatures by Ed25519, and the keys that are trusted.
+"""Signatures of recordings by Ed25519, and the keys that are trusted.
 
-A digest shows an accident, since whoever changes a recording can compute it anew. A signature of
-the digest can only be made with the private key. Where the environment variable RPARITY_TRUST names
-a file of public keys in PEM, every recording that is read must be signed by one of them.
+The digest in a recording shows accidents only: a forger can compute a new one. A signature of the
+digest needs the private key. If the environment variable RPARITY_TRUST names a file of public keys
+in PEM, every recording that is read must be signed with one of these keys.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 
 from rparity.errors import SignatureError, UsageError
 
-# The environment variable that names the file of trusted keys; without it nothing is asked for.
+# The environment variable that names the file of trusted keys; unset, signatures are not checked.
 TRUST = "RPARITY_TRUST"
 SIGN = "rparity seal --key KEYFILE"
 MAKE_KEY = "make one with `rparity seal --new-key KEYFILE`"
-# A key may sign other things too: what it signs here cannot be taken for any of them.
+# Signed with every digest, so that signatures of the same key for other uses do not fit.
 CONTEXT = b"rparity recording "
 BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 
@@ -35,12 +35,12 @@ def trust_file() -> Path | None:
 
 
 def trusted_keys(file: Path) -> list[Any]:
-    """Return the public keys in a file, of which it has one or more in PEM.
+    """Return the public keys in a file of one or more keys in PEM.
 
     Raises
     ------
     UsageError
-        Where the file cannot be read, a key is not one of Ed25519, there is none, or the package
+        The file cannot be read, has no key or one that is not of Ed25519, or the package
         cryptography is missing.
     """
     serialization, ed25519 = _library()
@@ -55,12 +55,12 @@ def trusted_keys(file: Path) -> list[Any]:
 
 
 def require_trusted(path: Path, digest: str, signature: object) -> None:
-    """Refuse a recording that no trusted key has signed, where a file of keys is named.
+    """Refuse a recording that no trusted key has signed, if a file of trusted keys is named.
 
     Raises
     ------
     SignatureError
-        Where the signature is missing (None), by another key, or of something else.
+        The signature is missing (None), by another key, or of another digest.
     UsageError
         As `trusted_keys` does.
     """
@@ -70,8 +70,8 @@ def require_trusted(path: Path, digest: str, signature: object) -> None:
     keys = trusted_keys(file)
     if signature is None:
         raise SignatureError(
-            f"{path} is not signed, and {TRUST} asks for a signature: have it signed by who "
-            f"vouches for it (`{SIGN}`), or unset {TRUST}."
+            f"{path} is not signed, and {TRUST} asks for a signature: have its owner sign it "
+            f"(`{SIGN}`), or unset {TRUST}."
         )
     from cryptography.exceptions import InvalidSignature
 
@@ -82,38 +82,38 @@ def require_trusted(path: Path, digest: str, signature: object) -> None:
             continue
         return
     raise SignatureError(
-        f"{path} has no valid signature by a key in {file}: get it from who holds one of these "
+        f"{path} has no valid signature by a key in {file}: get it from an owner of one of these "
         f"keys, or unset {TRUST}."
     )
 
 
 def signer(file: Path) -> Sign:
-    """Return what signs a digest with the private key in a file.
+    """Return a function that signs a digest with the private key in a file.
 
     Raises
     ------
     UsageError
-        Where the file cannot be read, is no private key of Ed25519 in PEM without a password, or
-        the package cryptography is missing.
+        The file cannot be read, is not a private key of Ed25519 in PEM without a password, or the
+        package cryptography is missing.
     """
     serialization, ed25519 = _library()
     key = _loaded(lambda pem: serialization.load_pem_private_key(pem, None), _content(file))
     if not isinstance(key, ed25519.Ed25519PrivateKey):
         raise UsageError(
-            f"{file} is no private key of Ed25519 in PEM without a password: {MAKE_KEY}."
+            f"{file} is not a private key of Ed25519 in PEM without a password: {MAKE_KEY}."
         )
     return lambda digest: base64.b64encode(key.sign(CONTEXT + digest.encode())).decode()
 
 
 def write_key(file: Path) -> Path:
-    """Make a private key, which its owner alone may read, and beside it the public one.
+    """Make a private key that only its owner may read, and beside it the public key.
 
     Returns the file of the public key. No file is overwritten.
 
     Raises
     ------
     UsageError
-        Where one of the files is there, cannot be written, or the package cryptography is missing.
+        One of the files exists or cannot be written, or the package cryptography is missing.
     """
     serialization, ed25519 = _library()
     key, public = ed25519.Ed25519PrivateKey.generate(), file.with_name(f"{file.name}.pub")
@@ -132,7 +132,7 @@ def write_key(file: Path) -> Path:
             with os.fdopen(descriptor, "wb") as out:
                 out.write(content)
     except OSError as error:
-        for path in made:  # half a pair is of no use
+        for path in made:  # one key without the other is of no use
             path.unlink()
         raise UsageError(
             f"Cannot write the key {error.filename or path}: {error.strerror}. Name another file."
@@ -159,7 +159,7 @@ def _content(file: Path) -> bytes:
 
 
 def _loaded(load: Callable[[bytes], Any], pem: bytes) -> Any:
-    """Return the key, or None for what is none: not PEM, of another kind, with a password."""
+    """Return the key, or None if this is no PEM, a key of another kind, or has a password."""
     from cryptography.exceptions import UnsupportedAlgorithm
 
     try:

@@ -1,4 +1,4 @@
-"""Hypothesis strategies of random designs, for tests of a port: see `rparity.fuzz.strategies`."""
+"""Hypothesis strategies for random designs, to test a port: see `rparity.fuzz.strategies`."""
 
 from rparity.fuzz.strategies import covariates, designs, factors, groupings, sizes
 

@@ -1,4 +1,4 @@
-"""Data frames as tables of floats and back: factors become codes, with their levels beside them."""
+"""Data frames as tables of floats, and back. Factors become codes; their levels are kept apart."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ Levels = Mapping[str, Mapping[str, Any]]
 def encode_factors(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, dict[str, Any]]]:
     """Return a table of floats and the levels of its factors.
 
-    A factor becomes R's codes 1, 2, …, a missing value NaN. Rows that are only numbered are named
-    "1", "2", … as R names them.
+    A factor becomes R's codes 1, 2, …, and a missing value NaN. Rows without names are named
+    "1", "2", …, as R names them.
     """
     columns: dict[str, Any] = {}
     levels: dict[str, dict[str, Any]] = {}
@@ -36,7 +36,7 @@ def encode_factors(frame: pd.DataFrame) -> tuple[pd.DataFrame, dict[str, dict[st
 
 
 def fingerprint(frame: pd.DataFrame) -> str:
-    """Hash the names and levels of a data frame's columns and the bits of its values (sha256)."""
+    """Return the sha256 of the names and levels of a frame's columns and the bits of its values."""
     table, levels = encode_factors(frame)
     values = np.ascontiguousarray(table.to_numpy(dtype="<f8"))
     named = json.dumps([list(table.columns), levels]).encode()
@@ -44,7 +44,7 @@ def fingerprint(frame: pd.DataFrame) -> str:
 
 
 def decode_factors(table: pd.DataFrame, levels: Levels) -> pd.DataFrame:
-    """Return the frame that `encode_factors` made the table of."""
+    """Undo `encode_factors`."""
     frame = table.copy()
     for name, known in levels.items():
         codes = table[name].fillna(0.0).to_numpy().astype(int) - 1

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,6 +14,7 @@ import numpy as np
 
 import rparity
 from places import SUPPORT, TESTS
+from proc import processes_of
 from tally import Tally
 
 ROOT = Path(rparity.__file__).parents[1]
@@ -21,28 +22,6 @@ SEED = 20260101
 # Seconds within which all processes and temporary files of a killed command are gone.
 PATIENCE = 20.0
 COMMAND = "import sys; from rparity.cli import main; sys.exit(main(sys.argv[1:]))"
-
-
-def lives(pid: int) -> bool:
-    """Whether there is such a process that is no zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def processes_of(folder: Path) -> Iterator[int]:
-    """Yield the processes with this folder among their arguments or in their environment."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        try:
-            said = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        if os.fsencode(folder) in said and lives(int(entry.name)):
-            yield int(entry.name)
 
 
 @dataclass

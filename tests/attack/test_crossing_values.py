@@ -188,7 +188,9 @@ def pick(rng: np.random.Generator, forms: list[Any]) -> Any:
 
 
 @pytest.mark.parametrize("shape", ["alone", "in a dict", "in a frame", "with names"])
-def test_what_python_draws_is_seen_by_r_or_refused(r: RSession, shape: str, tally: Tally) -> None:
+def test_values_drawn_by_python_reach_r_or_are_refused(
+    r: RSession, shape: str, tally: Tally
+) -> None:
     rng = np.random.default_rng([1, ord(shape[-1])])
     refused = 0
     for _ in range(EACH_WAY // 4):
@@ -215,7 +217,7 @@ def test_what_python_draws_is_seen_by_r_or_refused(r: RSession, shape: str, tall
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_r_cannot_have_is_refused(r: RSession, name: str, tally: Tally) -> None:
+def test_values_that_r_cannot_have_are_refused(r: RSession, name: str, tally: Tally) -> None:
     tally.attacked()
     with pytest.raises(UsageError) as caught:
         r.call(SCRIPT, "seen", {"x": REFUSED[name][0]})
@@ -224,7 +226,7 @@ def test_what_r_cannot_have_is_refused(r: RSession, name: str, tally: Tally) -> 
 
 
 @pytest.mark.parametrize("name", CROSSING)
-def test_what_crosses_comes_back(r: RSession, name: str, tally: Tally) -> None:
+def test_values_come_back_as_they_went(r: RSession, name: str, tally: Tally) -> None:
     tally.attacked()
     value, expected = CROSSING[name]
     same(r.call(SCRIPT.with_name("hostile.R"), "echo", {"x": value}).value, expected)
@@ -233,7 +235,7 @@ def test_what_crosses_comes_back(r: RSession, name: str, tally: Tally) -> None:
 # R to Python ------------------------------------------------------------------------------------
 
 
-def test_what_r_draws_is_seen_by_python(r: RSession, tally: Tally) -> None:
+def test_values_drawn_by_r_reach_python(r: RSession, tally: Tally) -> None:
     for seed in range(1, EACH_WAY + 1):
         tally.attacked()
         found = r.call(SCRIPT, "drawn", {"seed": seed}).value

@@ -88,9 +88,9 @@ OUTCOMES: dict[str, tuple[int, str | None]] = {
     "expectsmore": (AGREE, None),
     # Nothing was held against them, so that nothing was checked.
     "expectsless": (UNUSABLE, None),
-    "expectsnone": (UNUSABLE, "undertakes None"),
-    "expectsnumbers": (UNUSABLE, "undertakes (1, 2)"),
-    "expectstext": (UNUSABLE, "undertakes 'lm.coef'"),
+    "expectsnone": (UNUSABLE, "returns None from expected("),
+    "expectsnumbers": (UNUSABLE, "returns (1, 2) from expected("),
+    "expectstext": (UNUSABLE, "returns 'lm.coef' from expected("),
     "expectsexits": (UNUSABLE, "crashed: ended with status 0"),
     "expectshangs": (UNUSABLE, "gave no answer within 2 s"),
     "expectsraises": (UNUSABLE, "no idea"),
@@ -110,7 +110,7 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield folder
 
 
-def test_all_of_them_are_attacked() -> None:
+def test_every_hostile_engine_is_used() -> None:
     from hostile import ENGINES as known
 
     assert known.keys() == OUTCOMES.keys()

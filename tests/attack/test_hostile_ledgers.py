@@ -132,7 +132,7 @@ def test_a_wrong_ledger_is_one_sentence(
 
 
 @pytest.mark.parametrize("name", READ)
-def test_an_entry_that_is_wide_excuses_nothing(
+def test_an_entry_for_everything_excuses_nothing(
     name: str, home: Path, capsys: Capture, tally: Tally
 ) -> None:
     tally.attacked()

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from killing import lives
 
+from proc import lives
 from rparity.errors import (
     RCrashedError,
     RError,
@@ -49,7 +49,7 @@ OTHERS = {
     "closes_stdout": (RError, "R error in closes_stdout(): cannot close"),
     "handlers": (RError, "R error in handlers(): should not be called"),
     "returns_promise_forced": (RError, "R error in returns_promise_forced(): late"),
-    "returns_date_far": (RError, "returns_date_far() returned a date outside of the years"),
+    "returns_date_far": (RError, "returns_date_far() returned a date outside the years"),
     "returns_wide": dict(zip((f"n{i}" for i in range(1, 5001)), range(1, 5001), strict=True)),
     "returns_null": None,
     "returns_invisible": 7.0,
@@ -92,7 +92,7 @@ def r() -> Iterator[RSession]:
         yield session
 
 
-def test_all_that_is_expected_is_there() -> None:
+def test_every_expected_function_exists() -> None:
     assert CRASHES | LATE | OTHERS.keys() | KEPT | SPOILS <= set(HOSTILE)
 
 

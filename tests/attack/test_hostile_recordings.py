@@ -21,7 +21,7 @@ import pytest
 from killing import ROOT
 
 from places import SUPPORT
-from rparity import paths, recordings
+from rparity import files, paths, recordings
 from rparity.commands import UNUSABLE
 from rparity.parity.store import Place
 from tally import Tally
@@ -53,9 +53,9 @@ def resealed(folder: Path, edit: Callable[[dict[str, Any]], object] = lambda _ma
     for held in ("tables", "texts"):
         for name in made.get(held, {}):
             if (folder / name).is_file():
-                made[held][name] = recordings.sha256((folder / name).read_bytes())
+                made[held][name] = files.sha256((folder / name).read_bytes())
     edit(made)
-    path.write_text(json.dumps(recordings.seal(made)))
+    path.write_text(json.dumps(files.seal(made)))
 
 
 def table(content: bytes, name: str = "lm.coef.csv") -> Attack:
@@ -89,7 +89,7 @@ def packed(write: Callable[[io.BytesIO], object]) -> Attack:
 
         def edit(made: dict[str, Any]) -> None:
             made["tables"].pop("lm.coef.csv")
-            made["tables"]["lm.coef.npz"] = recordings.sha256(buffer.getvalue())
+            made["tables"]["lm.coef.npz"] = files.sha256(buffer.getvalue())
 
         resealed(folder, edit)
 
@@ -150,7 +150,7 @@ def moved_outside(folder: Path) -> None:
 
     def edit(made: dict[str, Any]) -> None:
         made["tables"].pop("lm.coef.csv")
-        made["tables"]["../../lm.coef.csv"] = recordings.sha256(content)
+        made["tables"]["../../lm.coef.csv"] = files.sha256(content)
 
     resealed(folder, edit)
 
@@ -158,7 +158,7 @@ def moved_outside(folder: Path) -> None:
 def absolute(folder: Path) -> None:
     def edit(made: dict[str, Any]) -> None:
         content = Path("/etc/passwd").read_bytes()
-        made["tables"]["/etc/passwd"] = recordings.sha256(content)
+        made["tables"]["/etc/passwd"] = files.sha256(content)
 
     resealed(folder, edit)
 
@@ -310,7 +310,7 @@ def test_a_hostile_recording_of_a_case(
     assert "root:" not in done.stderr
 
 
-def test_the_recording_that_is_spoilt_is_sound_before(norris: Path, tmp_path: Path) -> None:
+def test_the_recording_is_sound_before_it_is_damaged(norris: Path, tmp_path: Path) -> None:
     command = ["-m", "rparity.cli", "run", CASE, "--fixtures", str(norris.parents[1])]
     done = asked(command, tmp_path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -318,7 +318,9 @@ def test_the_recording_that_is_spoilt_is_sound_before(norris: Path, tmp_path: Pa
 
 
 @pytest.mark.parametrize("name", HARMLESS)
-def test_what_is_harmless_is_read(name: str, norris: Path, tmp_path: Path, tally: Tally) -> None:
+def test_harmless_changes_are_accepted(
+    name: str, norris: Path, tmp_path: Path, tally: Tally
+) -> None:
     HARMLESS[name](norris)
     tally.attacked()
     command = ["-m", "rparity.cli", "run", CASE, "--fixtures", str(norris.parents[1])]
@@ -346,7 +348,7 @@ def document(**changes: Any) -> Attack:
     def attack(file: Path) -> None:
         made = json.loads(file.read_text())
         made.pop("digest")
-        file.write_text(json.dumps(recordings.seal({**made, **changes})))
+        file.write_text(json.dumps(files.seal({**made, **changes})))
 
     return attack
 

@@ -14,7 +14,7 @@ from killing import COMMAND, Attacked, attack, names_in
 from rparity import recordings
 from rparity.audit.questions import question_of
 from rparity.cases import case
-from rparity.engines import kept_answers as keep
+from rparity.engines import kept_answers
 from rparity.r.version import label_of
 from tally import Tally
 
@@ -79,7 +79,7 @@ def test_kills_while_r_and_its_engines_answer_workers(tmp_path: Path, tally: Tal
         new = f"{now:%Y-%m-%dT%H:%M:%SZ}"
         for name in names.split():
             found = case(name).recording(root)
-            _, kept = keep.read(root, "lm", question_of(case(name), root))
+            _, kept = kept_answers.read(root, "lm", question_of(case(name), root))
             for who, time in (("R", found.provenance["time"]), ("lm", kept["time"])):
                 assert time in (before.get((who, name), new), new)
                 before[who, name] = time

@@ -8,12 +8,12 @@ import os
 import pytest
 
 from rparity import paths, recordings
-from rparity.audit.conduct import all_engines, conduct
 from rparity.audit.questions import has_data
 from rparity.audit.results import Audit
+from rparity.audit.run_audit import all_engines, run_audit
 from rparity.cases import cases
 from rparity.compare import Verdict
-from rparity.diagnosis.ledger import Entry, judge, ledger
+from rparity.diagnosis.ledger import Entry, apply_ledger, ledger
 from rparity.r.version import RVersion
 
 pytestmark = pytest.mark.audit
@@ -22,10 +22,10 @@ AUDITED = [case for case in cases().values() if has_data(case)]
 
 @pytest.fixture(scope="module")
 def audit() -> Audit:
-    return conduct(AUDITED, processes=os.cpu_count() or 1)
+    return run_audit(AUDITED, processes=os.cpu_count() or 1)
 
 
-def test_ten_engines_and_more_on_twenty_cases_and_more(audit: Audit) -> None:
+def test_there_are_at_least_ten_engines_and_twenty_cases(audit: Audit) -> None:
     assert len(audit.engines) >= 10
     assert len(audit.cases) >= 20
     filled = {engine for (engine, _), cell in audit.cells.items() if cell.digits is not None}
@@ -69,14 +69,16 @@ def test_without_an_entry_its_discrepancies_are_new(audit: Audit) -> None:
     names = [case.name for case in audit.cases]
     for entry in audited_entries():
         others = [other for other in ledger() if other.id != entry.id]
-        judged, _ = judge(before[entry.about(before)], others, names)
+        judged, _ = apply_ledger(before[entry.about(before)], others, names)
         assert (judged["verdict"] == Verdict.NEW).any(), entry.id
 
 
 def test_this_package_has_the_optimum_on_every_case(audit: Audit) -> None:
     """At least 12 digits of every mixed model that the arbiter answers, thirteen leading or not."""
     for case in audit.cases:
-        if any(f"{part}.varcorr" in audit.truth[case.name] for part in ("lmer", "lmer_ml")):
+        if any(
+            f"{part}.varcorr" in audit.reference_tables[case.name] for part in ("lmer", "lmer_ml")
+        ):
             cell = audit.cells["rparity", case.name]
             least = 4.0 if case.name == "insteval" else 12.0
             assert (cell.digits or 0.0) >= least, case.name

@@ -15,12 +15,12 @@ from rich.console import Console
 
 import audits
 from rparity.audit.questions import has_data
-from rparity.audit.results import Audit, Reply
+from rparity.audit.results import Audit, EngineReply
 from rparity.cases import case, cases
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 from rparity.compare import COLUMNS, Verdict
-from rparity.diagnosis.ledger import Entry, judge, ledger
+from rparity.diagnosis.ledger import Entry, apply_ledger, ledger
 from rparity.report import matrix, summary
 from rparity.report.terminal import WIDTH, console
 
@@ -46,11 +46,11 @@ def conducted(monkeypatch: Patch) -> Callable[[Audit], dict[str, object]]:
     def let(audit: Audit) -> dict[str, object]:
         asked: dict[str, object] = {}
 
-        def conduct(cases: object, **options: object) -> Audit:
+        def run_audit(cases: object, **options: object) -> Audit:
             asked.update(options, cases=cases)
             return audit
 
-        monkeypatch.setattr("rparity.audit.conduct.conduct", conduct)
+        monkeypatch.setattr("rparity.audit.run_audit.run_audit", run_audit)
         return asked
 
     return let
@@ -72,16 +72,18 @@ def test_gaps_and_problems_come_with_their_reasons() -> None:
     assert line(gaps, "gpboost") == ["gpboost", "one", "it", "knows", "no", "REML"]
 
 
-def test_an_answer_that_nobody_can_judge_is_a_gap_not_agreement() -> None:
+def test_an_answer_without_a_reference_is_a_gap_and_not_agreement() -> None:
     audit = audits.audit(audits.comparisons(), ("nlme",), ("one",))
     text = shown(audit)
     assert line(text, "one") == ["one", "·"]
     assert "there is nothing to compare it with" in text
 
 
-def test_reasons_that_differ_in_the_case_alone_are_told_once() -> None:
+def test_reasons_that_differ_only_in_the_case_are_shown_once() -> None:
     cases = [f"c{i}" for i in range(5)]
-    stale = {("nlme", c): Reply(None, f"The answer to {c!r} is stale: ask {c}.") for c in cases}
+    stale = {
+        ("nlme", c): EngineReply(None, f"The answer to {c!r} is stale: ask {c}.") for c in cases
+    }
     audit = audits.audit(audits.comparisons(), ("nlme",), cases, replies=stale)
     assert summary.problems(audit) == [
         ("nlme", "The answer to 'CASE' is stale: ask CASE.", tuple(cases))
@@ -161,7 +163,7 @@ def test_a_cause_names_its_entries() -> None:
     assert causes["other [units]"].entries == ()
 
 
-def test_what_fails_is_told_with_its_worst_value() -> None:
+def test_failures_are_shown_with_their_worst_value() -> None:
     text = shown(audits.one_of_everything()).split("What fails")[1]
     assert " ".join(line(text, "unexplained")) == (
         "unexplained mixedlm coef estimate 1 1 1.0 one m.coef x 1.1 exact 1"
@@ -180,7 +182,7 @@ def test_what_fails_is_told_with_its_worst_value() -> None:
     assert line(text, "new")[-2:] == ["other", "[units]"]
 
 
-def test_what_fails_alike_is_one_line_however_many_there_are() -> None:
+def test_equal_failures_are_one_line() -> None:
     cases = [f"c{i}" for i in range(9)]
     rows = [
         audits.row(c, "nlme", digits=float(i), verdict="unexplained", value=2.0, row=f"r{j}")
@@ -188,17 +190,19 @@ def test_what_fails_alike_is_one_line_however_many_there_are() -> None:
         for j in range(3)
     ]
     audit = audits.audit(audits.comparisons(*rows), ("nlme",), cases)
-    found = summary.failing(audit)
+    found = summary.failure_groups(audit)
     assert len(found) == 1
     assert found.loc[0, ["cases", "values", "digits", "case"]].tolist() == [9, 27, 0.0, "c0"]
 
 
 def test_the_worst_verdicts_come_first() -> None:
-    found = summary.failing(audits.one_of_everything())
+    found = summary.failure_groups(audits.one_of_everything())
     assert found["verdict"].tolist() == ["unexplained", "missing", "stale", "new"]
 
 
-def test_entries_to_paste_make_what_is_new_known(small_audit: Audit, tmp_path: Path) -> None:
+def test_pasting_the_entries_makes_new_differences_known(
+    small_audit: Audit, tmp_path: Path
+) -> None:
     """Pasted as they are: the ledger reads them, and judges all that was new as known."""
     before = small_audit.comparisons
     new = before["verdict"] == Verdict.NEW
@@ -209,7 +213,7 @@ def test_entries_to_paste_make_what_is_new_known(small_audit: Audit, tmp_path: P
     raw = before.assign(
         verdict=before["verdict"].where(~before["verdict"].isin(["new", "known"]), "unexplained")
     )
-    judged, known = judge(raw, entries, [])
+    judged, known = apply_ledger(raw, entries, [])
     assert set(judged.loc[new, "verdict"]) == {"known"}
     assert set(before.index[new]) <= set(known)
 
@@ -225,7 +229,7 @@ def test_entries_to_paste_hold_names_of_any_kind() -> None:
     assert Entry(**found).about(asked).tolist() == [True] * 3 + [False] * 4
 
 
-def test_nothing_to_paste_where_nothing_is_new() -> None:
+def test_there_is_nothing_to_paste_if_nothing_is_new() -> None:
     audit = audits.audit(audits.comparisons(audits.row("one", "lme4")), ("lme4",), ("one",))
     assert summary.entries_to_paste(audit) == ""
     assert "What fails" not in shown(audit)
@@ -275,14 +279,14 @@ def test_the_exit_status_is_the_worst_verdicts(
 
 @pytest.mark.parametrize("engine", ["lm", "exact"])
 @pytest.mark.parametrize("form", ["text", "json", "html"])
-def test_what_could_not_be_answered_is_status_2_with_the_reason(
+def test_a_question_without_an_answer_is_status_2_with_the_reason(
     capsys: Capture, conducted: Callable[[Audit], object], engine: str, form: str
 ) -> None:
     """Also of a reference that nobody named: another must not take its place silently."""
     reason = "crashed: killed by SIGSEGV"
     rows = audits.comparisons(audits.row("norris", "nlme"))
     engines = ("nlme", "lm") if engine == "lm" else ("nlme",)
-    replies = {(engine, "norris"): Reply(None, reason)}
+    replies = {(engine, "norris"): EngineReply(None, reason)}
     conducted(audits.audit(rows, engines, ("norris",), replies=replies))
     assert main(["audit", "norris", "--format", form]) == UNUSABLE
     streams = capsys.readouterr()
@@ -343,7 +347,7 @@ def test_json_has_every_comparison_to_the_bit(
 
 
 @pytest.mark.parametrize("form", ["text", "json", "html"])
-def test_a_file_gets_what_standard_output_would(
+def test_a_file_gets_the_same_text_as_standard_output(
     capsys: Capture, conducted: Callable[[Audit], object], tmp_path: Path, form: str
 ) -> None:
     conducted(audits.one_of_everything())
@@ -369,10 +373,10 @@ def mistake(capsys: Capture, *arguments: object) -> str:
 def test_mistakes_are_found_before_the_work(
     capsys: Capture, monkeypatch: Patch, tmp_path: Path
 ) -> None:
-    def conduct(*_arguments: object, **_options: object) -> None:
+    def run_audit(*_arguments: object, **_options: object) -> None:
         raise AssertionError("the audit began")
 
-    monkeypatch.setattr("rparity.audit.conduct.conduct", conduct)
+    monkeypatch.setattr("rparity.audit.run_audit.run_audit", run_audit)
     assert "There is no case 'noris'. Did you mean 'norris'?" in mistake(capsys, "noris")
     assert mistake(capsys, "-o", tmp_path / "nowhere" / "x.html") == (
         f"There is no folder {tmp_path / 'nowhere'} to put x.html in."

@@ -113,14 +113,14 @@ def test_allow_problems_judges_what_was_answered(capsys: Capture, fixtures: Path
 
 @pytest.mark.parametrize("more", [(), ("--allow-problems",)])
 @pytest.mark.parametrize(("name", "status"), [("empty", DISCREPANCY), ("crashes", UNUSABLE)])
-def test_an_empty_answer_is_missing_and_none_at_all_is_status_2_always(
+def test_an_empty_answer_is_missing_and_no_answer_is_status_2(
     capsys: Capture, fixtures: Path, name: str, status: int, more: tuple[str, ...]
 ) -> None:
     assert audit(fixtures, name, *more) == status
     assert "passes" not in capsys.readouterr().out
 
 
-def test_an_engine_that_answers_no_second_time_has_a_problem(
+def test_an_engine_that_does_not_answer_again_has_a_problem(
     capsys: Capture, fixtures: Path
 ) -> None:
     assert audit(fixtures, "once") == UNUSABLE

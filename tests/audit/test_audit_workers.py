@@ -9,11 +9,11 @@ import pandas as pd
 import pytest
 
 from rparity import paths
-from rparity.audit.clerk import Remote
-from rparity.audit.conduct import conduct
-from rparity.audit.matter import matter_of
-from rparity.audit.results import Audit
-from rparity.audit.workers import Engines, Told
+from rparity.audit.audit_case import audit_case_of
+from rparity.audit.examiner import RemoteExaminer
+from rparity.audit.results import Audit, EngineReply
+from rparity.audit.run_audit import run_audit
+from rparity.audit.workers import EngineProcesses
 from rparity.cases import case
 from rparity.cases.extensions import VARIABLE
 from rparity.engines.base import Question
@@ -76,26 +76,28 @@ def engines(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="module")
 def questions() -> list[Question]:
-    return [matter_of(case(name), paths.fixtures()).question for name in ("dyestuff", "dyestuff2")]
+    return [
+        audit_case_of(case(name), paths.fixtures()).question for name in ("dyestuff", "dyestuff2")
+    ]
 
 
 WRONG = ("crashes", "good", "killed", "unheard", "raises", "once", "absent")
 
 
 @pytest.fixture(scope="module")
-def told(questions: list[Question]) -> list[Told]:
-    """What became of the questions, which all of them were asked at once."""
-    with Engines(limit=30.0) as engines:
+def replies(questions: list[Question]) -> list[tuple[str, str, EngineReply]]:
+    """Engine, case and reply, of all wrong engines asked at once."""
+    with EngineProcesses(limit=30.0) as engines:
         return engines.ask(dict.fromkeys(WRONG, questions))
 
 
-def of(name: str, told: list[Told]) -> list[Told]:
-    return [each for each in told if each.engine == name]
+def of(name: str, replies: list[tuple[str, str, EngineReply]]) -> list[EngineReply]:
+    return [reply for engine, _, reply in replies if engine == name]
 
 
-def asked(name: str, questions: list[Question], limit: float = 30.0) -> list[Told]:
-    with Engines(limit=limit) as engines:
-        return engines.ask({name: questions})
+def asked(name: str, questions: list[Question], limit: float = 30.0) -> list[EngineReply]:
+    with EngineProcesses(limit=limit) as engines:
+        return of(name, engines.ask({name: questions}))
 
 
 @pytest.mark.parametrize(
@@ -107,17 +109,19 @@ def asked(name: str, questions: list[Question], limit: float = 30.0) -> list[Tol
         ("raises", "ZeroDivisionError: by zero and more"),
     ],
 )
-def test_an_engine_that_goes_wrong(name: str, problem: str, told: list[Told]) -> None:
-    assert [each.problem for each in of(name, told)] == [problem, problem]
+def test_an_engine_that_goes_wrong(
+    name: str, problem: str, replies: list[tuple[str, str, EngineReply]]
+) -> None:
+    assert [each.problem for each in of(name, replies)] == [problem, problem]
 
 
 def test_an_engine_that_hangs(questions: list[Question]) -> None:
-    (told,) = asked("hangs", questions[:1], limit=0.2)
-    assert told.problem == "gave no answer within 0 s"
+    (reply,) = asked("hangs", questions[:1], limit=0.2)
+    assert reply.problem == "gave no answer within 0.2 s"
 
 
-def test_an_engine_that_is_not_installed(told: list[Told]) -> None:
-    for each in of("absent", told):
+def test_an_engine_that_is_not_installed(replies: list[tuple[str, str, EngineReply]]) -> None:
+    for each in of("absent", replies):
         assert each.answer is None
         assert "not_installed_anywhere" in (each.problem or "")
 
@@ -125,27 +129,29 @@ def test_an_engine_that_is_not_installed(told: list[Told]) -> None:
 def test_an_engine_that_prints_megabytes(
     questions: list[Question], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    assert all(told.answer is not None for told in asked("prints", questions))
+    assert all(reply.answer is not None for reply in asked("prints", questions))
     assert capfd.readouterr() == ("", "")
 
 
-def test_an_engine_goes_on_after_a_crash(told: list[Told]) -> None:
-    first, second = of("once", told)
+def test_an_engine_goes_on_after_a_crash(replies: list[tuple[str, str, EngineReply]]) -> None:
+    first, second = of("once", replies)
     assert first.problem == "crashed: ended with status 1"
     assert second.answer is not None
     assert set(second.made_by) == {"numpy"}
 
 
-def test_the_others_are_not_harmed_and_answers_come_in_order(told: list[Told]) -> None:
-    assert [(t.engine, t.case) for t in told] == [
+def test_the_others_are_not_harmed_and_answers_come_in_order(
+    replies: list[tuple[str, str, EngineReply]],
+) -> None:
+    assert [(engine, case) for engine, case, _ in replies] == [
         (name, case) for name in WRONG for case in ("dyestuff", "dyestuff2")
     ]
-    answered = [(t.engine, t.case) for t in told if t.answer is not None]
+    answered = [(engine, case) for engine, case, reply in replies if reply.answer is not None]
     assert answered == [("good", "dyestuff"), ("good", "dyestuff2"), ("once", "dyestuff2")]
 
 
 def test_an_audit_names_the_reason_and_goes_on() -> None:
-    audit = conduct([case("dyestuff")], engines=["crashes", "absent", "lme4"])
+    audit = run_audit([case("dyestuff")], engines=["crashes", "absent", "lme4"])
     assert audit.cells["crashes", "dyestuff"].problem == "crashed: ended with status 3"
     assert "not_installed_anywhere" in (audit.cells["absent", "dyestuff"].problem or "")
     assert audit.cells["lme4", "dyestuff"].digits is not None
@@ -153,16 +159,16 @@ def test_an_audit_names_the_reason_and_goes_on() -> None:
 
 
 @pytest.mark.slow(reason="three processes that load all there is; tox -e audit has them too")
-def test_two_clerks_find_what_one_finds(small_audit: Audit) -> None:
+def test_two_examiners_find_what_one_finds(small_audit: Audit) -> None:
     one = small_audit
-    two = conduct(one.cases, engines=one.engines, entries=(), processes=2)
+    two = run_audit(one.cases, engines=one.engines, entries=(), processes=2)
     pd.testing.assert_frame_equal(one.comparisons, two.comparisons)
     pd.testing.assert_frame_equal(one.stops, two.stops)
     assert [f.cause for f in one.findings] == [f.cause for f in two.findings] != []
 
 
-def test_a_clerk_that_fails_says_about_what() -> None:
-    clerk = Remote()
+def test_an_examiner_that_fails_names_the_case() -> None:
+    examiner = RemoteExaminer()
     with pytest.raises(RuntimeError, match="Examining dyestuff: KeyError: 'dyestuff'"):
-        clerk.finish("dyestuff", {})  # which never began
-    clerk.stop()
+        examiner.finish("dyestuff", {})  # which never began
+    examiner.stop()

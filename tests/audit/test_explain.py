@@ -12,14 +12,14 @@ import pytest
 
 import audits
 from rparity import paths
-from rparity.audit.explain import Argument, Explanation, Voice, explain
+from rparity.audit.explanation import Argument, Explanation, Statement, explanation
 from rparity.audit.questions import question_of
 from rparity.audit.results import Audit
 from rparity.cases import case
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 from rparity.compare import Verdict, digits
-from rparity.engines import kept_answers as keep
+from rparity.engines import kept_answers
 from rparity.errors import UsageError
 from rparity.report.argument import WIDTH, as_text
 
@@ -30,7 +30,7 @@ FIXTURES = paths.fixtures()
 
 @cache
 def explained(name: str, engine: str, *place: str) -> Explanation:
-    return explain(case(name), engine, *place, fixtures=FIXTURES)
+    return explanation(case(name), engine, *place, fixtures=FIXTURES)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def early() -> Argument:
 
 
 def test_the_values_are_the_engines_and_the_arbiters(early: Argument) -> None:
-    mine, arbiter = early.voices
+    mine, arbiter = early.statements
     assert (early.row, early.column) == ("Subject.(Intercept)", "vcov")
     assert mine.name == "lme4"
     assert mine.value == pytest.approx(612.1001580247688, rel=1e-12)
@@ -54,7 +54,7 @@ def test_the_values_are_the_engines_and_the_arbiters(early: Argument) -> None:
     assert arbiter.digits is None
     assert arbiter.decimals is not None
     assert len(Decimal(arbiter.decimals).as_tuple().digits) >= 17
-    known = keep.certified(FIXTURES, question_of(case("sleepstudy"), FIXTURES))
+    known = kept_answers.certified(FIXTURES, question_of(case("sleepstudy"), FIXTURES))
     place = known[
         (known["table"] == "lmer.varcorr")
         & (known["row"] == "Subject.(Intercept)")
@@ -64,15 +64,15 @@ def test_the_values_are_the_engines_and_the_arbiters(early: Argument) -> None:
     assert float(arbiter.decimals) == pytest.approx(arbiter.value, rel=1e-15)
 
 
-def test_the_arbiters_decimals_are_those_of_the_very_value() -> None:
+def test_the_arbiters_decimals_are_those_of_the_value() -> None:
     found = explained("sleepstudy", "lme4", "lmer.coef", "Days")
     (argument,) = found.arguments
     assert argument.column != "estimate"
-    decimals = argument.voices[-1].decimals
-    assert float(decimals or "nan") == pytest.approx(argument.voices[-1].value, rel=1e-15)
+    decimals = argument.statements[-1].decimals
+    assert float(decimals or "nan") == pytest.approx(argument.statements[-1].value, rel=1e-15)
 
 
-def test_the_experiments_are_all_there_and_the_decisive_one_ends_it(early: Argument) -> None:
+def test_all_experiments_are_shown_and_the_decisive_one_is_last(early: Argument) -> None:
     assert len(early.steps) >= 3
     first = next(step for step in early.steps if step.vanished)
     assert first.experiment == "at each side's own variance parameters"
@@ -95,34 +95,35 @@ def test_without_a_table_each_cause_has_its_worst_value(small_audit: Audit) -> N
     for argument in found.arguments:
         of = open_[open_["cause"] == argument.cause]
         assert argument.alike == len(of)
-        assert argument.voices[0].digits == argument.fewest == of["digits"].min()
+        assert argument.statements[0].digits == argument.fewest == of["digits"].min()
     assert len(found.agreeing) + sum(a.alike for a in found.arguments) == len(rows)
 
 
-def test_r_is_heard_beside_a_python_engine(small_audit: Audit, monkeypatch: Patch) -> None:
+def test_rs_value_is_shown_beside_a_python_engines(small_audit: Audit, monkeypatch: Patch) -> None:
     planted = small_audit.comparisons.query("engine == 'rparity' and case == 'sleepstudy'").copy()
     place = planted.index[planted["table"] == "lmer.coef"][0]
     planted.loc[place, ["value", "digits", "verdict"]] = [1.0, 0.0, "unexplained"]
     monkeypatch.setattr(
-        "rparity.audit.explain.conduct", lambda *_a, **_o: replace(small_audit, comparisons=planted)
+        "rparity.audit.explanation.run_audit",
+        lambda *_a, **_o: replace(small_audit, comparisons=planted),
     )
     table, row = planted.loc[place, ["table", "row"]]
-    found = explain(case("sleepstudy"), "rparity", table, row, fixtures=FIXTURES)
+    found = explanation(case("sleepstudy"), "rparity", table, row, fixtures=FIXTURES)
     (argument,) = found.arguments
-    names = [voice.name for voice in argument.voices]
+    names = [statement.name for statement in argument.statements]
     assert names == ["rparity", "R", "exact"]
-    assert argument.voices[1].made_by["lme4"] == "2.1-0"
-    assert argument.voices[1].digits > 5
+    assert argument.statements[1].made_by["lme4"] == "2.1-0"
+    assert argument.statements[1].digits > 5
     assert found.failed
     text = as_text(found)
     assert "R is nearer to exact than rparity, by " in text
-    assert "none found: nothing explains it (unexplained)" in text
+    assert "none found (unexplained)" in text
 
 
-def test_a_printed_figure_is_cited_as_it_is_printed() -> None:
+def test_a_published_figure_is_shown_as_printed() -> None:
     found = explained("sleepstudy", "published", "lmer.coef", "(Intercept)")
     (argument,) = found.arguments
-    assert argument.voices[0].decimals in {"251.405", "6.825", "36.84"}
+    assert argument.statements[0].decimals in {"251.405", "6.825", "36.84"}
     assert argument.cause == "rounding of the published figure"
     assert "as printed" in as_text(found)
     assert any("JSS" in note or "Bates" in note for note in argument.notes)
@@ -131,12 +132,12 @@ def test_a_printed_figure_is_cited_as_it_is_printed() -> None:
 # As text ----------------------------------------------------------------------------------------
 
 
-def test_the_text_says_it_all(early: Argument) -> None:
+def test_the_text_has_every_part_of_the_explanation(early: Argument) -> None:
     text = as_text(explained("sleepstudy", "lme4", "lmer.varcorr", "Subject.(Intercept)"))
     assert text.startswith("lme4 on sleepstudy: lmer.varcorr, Subject.(Intercept), vcov\n")
     assert "Reaction ~ Days + (Days | Subject), by REML, 180 rows" in text
-    assert f"{early.voices[0].value:.17g}" in text
-    assert early.voices[1].decimals in text
+    assert f"{early.statements[0].value:.17g}" in text
+    assert early.statements[1].decimals in text
     assert "the arbiter, proven" in text
     assert "Cause       stopped early" in text
     assert f"Reproduce   {early.reproduce}" in text
@@ -147,17 +148,17 @@ def test_the_text_says_it_all(early: Argument) -> None:
 
 def argument(**fields: object) -> Argument:
     made = {"R": "4.2.2"}
-    voices = (
-        Voice("nlme", 1.1, 1.0, made, "2026-11-22T10:00:00Z"),
-        Voice("R", 1.01, 2.0, made, "2026-11-22T10:00:00Z"),
-        Voice("exact", 1.0, None, {}, None, "1.0000000000000000001"),
+    statements = (
+        Statement("nlme", 1.1, 1.0, made, "2026-11-22T10:00:00Z"),
+        Statement("R", 1.01, 2.0, made, "2026-11-22T10:00:00Z"),
+        Statement("exact", 1.0, None, {}, None, "1.0000000000000000001"),
     )
     usual: dict[str, object] = {
         "table": "lmer.coef",
         "row": "x",
         "column": "estimate",
         "verdict": Verdict.KNOWN,
-        "voices": voices,
+        "statements": statements,
         "steps": (),
         "cause": "stopped early",
         "alike": 1,
@@ -169,7 +170,7 @@ def argument(**fields: object) -> Argument:
     return Argument(**(usual | fields))  # type: ignore[arg-type]
 
 
-def explanation(*arguments: Argument, **fields: object) -> Explanation:
+def made_up(*arguments: Argument, **fields: object) -> Explanation:
     usual: dict[str, object] = {
         "case": audits.toy("one"),
         "engine": "nlme",
@@ -183,7 +184,7 @@ def explanation(*arguments: Argument, **fields: object) -> Explanation:
 
 
 def test_the_ledger_is_cited() -> None:
-    text = as_text(explanation(argument()))
+    text = as_text(made_up(argument()))
     assert "Ledger      planted: It stops where it likes." in text
     assert "https://example.org/planted" in text
     assert "a paper" in text
@@ -195,38 +196,40 @@ def test_the_ledger_is_cited() -> None:
     [
         (1.0, 2.0, "R is nearer to exact than nlme, by 1.0 digits"),
         (7.5, 2.0, "nlme is nearer to exact than R, by 5.5 digits"),
-        (2.0, 2.05, "R and nlme are as near to exact"),
+        (2.0, 2.05, "R and nlme are equally near to exact"),
     ],
 )
-def test_who_is_nearer(mine: float, r: float, says: str) -> None:
-    one, other, told = argument().voices
-    voices = (replace(one, digits=mine), replace(other, digits=r), told)
-    assert says in as_text(explanation(argument(voices=voices)))
+def test_which_value_is_nearer(mine: float, r: float, says: str) -> None:
+    one, other, told = argument().statements
+    statements = (replace(one, digits=mine), replace(other, digits=r), told)
+    assert says in as_text(made_up(argument(statements=statements)))
 
 
-def test_what_agrees_is_said_to_agree() -> None:
+def test_agreement_is_reported() -> None:
     rows = audits.comparisons(
         audits.row("one", "nlme"),
         audits.row("one", "nlme", digits=12.5, row="z", verdict="rounding"),
     )
-    text = as_text(explanation(agreeing=rows))
+    text = as_text(made_up(agreeing=rows))
     assert text == (
-        "nlme agrees with exact on all 2 values of one: 12.5 digits at fewest, "
-        "m.coef z estimate, rounding."
+        "nlme agrees with exact on all 2 values of one, with 12.5 or more digits. The fewest are "
+        "in m.coef z estimate (rounding)."
     )
-    assert "on the other 2 values" in as_text(explanation(argument(), agreeing=rows))
+    assert "on the other 2 values" in as_text(made_up(argument(), agreeing=rows))
 
 
-def test_an_entry_that_no_longer_occurs_is_told() -> None:
-    found = explanation(stale=("planted",))
+def test_a_stale_entry_is_reported() -> None:
+    found = made_up(stale=("planted",))
     assert found.failed
     assert as_text(found) == "The ledger's entry planted no longer occurs: remove it."
 
 
-def test_not_a_number_and_what_is_missing_can_be_shown() -> None:
-    one, *others = argument().voices
-    voices = (replace(one, value=np.nan, digits=0.0), *others)
-    text = as_text(explanation(argument(voices=voices, row="*", verdict=Verdict.MISSING, cause="")))
+def test_nan_and_missing_values_are_shown() -> None:
+    one, *others = argument().statements
+    statements = (replace(one, value=np.nan, digits=0.0), *others)
+    text = as_text(
+        made_up(argument(statements=statements, row="*", verdict=Verdict.MISSING, cause=""))
+    )
     assert "NaN" in text
     assert "all rows" in text
 
@@ -240,8 +243,8 @@ def test_not_a_number_and_what_is_missing_can_be_shown() -> None:
 def test_the_exit_status(
     capsys: Capture, monkeypatch: Patch, verdict: Verdict, status: int
 ) -> None:
-    found = explanation(argument(verdict=verdict))
-    monkeypatch.setattr("rparity.audit.explain.explain", lambda *_a, **_o: found)
+    found = made_up(argument(verdict=verdict))
+    monkeypatch.setattr("rparity.audit.explanation.explanation", lambda *_a, **_o: found)
     assert main(["explain", "sleepstudy", "nlme"]) == status
     streams = capsys.readouterr()
     assert streams.out == as_text(found) + "\n"
@@ -285,6 +288,6 @@ def test_a_table_that_an_engine_leaves_out_says_why(small_audit: Audit, monkeypa
         replies={**small_audit.replies, ("lme4", "sleepstudy"): replace(reply, answer=answer)},
         comparisons=rows[(rows["engine"] == "lme4") & (rows["table"] != "lmer.ranef")],
     )
-    monkeypatch.setattr("rparity.audit.explain.conduct", lambda *_a, **_o: audit)
+    monkeypatch.setattr("rparity.audit.explanation.run_audit", lambda *_a, **_o: audit)
     with pytest.raises(UsageError, match="of sleepstudy: it knows none"):
-        explain(case("sleepstudy"), "lme4", "lmer.ranef", fixtures=FIXTURES)
+        explanation(case("sleepstudy"), "lme4", "lmer.ranef", fixtures=FIXTURES)

@@ -1,4 +1,4 @@
-"""Python against R's recordings, table by table; and the wrapper that compares them."""
+"""Python compared with R's recordings, table by table, and the wrapper that compares them."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rparity.run import CaseRun
 
 RunOf = Callable[[str], CaseRun]
 
-# What takes seconds to compute.
+# Cases that take seconds to compute.
 SLOW = {
     "insteval": "73,421 rows with three crossed factors",
     "streams": "draws by the hundred thousand, one at a time",
@@ -32,7 +32,7 @@ SLOW = {
 
 
 def asked_of(name: str, *more: object, of: str) -> object:
-    """A parameter, which is slow where the case is."""
+    """Return a test parameter, marked slow if the case is slow."""
     marks = [pytest.mark.slow(reason=SLOW[name])] if name in SLOW else []
     return pytest.param(name, *more, id=of, marks=marks)
 
@@ -55,7 +55,7 @@ def test_python_gives_what_r_gives(
     run = run_of(name)
     for table in engine(who).expected(part):
         frame = run.answers[who].tables[table].copy()
-        # What the ledger explains is judged in the run; here R's own value stands in for it.
+        # `rparity run` tests known discrepancies. Here R's value replaces them.
         known = run.comparisons.query(
             "engine == @who and reference == 'R' and table == @table and verdict == 'known'"
         )
@@ -77,7 +77,7 @@ def test_every_table_of_a_case_is_recorded_and_nothing_else(
 def test_a_run_ends_without_a_failing_verdict(run_of: RunOf, name: str) -> None:
     run = run_of(name)
     assert not run.failed
-    # Every value of every table that an engine undertakes, once.
+    # Every value of every table that an engine answers, once.
     against_r = run.comparisons.query("reference == 'R'")
     expected = sum(
         run.r_tables[table].size
@@ -106,7 +106,7 @@ def test_the_published_figures_are_reproduced_to_the_printed_digits(
         ("lmer.coef", "(Intercept)", "std_error"),
         ("lmer.varcorr", "p.(Intercept)", "vcov"),
         ("lmer.varcorr", "p.(Intercept)", "sdcor"),
-        # By a refit of 2017, whose divisor lme4 changed in 1.1-33.
+        # Published in 2017 from refits, whose divisor lme4 changed in 1.1-33.
         ("boot_fix_u.boot", "(Intercept)", "std_error"),
         ("boot_fix_u.boot", "x", "std_error"),
     }
@@ -134,7 +134,7 @@ def test_the_four_published_standard_deviations_hold_to_five_digits(run_of: RunO
 
 
 @pytest.mark.parametrize("claim", DOCUMENT.claims, ids=lambda claim: claim.table)
-def test_the_answers_conclusion_holds(run_of: RunOf, claim) -> None:
+def test_the_conclusion_of_the_published_answer_holds(run_of: RunOf, claim) -> None:
     run = run_of("document")
     rows = run.comparisons.query("reference == @claim.equals and table == @claim.table")
     assert set(zip(rows["engine"], rows["row"], strict=True)) == {
@@ -200,66 +200,68 @@ COMPARED = [
 
 
 def failing(
-    name: str, who: str, table: str, answer: pd.DataFrame, truth: pd.DataFrame
+    name: str, who: str, table: str, answer: pd.DataFrame, expected: pd.DataFrame
 ) -> np.ndarray:
-    """Which values fail, in the shape of the truth."""
+    """Return which values fail, in the shape of the expected table."""
     known = case(name)
-    reference = Reference("R", {table: truth}, lambda t, column: known.tolerance(who, t, column))
+    reference = Reference("R", {table: expected}, lambda t, column: known.tolerance(who, t, column))
     found = compare(name, who, {table: answer}, reference, [table])
     bad = np.array([Verdict(verdict).fails for verdict in found["verdict"]])
-    return bad.reshape(truth.shape[::-1]).T  # compared column by column
+    return bad.reshape(expected.shape[::-1]).T  # compared column by column
 
 
 @pytest.mark.slow(reason="each value of each table five times; no answer of Python's is asked for")
 @pytest.mark.parametrize(("name", "who"), COMPARED)
 def test_no_tolerance_is_vacuous(recorded: dict[str, Recording], name: str, who: str) -> None:
     for table in (t for part in case(name).parts for t in engine(who).expected(part)):
-        truth = recorded[name].tables[table]
-        assert not failing(name, who, table, truth, truth).any()
+        expected = recorded[name].tables[table]
+        assert not failing(name, who, table, expected, expected).any()
 
-        # A zero in the place of any value; what is zero up to an absolute tolerance, which is small
-        # beside the column's largest value, is no wrong zero.
-        zeroed = failing(name, who, table, truth * 0.0, truth)
-        for j, column in enumerate(truth):
+        # Replace each value by zero. A value within the absolute tolerance of zero may pass, and
+        # this tolerance must be small compared with the largest value of the column.
+        zeroed = failing(name, who, table, expected * 0.0, expected)
+        for j, column in enumerate(expected):
             tolerance = case(name).tolerance(who, table, column)
-            nothing = truth[column].abs().to_numpy() <= tolerance.absolute(truth[column])
+            nothing = expected[column].abs().to_numpy() <= tolerance.absolute(expected[column])
             zeroed[:, j] |= nothing
-            largest = truth[column].abs().max()
-            assert nothing.all() or tolerance.absolute(truth[column]).max() <= 2e-3 * largest
-        missing = truth.isna().to_numpy()
+            largest = expected[column].abs().max()
+            assert nothing.all() or tolerance.absolute(expected[column]).max() <= 2e-3 * largest
+        missing = expected.isna().to_numpy()
         zeroed |= missing
-        assert zeroed.all(), f"{table}: zero passes for {truth.to_numpy()[~zeroed]}"
-        zero_for_missing = failing(name, who, table, truth.fillna(0.0), truth)
+        assert zeroed.all(), f"{table}: zero passes for {expected.to_numpy()[~zeroed]}"
+        zero_for_missing = failing(name, who, table, expected.fillna(0.0), expected)
         assert (zero_for_missing == missing).all()
 
-        # Ten tolerances off, to either side; where the same bits are asked for, one ulp.
+        # Change each value by ten tolerances, up and down, or by one ulp if the tolerance is zero.
         for sign in (1.0, -1.0):
-            off = truth.copy()
-            for column in truth:
+            off = expected.copy()
+            for column in expected:
                 tolerance = case(name).tolerance(who, table, column)
-                room = tolerance.absolute(truth[column]) + tolerance.rtol * truth[column].abs()
-                ulp = np.nextafter(truth[column], sign * np.inf)
-                ulp = np.where(truth[column] == 0.0, sign * 1e-6, ulp)
-                off[column] = np.where(room > 0.0, truth[column] + sign * 10.0 * room, ulp)
-            caught = failing(name, who, table, off, truth)
+                room = (
+                    tolerance.absolute(expected[column]) + tolerance.rtol * expected[column].abs()
+                )
+                ulp = np.nextafter(expected[column], sign * np.inf)
+                ulp = np.where(expected[column] == 0.0, sign * 1e-6, ulp)
+                off[column] = np.where(room > 0.0, expected[column] + sign * 10.0 * room, ulp)
+            caught = failing(name, who, table, off, expected)
             caught |= missing
             assert caught.all(), f"{table}: ten tolerances off passes"
 
 
 @pytest.mark.parametrize("factor", [1 + 1e-15, 1 - 1e-15, 1 + 3e-15, 1 + 1e-13])
-def test_where_the_same_bits_are_asked_for_rounding_fails(
+def test_a_tolerance_of_zero_rejects_rounding(
     recorded: dict[str, Recording], factor: float
 ) -> None:
     for name, table in [("document", "data"), ("streams", "draws.rnorm")]:
-        truth = recorded[name].tables[table]
-        assert failing(name, "rparity", table, truth * factor, truth).all()
+        expected = recorded[name].tables[table]
+        assert failing(name, "rparity", table, expected * factor, expected).all()
 
 
 def test_no_published_figures_tolerance_is_vacuous(recorded: dict[str, Recording]) -> None:
     published = DOCUMENT.published.reference()
-    for table, truth in published.tables.items():
-        for column in truth:
-            cells = truth[[column]].dropna()
+    for table, expected in published.tables.items():
+        for column in expected:
+            cells = expected[[column]].dropna()
             tolerance = published.tolerance(table, column)
             room = tolerance.atol.reindex(cells.index) + tolerance.rtol * cells[column].abs()
             bound = [
@@ -314,9 +316,9 @@ def test_a_column_without_a_rule_is_an_error_not_a_pass() -> None:
         DOCUMENT.tolerance("rparity", "anova", "p_value")
 
 
-# The wrapper: each pitfall of pytest-regressions, planted -----------------------------------------
+# The wrapper avoids each pitfall of pytest-regressions --------------------------------------------
 
-TRUTH = pd.DataFrame(
+EXPECTED = pd.DataFrame(
     {"estimate": [1.5, -2.5e-9, 3.0], "df": [8.0, 9.0, 10.0]}, ["(Intercept)", "x", "z"]
 )
 
@@ -330,37 +332,37 @@ def toy(**rtol: float) -> tuple[str, tuple[Rule, ...]]:
 def plain(
     dataframe_regression: object, tmp_path: Path, request: pytest.FixtureRequest
 ) -> Callable[[Tables], Parity]:
-    """A wrapper around a truth of one's own."""
+    """Return a function that makes a wrapper with expected values of its own."""
 
-    def make(truth: pd.DataFrame = TRUTH) -> Parity:
+    def make(expected: pd.DataFrame = EXPECTED) -> Parity:
         return Parity(
-            dataframe_regression, tmp_path / "truth", request.config, {"toy": {"t": truth}}
+            dataframe_regression, tmp_path / "expected", request.config, {"toy": {"t": expected}}
         )
 
     return make
 
 
-def test_the_truth_itself_passes(plain) -> None:
-    plain().check(toy(estimate=0.0, df=0.0), "rparity", "t", TRUTH)
+def test_the_recording_itself_passes(plain) -> None:
+    plain().check(toy(estimate=0.0, df=0.0), "rparity", "t", EXPECTED)
 
 
 def test_the_order_of_rows_and_columns_does_not_matter(plain) -> None:
-    plain().check(toy(estimate=0.0, df=0.0), "rparity", "t", TRUTH.iloc[::-1, ::-1])
+    plain().check(toy(estimate=0.0, df=0.0), "rparity", "t", EXPECTED.iloc[::-1, ::-1])
 
 
 PLANTED = {
-    "a missing column": TRUTH[["estimate"]],
-    "a misspelt column": TRUTH.rename(columns={"df": "dF"}),
-    "a column too many": TRUTH.assign(more=1.0),
-    "a missing row": TRUTH.iloc[:2],
-    "a row too many": pd.concat([TRUTH, TRUTH.iloc[:1].set_axis(["w"])]),
-    "two rows swapped": TRUTH.iloc[[1, 0, 2]].set_axis(TRUTH.index),
-    "two columns swapped": TRUTH.iloc[:, ::-1].set_axis(TRUTH.columns, axis=1),
-    "a value zeroed": TRUTH.replace(1.5, 0.0),
-    "a small value zeroed, within numpy's atol of 1e-8": TRUTH.replace(-2.5e-9, 0.0),
-    "a value missing": TRUTH.replace(1.5, np.nan),
-    "no rows": TRUTH.iloc[:0],
-    "no columns": TRUTH.iloc[:, :0],
+    "a missing column": EXPECTED[["estimate"]],
+    "a misspelt column": EXPECTED.rename(columns={"df": "dF"}),
+    "a column too many": EXPECTED.assign(more=1.0),
+    "a missing row": EXPECTED.iloc[:2],
+    "a row too many": pd.concat([EXPECTED, EXPECTED.iloc[:1].set_axis(["w"])]),
+    "two rows swapped": EXPECTED.iloc[[1, 0, 2]].set_axis(EXPECTED.index),
+    "two columns swapped": EXPECTED.iloc[:, ::-1].set_axis(EXPECTED.columns, axis=1),
+    "a value zeroed": EXPECTED.replace(1.5, 0.0),
+    "a small value zeroed, within numpy's atol of 1e-8": EXPECTED.replace(-2.5e-9, 0.0),
+    "a value missing": EXPECTED.replace(1.5, np.nan),
+    "no rows": EXPECTED.iloc[:0],
+    "no columns": EXPECTED.iloc[:, :0],
 }
 
 
@@ -370,20 +372,20 @@ def test_a_planted_error_is_caught(plain, wrong: pd.DataFrame) -> None:
         plain().check(toy(estimate=1e-6, df=1e-6), "rparity", "t", wrong)
 
 
-# What pytest-regressions compares must be right by itself, not only thanks to rparity.compare.
+# The comparison of pytest-regressions must be right without the help of rparity.compare.
 
 
 @pytest.mark.parametrize(
     "wrong",
     [
-        TRUTH.replace(1.5, 1.5 * (1 + 1e-5)),
-        TRUTH.replace(-2.5e-9, -2.5e-9 * (1 + 1e-5)),
-        TRUTH.replace(-2.5e-9, 0.0),
-        TRUTH.replace(9.0, 9.0 * (1 + 1e-5)),
-        TRUTH.replace(9.0, 10.0),
-        TRUTH.replace(1.5, np.nan),
-        TRUTH.drop(columns="df"),
-        TRUTH.drop(index="z"),
+        EXPECTED.replace(1.5, 1.5 * (1 + 1e-5)),
+        EXPECTED.replace(-2.5e-9, -2.5e-9 * (1 + 1e-5)),
+        EXPECTED.replace(-2.5e-9, 0.0),
+        EXPECTED.replace(9.0, 9.0 * (1 + 1e-5)),
+        EXPECTED.replace(9.0, 10.0),
+        EXPECTED.replace(1.5, np.nan),
+        EXPECTED.drop(columns="df"),
+        EXPECTED.drop(index="z"),
     ],
     ids=["large", "small", "zeroed", "whole to not", "whole", "nan", "column", "row"],
 )
@@ -397,37 +399,37 @@ def test_both_comparisons_are_made(plain, monkeypatch: pytest.MonkeyPatch) -> No
         with monkeypatch.context() as patch:
             patch.setattr(Parity, blinded, lambda *_arguments: None)
             with pytest.raises((AssertionError, pytest.fail.Exception)):
-                plain().check(toy(estimate=1e-6, df=1e-6), "rparity", "t", TRUTH * 2.0)
+                plain().check(toy(estimate=1e-6, df=1e-6), "rparity", "t", EXPECTED * 2.0)
 
 
-def test_one_columns_tolerance_does_not_spill_over_to_another(plain) -> None:
+def test_the_tolerance_of_one_column_does_not_apply_to_another(plain) -> None:
     loose_elsewhere = toy(estimate=1e-2, df=1e-9)
     parity = plain()
-    parity.check_numbers(loose_elsewhere, "rparity", "t", TRUTH.replace(1.5, 1.501))
+    parity.check_numbers(loose_elsewhere, "rparity", "t", EXPECTED.replace(1.5, 1.501))
     with pytest.raises(AssertionError):
-        parity.check_numbers(loose_elsewhere, "rparity", "t", TRUTH.replace(9.0, 9.00001))
+        parity.check_numbers(loose_elsewhere, "rparity", "t", EXPECTED.replace(9.0, 9.00001))
 
 
 def test_whole_floats_are_compared_as_floats(plain) -> None:
-    nearly = TRUTH.replace(9.0, 9.0 * (1 + 1e-13))
+    nearly = EXPECTED.replace(9.0, 9.0 * (1 + 1e-13))
     plain().check(toy(estimate=1e-12, df=1e-12), "rparity", "t", nearly)
-    nearly = TRUTH.assign(df=TRUTH["df"] * (1 + 1e-13))
-    plain(nearly).check(toy(estimate=1e-12, df=1e-12), "rparity", "t", TRUTH)
+    nearly = EXPECTED.assign(df=EXPECTED["df"] * (1 + 1e-13))
+    plain(nearly).check(toy(estimate=1e-12, df=1e-12), "rparity", "t", EXPECTED)
 
 
 def test_missing_values_agree_with_missing_values(plain) -> None:
-    with_gap = TRUTH.replace(1.5, np.nan)
+    with_gap = EXPECTED.replace(1.5, np.nan)
     plain(with_gap).check(toy(estimate=0.0, df=0.0), "rparity", "t", with_gap)
     with pytest.raises(pytest.fail.Exception):
-        plain(with_gap).check(toy(estimate=0.0, df=0.0), "rparity", "t", TRUTH)
+        plain(with_gap).check(toy(estimate=0.0, df=0.0), "rparity", "t", EXPECTED)
 
 
-def test_a_column_that_nobody_has_a_tolerance_for_is_an_error(plain) -> None:
+def test_a_column_without_a_tolerance_is_an_error(plain) -> None:
     with pytest.raises(LookupError):
-        plain().check(toy(estimate=1e-6), "rparity", "t", TRUTH)
+        plain().check(toy(estimate=1e-6), "rparity", "t", EXPECTED)
 
 
-# Only R writes R's truth ------------------------------------------------------------------------
+# Only R writes expected values ------------------------------------------------------------------
 
 
 def everything_in(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -446,7 +448,7 @@ def test_with_an_option_that_would_write_the_suite_refuses_to_run(
     assert before
     here = Path(__file__)
     root = ["--rootdir", ROOT, "-c", ROOT / "pyproject.toml"]
-    only = f"{here}::test_the_truth_itself_passes"
+    only = f"{here}::test_the_recording_itself_passes"
     done = pytester.runpytest_inprocess("-p", "no:cacheprovider", *root, option, only)
     assert done.ret == pytest.ExitCode.USAGE_ERROR
     assert REFUSAL in done.stderr.str()
@@ -455,7 +457,7 @@ def test_with_an_option_that_would_write_the_suite_refuses_to_run(
     assert everything_in(paths.fixtures()) == before
 
 
-class Asked:
+class Configuration:
     """pytest's configuration under one of the options."""
 
     def __init__(self, option: str) -> None:
@@ -468,7 +470,7 @@ class Asked:
 @pytest.mark.parametrize("option", ["force_regen", "regen_all"])
 def test_the_wrapper_refuses_even_where_no_conftest_does(tmp_path: Path, option: str) -> None:
     with pytest.raises(pytest.UsageError, match="rparity regenerate"):
-        Parity(object(), tmp_path, Asked(option), {})
+        Parity(object(), tmp_path, Configuration(option), {})
 
 
 def test_what_pytest_regressions_writes_stays_in_the_tests_own_folder(
@@ -483,7 +485,7 @@ def test_what_pytest_regressions_writes_stays_in_the_tests_own_folder(
     assert (everything_in(paths.fixtures()), everything_in(TESTS)) == before
 
 
-def test_a_star_is_nobodys_row_or_column(recorded: dict[str, Recording]) -> None:
+def test_no_row_or_column_is_called_star(recorded: dict[str, Recording]) -> None:
     for recording in recorded.values():
         for table in recording.tables.values():
             assert ALL not in table.index

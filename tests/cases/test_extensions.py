@@ -1,4 +1,4 @@
-"""Cases and engines of other projects: found, run, audited, known in a ledger of their own."""
+"""Cases and engines of other projects are found, run and audited, with their own ledger."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rparity.engines.base import engine_names
 from rparity.errors import UsageError
 
 Capture = pytest.CaptureFixture[str]
-# R's answer to `norris` and what is kept of the others' lie beside the case, as R wrote them.
+# R's recording of `norris` and the kept answers are copied to the folder of the case.
 CASE = """
 from dataclasses import replace
 from rparity.cases import nist
@@ -55,7 +55,7 @@ ENGINES = {"my-own": "my_engine:Mine", "my-wrong": "my_engine:Wrong"}
 
 @pytest.fixture(autouse=True)
 def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave neither modules nor the folder behind."""
+    """Remove the modules and the folder after a test."""
     monkeypatch.setenv(extensions.VARIABLE, "")
     monkeypatch.setattr(sys, "path", [*sys.path])
     before = set(sys.modules)
@@ -68,7 +68,7 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A project with a case, its recording, and engines."""
+    """Return the folder of a project with a case, its recording, and engines."""
     home = tmp_path / "parity"
     home.mkdir()
     (home / "my_case.py").write_text(CASE)
@@ -81,14 +81,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 def found(capsys: Capture, *arguments: object) -> list[dict[str, object]]:
-    """What a command finds, as JSON."""
+    """Return the JSON output of a command."""
     main([*map(str, arguments), "--format", "json"])
     rows: list[dict[str, object]] = json.loads(capsys.readouterr().out)
     return rows
 
 
 def mistake(capsys: Capture, *arguments: object) -> str:
-    """The one sentence of a command that ends with 2."""
+    """Return the message of a command that ends with status 2."""
     assert main([str(argument) for argument in arguments]) == UNUSABLE
     streams = capsys.readouterr()
     assert streams.out == ""
@@ -105,7 +105,7 @@ def test_a_case_in_a_folder_is_listed_and_run(folder: Path, capsys: Capture) -> 
     assert "0 unexplained" in capsys.readouterr().out
 
 
-def test_it_is_examined_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_checks_its_recording(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extensions.use(folder)
     few = {name: cases()[name] for name in ("norris", "mine")}
     monkeypatch.setattr("rparity.doctor.cases", lambda: few)
@@ -117,7 +117,7 @@ def test_it_is_examined_at_home(folder: Path, monkeypatch: pytest.MonkeyPatch) -
     assert not checks["recording of mine"].ok
 
 
-def test_its_disagreement_is_explained(folder: Path, capsys: Capture) -> None:
+def test_explain_works_for_it(folder: Path, capsys: Capture) -> None:
     assert main(["explain", "mine", "rparity", "lm.coef", "x", "--project", str(folder)]) == AGREE
     assert "lm.coef" in capsys.readouterr().out
 
@@ -137,7 +137,7 @@ def test_an_engine_in_a_folder_runs(folder: Path, capsys: Capture) -> None:
 
 
 @pytest.mark.slow(reason="an audit, whose engines are processes of their own")
-def test_an_engine_has_its_row_in_the_audit(folder: Path, capsys: Capture) -> None:
+def test_an_engine_has_its_column_in_the_audit(folder: Path, capsys: Capture) -> None:
     engines = ["--engine", "my-own", "--engine", "my-wrong"]
     command = ["audit", "mine", *engines, "--format", "json", "--project", str(folder)]
     assert main(command) == DISCREPANCY
@@ -148,11 +148,11 @@ def test_an_engine_has_its_row_in_the_audit(folder: Path, capsys: Capture) -> No
     assert {engine for engine, _, _ in fails} == {"my-wrong"}
 
 
-def test_a_ledger_beside_the_cases_counts(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_ledger_beside_the_cases_is_used(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     built_in = ledger()
     (folder / "ledger.toml").write_text(
         '[[discrepancy]]\nid = "mine"\ncases = ["mine"]\nengine = "my-*"\nreference = "exact"\n'
-        'tables = ["*"]\nrows = ["*"]\ncolumns = ["*"]\ncause = "x"\nbound = 4\nwhy = "w"\n'
+        'tables = ["*"]\ncause = "conditioning"\nbound = 4\nwhy = "w"\n'
         'references = []\nreproduce = "rparity audit mine"\n'
     )
     extensions.use(folder)
@@ -160,7 +160,7 @@ def test_a_ledger_beside_the_cases_counts(folder: Path, monkeypatch: pytest.Monk
 
 
 @pytest.mark.parametrize("text", ["[[discrepancy", "x = 1"])
-def test_a_broken_ledger_is_a_sentence(folder: Path, capsys: Capture, text: str) -> None:
+def test_a_broken_ledger_is_an_error(folder: Path, capsys: Capture, text: str) -> None:
     (folder / "ledger.toml").write_text(text)
     said = mistake(capsys, "run", "mine", "--project", folder)
     assert "ledger.toml is not TOML with entries [[discrepancy]]" in said
@@ -169,12 +169,15 @@ def test_a_broken_ledger_is_a_sentence(folder: Path, capsys: Capture, text: str)
 @pytest.mark.parametrize(
     ("module", "says"),
     [
-        ("import nowhere\n", "my_case.py: ModuleNotFoundError: No module named 'nowhere'. Mend it"),
+        (
+            "import nowhere\n",
+            "ModuleNotFoundError: No module named 'nowhere'. Correct it",
+        ),
         ("1 +\n", "my_case.py: SyntaxError"),
-        ("CASES = 1\n", "There are no cases in CASES in"),
-        ("CASES = [1]\n", "my_case.py are of the type Case; see docs/how-to/add-a-case.md."),
+        ("CASES = 1\n", "is not a case and not a sequence of cases"),
+        ("CASES = [1]\n", "my_case.py has an element that is not a Case; see docs/how-to"),
         ("def CASES(): raise ValueError('no data')\n", "ValueError: no data"),
-        (CASE.replace('"mine"', '"norris"'), "There are two cases 'norris': rename the one in "),
+        (CASE.replace('"mine"', '"norris"'), "Two cases are called 'norris': rename the one in "),
         (CASE.replace('"mine"', '"engines"'), "A case cannot be called 'engines': a name begins "),
         (CASE.replace('"mine"', '"a[1]"'), "A case cannot be called 'a[1]': a name begins "),
         (CASE.replace('"mine"', '"../up"'), "A case cannot be called '../up': a name begins "),
@@ -193,7 +196,7 @@ def test_mistakes_in_a_module(folder: Path, capsys: Capture, module: str, says: 
 
 
 @pytest.mark.parametrize("name", ["numbers", "statistics", "pandas", "tomllib", "sys"])
-def test_a_module_that_has_the_name_of_another_one(
+def test_a_module_with_the_name_of_another_one_is_refused(
     folder: Path, capsys: Capture, name: str
 ) -> None:
     (folder / "my_case.py").rename(folder / f"{name}.py")
@@ -202,7 +205,7 @@ def test_a_module_that_has_the_name_of_another_one(
     assert "rename it." in said
 
 
-def test_parts_and_tables_have_names_that_files_can_have() -> None:
+def test_names_of_parts_and_tables_must_be_valid_file_names() -> None:
     norris = cases()["norris"]
     part = norris.parts[-1]
     for bad in (replace(part, name="a/b"), replace(part, kinds=("../coef",))):
@@ -214,27 +217,32 @@ def test_parts_and_tables_have_names_that_files_can_have() -> None:
     ("value", "says"),
     [
         ("my_engine:Other", "Cannot load the engine other = my_engine:Other: AttributeError"),
-        ("my_nowhere:Mine", "No module named 'my_nowhere'. Mend it"),
+        ("my_nowhere:Mine", "No module named 'my_nowhere'. Correct it"),
         ("my_engine:LM_TABLES", "TypeError"),
-        ("builtins:dict", "builtins:dict is no engine: it needs the methods expected and answer"),
+        (
+            "builtins:dict",
+            "builtins:dict is not an engine: it needs the methods expected and",
+        ),
     ],
 )
-def test_an_engine_that_is_none(folder: Path, capsys: Capture, value: str, says: str) -> None:
+def test_a_class_that_is_no_engine_is_refused(
+    folder: Path, capsys: Capture, value: str, says: str
+) -> None:
     (folder / "my_more.py").write_text(f"ENGINES = {{'other': '{value}'}}\n")
     assert says in mistake(capsys, "run", "mine", "--engine", "other", "--project", folder)
 
 
-def test_a_folder_that_is_not_there(
+def test_a_missing_folder_is_refused(
     tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert "no folder" in mistake(capsys, "list", "--project", tmp_path / "nowhere")
+    assert "does not exist" in mistake(capsys, "list", "--project", tmp_path / "nowhere")
     monkeypatch.setenv(extensions.VARIABLE, str(tmp_path / "gone"))
-    assert f"which {extensions.VARIABLE} names" in mistake(capsys, "list")
+    assert f"that {extensions.VARIABLE} names" in mistake(capsys, "list")
 
 
 @pytest.fixture
 def installed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """Install a distribution with those entry points, whose modules lie in the folder."""
+    """Install a distribution with entry points to modules in the folder."""
 
     def install(points: str) -> None:
         info = folder / "my_project-1.0.dist-info"

@@ -1,11 +1,14 @@
-"""NIST's problems: its certified values out of the arbiter, and how far doubles get."""
+"""NIST's problems: the arbiter gives the certified values, and doubles give fewer digits."""
 
 from __future__ import annotations
 
 import csv
+import gzip
 import io
+import re
 from decimal import Decimal, localcontext
 from functools import cache
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -20,7 +23,6 @@ from rparity.cases.nist import (
     LINEAR,
     PERFECT,
     anova_data,
-    anova_table,
     certified,
     linear_data,
     nist_cases,
@@ -73,12 +75,32 @@ STRD = {
         1 21523262.4678170 1 23635517.3469681 1 7793435.24331583
         1 1014755.07550350 1 56456.6512170752 1 1123.24854679312""",
 }
-# Residual standard deviation, R² and F, where NIST's are at hand.
+# NIST's residual standard deviation, R² and F, for three problems.
 FIT = {
     "norris": ("0.884796396144373", "0.999993745883712", "5436385.54079785"),
     "longley": ("304.854073561965", "0.995479004577296", "330.285339234588"),
     "pontius": ("0.205177424076185E-03", "0.999999900178537", None),
 }
+
+
+class AnovaTable(NamedTuple):
+    """NIST's certified values of a balanced one-way analysis: mean squares as printed."""
+
+    df: tuple[int, int]
+    between: str
+    within: str
+    residual_sd: str
+
+
+def anova_table(problem: str) -> AnovaTable:
+    """NIST's certified analysis of variance, from the head of NIST's file."""
+    with gzip.open(FOLDER / f"{problem}.dat.gz", "rt", encoding="ascii") as file:
+        head = "".join(file.readlines()[:60])
+    rows = re.findall(r"^(?:Between|Within) \w+ +(\d+) +\S+ +(\S+)", head, re.MULTILINE)
+    sd = re.search(r"Standard Deviation +(\S+)", head)
+    assert sd is not None
+    (df_between, between), (df_within, within) = rows
+    return AnovaTable((int(df_between), int(df_within)), between, within, sd[1])
 
 
 @cache
@@ -130,7 +152,7 @@ def test_variances_are_nists_mean_squares_to_all_digits(problem: str) -> None:
     assert (cells - 1, N - cells) == table.df
     assert (data["treatment"].value_counts() == N // cells).all()
     varcorr, coef = found.decimals("varcorr", 25), found.decimals("coef", 25)
-    # NIST cuts or rounds the last of its digits.
+    # NIST truncates or rounds its last digit.
     assert units_off(varcorr.loc["Residual", "vcov"], table.within) <= 1
     assert units_off(varcorr.loc["Residual", "sdcor"], table.residual_sd) <= 1
     with localcontext(prec=30):
@@ -145,7 +167,7 @@ def test_variances_are_nists_mean_squares_to_all_digits(problem: str) -> None:
 
 
 def certified_figures(problem: str) -> dict[str, dict[str, dict[str, str]]]:
-    """What certified.csv is to hold: the arbiter's values to 15 digits."""
+    """Return the arbiter's values to 15 digits, which certified.csv must contain."""
     spread, fit = ("estimate", "std_error"), ("sigma", "r_squared", "f_statistic")
     wanted: dict[str, tuple[str, ...]] = {"lm.coef": spread, "lm.glance": fit}
     if problem in ANOVA:
@@ -170,14 +192,14 @@ def test_the_published_figures_are_the_arbiters(problem: str) -> None:
     assert certified()[problem] == certified_figures(problem)
 
 
-def test_the_figures_of_all_problems_and_of_no_other_are_there() -> None:
+def test_the_figures_are_those_of_all_problems() -> None:
     assert list(certified()) == [*LINEAR, *ANOVA]
     text = (FOLDER / "certified.csv").read_text(encoding="utf-8")
     cells = [tuple(cell)[:4] for cell in csv.reader(io.StringIO(text))]
     assert len(cells) == len(set(cells))
 
 
-# What doubles leave -------------------------------------------------------------------------------
+# Digits left by doubles ---------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -188,30 +210,30 @@ def test_rounding_the_data_to_double_costs_the_leading_digits(
     problem: str, least: float, most: float
 ) -> None:
     """No engine that reads doubles can have more of NIST's digits than this."""
-    truth, given = exact(problem), exact(problem, "double")
-    assert least <= truth.digits_of("varcorr", given.frame("varcorr")).min(axis=None) <= most
+    proven, given = exact(problem), exact(problem, "double")
+    assert least <= proven.digits_of("varcorr", given.frame("varcorr")).min(axis=None) <= most
 
 
 @pytest.mark.parametrize("problem", ANOVA)
 def test_lmer_has_the_optimum_of_the_doubles_it_was_given(problem: str) -> None:
-    """Thirteen constant digits cost it nothing: it squares deviations, not responses."""
+    """`lmer` squares deviations, not responses, so thirteen constant digits cost no accuracy."""
     fit = lmer(ANOVA_FORMULA, anova_data(problem))
-    truth = exact(problem, "double")
-    assert truth.digits_of("varcorr", fit.varcorr).min(axis=None) >= 12.5
-    assert truth.digits_of("theta", fit.theta.to_frame("value")).min(axis=None) >= 12.5
-    assert digits(fit.bse, truth.frame("coef")["std_error"]).min() >= 12.5
+    proven = exact(problem, "double")
+    assert proven.digits_of("varcorr", fit.varcorr).min(axis=None) >= 12.5
+    assert proven.digits_of("theta", fit.theta.to_frame("value")).min(axis=None) >= 12.5
+    assert digits(fit.bse, proven.frame("coef")["std_error"]).min() >= 12.5
 
 
 # The cases ----------------------------------------------------------------------------------------
 
 
-def test_there_are_eleven_and_eleven(known: dict[str, Case]) -> None:
+def test_there_are_eleven_problems_of_each_kind(known: dict[str, Case]) -> None:
     assert len(LINEAR) == len(ANOVA) == 11
     assert list(known) == [*LINEAR, *(problem.lower() for problem in ANOVA)]
 
 
 @pytest.mark.parametrize("name", ["norris", "longley", "wampler1", "wampler5", "sirstv", "smls09"])
-def test_python_is_within_what_the_case_says_of_nists_figures(
+def test_python_is_within_the_tolerances_of_nists_figures(
     known: dict[str, Case], name: str
 ) -> None:
     tables = Native().answer(Question(known[name], 1)).tables
@@ -223,17 +245,17 @@ def test_python_is_within_what_the_case_says_of_nists_figures(
 
 
 @pytest.mark.parametrize("name", ["norris", "longley", "wampler5", "sirstv", "smls09"])
-def test_a_wrong_figure_is_outside(known: dict[str, Case], name: str) -> None:
+def test_a_wrong_figure_is_outside_the_tolerance(known: dict[str, Case], name: str) -> None:
     published = known[name].published
     assert published is not None
     reference = published.reference()
-    for table, truth in reference.tables.items():
-        for column in truth:
+    for table, proven in reference.tables.items():
+        for column in proven:
             room = reference.tolerance(table, column)
             for wrong in (
-                truth[[column]] * 0.0,
-                truth[[column]] * (1 + 10 * room.rtol)
-                + 10 * np.spacing(truth[[column]].abs()) * 16,
+                proven[[column]] * 0.0,
+                proven[[column]] * (1 + 10 * room.rtol)
+                + 10 * np.spacing(proven[[column]].abs()) * 16,
             ):
                 found = compare(name, "planted", {table: wrong}, reference, [table])
                 failing = [

@@ -11,14 +11,14 @@ import pandas as pd
 import pytest
 
 from rparity import bootmer, paths
-from rparity.audit.matter import Matter, matter_of
+from rparity.audit.audit_case import AuditCase, audit_case_of
 from rparity.cases import case
 from rparity.cases.base import LMER_TABLES, Boot, Lmer
 from rparity.compare import Reference, Tables, Tolerance, compare
-from rparity.diagnosis.diagnose import Finding, diagnose
-from rparity.diagnosis.experiments.base import Asked, Dispute, compared
+from rparity.diagnosis.experiments.base import CaseContext, Dispute, compared
 from rparity.diagnosis.experiments.hessian import joint_cov_params
-from rparity.engines import kept_answers as keep
+from rparity.diagnosis.explain import Finding, explain
+from rparity.engines import kept_answers
 from rparity.engines.native import Native, lm_tables, lmer_tables
 from rparity.engines.published import Published
 from rparity.lmm.fit import LmerResults, lmer
@@ -29,19 +29,19 @@ BAR = Tolerance(1e-12, "rounding")
 
 
 @cache
-def matter(name: str) -> Matter:
-    return matter_of(case(name), paths.fixtures())
+def audit_case(name: str) -> AuditCase:
+    return audit_case_of(case(name), paths.fixtures())
 
 
 @cache
-def truth(name: str) -> Tables:
-    return keep.read(paths.fixtures(), "exact", matter(name).question)[0].tables
+def proven(name: str) -> Tables:
+    return kept_answers.read(paths.fixtures(), "exact", audit_case(name).question)[0].tables
 
 
 def fit_of(name: str, part: str = "lmer") -> LmerResults:
-    model = matter(name).asked.parts[part]
+    model = audit_case(name).context.parts[part]
     assert isinstance(model, Lmer)
-    return matter(name).asked.lmer(model)
+    return audit_case(name).context.lmer(model)
 
 
 def named(tables: Tables, part: str) -> dict[str, pd.DataFrame]:
@@ -57,13 +57,13 @@ def found(
     **more: object,
 ) -> dict[str, list[Finding]]:
     """Causes of the disagreements of a planted answer with the arbiter's."""
-    told = truth(name) if against is None else against
-    reference = Reference("exact", told, lambda _t, _c: BAR, partial=True)
-    rows = compare(name, engine, answer, reference, [t for t in answer if t in told])
+    known = proven(name) if against is None else against
+    reference = Reference("exact", known, lambda _t, _c: BAR, partial=True)
+    rows = compare(name, engine, answer, reference, [t for t in answer if t in known])
     rows = rows[rows["value"].notna() | rows["reference_value"].notna()]
-    dispute = Dispute(matter(name).asked, engine, "exact", answer, told, **more)
+    dispute = Dispute(audit_case(name).context, engine, "exact", answer, known, **more)
     causes: dict[str, list[Finding]] = {}
-    for finding in diagnose(dispute, rows):
+    for finding in explain(dispute, rows)[1]:
         causes.setdefault(finding.cause, []).append(finding)
     return causes
 
@@ -81,22 +81,22 @@ def test_an_optimizer_that_stopped_early(name: str, size: float) -> None:
     assert "stopped early" in found(name, early)
 
 
-def test_beside_zero_what_passes_now_is_closer() -> None:
+def test_near_zero_a_value_that_now_passes_counts_as_closer() -> None:
     """There are no digits to count: 1e-20 for 0, and 1e-5 for 0 before."""
-    told = pd.DataFrame({"condval": [1e-20, 3.0]}, ["g.1.x", "g.2.x"])
+    known = pd.DataFrame({"condval": [1e-20, 3.0]}, ["g.1.x", "g.2.x"])
     rows = pd.DataFrame(
-        {"table": "m.ranef", "row": told.index, "column": "condval", "digits": [0.0, 2.0]}
+        {"table": "m.ranef", "row": known.index, "column": "condval", "digits": [0.0, 2.0]}
     )
     bar = Tolerance(1e-9, "", atol=1e-12)
 
     def side(zero: float) -> Reference:
-        table = pd.DataFrame({"condval": [zero, 3.0 + 300.0 * zero]}, told.index)
+        table = pd.DataFrame({"condval": [zero, 3.0 + 300.0 * zero]}, known.index)
         return Reference("", {"m.ranef": table}, lambda _t, _c: bar)
 
-    truth = side(1e-5).tables
-    trial = compared("", "", "", rows, {"m.ranef": told}, side(0.0), instead_of=truth)
+    expected = side(1e-5).tables
+    trial = compared("", "", "", rows, {"m.ranef": known}, side(0.0), instead_of=expected)
     assert trial.vanished.all()
-    trial = compared("", "", "", rows, {"m.ranef": told}, side(1e-5), instead_of=truth)
+    trial = compared("", "", "", rows, {"m.ranef": known}, side(1e-5), instead_of=expected)
     assert not trial.vanished.any()
 
 
@@ -128,20 +128,20 @@ def test_sigma_over_n_minus_p_in_maximum_likelihood() -> None:
 
 
 @pytest.mark.parametrize("name", ["document", "sleepstudy", "pastes"])
-def test_ml_where_reml_was_asked_for(name: str) -> None:
-    model = matter(name).asked.parts["lmer"]
+def test_ml_instead_of_reml(name: str) -> None:
+    model = audit_case(name).context.parts["lmer"]
     assert isinstance(model, Lmer)
-    ml = lmer(model.formula, matter(name).asked.data, REML=False)
+    ml = lmer(model.formula, audit_case(name).context.data, REML=False)
     causes = found(name, tables_at(ml))
     assert "ML or REML" in causes
     assert "" not in causes
 
 
 def test_coefficients_of_other_contrasts() -> None:
-    model = matter("document").asked.parts["lm_treatment"]
-    other = lm(model.formula, matter("document").asked.data, contrasts={"p": "contr.helmert"})
+    model = audit_case("document").context.parts["lm_treatment"]
+    other = lm(model.formula, audit_case("document").context.data, contrasts={"p": "contr.helmert"})
     answer = {"lm_treatment.coef": lm_tables(other)["coef"]}
-    at = truth("document")["lm_treatment.coef"].index
+    at = proven("document")["lm_treatment.coef"].index
     answer["lm_treatment.coef"] = answer["lm_treatment.coef"].set_axis(at)
     causes = found("document", answer)
     assert set(causes) == {"parametrisation"}
@@ -149,14 +149,14 @@ def test_coefficients_of_other_contrasts() -> None:
 
 
 def test_standard_deviations_for_variances() -> None:
-    varcorr = truth("sleepstudy")["lmer.varcorr"]
+    varcorr = proven("sleepstudy")["lmer.varcorr"]
     wrong = varcorr.assign(vcov=varcorr["sdcor"], sdcor=varcorr["vcov"])
     causes = found("sleepstudy", {"lmer.varcorr": wrong})
     assert set(causes) == {"parametrisation"}
 
 
 def test_criteria_left_undefined_and_parameters_counted_otherwise() -> None:
-    glance = truth("sleepstudy")["lmer.glance"]
+    glance = proven("sleepstudy")["lmer.glance"]
     undefined = {"lmer.glance": glance.assign(aic=np.nan, bic=np.nan)}
     assert set(found("sleepstudy", undefined)) == {"left undefined"}
     fewer = {
@@ -176,30 +176,32 @@ BOOTS = {"boot_simulate_u": False, "boot_fix_u": True}
 
 @pytest.fixture(scope="module")
 def weighted_boots() -> Mapping[str, pd.DataFrame]:
-    return {t: f for t, f in matter("weighted").recording.tables.items() if t.startswith("boot")}
+    return {
+        t: f for t, f in audit_case("weighted").recording.tables.items() if t.startswith("boot")
+    }
 
 
 @pytest.fixture(scope="module")
-def old_weighted() -> Matter:
+def old_weighted() -> AuditCase:
     """The case as R 4.2.2 with lme4 1.1-31 recorded it, whose refits divide by n − 1."""
-    return matter_of(case("weighted"), paths.fixtures(), "r4.2.2-lme4-1.1-31")
+    return audit_case_of(case("weighted"), paths.fixtures(), "r4.2.2-lme4-1.1-31")
 
 
-def refits(old: Matter, answer: Tables) -> set[str]:
+def refits(old: AuditCase, answer: Tables) -> set[str]:
     """Causes of what differs between an answer with today's divisor and the old recording."""
-    told = {t: old.recording.tables[t] for t in answer}
+    known = {t: old.recording.tables[t] for t in answer}
     reference = Reference(
-        "recording", told, lambda t, c: old.case.tolerance("rparity", t, c), partial=True
+        "recording", known, lambda t, c: old.case.tolerance("rparity", t, c), partial=True
     )
-    rows = compare("weighted", "rparity", answer, reference, list(told))
+    rows = compare("weighted", "rparity", answer, reference, list(known))
     dispute = Dispute(
-        old.asked, "rparity", "recording", answer, told, lme4=(NEWEST, old.lme4("recording"))
+        old.context, "rparity", "recording", answer, known, lme4=(NEWEST, old.lme4("recording"))
     )
-    return {finding.cause for finding in diagnose(dispute, rows)}
+    return {finding.cause for finding in explain(dispute, rows)[1]}
 
 
 @pytest.mark.slow(reason="thousands of replicates, drawn twice")
-def test_refits_with_another_divisor(old_weighted: Matter) -> None:
+def test_refits_with_another_divisor(old_weighted: AuditCase) -> None:
     right = Native().answer(replace(old_weighted.question, versions={})).tables
     answer = {t: f for t, f in right.items() if t.startswith("boot")}
     assert refits(old_weighted, answer) == {"refit degrees of freedom"}
@@ -210,15 +212,19 @@ def test_refits_with_another_divisor(old_weighted: Matter) -> None:
 
 def test_a_profile_that_failed_in_r_and_one_that_failed_here() -> None:
     """R's interval of a fixed effect with weights ends where the deviance does not rise at all."""
-    weighted, data = case("weighted"), matter("weighted").question.data
+    weighted, data = case("weighted"), audit_case("weighted").question.data
     mine = {"lmer_tight.confint_profile": fit_of("weighted").conf_int(method="profile")}
-    theirs = {name: matter("weighted").recording.tables[name] for name in mine}
+    theirs = {name: audit_case("weighted").recording.tables[name] for name in mine}
 
-    def causes(answer: Tables, truth: Tables) -> set[str]:
-        reference = Reference("R", truth, lambda _t, _c: Tolerance(2e-5, "a spline"), partial=True)
-        rows = compare("weighted", "rparity", answer, reference, list(truth))
-        dispute = Dispute(Asked(weighted, weighted.parts, data), "rparity", "R", answer, truth)
-        return {finding.cause for finding in diagnose(dispute, rows)}
+    def causes(answer: Tables, expected: Tables) -> set[str]:
+        reference = Reference(
+            "R", expected, lambda _t, _c: Tolerance(2e-5, "a spline"), partial=True
+        )
+        rows = compare("weighted", "rparity", answer, reference, list(expected))
+        dispute = Dispute(
+            CaseContext(weighted, weighted.parts, data), "rparity", "R", answer, expected
+        )
+        return {finding.cause for finding in explain(dispute, rows)[1]}
 
     assert causes(mine, theirs) == {"profile failed in R"}
     # An end of this package's own that is wrong is not excused by R's being wrong too.
@@ -260,8 +266,8 @@ def test_noise_scaled_by_weights() -> None:
     data["y"] = data["x"] + rng.normal(size=12)[g] + rng.normal(size=96) / np.sqrt(data["w"])
     data["g"] = pd.Categorical(g.astype(str))
     model = Lmer("lmer", formula="y ~ x + (1 | g)", weights="w")
-    asked = Asked(case("weighted"), [model, Boot("boot", of="lmer", use_u=False)], data)
-    fit = asked.lmer(model)
+    context = CaseContext(case("weighted"), [model, Boot("boot", of="lmer", use_u=False)], data)
+    fit = context.lmer(model)
     u, e = rng.normal(size=(600, 12)), rng.normal(size=(600, 96))
     scale, noise = fit.sigma * fit.theta_hat[0], fit.sigma / np.sqrt(data["w"].to_numpy())
     fixed = fit.predict(include_random=False).to_numpy()
@@ -270,31 +276,31 @@ def test_noise_scaled_by_weights() -> None:
 
     def causes(replicates: pd.DataFrame) -> set[str]:
         answer = {"boot.boot": boot_table(fit, replicates)}
-        told = {"boot.boot": boot_table(fit, right), "boot.replicates": right}
-        reference = Reference("R", told, lambda _t, _c: BAR, partial=True)
+        known = {"boot.boot": boot_table(fit, right), "boot.replicates": right}
+        reference = Reference("R", known, lambda _t, _c: BAR, partial=True)
         rows = compare("weighted", "planted", answer, reference, ["boot.boot"])
-        return {f.cause for f in diagnose(Dispute(asked, "planted", "R", answer, told), rows)}
+        return {f.cause for f in explain(Dispute(context, "planted", "R", answer, known), rows)[1]}
 
     assert causes(scaled) == {"noise scaled by prior weights"}
     assert causes(bootmer(fit, 600, rng=2).t) == {"Monte Carlo"}
 
 
 def test_published_figures_that_are_rounded() -> None:
-    subject = matter("document")
+    subject = audit_case("document")
     answer = Published().answer_case(subject.case).tables
-    printed = {t: f for t, f in answer.items() if t in truth("document")}
-    told = {
-        t: truth("document")[t].reindex(index=f.index, columns=f.columns)
+    printed = {t: f for t, f in answer.items() if t in proven("document")}
+    known = {
+        t: proven("document")[t].reindex(index=f.index, columns=f.columns)
         for t, f in printed.items()
     }
-    causes = found("document", printed, engine="published", against=told)
+    causes = found("document", printed, engine="published", against=known)
     assert set(causes) == {"rounding of the published figure", "stopped early"}
     (early,) = causes["stopped early"]
     assert "36.87549 for the printed 36.87548" in early.decisive.says
 
 
 def test_the_last_bit_of_the_data() -> None:
-    coef = truth("filip")["lm.coef"]
+    coef = proven("filip")["lm.coef"]
     causes = found("filip", {"lm.coef": coef * (1.0 + 1e-11)})
     assert set(causes) == {"conditioning"}
 
@@ -351,7 +357,7 @@ def test_variances_far_from_the_optimum_are_no_early_stop() -> None:
     assert "" in causes
 
 
-def test_parameters_alone_do_not_vouch_for_themselves() -> None:
+def test_parameters_alone_explain_nothing() -> None:
     """θ that is wrong in the fifth digit, while what is said to follow from it is right."""
     fit = fit_of("sleepstudy")
     right, early = tables_at(fit), tables_at(fit.at(fit.theta_hat * 1.00001))

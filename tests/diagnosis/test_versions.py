@@ -19,8 +19,8 @@ from rparity.cases.document import DOCUMENT
 from rparity.cli import main
 from rparity.commands import AGREE, UNUSABLE
 from rparity.compare import Verdict
-from rparity.diagnosis.between_rs import RAnswer, difference
-from rparity.diagnosis.ledger import LEDGER, Entry, judge, ledger
+from rparity.diagnosis.between_rs import VersionAnswer, difference
+from rparity.diagnosis.ledger import LEDGER, Entry, apply_ledger, ledger
 from rparity.errors import RecordingError, UsageError
 from rparity.lmm.fit import lmer
 from rparity.lmm.lme4 import CHANGES, NESTING, REFIT, SD_FIRST, Lme4
@@ -141,7 +141,7 @@ def test_a_recording_of_one_case_in_the_folder_of_another_is_refused(root: Path)
         recordings.read(root, "other", writer.SCRIPTS)
 
 
-def test_what_an_older_version_shares_and_is_gone_is_missed(root: Path) -> None:
+def test_a_deleted_table_that_versions_share_is_reported(root: Path) -> None:
     (root / writer.CASE / NEW / "a.coef.csv").unlink()
     with pytest.raises(RecordingError, match=r"a\.coef\.csv is missing"):
         read(root, OLD)
@@ -220,9 +220,9 @@ def test_live_and_against_exclude_each_other(capsys: Capture) -> None:
 # Why two Rs differ ------------------------------------------------------------------------------
 
 
-def of(name: str, version: str) -> RAnswer:
+def of(name: str, version: str) -> VersionAnswer:
     found = case(name).recording(FIXTURES, version)
-    return RAnswer(found.tables, found.provenance)
+    return VersionAnswer(found.tables, found.provenance)
 
 
 @pytest.mark.parametrize(
@@ -233,7 +233,7 @@ def of(name: str, version: str) -> RAnswer:
         ("sleepstudy", MIDDLE, NEW, {"order of the variance parameters"}, "2.0-1"),
     ],
 )
-def test_what_changed_is_named(
+def test_a_change_between_versions_has_its_cause(
     name: str, older: str, newer: str, causes: set[str], source: str | None
 ) -> None:
     found = difference(case(name), of(name, newer), of(name, older))
@@ -245,18 +245,20 @@ def test_what_changed_is_named(
 def test_a_change_that_no_version_made_stays_unexplained() -> None:
     new, old = of("sleepstudy", NEW), of("sleepstudy", MIDDLE)
     wrong = {**new.tables, "lmer.coef": new.tables["lmer.coef"] * (1 + 1e-3)}
-    found = difference(case("sleepstudy"), RAnswer(wrong, new.provenance), old)
+    found = difference(case("sleepstudy"), VersionAnswer(wrong, new.provenance), old)
     assert found.failed
     rows = found.comparisons[found.comparisons["verdict"] == Verdict.UNEXPLAINED]
     assert set(rows["table"]) == {"lmer.coef"}
 
 
-def test_a_replicate_that_the_divisor_does_not_move_so_is_not_blamed_on_it() -> None:
+def test_the_divisor_explains_no_replicate_that_it_does_not_move() -> None:
     new, old = of("document", MIDDLE), of("document", OLD)
     name = "boot_fix_u.replicates"
     wrong = new.tables[name].copy()
     wrong.iloc[174] *= 1.0 + 1e-3
-    found = difference(case("document"), RAnswer({**new.tables, name: wrong}, new.provenance), old)
+    found = difference(
+        case("document"), VersionAnswer({**new.tables, name: wrong}, new.provenance), old
+    )
     rows = found.comparisons.query("table == @name and verdict == 'unexplained'")
     assert set(rows["row"]) == {"175"}
 
@@ -272,7 +274,7 @@ def test_the_command_shows_the_step_and_its_source(capsys: Capture) -> None:
 def test_one_version_alone_has_nothing_to_compare(capsys: Capture, tmp_path: Path) -> None:
     shutil.copytree(newest(FIXTURES, "dyestuff"), tmp_path / "dyestuff" / NEW)
     assert main(["versions", "dyestuff", "--fixtures", str(tmp_path)]) == UNUSABLE
-    assert "no case is recorded of two Rs" in capsys.readouterr().err
+    assert "no case has recordings of two versions of R" in capsys.readouterr().err
 
 
 def test_json_has_the_cause(capsys: Capture) -> None:
@@ -304,7 +306,7 @@ def test_which_version_made_which_change(version: str | None, has: tuple[bool, .
 
 
 @pytest.mark.parametrize("nonsense", ["nonsense", "", "lme4<1.1-33", "2"])
-def test_a_version_that_is_none_is_refused(nonsense: str) -> None:
+def test_an_invalid_version_is_refused(nonsense: str) -> None:
     with pytest.raises(UsageError, match="is no version of lme4"):
         lmer("y ~ 1 + (1 | g)", pd.DataFrame({"y": [1.0], "g": ["a"]}), lme4=nonsense)
 
@@ -345,17 +347,17 @@ def test_an_entry_covers_its_versions(lme4: str, version: str | None, covered: b
     assert entry(lme4).covers(version) == covered
 
 
-def test_an_entry_knows_nothing_and_is_not_stale_outside_its_range() -> None:
+def test_an_entry_does_not_count_outside_its_range_of_versions() -> None:
     rows = pd.DataFrame(
         [["document", "R", "t", "r", "c", "x", 1.0, 1.1, 1.0, 0.0, 0.0, "unexplained", "planted"]],
         columns=[*recorded_columns(), "cause"],
     )
     for version, expected in (("1.1-31", ["known"]), ("2.1-0", ["new"])):
-        judged, _ = judge(rows, [entry("<1.1-33")], ["document"], version)
+        judged, _ = apply_ledger(rows, [entry("<1.1-33")], ["document"], version)
         assert list(judged["verdict"]) == expected
     agreeing = rows.assign(verdict="rounding", cause="")
     for version, expected in (("1.1-31", ["rounding", "stale"]), ("2.1-0", ["rounding"])):
-        judged, _ = judge(agreeing, [entry("<1.1-33")], ["document"], version)
+        judged, _ = apply_ledger(agreeing, [entry("<1.1-33")], ["document"], version)
         assert list(judged["verdict"]) == expected
 
 
@@ -365,7 +367,7 @@ def recorded_columns() -> list[str]:
     return list(COLUMNS)
 
 
-def test_a_range_that_is_written_otherwise_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_range_of_versions_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "ledger.toml"
     text = LEDGER.read_text().replace('lme4 = ">=1.1-33"', 'lme4 = "1.1-33"')
     path.write_text(text)

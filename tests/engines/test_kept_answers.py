@@ -1,4 +1,4 @@
-"""Kept answers: read to the bit as given, refused for any other question, and those there are."""
+"""Recorded answers of engines: all bits are kept, other questions are refused, all are there."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pandas as pd
 import pytest
 
 from folders import reseal
-from rparity import paths, recordings
+from rparity import files, paths
 from rparity.audit.questions import has_data, question_of
 from rparity.cases import cases
 from rparity.cases.base import Case, Data, Lm, Lmer, Part
@@ -26,7 +26,7 @@ from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 from rparity.compare import Tables
 from rparity.doctor import examine
-from rparity.engines import kept_answers as keep
+from rparity.engines import kept_answers
 from rparity.engines.base import KEPT_ENGINES, Answer, Question
 from rparity.errors import RecordingError, UsageError
 from rparity.r.version import PROVEN
@@ -41,7 +41,7 @@ Capture = pytest.CaptureFixture[str]
 
 @dataclass
 class Planted:
-    """An engine that gave whatever is wanted."""
+    """An engine with the attributes that a test needs."""
 
     name: str = "lme4"
     provenance: dict[str, Any] = field(
@@ -87,8 +87,8 @@ def test_an_answer_is_read_to_the_bit_with_its_gaps_and_remarks(
     }
     gaps = {"lmer.glance/*/aic": "it has none", "boot": "no counterpart"}
     given = Answer(tables, gaps, ("lmer: singular",))
-    keep.write(tmp_path, Planted(), question(data), given, MADE)
-    read, provenance = keep.read(tmp_path, "lme4", question(data))
+    kept_answers.write(tmp_path, Planted(), question(data), given, MADE)
+    read, provenance = kept_answers.read(tmp_path, "lme4", question(data))
     assert list(read.tables) == list(tables)
     for name, table in tables.items():
         assert list(read.tables[name].index) == list(table.index)
@@ -101,7 +101,7 @@ def test_an_answer_is_read_to_the_bit_with_its_gaps_and_remarks(
 def test_the_same_answer_is_the_same_bytes(tmp_path: Path, data: pd.DataFrame) -> None:
     answer = Answer({"lm.coef": pd.DataFrame({"estimate": [1 / 3]}, ["x"])})
     for root in ("one", "two"):
-        keep.write(tmp_path / root, Planted(), question(data), answer, MADE)
+        kept_answers.write(tmp_path / root, Planted(), question(data), answer, MADE)
     one, two = (sorted((tmp_path / root).rglob("*.*")) for root in ("one", "two"))
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]
     assert [path.name for path in one] == ["answer.csv", "provenance.json"]
@@ -110,10 +110,13 @@ def test_the_same_answer_is_the_same_bytes(tmp_path: Path, data: pd.DataFrame) -
 def test_long_tables_are_gaps(tmp_path: Path, data: pd.DataFrame) -> None:
     tables = {
         name: pd.DataFrame({"condval": np.zeros(rows)}, [str(i) for i in range(rows)])
-        for name, rows in (("lmer.ranef", keep.MOST_ROWS + 1), ("lmer_ml.ranef", keep.MOST_ROWS))
+        for name, rows in (
+            ("lmer.ranef", kept_answers.MOST_ROWS + 1),
+            ("lmer_ml.ranef", kept_answers.MOST_ROWS),
+        )
     }
-    keep.write(tmp_path, Planted(), question(data), Answer(tables), MADE)
-    read, _ = keep.read(tmp_path, "lme4", question(data))
+    kept_answers.write(tmp_path, Planted(), question(data), Answer(tables), MADE)
+    read, _ = kept_answers.read(tmp_path, "lme4", question(data))
     assert list(read.tables) == ["lmer_ml.ranef"]
     assert read.gap("lmer.ranef", "1", "condval") == "201 rows: up to 200 are kept"
 
@@ -188,11 +191,11 @@ OTHERS: dict[str, tuple[Callable[[pd.DataFrame], Question], str]] = {
 def test_an_answer_to_another_question_is_stale(
     tmp_path: Path, data: pd.DataFrame, what: str
 ) -> None:
-    keep.write(tmp_path, Planted(), question(data), Answer({}), MADE)
-    keep.read(tmp_path, "lme4", question(data))
+    kept_answers.write(tmp_path, Planted(), question(data), Answer({}), MADE)
+    kept_answers.read(tmp_path, "lme4", question(data))
     ask, named = OTHERS[what]
     with pytest.raises(RecordingError) as error:
-        keep.read(tmp_path, "lme4", ask(data))
+        kept_answers.read(tmp_path, "lme4", ask(data))
     assert str(error.value) == (
         "The answer of lme4 to 'planted' is stale: it was given to another question, of other "
         f"{named}; run `rparity regenerate --engine lme4 planted`."
@@ -203,24 +206,26 @@ def test_an_answer_by_other_scripts_is_stale(tmp_path: Path, data: pd.DataFrame)
     script = (paths.r_scripts() / "engines.R").read_bytes()
     for content, stale in ((script, False), (script + b"\n", True)):
         by = Planted()
-        by.provenance["scripts"] = {"engines.R": recordings.sha256(content)}
-        keep.write(tmp_path, by, question(data), Answer({}), MADE)
+        by.provenance["scripts"] = {"engines.R": files.sha256(content)}
+        kept_answers.write(tmp_path, by, question(data), Answer({}), MADE)
         if stale:
             with pytest.raises(RecordingError, match=r"engines\.R has changed"):
-                keep.read(tmp_path, "lme4", question(data))
+                kept_answers.read(tmp_path, "lme4", question(data))
         else:
-            keep.read(tmp_path, "lme4", question(data))
+            kept_answers.read(tmp_path, "lme4", question(data))
 
 
 @pytest.mark.parametrize("file", ["answer.csv", "certified.csv", "provenance.json"])
-def test_what_was_edited_is_refused(tmp_path: Path, data: pd.DataFrame, file: str) -> None:
+def test_an_edited_answer_is_refused(tmp_path: Path, data: pd.DataFrame, file: str) -> None:
     table = pd.DataFrame({"estimate": [1.25]}, ["x"])
     by = Planted("exact", decimals={"lm.coef": table.map(str)})
-    keep.write(tmp_path, by, question(data), Answer({"lm.coef": table}, {"lm": "1.25"}), MADE)
-    path = keep.folder(tmp_path, "exact") / "planted" / PROVEN / file
+    kept_answers.write(
+        tmp_path, by, question(data), Answer({"lm.coef": table}, {"lm": "1.25"}), MADE
+    )
+    path = kept_answers.folder(tmp_path, "exact") / "planted" / PROVEN / file
     path.write_text(path.read_text().replace("1.25", "1.75"))
     with pytest.raises(RecordingError, match=f"{file} is corrupt.*--engine exact planted"):
-        keep.read(tmp_path, "exact", question(data))
+        kept_answers.read(tmp_path, "exact", question(data))
 
 
 @pytest.mark.parametrize(
@@ -243,34 +248,38 @@ def test_what_was_edited_is_refused(tmp_path: Path, data: pd.DataFrame, file: st
         ("provenance.json", '{"time": null}'),
     ],
 )
-def test_garbage_that_was_sealed_anew_is_refused_in_a_sentence(
+def test_garbage_with_a_valid_digest_is_refused_with_a_message(
     tmp_path: Path, data: pd.DataFrame, file: str, text: str
 ) -> None:
     table = pd.DataFrame({"estimate": [1.25]}, ["x"])
     by = Planted("exact", decimals={"lm.coef": table.map(str)})
-    keep.write(tmp_path, by, question(data), Answer({"lm.coef": table}), MADE)
-    folder = keep.folder(tmp_path, "exact") / "planted" / PROVEN
+    kept_answers.write(tmp_path, by, question(data), Answer({"lm.coef": table}), MADE)
+    folder = kept_answers.folder(tmp_path, "exact") / "planted" / PROVEN
     if file.endswith(".csv"):
         (folder / file).write_text(text)
         reseal(folder)
     else:
         reseal(folder, lambda made: made.update(json.loads(text)))
-    read = keep.certified if file == "certified.csv" else partial(keep.read, name="exact")
+    read = (
+        kept_answers.certified
+        if file == "certified.csv"
+        else partial(kept_answers.read, name="exact")
+    )
     with pytest.raises(RecordingError, match="run `rparity regenerate --engine exact planted`"):
         read(tmp_path, question=question(data))
 
 
-def test_what_is_not_there_names_the_command(tmp_path: Path, data: pd.DataFrame) -> None:
+def test_a_missing_answer_names_the_command(tmp_path: Path, data: pd.DataFrame) -> None:
     for made in (False, True):
         if made:
-            keep.folder(tmp_path, "nlme").mkdir(parents=True)
+            kept_answers.folder(tmp_path, "nlme").mkdir(parents=True)
         with pytest.raises(RecordingError, match="run `rparity regenerate --engine nlme planted`"):
-            keep.read(tmp_path, "nlme", question(data))
+            kept_answers.read(tmp_path, "nlme", question(data))
 
 
-def test_who_is_not_kept() -> None:
+def test_an_engine_whose_answers_are_not_recorded() -> None:
     with pytest.raises(UsageError, match=r"No answers of 'rparity' are recorded: .*lme4-tight"):
-        keep.witness("rparity")
+        kept_answers.recorded_engine("rparity")
 
 
 # Those there are ---------------------------------------------------------------------------------
@@ -283,7 +292,7 @@ def asked(name: str) -> Question:
 
 @cache
 def kept(engine: str, name: str) -> Answer:
-    return keep.read(paths.fixtures(), engine, asked(name))[0]
+    return kept_answers.read(paths.fixtures(), engine, asked(name))[0]
 
 
 @pytest.mark.parametrize("name", WITH_DATA)
@@ -291,7 +300,7 @@ def test_every_engine_has_answered_every_case(name: str) -> None:
     for engine in KEPT_ENGINES:
         answer = kept(engine, name)
         for part in asked(name).case.parts:
-            for table in keep.witness(engine).expected(part):
+            for table in kept_answers.recorded_engine(engine).expected(part):
                 assert (table in answer.tables) != bool(answer.gap(table)), (engine, table)
         assert all(answer.gaps.values())
     models = [part for part in asked(name).case.parts if isinstance(part, Lmer | Lm)]
@@ -306,7 +315,7 @@ VARIES = ("penicillin",)
 
 
 def of_the_case(tables: Tables, engine: str, table: str) -> pd.DataFrame | None:
-    """What R answered to the same question when the case was recorded."""
+    """Return R's answer to the same question in the recording of the case."""
     part, kind = table.split(".")
     if "lmer_raw.coef" in tables and engine != "lm":  # there `lmer` is of the centred response
         return tables.get(f"lmer_raw.{kind}") if (engine, part) == ("lme4", "lmer") else None
@@ -314,7 +323,9 @@ def of_the_case(tables: Tables, engine: str, table: str) -> pd.DataFrame | None:
 
 
 @pytest.mark.parametrize("name", WITH_DATA)
-def test_r_gave_here_what_it_gave_for_the_case(name: str, recorded: dict[str, Recording]) -> None:
+def test_answers_of_r_equal_those_recorded_for_the_case(
+    name: str, recorded: dict[str, Recording]
+) -> None:
     compared = 0
     for engine in ("lme4", "lme4-tight", "lm"):
         for table, mine in kept(engine, name).tables.items():
@@ -334,7 +345,11 @@ def test_r_gave_here_what_it_gave_for_the_case(name: str, recorded: dict[str, Re
 
 @pytest.mark.parametrize("name", WITH_DATA)
 def test_the_arbiters_doubles_are_its_decimals_rounded(name: str) -> None:
-    found = keep.certified(paths.fixtures(), asked(name)) if kept("exact", name).tables else None
+    found = (
+        kept_answers.certified(paths.fixtures(), asked(name))
+        if kept("exact", name).tables
+        else None
+    )
     if found is None:
         assert name == "insteval"
         return
@@ -348,18 +363,18 @@ def test_the_arbiters_doubles_are_its_decimals_rounded(name: str) -> None:
 
 @pytest.mark.parametrize("problem", sorted(certified()))
 def test_the_arbiter_has_every_digit_that_nist_certifies(problem: str) -> None:
-    """Of the decimals, where the doubles of SmLs07 to 09 are other problems."""
+    """Compare the decimals, since the data of SmLs07 to 09 differ as doubles."""
     name = problem.lower()
-    found = keep.certified(paths.fixtures(), asked(name))
+    found = kept_answers.certified(paths.fixtures(), asked(name))
     values = found.set_index(["table", "row", "column"])["value"]
     for table, rows in certified()[problem].items():
         part, kind = table.split(".")
         for row, cells in rows.items():
             for column, text in cells.items():
-                told = values[f"{part.removesuffix('_loose')}_decimal.{kind}", row, column]
+                found_text = values[f"{part.removesuffix('_loose')}_decimal.{kind}", row, column]
                 printed = Decimal(text)
                 unit = Decimal(1).scaleb(int(printed.as_tuple().exponent))
-                assert abs(Decimal(told) - printed) <= unit / 2, (table, row, column)
+                assert abs(Decimal(found_text) - printed) <= unit / 2, (table, row, column)
 
 
 # The command -------------------------------------------------------------------------------------
@@ -374,18 +389,18 @@ def fixtures(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", ["dyestuff2", "filip"])
-def test_regenerate_makes_what_check_confirms(
+def test_check_confirms_what_regenerate_writes(
     fixtures: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1500000000")
     command = ["regenerate", name, "--engine", "exact", "--fixtures", str(fixtures)]
-    folder = keep.folder(fixtures, "exact") / name / PROVEN
+    folder = kept_answers.folder(fixtures, "exact") / name / PROVEN
     written = []
     for _ in range(2):
         assert main(command) == AGREE
         written.append({path.name: path.read_bytes() for path in folder.iterdir()})
     assert written[0] == written[1]
-    there = keep.folder(paths.fixtures(), "exact") / name / PROVEN
+    there = kept_answers.folder(paths.fixtures(), "exact") / name / PROVEN
     for file in ("answer.csv", "certified.csv"):
         assert written[0][file] == (there / file).read_bytes()
     capsys.readouterr()
@@ -395,15 +410,15 @@ def test_regenerate_makes_what_check_confirms(
     assert re.search(r"lmer\.theta +1 +15\.9" if name == "dyestuff2" else "lm_decimal", out)
 
 
-def test_check_sees_one_ulp_in_what_is_proven(
+def test_check_sees_one_ulp_in_a_proven_value(
     fixtures: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     question = question_of(cases()["dyestuff2"], fixtures)
-    exact = keep.witness("exact")
+    exact = kept_answers.recorded_engine("exact")
     answer = exact.answer(question)
     tables = dict(answer.tables)
     tables["lmer.coef"] = np.nextafter(tables["lmer.coef"], np.inf)
-    keep.write(fixtures, exact, question, replace(answer, tables=tables), MADE)
+    kept_answers.write(fixtures, exact, question, replace(answer, tables=tables), MADE)
     command = ["regenerate", "dyestuff2", "--engine", "exact", "--check"]
     assert main([*command, "--fixtures", str(fixtures)]) == DISCREPANCY
     assert "lmer.coef" in capsys.readouterr().out.split("What nothing explains")[1]
@@ -415,8 +430,8 @@ def test_doctor_names_the_first_answer_that_is_not_sound(
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("R_HOME", raising=False)
     for name in ("dyestuff2", "filip"):
-        kept_there = keep.folder(paths.fixtures(), "exact") / name
-        shutil.copytree(kept_there, keep.folder(fixtures, "exact") / name)
+        kept_there = kept_answers.folder(paths.fixtures(), "exact") / name
+        shutil.copytree(kept_there, kept_answers.folder(fixtures, "exact") / name)
     checks = {check.what: check for check in examine(fixtures)}
     assert checks["answers of exact"].ok
     assert checks["answers of exact"].found == "sound, to 2 cases"
@@ -432,6 +447,6 @@ def test_a_case_without_models_has_nothing_to_ask(capsys: Capture, tmp_path: Pat
         question_of(cases()["streams"], paths.fixtures())
 
 
-def test_an_engine_that_nobody_keeps(capsys: Capture) -> None:
+def test_regenerate_refuses_an_engine_whose_answers_are_not_recorded(capsys: Capture) -> None:
     assert main(["regenerate", "dyestuff", "--engine", "statsmodels"]) == UNUSABLE
     assert "No answers of 'statsmodels' are recorded" in capsys.readouterr().err

@@ -13,15 +13,16 @@ import pytest
 from scipy.stats import t as student
 
 from rparity import document_data, lmer, paths, recordings
-from rparity.audit.questions import audited
+from rparity.audit.questions import audit_question
 from rparity.cases import case, cases
 from rparity.cases.base import Boot, Data, Lm, Lmer, Part
 from rparity.compare import Tables, digits
 from rparity.diagnosis.experiments.hessian import joint_cov_params
 from rparity.engines.base import Answer, Found, ModelEngine, Question, UnsupportedError, engine
 from rparity.engines.native import lmer_tables
-from rparity.engines.tables import ranef_table, variance_tables
+from rparity.engines.tables import variance_tables
 from rparity.errors import UsageError
+from rparity.lmm.arrange import ranef_table
 from rparity.lmm.matrices import build
 from rparity.recordings import Recording
 from rparity.tables import decode_factors
@@ -58,7 +59,7 @@ def question(name: str) -> Question:
     known = case(name)
     recording = recordings.read(paths.fixtures(), name, known.scripts())
     data = decode_factors(recording.tables["data"], recording.provenance["levels"])
-    asked = audited(known, data, {})
+    asked = audit_question(known, data, {})
     parts = tuple(part for part in asked.case.parts if not isinstance(part, Boot))
     return replace(asked, case=replace(asked.case, parts=parts))
 
@@ -97,7 +98,9 @@ def models(asked: Question) -> list[Lmer | Lm]:
 
 @pytest.mark.parametrize("who", dict.fromkeys(MIXED + LINEAR))
 @pytest.mark.parametrize("name", SHAPES)
-def test_what_is_not_answered_is_a_gap(recorded: dict[str, Recording], who: str, name: str) -> None:
+def test_a_part_without_an_answer_is_a_gap(
+    recorded: dict[str, Recording], who: str, name: str
+) -> None:
     found, asked = answer(who, name), question(name)
     undertaken = [t for part in models(asked) for t in engine(who).expected(part)]
     assert set(found.tables) <= set(undertaken)
@@ -133,7 +136,7 @@ def test_every_engine_answers_somewhere() -> None:
     ],
 )
 @pytest.mark.parametrize("name", ["penicillin", "pastes", "cake", "sleepstudy_uncorrelated"])
-def test_variances_reach_the_digits_that_its_optimizer_gives(
+def test_variances_have_the_digits_of_the_engines_optimizer(
     who: str, part: str, needed: float, name: str
 ) -> None:
     for kind, column in (("varcorr", "vcov"), ("theta", "value"), ("coef", "std_error")):
@@ -150,12 +153,12 @@ def test_correlated_effects_come_in_the_order_of_r(who: str, name: str) -> None:
         assert agreement(who, name, "lmer", kind, column) > 5.5
 
 
-def test_polynomials_of_an_ordered_factor_are_asked_for_and_told() -> None:
+def test_polynomials_of_an_ordered_factor() -> None:
     assert agreement("mixedlm", "cake", "lmer", "coef", "std_error") > 9.0
     assert any("contr.poly for temperature" in note for note in answer("mixedlm", "cake").notes)
 
 
-def test_weights_and_an_offset_reach_those_that_take_them() -> None:
+def test_weights_and_offsets_reach_the_engines_that_support_them() -> None:
     assert agreement("mixedlm", "weighted", "lmer", "coef", "std_error") > 7.0
     assert answer("statsmodels", "weighted").gap("lmer.coef") == "MixedLM takes no prior weights"
 
@@ -181,7 +184,7 @@ def fitted(who: str, part: Lmer | Lm, data: pd.DataFrame) -> Found:
 
 
 @pytest.mark.parametrize("who", MIXED)
-def test_a_model_too_large_is_a_gap_that_says_so(who: str) -> None:
+def test_a_model_that_is_too_large_is_a_gap_with_the_reason(who: str) -> None:
     assert "73421 rows" in str(answer(who, "insteval").gap("lmer.coef"))
 
 
@@ -216,7 +219,7 @@ def test_statsmodels_counts_no_residual_variance_in_the_aic_of_a_linear_model() 
     assert glance["bic"] == pytest.approx(np.log(100) * p - 2.0 * glance["log_lik"], rel=1e-13)
 
 
-def test_gpboost_answers_reml_with_maximum_likelihood_and_says_so() -> None:
+def test_gpboost_answers_reml_with_maximum_likelihood_and_a_note() -> None:
     found = answer("gpboost-tight", "document")
     pd.testing.assert_frame_equal(found.tables["lmer.coef"], found.tables["lmer_ml.coef"])
     assert "lmer: gpboost has no REML: this is its maximum likelihood" in found.notes
@@ -262,14 +265,14 @@ def test_a_factor_is_absorbed(who: str) -> None:
     assert digits(mine[columns], theirs.loc[["x"], columns]).min() > 11.0
 
 
-def test_pyfixest_takes_small_p_values_for_zero() -> None:
+def test_pyfixest_rounds_small_p_values_to_zero() -> None:
     t = abs(answer("pyfixest", "document").tables["lm.coef"].loc["x", "statistic"])
     p_value = answer("pyfixest", "document").tables["lm.coef"].loc["x", "p_value"]
     assert p_value == 2.0 * (1.0 - student.cdf(t, 89)) == 0.0 < student.sf(t, 89)
 
 
 @pytest.mark.parametrize("who", ["statsmodels", "pyfixest", "linearmodels"])
-def test_of_a_perfect_fit_only_the_estimates_are_answered(who: str) -> None:
+def test_a_perfect_fit_has_only_estimates(who: str) -> None:
     assert list(answer(who, "wampler1").tables["lm.coef"].columns) == ["estimate"]
 
 
@@ -286,7 +289,7 @@ def boot(name: str, *, use_u: bool) -> tuple[Answer, Boot]:
     return engine("mixedlm").answer(asked), part
 
 
-def test_mixedlm_bootstraps_with_draws_of_its_own() -> None:
+def test_mixedlm_bootstraps_with_its_own_draws() -> None:
     found, part = boot("sleepstudy", use_u=False)
     table = found.tables[f"{part.name}.boot"]
     assert f"{part.name}: 200 replicates, of its own draws" in found.notes
@@ -337,7 +340,7 @@ def toy(*parts: Part) -> Question:
     return Question(replace(known, parts=(Data(make=document_data), *parts)), 2)
 
 
-def test_a_model_that_fails_costs_itself_and_warnings_become_notes() -> None:
+def test_a_model_that_fails_is_a_gap_and_warnings_become_notes() -> None:
     frame = pd.DataFrame({"estimate": [1.0]}, ["(Intercept)"])
     parts = [Lmer(name, formula="y ~ x + (1 | p)") for name in ("good", "bad", "odd")]
     asked = Fake({"good": frame, "bad": ValueError("no\n way"), "odd": UnsupportedError("too odd")})

@@ -16,14 +16,13 @@ from rparity.audit.questions import question_of
 from rparity.cases import case
 from rparity.cases.base import LM_TABLES, LMER_TABLES, Boot, Case, Data, Lm, Lmer, Part
 from rparity.compare import digits
-from rparity.engines import kept_answers as keep
+from rparity.engines import kept_answers
 from rparity.engines.base import R_ENGINES, Answer, Question, engine
-from rparity.engines.r_models import Lm as RLm
-from rparity.engines.r_models import Lme4, Lme4Tight, Nlme, RModels
+from rparity.engines.r_models import RLm, RLme4, RLme4Tight, RModels, RNlme
 from rparity.errors import RNotAvailableError
+from rparity.files import sha256
 from rparity.r.session import RSession
 from rparity.r.version import RVersion
-from rparity.recordings import sha256
 
 INTERCEPT = "y ~ x + (1 | g)"
 
@@ -90,9 +89,9 @@ def empty(*kinds: str) -> dict[str, Any]:
     return {"tables": {kind: pd.DataFrame({"v": [1.0]}, ["r"]) for kind in kinds}, "said": []}
 
 
-def test_what_r_is_handed() -> None:
+def test_the_arguments_that_r_gets() -> None:
     mixed = Lmer("lmer", ("coef", "confint_profile"), formula="y ~ 1", reml=False, weights="w")
-    _, (asked,) = answer_of(Lme4Tight, empty("coef"), mixed)
+    _, (asked,) = answer_of(RLme4Tight, empty("coef"), mixed)
     assert asked == {
         "engine": "lme4-tight",
         "formula": "y ~ 1",
@@ -111,41 +110,43 @@ def test_what_r_is_handed() -> None:
     }
 
 
-def test_what_r_says_is_a_note_and_what_it_refuses_a_gap() -> None:
+def test_messages_of_r_are_notes_and_refusals_are_gaps() -> None:
     part = Lmer("lmer", formula=INTERCEPT)
-    answer, _ = answer_of(Lme4, empty(*LMER_TABLES) | {"said": "boundary\n(singular) fit"}, part)
+    answer, _ = answer_of(RLme4, empty(*LMER_TABLES) | {"said": "boundary\n(singular) fit"}, part)
     assert answer.notes == ("lmer: boundary (singular) fit",)
     assert not answer.gaps
-    answer, _ = answer_of(Lme4, {"gap": "R error: no", "said": ["one", "two"]}, part)
+    answer, _ = answer_of(RLme4, {"gap": "R error: no", "said": ["one", "two"]}, part)
     assert (answer.gap("lmer.coef"), dict(answer.tables)) == ("R error: no", {})
     assert answer.notes == ("lmer: one", "lmer: two")
 
 
-def test_what_it_has_no_counterpart_for_is_a_gap() -> None:
+def test_a_part_that_an_engine_of_r_does_not_know_is_a_gap() -> None:
     boot = Boot("boot", of="lmer", use_u=True)
     answer, asked = answer_of(RLm, empty(*LM_TABLES), Lmer("lmer", formula=INTERCEPT), boot)
     assert dict(answer.gaps) == dict.fromkeys(["lmer", "boot"], "lm has no counterpart")
     assert not asked
 
 
-def test_what_nlme_lacks_is_a_gap_where_it_was_asked_for() -> None:
-    answer, _ = answer_of(Nlme, empty(*LMER_TABLES), Lmer("m", ("coef", "glance"), formula="y ~ 1"))
+def test_tables_that_nlme_lacks_are_gaps_if_asked_for() -> None:
+    answer, _ = answer_of(
+        RNlme, empty(*LMER_TABLES), Lmer("m", ("coef", "glance"), formula="y ~ 1")
+    )
     assert list(answer.gaps) == ["m.glance/*/df_residual"]
     every = Lmer("m", formula="y ~ 1")
-    answer, _ = answer_of(Nlme, empty(*Nlme.kinds[Lmer]), every)
+    answer, _ = answer_of(RNlme, empty(*RNlme.kinds[Lmer]), every)
     assert "Student's t" in str(answer.gap("m.confint_wald"))
 
 
-def test_no_r_is_no_gap() -> None:
+def test_a_missing_r_is_an_error_and_not_a_gap() -> None:
     part = Lmer("lmer", formula=INTERCEPT)
     with pytest.raises(RNotAvailableError, match=r"lme4 is not installed: install\.packages"):
-        Lme4(Recorded(empty(), None)).answer(question(pd.DataFrame(), part))  # type: ignore[arg-type]
+        RLme4(Recorded(empty(), None)).answer(question(pd.DataFrame(), part))  # type: ignore[arg-type]
 
 
 def test_provenance_has_the_scripts_and_the_optimizers() -> None:
     told = empty(*LMER_TABLES) | {"optimizer": {"optimizer": "nloptwrap", "evaluations": 43.0}}
     session = Recorded(told)
-    found = Lme4(session)  # type: ignore[arg-type]
+    found = RLme4(session)  # type: ignore[arg-type]
     found.answer(question(pd.DataFrame(), Lmer("lmer", formula=INTERCEPT)))
     scripts = {p.name: sha256(p.read_bytes()) for p in paths.r_scripts().glob("*.R")}
     names = ("tables.R", "models.R", "engines.R")
@@ -157,7 +158,7 @@ def test_provenance_has_the_scripts_and_the_optimizers() -> None:
 
 
 @pytest.mark.parametrize("name", R_ENGINES)
-def test_the_registry_finds_them(name: str) -> None:
+def test_the_registry_has_rs_engines(name: str) -> None:
     assert engine(name).name == name
 
 
@@ -189,12 +190,12 @@ def least(mine: pd.DataFrame, theirs: pd.DataFrame) -> float:
 
 @pytest.mark.live
 @pytest.mark.parametrize("name", R_ENGINES)
-def test_r_answers_again_what_is_kept(session: RSession, name: str) -> None:
-    who = {found.name: found for found in (Lme4, Lme4Tight, Nlme, RLm)}[name]
+def test_live_r_agrees_with_the_kept_answers(session: RSession, name: str) -> None:
+    who = {found.name: found for found in (RLme4, RLme4Tight, RNlme, RLm)}[name]
     now = RVersion.among(who(session).made_by["packages"])
     for problem in ("sleepstudy", "document", "dyestuff2", "pastes", "weighted", "filip"):
         asked = question_of(case(problem), paths.fixtures())
-        kept, _ = keep.read(paths.fixtures(), name, asked, now)
+        kept, _ = kept_answers.read(paths.fixtures(), name, asked, now)
         today = who(session).answer(asked)
         assert (dict(today.gaps), list(today.notes)) == (kept.gaps, kept.notes)
         assert list(today.tables) == list(kept.tables)
@@ -223,7 +224,7 @@ def test_nlme_gives_the_bits_of_a_formula_typed_by_hand(
     script = tmp_path / "by_hand.R"
     script.write_text(BY_HAND)
     hand = session.call(script, "by_hand", {"data": data}).value
-    tables = ask(Nlme, Lmer("m", formula="y ~ x + c + (x | g/h)", weights="w")).tables
+    tables = ask(RNlme, Lmer("m", formula="y ~ x + c + (x | g/h)", weights="w")).tables
     assert tables["m.coef"]["estimate"].tolist() == hand["b"].tolist()
     assert tables["m.coef"]["std_error"].tolist() == hand["se"].tolist()
     glance = tables["m.glance"].loc["1"]
@@ -254,10 +255,10 @@ def test_nlme_answers_under_lme4s_names_and_by_its_formulas(
     ask: Ask, data: pd.DataFrame, formula: str, weights: str | None
 ) -> None:
     parts = [Lmer(n, formula=formula, reml=n == "m", weights=weights) for n in ("m", "m_ml")]
-    nlme, tight = ask(Nlme, *parts), ask(Lme4Tight, *parts)
+    nlme, tight = ask(RNlme, *parts), ask(RLme4Tight, *parts)
     n = len(data)
     for part in parts:
-        mine = {k: nlme.tables[f"{part.name}.{k}"].copy() for k in Nlme.kinds[Lmer]}
+        mine = {k: nlme.tables[f"{part.name}.{k}"].copy() for k in RNlme.kinds[Lmer]}
         p = len(mine["coef"])
         if part.reml:
             m = len(mine["theta"])
@@ -279,11 +280,11 @@ def test_nlme_answers_under_lme4s_names_and_by_its_formulas(
 
 
 @pytest.mark.live
-def test_what_nlme_cannot_express_or_fit(ask: Ask) -> None:
+def test_models_that_nlme_cannot_express_or_fit(ask: Ask) -> None:
     crossed = Lmer("crossed", formula="y ~ x + (1 | c) + (1 | g)")
     slopes = Lmer("slopes", formula="y ~ x + (c | g)")
     fine = Lmer("fine", formula=INTERCEPT)
-    answer = ask(Nlme, crossed, slopes, fine)
+    answer = ask(RNlme, crossed, slopes, fine)
     assert answer.gap("crossed.coef") == (
         "crossed random effects (c and g): lme() has nested ones only"
     )
@@ -294,7 +295,7 @@ def test_what_nlme_cannot_express_or_fit(ask: Ask) -> None:
 @pytest.mark.live
 def test_a_model_that_r_cannot_fit_is_a_gap_with_rs_message(ask: Ask) -> None:
     answer = ask(
-        Lme4, Lmer("none", formula="y ~ nobody + (1 | g)"), Lmer("fine", formula=INTERCEPT)
+        RLme4, Lmer("none", formula="y ~ nobody + (1 | g)"), Lmer("fine", formula=INTERCEPT)
     )
     assert answer.gap("none.coef") == "R error: object 'nobody' not found"
     assert "fine.coef" in answer.tables
@@ -303,9 +304,9 @@ def test_a_model_that_r_cannot_fit_is_a_gap_with_rs_message(ask: Ask) -> None:
 
 @pytest.mark.live
 def test_r_stays_up_from_one_question_to_the_next(session: RSession, ask: Ask) -> None:
-    ask(Lme4, Lmer("m", formula=INTERCEPT))
+    ask(RLme4, Lmer("m", formula=INTERCEPT))
     pid = session.pid
-    for who in (Nlme, Lme4Tight, Lme4):
+    for who in (RNlme, RLme4Tight, RLme4):
         ask(who, Lmer("m", formula=INTERCEPT))
     assert session.pid == pid
 
@@ -313,7 +314,7 @@ def test_r_stays_up_from_one_question_to_the_next(session: RSession, ask: Ask) -
 @pytest.mark.live
 def test_lme4_agrees_with_ours(ask: Ask, data: pd.DataFrame) -> None:
     formula = "y ~ x + offset(o) + (x | g)"
-    tables = ask(Lme4Tight, Lmer("m", formula=formula, weights="w")).tables
+    tables = ask(RLme4Tight, Lmer("m", formula=formula, weights="w")).tables
     fit = lmer(formula, data, weights=data["w"])
     np.testing.assert_allclose(tables["m.theta"]["value"], fit.theta, rtol=1e-5)
     np.testing.assert_allclose(tables["m.coef"]["std_error"], fit.bse, rtol=1e-6)
@@ -328,10 +329,8 @@ def test_contrasts_and_perfect_fits_of_lm(ask: Ask) -> None:
 
 
 @pytest.mark.live
-def test_without_r_it_says_so_and_answers_nothing(
-    data: pd.DataFrame, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_r_the_engine_says_so(data: pd.DataFrame, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("R_HOME", raising=False)
     monkeypatch.setenv("PATH", "/nowhere")
     with pytest.raises(RNotAvailableError, match="R is not installed"):
-        Lme4().answer(question(data, Lmer("m", formula=INTERCEPT)))
+        RLme4().answer(question(data, Lmer("m", formula=INTERCEPT)))

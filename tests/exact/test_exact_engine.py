@@ -1,4 +1,4 @@
-"""The arbiter: its optima against an independent one and lmer's, and what it refuses to certify."""
+"""The arbiter: its optima equal independent ones and lmer's; it refuses what it cannot prove."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from rparity.engines.exact import Exact, too_large
 from rparity.engines.native import lm_tables, lmer_tables
 from rparity.errors import DataError, RparityError, UsageError
 from rparity.exact import Certified, NotCertifiedError, balls, certify, criterion, mixed
-from rparity.exact.design import design
 from rparity.exact.enclosure import is_positive_definite, zero_of
+from rparity.exact.rational import rational_model
 from rparity.lmm.linear import lm
 
 LME4 = DATA / "lme4"
@@ -63,7 +63,7 @@ def drawn(levels: int = 6, size: int = 4) -> pd.DataFrame:
 
 
 def least_digits(certified: Certified, tables: dict[str, pd.DataFrame]) -> dict[str, float]:
-    """Fewest digits of each table; names must be the same."""
+    """Fewest digits of each table; asserts that the names are equal."""
     for kind, table in tables.items():
         assert list(certified.frame(kind).index) == list(table.index)
         assert list(certified.frame(kind).columns) == list(table.columns)
@@ -101,8 +101,10 @@ def test_the_known_constants(
 
 
 @pytest.mark.parametrize("reml", [True, False])
-def test_forty_digits_of_an_independent_computation(data: pd.DataFrame, reml: bool) -> None:
-    """Plain sums over plain lists in mpmath, by the secant method, without any matrix."""
+def test_forty_digits_equal_those_of_an_independent_computation(
+    data: pd.DataFrame, reml: bool
+) -> None:
+    """The other computation uses mpmath, the secant method and no matrices."""
     found = certify(DOCUMENT, data, REML=reml)
     with mp.workdps(60):
         best = RandomIntercept(data, reml=reml).optimum(60.0)
@@ -121,7 +123,7 @@ def test_forty_digits_of_an_independent_computation(data: pd.DataFrame, reml: bo
             assert abs(mpf(text) - exact) <= abs(exact) * mpf(10) ** -40, (kind, row, column)
 
 
-def test_the_certificate_says_how_far_it_reaches(document: Certified) -> None:
+def test_the_certificate_states_its_digits_and_boundary(document: Certified) -> None:
     assert document.digits >= 50
     assert document.agreement >= 30
     assert document.boundary == ()
@@ -148,7 +150,7 @@ def test_the_linear_model(data: pd.DataFrame) -> None:
 
 @pytest.mark.parametrize("reml", [True, False], ids=["REML", "ML"])
 @pytest.mark.parametrize(("name", "formula"), MODELS)
-def test_lmer_has_twelve_digits(name: str, formula: str, reml: bool) -> None:
+def test_lmer_is_correct_to_twelve_digits(name: str, formula: str, reml: bool) -> None:
     data = lme4_data(name)
     found = certify(formula, data, REML=reml)
     assert found.digits >= 50
@@ -166,27 +168,37 @@ def test_weights_and_offset() -> None:
     assert min(agreed.values()) >= 12.0, agreed
 
 
+def test_a_group_that_occurs_twice_has_the_names_of_r() -> None:
+    """R and `lmer` call the variances of (x || g:h) `g.h.(Intercept)` and `g.h.1.x`."""
+    data = drawn().assign(h=pd.Categorical(np.tile(["u", "v"], 12)))
+    formula, names = "y ~ x + (x || g:h)", ["g.h.(Intercept)", "g.h.1.x", "Residual"]
+    fit, found = lmer(formula, data), certify(formula, data)
+    assert list(fit.varcorr.index) == list(found.frame("varcorr").index) == names
+    agreed = least_digits(found, lmer_tables(fit, LMER_TABLES))
+    assert min(agreed.values()) >= 12.0, agreed
+
+
 # The boundary --------------------------------------------------------------------------------
 
 
-def test_a_variance_of_zero_is_proven_by_the_slope_into_it() -> None:
+def test_a_variance_of_zero_is_proven_by_the_sign_of_its_derivative() -> None:
     data = lme4_data("Dyestuff2")
     found = certify("Yield ~ 1 + (1 | Batch)", data)
     assert found.boundary == ("Batch.(Intercept)",)
     assert (found.frame("ranef") == 0.0).all(axis=None)
     with ctx.workprec(200):
-        model = design("Yield ~ 1 + (1 | Batch)", data, figures="double")
+        model = rational_model("Yield ~ 1 + (1 | Batch)", data, figures="double")
         (slope,) = criterion.Criterion(model, reml=True).at([arb(0)]).slopes
         assert slope[0, 0] > 0
 
 
-def test_a_correlation_of_one_is_proven_among_the_columns_that_vanish() -> None:
+def test_a_correlation_of_one_is_proven() -> None:
     found = certify("y ~ x + (x | g)", drawn())
     assert found.boundary == ("g.x",)
     assert found.frame("varcorr").loc["g.(Intercept).x", "sdcor"] == 1.0
 
 
-def test_a_variance_that_is_not_zero_is_not_certified_as_such() -> None:
+def test_a_positive_variance_is_not_certified_as_zero() -> None:
     with pytest.raises(NotCertifiedError, match="Batch that the start holds at zero"):
         certify("Yield ~ 1 + (1 | Batch)", lme4_data("Dyestuff"), start=[0.0])
 
@@ -195,8 +207,10 @@ def test_a_variance_that_is_not_zero_is_not_certified_as_such() -> None:
 
 
 @pytest.mark.parametrize("reml", [True, False])
-def test_derivatives_are_those_of_the_criterion(reml: bool) -> None:
-    model = design("Reaction ~ Days + (Days | Subject)", lme4_data("sleepstudy"), figures="double")
+def test_derivatives_equal_differences_of_the_criterion(reml: bool) -> None:
+    model = rational_model(
+        "Reaction ~ Days + (Days | Subject)", lme4_data("sleepstudy"), figures="double"
+    )
     with ctx.workprec(400):
         problem = criterion.Criterion(model, reml=reml)
         theta, h = [arb("0.9"), arb("0.1"), arb("0.3")], arb(2) ** -60
@@ -229,7 +243,7 @@ def test_wrong_derivatives_are_not_certified(
         certify(DOCUMENT, data)
 
 
-def test_a_value_that_changes_with_the_precision_is_not_certified(
+def test_a_value_that_depends_on_the_precision_is_not_certified(
     monkeypatch: pytest.MonkeyPatch, data: pd.DataFrame
 ) -> None:
     right = mixed.lmer_tables
@@ -240,11 +254,11 @@ def test_a_value_that_changes_with_the_precision_is_not_certified(
         return tables
 
     monkeypatch.setattr("rparity.exact.certificate.lmer_tables", planted)
-    with pytest.raises(NotCertifiedError, match="agrees in 0 digits"):
+    with pytest.raises(NotCertifiedError, match="twice the precision agrees in 0 digits"):
         certify(DOCUMENT, data)
 
 
-def test_a_wrong_answer_is_seen_in_its_digits(data: pd.DataFrame, document: Certified) -> None:
+def test_digits_show_a_wrong_value(data: pd.DataFrame, document: Certified) -> None:
     tables = lmer_tables(lmer(DOCUMENT, data), LMER_TABLES)
     for kind, table in tables.items():
         for i, j in np.ndindex(*table.shape):
@@ -273,7 +287,7 @@ def test_krawczyk_refuses_a_double_zero_and_finds_a_single_one() -> None:
         assert found.rel_accuracy_bits() > 150
 
 
-def test_positive_definite_is_certain_or_not_at_all() -> None:
+def test_positive_definiteness_must_hold_for_the_whole_ball() -> None:
     assert is_positive_definite(arb_mat([[2, 1], [1, 2]]))
     assert not is_positive_definite(arb_mat([[1, 2], [2, 1]]))
     assert not is_positive_definite(arb_mat([[arb(1, 2)]]))
@@ -288,15 +302,15 @@ def test_a_number_is_its_double_or_its_decimal() -> None:
     assert balls.rational(1000000000000.4, "decimal") == fmpq(10000000000004, 10)
 
 
-def test_powers_are_not_rounded() -> None:
+def test_powers_and_products_are_exact() -> None:
     data = pd.DataFrame({"y": [1.0, 2.0, 4.0], "x": [0.1, 0.2, 0.3]})
-    model = design("y ~ I(x^3) + x:I(2 * x)", data, figures="decimal")
+    model = rational_model("y ~ I(x^3) + x:I(2 * x)", data, figures="decimal")
     assert model.names == ("(Intercept)", "I(x^3)", "x:I(2 * x)")
     assert model.X[1] == [fmpq(k**3, 1000) for k in (1, 2, 3)]
     assert model.X[2] == [fmpq(2 * k**2, 100) for k in (1, 2, 3)]
 
 
-def test_quantiles_are_those_of_numpy_and_hold_what_is_uncertain() -> None:
+def test_quantiles_equal_those_of_numpy_and_cover_overlapping_balls() -> None:
     x = [3.0, 1.0, 2.5, 7.0, 4.0, 4.5]
     for k in range(5):
         found = balls.quantile([arb(v) for v in x], fmpq(k, 4))
@@ -306,8 +320,8 @@ def test_quantiles_are_those_of_numpy_and_hold_what_is_uncertain() -> None:
     assert wide.rad() >= 0.5
 
 
-def test_what_it_refuses(data: pd.DataFrame) -> None:
-    with pytest.raises(UsageError, match="figures is"):
+def test_invalid_requests_are_refused(data: pd.DataFrame) -> None:
+    with pytest.raises(UsageError, match="figures must be"):
         certify(DOCUMENT, data, figures="text")  # type: ignore[arg-type]
     with pytest.raises(UsageError, match="weights or an offset"):
         certify("y ~ x", data, weights=np.ones(100))
@@ -321,12 +335,12 @@ def test_what_it_refuses(data: pd.DataFrame) -> None:
 # The engine --------------------------------------------------------------------------------
 
 
-def test_the_engine_answers_the_documents_models_and_says_what_it_leaves_out() -> None:
+def test_the_engine_answers_the_models_of_the_document_and_explains_its_gaps() -> None:
     engine, known = Exact(), case("document")
     answer = engine.answer(Question(known, 2))
-    undertaken = [table for part in known.parts for table in engine.expected(part)]
-    assert list(answer.tables) == undertaken
-    assert set(known.tables) - set(undertaken) - {"data"} == {
+    expected = [table for part in known.parts for table in engine.expected(part)]
+    assert list(answer.tables) == expected
+    assert set(known.tables) - set(expected) - {"data"} == {
         table
         for part in known.parts
         for table in part.tables
@@ -336,7 +350,7 @@ def test_the_engine_answers_the_documents_models_and_says_what_it_leaves_out() -
     assert answer.tables["lmer.coef"].loc["x", "std_error"] == 0.009933008668941543
 
 
-def test_large_models_are_a_gap_with_its_reason() -> None:
+def test_a_model_that_is_too_large_is_a_gap_with_a_reason() -> None:
     data = drawn(60, 5)
     assert too_large(Lmer("lmer", formula="y ~ x + (1 | g)"), data) is None
     part = Lmer("lmer", formula="y ~ x + (x | g)")
@@ -350,7 +364,7 @@ def test_large_models_are_a_gap_with_its_reason() -> None:
     assert answer.gaps == {"lmer": "120 random effects: the arbiter takes up to 100"}
 
 
-def test_a_model_without_a_proof_is_a_gap_and_costs_no_other(
+def test_a_model_without_a_proof_is_a_gap_and_other_models_are_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def refuse(*_arguments: object) -> None:
@@ -364,17 +378,17 @@ def test_a_model_without_a_proof_is_a_gap_and_costs_no_other(
     assert "lm.coef" in answer.tables
 
 
-def test_of_a_perfect_fit_only_the_estimates_are_told() -> None:
+def test_a_perfect_fit_has_only_estimates() -> None:
     engine = Exact()
     answer = engine.answer(Question(case("wampler2"), 1))
     for part in ("lm", "lm_decimal"):
         assert list(answer.tables[f"{part}.coef"]) == ["estimate"]
         assert list(engine.decimals[f"{part}.coef"]) == ["estimate"]
-    told = engine.decimals["lm_decimal.coef"].loc["I(x^5)", "estimate"]
-    assert told == "1.0000000000000000000e-5"
+    text = engine.decimals["lm_decimal.coef"].loc["I(x^5)", "estimate"]
+    assert text == "1.0000000000000000000e-5"
 
 
-def test_without_flint_a_sentence_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_error_without_flint_names_the_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "flint", None)
     for name in [name for name in sys.modules if name.startswith("rparity.exact")]:
         monkeypatch.delitem(sys.modules, name)

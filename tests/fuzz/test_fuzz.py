@@ -23,7 +23,7 @@ import pytest
 import rparity
 from fuzz_r import Array, FakeR
 from places import ROOT, SUPPORT
-from rparity.audit.workers import ENGINE, Service
+from rparity.audit.workers import ENGINE
 from rparity.cases.extensions import VARIABLE
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
@@ -33,7 +33,7 @@ from rparity.fuzz import campaign, others, work
 from rparity.fuzz.campaign import run_fuzz
 from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
 from rparity.fuzz.draw import Numbered, design
-from rparity.fuzz.judge import US, Judged, Outcome, judge
+from rparity.fuzz.judge import US, FuzzResult, FuzzVerdict, judge
 from rparity.fuzz.problem import Problem
 from rparity.fuzz.scripts import python_script, r_script
 from rparity.fuzz.shrink import same_as, shrink, simplifications
@@ -41,6 +41,7 @@ from rparity.fuzz.store import Store
 from rparity.fuzz.work import Work, answered
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.model import MixedModel
+from rparity.workers.child import Child
 
 RIGHT = LmerResults.fit.__func__  # type: ignore[attr-defined]
 LEAST = 1.0
@@ -91,14 +92,14 @@ def outcomes(found: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.mark.slow(reason="judges dozens of designs")
-def test_a_campaign_goes_on_where_it_stopped(
+def test_a_campaign_continues_where_it_stopped(
     tmp_path: Path, fake: Callable[[FakeR], FakeR], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake(FakeR())
     asked: list[int] = []
     right = work.judge
 
-    def noted(problem: Problem, r: FakeR) -> Judged:
+    def noted(problem: Problem, r: FakeR) -> FuzzResult:
         asked.append(len(problem.data))
         return right(problem, r)
 
@@ -136,7 +137,9 @@ def test_another_campaigns_store_is_refused(
 ) -> None:
     fake(FakeR())
     run_fuzz(tmp_path, n=1, seed=4)
-    with pytest.raises(UsageError, match=f"was begun with .*{said}: give another folder by -o"):
+    with pytest.raises(
+        UsageError, match=f"was begun with .*{said}: give another folder by --store"
+    ):
         run_fuzz(tmp_path, n=1, **{"seed": 4, **change})  # type: ignore[arg-type]
 
 
@@ -150,7 +153,7 @@ def test_another_version_is_refused(
         run_fuzz(tmp_path, n=1)
 
 
-def test_what_is_no_store_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_no_store_is_refused(tmp_path: Path) -> None:
     (tmp_path / "fuzz.sqlite").write_text("this is no data base, whatever its name says" * 50)
     with pytest.raises(UsageError, match="cannot be used as a store: file is not a database"):
         run_fuzz(tmp_path, n=1)
@@ -166,7 +169,7 @@ for module in (work, campaign):
     module.live_r = lambda _limit, r=FakeR(): r
 def tell(progress):
     print(progress.done, flush=True)
-campaign.run_fuzz(Path({folder!r}), n=500, seed=6, tell=tell)
+campaign.run_fuzz(Path({folder!r}), n=500, seed=6, on_progress=tell)
 """
 
 
@@ -200,7 +203,7 @@ def _about(folder: Path) -> dict[str, str]:
 
 
 @pytest.mark.slow(reason="judges dozens of designs")
-def test_interrupted_the_command_says_so_and_keeps_what_is_done(tmp_path: Path) -> None:
+def test_an_interrupted_command_says_so_and_keeps_the_results(tmp_path: Path) -> None:
     code = WRITER.format(tests=str(SUPPORT), folder=str(tmp_path))
     code = code[: code.index("def tell")] + (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -295,7 +298,7 @@ def _kills(numbers: set[int]) -> Callable[[Problem], bool]:
     return kill
 
 
-def test_what_crashed_is_tried_again_at_the_end(
+def test_crashed_designs_are_tried_again_at_the_end(
     tmp_path: Path, fake: Callable[[FakeR], FakeR]
 ) -> None:
     fake(FakeR(dies=6))  # three designs, two tries each
@@ -312,7 +315,7 @@ def test_crashed_designs_are_status_2_and_are_tried_again_by_the_same_command(
     fake(FakeR(refuses=_kills({1, 2, 3})))
     assert main(command) == UNUSABLE
     assert capsys.readouterr().err == (
-        "rparity: 3 designs have no answer; of design 1 (rparity) is said: R died during "
+        "rparity: 3 designs have no answer. Design 1 (rparity): R died during "
         "fuzz_answer(). The same command tries them again; --allow-problems ends with 0 or 1 "
         "nevertheless.\n"
     )
@@ -327,7 +330,7 @@ def test_crashed_designs_are_status_2_and_are_tried_again_by_the_same_command(
     pd.testing.assert_frame_equal(outcomes(found.designs), outcomes(whole.designs))
 
 
-def test_r_that_dies_while_the_unexplained_is_shrunk_ends_nothing(
+def test_a_death_of_r_while_shrinking_does_not_end_the_campaign(
     tmp_path: Path, fake: Callable[[FakeR], FakeR], bug: FakeR, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake(bug)
@@ -338,7 +341,7 @@ def test_r_that_dies_while_the_unexplained_is_shrunk_ends_nothing(
             k
             for k in range(200)
             if (d := design(3, k)).weights and d.offset and 5 < d.rows < 60
-            if judge(Problem(d.part(), d.data()), bug).verdict is Outcome.UNEXPLAINED
+            if judge(Problem(d.part(), d.data()), bug).verdict is FuzzVerdict.UNEXPLAINED
         ),
     )
     found = run_fuzz(tmp_path, seed=seed, only=number)
@@ -354,7 +357,7 @@ def test_an_error_of_this_package_is_unexplained(
 ) -> None:
     fake(FakeR())
 
-    def fail(_problem: Problem, _r: FakeR) -> Judged:
+    def fail(_problem: Problem, _r: FakeR) -> FuzzResult:
         raise np.linalg.LinAlgError("Singular matrix")
 
     monkeypatch.setattr(work, "judge", fail)
@@ -380,12 +383,12 @@ WEIGHTED = Design(
 
 
 @pytest.mark.slow(reason="judges some dozens of designs to shrink one")
-def test_what_the_disagreement_does_not_need_is_taken_away(bug: FakeR) -> None:
+def test_shrinking_removes_all_that_the_difference_does_not_need(bug: FakeR) -> None:
     first = judge(Problem(WEIGHTED.part(), WEIGHTED.data()), bug)
-    assert first.verdict is Outcome.UNEXPLAINED
+    assert first.verdict is FuzzVerdict.UNEXPLAINED
     assert "R's criterion is " in first.says
     small = shrink(WEIGHTED, same_as(first, lambda problem: judge(problem, bug)))
-    assert judge(small, bug).verdict is Outcome.UNEXPLAINED
+    assert judge(small, bug).verdict is FuzzVerdict.UNEXPLAINED
     assert small.part.formula == "y ~ offset(o) + (1 | g1)"
     assert small.part.weights == "w"
     assert len(small.data) < 6
@@ -429,7 +432,7 @@ def test_the_command_shows_what_is_unexplained_and_where_its_scripts_are(
         k
         for k in range(200)
         if (d := design(3, k)).weights and d.offset and 5 < d.rows < 60
-        if judge(Problem(d.part(), d.data()), bug).verdict is Outcome.UNEXPLAINED
+        if judge(Problem(d.part(), d.data()), bug).verdict is FuzzVerdict.UNEXPLAINED
     )
     folder = ["--seed", "3", "--store", str(tmp_path)]
     assert main(["fuzz", "--only", str(number), *folder]) == DISCREPANCY
@@ -463,14 +466,14 @@ def test_all_explained_exits_with_zero(
         (["--timeout", "nan"], "--timeout must be above 0 seconds, and is nan."),
     ],
 )
-def test_what_makes_no_sense_is_refused(
+def test_invalid_arguments_are_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
 ) -> None:
     assert main(["fuzz", "--store", str(tmp_path), *arguments]) == UNUSABLE
     assert said in capsys.readouterr().err
 
 
-def test_an_engine_that_crashes_costs_its_answer_and_nobody_elses(
+def test_a_crash_of_an_engine_costs_only_its_own_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "crashing.py").write_text(
@@ -483,13 +486,13 @@ def test_an_engine_that_crashes_costs_its_answer_and_nobody_elses(
     )
     monkeypatch.setenv(VARIABLE, str(tmp_path))
     monkeypatch.syspath_prepend(tmp_path)
-    other = Service(ENGINE, "rparity")
+    other = Child(ENGINE, "rparity")
     monkeypatch.setattr(others, "SERVICES", {"other": other})
     plain = Design((6, 5, 4, 6, 3), covariates=(Covariate(),), seed=5)
     problem = Problem(plain.part(), plain.data())
     for _ in range(2):
         found = others.judge_other(problem, "crashes", FakeR(), 30.0)
-        assert (found.verdict, found.says) == (Outcome.CRASHED, "crashed: ended with status 3")
+        assert (found.verdict, found.says) == (FuzzVerdict.CRASHED, "crashed: ended with status 3")
         assert set(others.SERVICES) == {"other"}
     other.stop()
 
@@ -509,7 +512,7 @@ def test_another_engine_has_its_own_rows(tmp_path: Path, fake: Callable[[FakeR],
 def test_thirty_designs_against_r(tmp_path: Path) -> None:
     found = run_fuzz(tmp_path, n=30, seed=1)
     assert found.unexplained.empty
-    assert found.verdicts["rparity"][Outcome.EXPLAINED] > 15
+    assert found.verdicts["rparity"][FuzzVerdict.EXPLAINED] > 15
     assert found.r_share > 0.3
 
 
@@ -526,7 +529,7 @@ def test_a_worker_killed_on_the_way_changes_no_result(tmp_path: Path) -> None:
                 killed.append(pool.pids[0])  # type: ignore[attr-defined]
                 os.kill(killed[0], signal.SIGKILL)
 
-        found = run_fuzz(tmp_path / "two", n=16, seed=8, workers=pool, tell=kill_one)
+        found = run_fuzz(tmp_path / "two", n=16, seed=8, workers=pool, on_progress=kill_one)
     assert killed
     # Not the digits: R's own answer for crossed factors differs from process to process.
     same = ["number", "engine", "verdict", "open", "says", "design"]

@@ -7,9 +7,11 @@ import pandas as pd
 import pytest
 
 from fuzz_r import Array, FakeR
+from rparity.diagnosis.causes import Cause
+from rparity.engines.base import Answer
 from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
-from rparity.fuzz.judge import NO_FACTOR, SATURATED, SEVERAL, Judged, Outcome, judge
-from rparity.fuzz.problem import UNITS, Problem, Told, same_fit
+from rparity.fuzz.judge import FuzzResult, FuzzVerdict, judge
+from rparity.fuzz.problem import Problem, refused, same_fit
 from rparity.lmm.fit import LmerResults
 
 PLAIN = Design((6, 5, 4, 6, 3), covariates=(Covariate(),), seed=5)
@@ -30,26 +32,26 @@ TWO_MINIMA = Design(
 )
 
 
-def judged(design: Design, r: FakeR | None = None) -> Judged:
+def judged(design: Design, r: FakeR | None = None) -> FuzzResult:
     return judge(Problem(design.part(), design.data()), r or FakeR())
 
 
 def test_the_same_answer_agrees() -> None:
     found = judged(PLAIN)
-    assert found.verdict is Outcome.AGREES
+    assert found.verdict is FuzzVerdict.AGREES
     assert min(found.digits.values()) >= 12
 
 
 def test_an_optimizer_that_stops_early_is_explained() -> None:
     found = judged(PLAIN, FakeR(moved=lambda theta: theta * 1.0001))
-    assert found.verdict is Outcome.EXPLAINED
+    assert found.verdict is FuzzVerdict.EXPLAINED
     assert set(found.causes) == {"stopped early"}
     assert found.digits["theta"] < 5
 
 
-def test_one_that_stops_far_away_without_a_word_is_convicted_by_its_own_criterion() -> None:
+def test_a_stop_far_from_the_optimum_shows_in_rs_own_criterion() -> None:
     found = judged(PLAIN, FakeR(moved=lambda theta: theta * 9 + 1))
-    assert found.verdict is Outcome.EXPLAINED
+    assert found.verdict is FuzzVerdict.EXPLAINED
     assert set(found.causes) == {"stopped early"}
 
 
@@ -61,19 +63,19 @@ EARLY = pytest.mark.slow(reason="all that could be the cause of two errors at on
 @pytest.mark.parametrize("kind", ["coef", "vcov", "varcorr", "ranef", "glance"])
 def test_a_wrong_value_is_unexplained(kind: str, factor: float) -> None:
     class Wrong(FakeR):
-        def answer(self, engine: str, problem: Problem) -> Told:
+        def answer(self, engine: str, problem: Problem) -> Answer:
             told = super().answer(engine, problem)
             tables = dict(told.tables)
             tables[f"lmer.{kind}"] = tables[f"lmer.{kind}"] * (1 + 1e-5)
-            return Told(tables)
+            return Answer(tables)
 
     found = judged(PLAIN, Wrong(moved=lambda theta: theta * factor))
-    assert found.verdict is Outcome.UNEXPLAINED
+    assert found.verdict is FuzzVerdict.UNEXPLAINED
     assert kind in found.open
     assert "rparity" in found.says
 
 
-def test_a_minimum_that_is_none_is_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_false_minimum_is_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
     """R goes lower than this package: then its optimizer is wrong, whatever else is said."""
     right = LmerResults.fit.__func__  # type: ignore[attr-defined]
 
@@ -89,60 +91,60 @@ def test_a_minimum_that_is_none_is_unexplained(monkeypatch: pytest.MonkeyPatch) 
     assert mine.theta_hat[0] < 0.3
     monkeypatch.setattr(LmerResults, "fit", classmethod(wrong))
     found = judged(design, FakeR(fit=lambda _problem: mine))
-    assert found.verdict is Outcome.UNEXPLAINED
+    assert found.verdict is FuzzVerdict.UNEXPLAINED
     assert "theta" in found.open
 
 
 def test_both_refuse() -> None:
     found = judged(Design((1, 1, 1, 1)))
-    assert found.verdict is Outcome.REFUSED
+    assert found.verdict is FuzzVerdict.REFUSED
     assert "fewer levels than rows" in found.says
 
 
 def test_one_refuses() -> None:
     found = judged(PLAIN, FakeR(refuses=lambda _problem: True))
-    assert (found.verdict, found.open) == (Outcome.UNEXPLAINED, ("refused",))
+    assert (found.verdict, found.open) == (FuzzVerdict.UNEXPLAINED, ("refused",))
 
 
-def test_what_downdating_leaves_nothing_of_may_have_no_factor() -> None:
+def test_r_may_fail_to_factor_what_downdating_leaves() -> None:
     class NotPositive(FakeR):
-        def answer(self, _engine: str, _problem: Problem) -> Told:
-            return Told({}, "R error: Downdated VtV is not positive definite")
+        def answer(self, _engine: str, _problem: Problem) -> Answer:
+            return refused("R error: Downdated VtV is not positive definite")
 
     near = Design((9, 9, 9), covariates=(Covariate(shift=1e4), Covariate(near=5)), seed=1)
-    assert set(judged(near, NotPositive()).causes) == {NO_FACTOR}
-    assert judged(PLAIN, NotPositive()).verdict is Outcome.UNEXPLAINED
+    assert set(judged(near, NotPositive()).causes) == {Cause.NORMAL_EQUATIONS}
+    assert judged(PLAIN, NotPositive()).verdict is FuzzVerdict.UNEXPLAINED
 
 
 @pytest.mark.parametrize(("slope", "shift"), [("correlated", 0.0), ("uncorrelated", 0.0)])
 def test_r_may_fail_for_the_units_of_a_covariate(slope: str, shift: float) -> None:
     class LikesItSmall(FakeR):
-        def answer(self, engine: str, problem: Problem) -> Told:
+        def answer(self, engine: str, problem: Problem) -> Answer:
             if problem.data["x1"].abs().max() > 1e4 or always:
-                return Told({}, "R error: Downdated VtV is not positive definite")
+                return refused("R error: Downdated VtV is not positive definite")
             return super().answer(engine, problem)
 
     design = Design(
         (9, 9, 9, 9), (Grouping(slope=slope),), (Covariate(scale=6, shift=shift),), seed=1
     )
     always = False
-    assert set(judged(design, LikesItSmall()).causes) == {UNITS}
+    assert set(judged(design, LikesItSmall()).causes) == {Cause.SCALE}
     always = True
-    assert judged(design, LikesItSmall()).verdict is Outcome.UNEXPLAINED
+    assert judged(design, LikesItSmall()).verdict is FuzzVerdict.UNEXPLAINED
 
 
-def test_an_answer_that_its_own_units_would_excuse_is_no_answer() -> None:
+def test_other_units_do_not_excuse_an_answer_that_is_wrong_in_them() -> None:
     """This package must say the same in all units before R's words are blamed."""
     design = Design((9, 9, 9, 9), (Grouping(slope="correlated"),), (Covariate(scale=6),), seed=1)
     problem = Problem(design.part(), design.data())
     assert isinstance(problem.mine, LmerResults)
-    ways = [other.mine for _, other in problem.otherwise()]
+    ways = [other.mine for _, other in problem.restated()]
     assert all(isinstance(way, LmerResults) and same_fit(problem.mine, way) for way in ways)
     wrong = problem.mine.at(1.01 * problem.mine.theta_hat)
     assert not any(same_fit(wrong, way) for way in ways)
 
 
-def test_where_the_criterion_has_no_value_the_design_is_not_lost(
+def test_a_criterion_without_a_value_is_reported(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def fails(*_arguments: object) -> None:
@@ -152,7 +154,7 @@ def test_where_the_criterion_has_no_value_the_design_is_not_lost(
     assert judged(PLAIN).open == ("criterion",)
 
 
-def test_a_trial_so_far_off_that_no_digit_is_left_is_no_end() -> None:
+def test_a_step_so_far_that_no_digits_are_left_does_not_end_the_fit() -> None:
     """A design of seed 3: X'V⁻¹X had no inverse at a trial step, and the fit ended in an error."""
     design = Design(
         (9, 9, 1),
@@ -178,10 +180,10 @@ def test_a_saturated_model_has_no_optimum() -> None:
         (Grouping(slope="correlated"), Grouping(place="in turn", levels=5)),
         (Covariate(),),
     )
-    assert set(judged(design).causes) == {SATURATED}
+    assert set(judged(design).causes) == {Cause.SATURATED}
 
 
-def test_missing_values_and_contrasts_are_both_sides() -> None:
+def test_both_sides_get_missing_values_and_contrasts() -> None:
     design = Design(
         (9, 9, 9, 9),
         (Grouping(10.0),),
@@ -191,7 +193,7 @@ def test_missing_values_and_contrasts_are_both_sides() -> None:
         weights=1.0,
         seed=3,
     )
-    assert judged(design, FakeR(moved=lambda t: t * 1.001)).verdict is Outcome.EXPLAINED
+    assert judged(design, FakeR(moved=lambda t: t * 1.001)).verdict is FuzzVerdict.EXPLAINED
     problem = Problem(design.part(), design.data())
     assert len(problem.complete.data) < len(problem.data)
     pd.testing.assert_series_equal(problem.mine.params, problem.complete.mine.params)
@@ -203,13 +205,13 @@ def fitted_from(problem: Problem, *theta: float) -> LmerResults:
     return LmerResults.fit(model, model.matrices.y, reml=False, start=np.array(theta))
 
 
-def test_two_minima_are_told_by_rs_own_criterion() -> None:
+def test_rs_own_criterion_shows_two_minima() -> None:
     problem = Problem(TWO_MINIMA.part(), TWO_MINIMA.data())
     high, low = fitted_from(problem, 10.5, 1.2, 0.01), fitted_from(problem, 10.5, 0.01, 1.5)
     assert low.criterion < high.criterion - 0.5
     problem.__dict__["mine"] = high
     r = FakeR(fit=lambda _problem: low)
-    assert set(judge(problem, r).causes) == {SEVERAL}
+    assert set(judge(problem, r).causes) == {Cause.SEVERAL_MINIMA}
 
     class Slope(FakeR):
         def criterion(self, problem: Problem, theta: Array) -> Array:
@@ -217,4 +219,4 @@ def test_two_minima_are_told_by_rs_own_criterion() -> None:
 
     # Where R's own criterion falls from there it is no minimum, and there is no excuse.
     found = judge(problem, Slope(fit=lambda _problem: low))
-    assert found.verdict is Outcome.UNEXPLAINED
+    assert found.verdict is FuzzVerdict.UNEXPLAINED

@@ -38,7 +38,7 @@ def test_designs_are_data_and_a_model_of_them(design: Design) -> None:
 
 @FEW
 @given(design=strategies.designs(most_rows=100))
-def test_a_design_survives_its_json_and_is_its_numbers(design: Design) -> None:
+def test_a_design_is_restored_from_json_with_the_same_data(design: Design) -> None:
     again = Design.from_json(design.as_json())
     assert again == design
     pd.testing.assert_frame_equal(again.data(), design.data(), check_exact=True)
@@ -51,7 +51,7 @@ def test_most_designs_can_be_fitted() -> None:
     assert sum(not isinstance(model, str) for model in models) > 40
 
 
-def test_all_that_is_promised_is_drawn() -> None:
+def test_every_documented_feature_is_drawn() -> None:
     drawn = [each.design for each in Designs(1, range(400))]
     groupings = [grouping for each in drawn for grouping in each.groupings]
     assert {len(each.groupings) for each in drawn} == {1, 2, 3}
@@ -71,7 +71,7 @@ def test_all_that_is_promised_is_drawn() -> None:
     assert max(max(each.sizes) for each in drawn) > 45
 
 
-def test_a_design_is_its_number_whoever_draws_it_and_in_whatever_order() -> None:
+def test_a_design_depends_on_its_number_alone() -> None:
     """In a process that has other modules loaded, too: Hypothesis looks at their constants."""
     numbers = [2 * BLOCK + 1, 3, 0, BLOCK]
     here = [design(7, number) for number in numbers]
@@ -85,7 +85,7 @@ def test_a_design_is_its_number_whoever_draws_it_and_in_whatever_order() -> None
     assert there == [here[numbers.index(number)] for number in sorted(numbers)]
 
 
-def test_pieces_have_streams_of_their_own() -> None:
+def test_columns_have_their_own_random_streams() -> None:
     whole = Design(
         (5, 4, 3),
         (Grouping(), Grouping(place="in turn")),

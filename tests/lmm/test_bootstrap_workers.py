@@ -1,4 +1,4 @@
-"""Bootstraps on workers: R's draws, bit for bit, on any number of them."""
+"""Bootstraps have the same bits on any number of workers."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def bits(boot: BootstrapResults) -> dict[str, bytes]:
     return {name: table.to_numpy().tobytes() for name, table in tables.items()}
 
 
-def the_same(document: LmerResults, nsim: int, use_u: bool, workers: Cluster) -> bool:
-    """Whether the bits and the end of the stream are what they are without workers."""
+def equals_without_workers(document: LmerResults, nsim: int, use_u: bool, workers: Cluster) -> bool:
+    """Assert that results equal those without workers; return whether the streams end alike."""
     here, there = RRandom(5), RRandom(5)
     alone = bootmer(document, nsim, use_u, rng=here)
     spread = bootmer(document, nsim, use_u, rng=there, workers=workers)
@@ -44,20 +44,20 @@ def the_same(document: LmerResults, nsim: int, use_u: bool, workers: Cluster) ->
 
 
 @pytest.mark.parametrize("use_u", [False, True])
-def test_the_same_bits_and_the_same_end_of_the_stream(
+def test_two_workers_give_the_same_bits_and_end_of_the_stream(
     two_workers: Cluster, document: LmerResults, use_u: bool
 ) -> None:
-    assert the_same(document, THREE, use_u, two_workers)
+    assert equals_without_workers(document, THREE, use_u, two_workers)
 
 
 @pytest.mark.slow(reason="starts four workers, and has 40,000 replicates")
 def test_four_workers_give_the_same_bits(document: LmerResults) -> None:
     with cluster(4) as four:
-        assert the_same(document, FOUR, False, four)
-        assert the_same(document, FOUR, True, four)
+        assert equals_without_workers(document, FOUR, False, four)
+        assert equals_without_workers(document, FOUR, True, four)
 
 
-def test_slopes_weights_and_an_older_refit(two_workers: Cluster) -> None:
+def test_workers_with_slopes_weights_and_an_older_refit(two_workers: Cluster) -> None:
     data = frame("holes")
     formula = "Reaction ~ Days + offset(known) + (Days | Subject)"
     fit = lmer(formula, data, weights=data["w"], lme4="1.1-31")
@@ -78,7 +78,9 @@ def test_slopes_weights_and_an_older_refit(two_workers: Cluster) -> None:
 
 @pytest.mark.parametrize("use_u", [False, True])
 @pytest.mark.parametrize("nsim", [1, 2621, 2622, 400_000])
-def test_parts_have_the_draws_of_the_whole(document: LmerResults, use_u: bool, nsim: int) -> None:
+def test_parts_have_the_draws_of_the_whole_bootstrap(
+    document: LmerResults, use_u: bool, nsim: int
+) -> None:
     whole, split = (Draws.of(document, nsim, use_u=use_u, rng=RRandom(7).copy()) for _ in range(2))
     parts = list(split.split(document.model))
     assert [part.first for part in parts] == list(
@@ -98,7 +100,7 @@ def test_parts_have_the_draws_of_the_whole(document: LmerResults, use_u: bool, n
         np.testing.assert_array_equal(whole.effects.rnorm(3), last.effects.rnorm(3))
 
 
-def test_no_replicates_and_no_workers(document: LmerResults) -> None:
+def test_zero_replicates_and_zero_workers_are_refused(document: LmerResults) -> None:
     with pytest.raises(UsageError, match="nsim must be at least 1"):
         bootmer(document, 0, rng=1)
     with pytest.raises(UsageError, match="number of workers must be at least 1"):

@@ -1,4 +1,4 @@
-"""lme4's notation, taken apart as lme4 does (`findbars`, `nobars`, `expandDoubleVerts`)."""
+"""Formulas are parsed as lme4 does (`findbars`, `nobars`, `expandDoubleVerts`)."""
 
 import pytest
 
@@ -77,7 +77,7 @@ def test_bars(term, bars):
         ("(1 | a/b:c)", ["b:c:a", "a"]),
     ],
 )
-def test_names_of_groups_before_reformulas(term, names):
+def test_names_of_groups_before_lme4_1_1_36(term, names):
     assert [bar.name for bar in parse(f"y ~ x + {term}", Lme4("1.1-35.5")).bars] == names
     assert [bar.name for bar in parse(f"y ~ x + {term}", Lme4("1.1-36")).bars] != names
 
@@ -85,8 +85,8 @@ def test_names_of_groups_before_reformulas(term, names):
 @pytest.mark.parametrize(
     ("text", "message", "place"),
     [
-        ("y ~ x + (1 | p", "never closed", "("),
-        ("y ~ x + 1 | p)", "closes nothing", ")"),
+        ("y ~ x + (1 | p", "is not closed", "("),
+        ("y ~ x + 1 | p)", "no opening one", ")"),
         ("y x", "operator is missing", "x"),
         ("y", "one `~`", "y"),
         ("~ x", "The response is missing", "~"),
@@ -94,16 +94,16 @@ def test_names_of_groups_before_reformulas(term, names):
         ("y ~ x + + * z", "term is missing", "*"),
         ("y ~ (| g)", "term is missing", "|"),
         ("y ~ (1 | )", "term is missing", ")"),
-        ("y ~ x | g", "goes into parentheses", "|"),
-        ("y ~ x * (1 | g)", "added with `+`", "x"),
-        ("y ~ x - (1 | g)", "not taken away", "-"),
-        ("y ~ (1 | a | b)", "has one `|`", None),
-        ("y ~ (1 | a + b)", "grouping factor is", "+"),
-        ("y ~ (1 | factor(a))", "grouping factor is", None),
-        ("y ~ x $ z", "has no meaning", "$"),
+        ("y ~ x | g", "needs parentheses", "|"),
+        ("y ~ x * (1 | g)", "must be added with `+`", "x"),
+        ("y ~ x - (1 | g)", "cannot be subtracted", "-"),
+        ("y ~ (1 | a | b)", "only one `|`", None),
+        ("y ~ (1 | a + b)", "grouping factor must be", "+"),
+        ("y ~ (1 | factor(a))", "grouping factor must be", None),
+        ("y ~ x $ z", "not allowed here", "$"),
     ],
 )
-def test_a_caret_marks_what_does_not_parse(text, message, place):
+def test_a_caret_marks_the_error(text, message, place):
     with pytest.raises(FormulaError, match=message.replace("|", r"\|").replace("+", r"\+")) as e:
         parse(text)
     _, shown, caret = str(e.value).split("\n")
@@ -112,7 +112,7 @@ def test_a_caret_marks_what_does_not_parse(text, message, place):
         assert shown[caret.index("^")] == place
 
 
-def test_a_missing_end_is_marked_behind_the_formula():
+def test_a_missing_term_is_marked_at_the_end():
     with pytest.raises(FormulaError) as e:
         parse("y ~ x +")
     assert str(e.value).split("\n")[2] == " " * 11 + "^"
@@ -140,7 +140,7 @@ def test_a_missing_end_is_marked_behind_the_formula():
         ("`x` + `my var`", True, [("x",), ("`my var`",)]),
     ],
 )
-def test_terms_have_r_labels_in_r_order(right, intercept, found):
+def test_terms_have_the_labels_and_order_of_r(right, intercept, found):
     made = terms(right)
     assert made.intercept is intercept
     assert list(made.terms) == found
@@ -149,7 +149,7 @@ def test_terms_have_r_labels_in_r_order(right, intercept, found):
 @pytest.mark.parametrize(
     "right", [".", "2:x", "x + (z - 1)", "a %in% b", "'a'", "x == z", "(x+1)*a"]
 )
-def test_terms_refuse_what_formulaic_reads_otherwise(right):
+def test_terms_that_mean_something_else_in_formulaic_are_refused(right):
     with pytest.raises(FormulaError):
         terms(right)
 
@@ -162,7 +162,7 @@ def test_expressions_become_python():
 
 
 @pytest.mark.parametrize("label", ["I(a & b)", "I(!a)", "I(x %% 2)", "I(x:z)"])
-def test_operators_that_bind_otherwise_in_python_are_refused(label):
+def test_operators_that_bind_differently_in_python_are_refused(label):
     with pytest.raises(FormulaError, match="compute a column first"):
         expression(label)
 
@@ -182,5 +182,5 @@ def test_operators_that_bind_otherwise_in_python_are_refused(label):
         (0.0, "0"),
     ],
 )
-def test_numbers_read_as_in_r(value, label):
+def test_numbers_are_written_as_in_r(value, label):
     assert number_label(value) == label

@@ -1,4 +1,4 @@
-"""The mixed models of lme4's data sets: what the tables alone do not say."""
+"""The mixed models of lme4's data sets, at R's θ and at the optimum."""
 
 from __future__ import annotations
 
@@ -43,13 +43,15 @@ FITS = [
 
 
 @pytest.mark.parametrize(("case", "part"), FITS)
-def test_at_the_theta_of_r_the_criterion_is_that_of_r_and_ours_is_no_higher(case, part) -> None:
-    """The formulas are the same to 12 digits; the stopping points differ, and ours is lower."""
+def test_the_criterion_at_the_theta_of_r_equals_that_of_r_and_the_optimum_is_no_higher(
+    case, part
+) -> None:
+    """Criteria at R's θ agree to 12 digits; the optimum found here is as low or lower."""
     recording = recorded(case.name)
     fit = fitted(case.name, part.formula, part.weights, part.reml)
     theirs = float(recording.tables[f"{part.name}.glance"].loc["1", "criterion"])
     at_theirs = fit.deviance_at(recording.tables[f"{part.name}.theta"]["value"])
     assert digits(at_theirs, theirs) >= 12
     assert fit.converged
-    # The two differ by less than rounding where R's optimum is as good.
+    # They differ by rounding only if R's optimum is as good.
     assert fit.criterion <= at_theirs + 1e-13 * abs(theirs)

@@ -1,4 +1,4 @@
-"""Fits against lme4's, and against 50-digit arithmetic."""
+"""Fits equal those of lme4, and the exact optimum in 50-digit arithmetic."""
 
 import warnings
 
@@ -30,14 +30,14 @@ every_model = pytest.mark.parametrize("model", MODELS, ids=[label(m) for m in MO
 
 
 @every_model
-def test_criterion_at_given_theta_is_that_of_r(model):
+def test_criterion_at_given_theta_equals_that_of_r(model):
     fit = fitted(model)
     for at in (model["objective"], model["elsewhere"]):
         assert fit.deviance_at(array(at["theta"])) == pytest.approx(at["value"], rel=1e-13)
 
 
 @every_model
-def test_optimum_is_that_of_r(model):
+def test_optimum_equals_that_of_r(model):
     fit = fitted(model)
     assert fit.converged
     assert fit.is_singular == model["singular"]
@@ -45,7 +45,7 @@ def test_optimum_is_that_of_r(model):
 
 
 @every_model
-def test_names_and_orders_are_those_of_r(model):
+def test_names_and_orders_equal_those_of_r(model):
     fit, tables = fitted(model), model["tables"]
     assert list(fit.params.index) == tables["coef"]["rows"]
     assert list(fit.theta.index) == tables["theta"]["rows"]
@@ -55,12 +55,12 @@ def test_names_and_orders_are_those_of_r(model):
 
 
 @every_model
-def test_what_follows_from_the_optimum_is_that_of_r(model):
+def test_variances_and_random_effects_equal_those_of_r(model):
     check_effects(fitted(model), model)
 
 
 def exact_criterion(model: dict, theta):
-    """The criterion in 50 digits, V inverted level by level of the only grouping factor."""
+    """The criterion in 50 digits, for one grouping factor, with V inverted level by level."""
     fit = fitted(model)
     matrices = fit.model.matrices
     (term,) = matrices.random
@@ -98,9 +98,9 @@ ONE_FACTOR = [
 
 @pytest.mark.parametrize("model", ONE_FACTOR, ids=[label(m) for m in ONE_FACTOR])
 def test_theta_is_the_exact_optimum_to_thirteen_digits(model):
-    """One Newton step in 50 digits from our θ moves it by less than its thirteenth digit.
+    """A Newton step in 50 digits from the fitted θ changes it by less than the thirteenth digit.
 
-    R's tight optimum is 6e-8 away on sleepstudy.
+    On sleepstudy, R's optimum at tight controls is 6e-8 away.
     """
     theta = fitted(model).theta_hat
     m = len(theta)
@@ -133,7 +133,7 @@ def test_theta_is_the_exact_optimum_to_thirteen_digits(model):
     [m for m in MODELS if isinstance(fitted(m).model.structure, Strata | Dense)],
     ids=label,
 )
-def test_the_schur_complement_is_that_of_r(model, monkeypatch):
+def test_the_schur_complement_gives_the_results_of_r(model, monkeypatch):
     monkeypatch.setattr(rparity.lmm.model, "DENSE_EFFECTS", 0)
     monkeypatch.setattr(rparity.lmm.model, "STRATA_EFFECTS", 0)
     fit = lmer(model["formula"], frame(model["data"]), REML=model["REML"])
@@ -148,8 +148,8 @@ def test_the_schur_complement_is_that_of_r(model, monkeypatch):
 
 
 @every_model
-def test_derivatives_are_those_of_the_value(model):
-    """Central differences of the value and of the gradient, in the coordinates of the solver."""
+def test_derivatives_equal_differences(model):
+    """They equal central differences of the value and the gradient in working coordinates."""
     fit = fitted(model)
     structure, m = fit.model.structure, fit.model.template.m
     y = fit.model.deviations(fit.response, fit.beta)
@@ -179,7 +179,7 @@ FORMULAS = (
 )
 
 
-def design(seed: int) -> tuple[str, pd.DataFrame]:
+def hard_data(seed: int) -> tuple[str, pd.DataFrame]:
     """Variance ratios from 0 to a million, covariates over twelve orders of magnitude."""
     r = np.random.default_rng(seed)
     n, L = int(r.integers(30, 120)), int(r.integers(4, 9))
@@ -204,7 +204,7 @@ def design(seed: int) -> tuple[str, pd.DataFrame]:
 
 @pytest.mark.parametrize("seed", range(60))
 def test_hard_designs_converge_to_a_minimum(seed):
-    formula, data = design(seed)
+    formula, data = hard_data(seed)
     fit = lmer(formula, data)
     assert fit.converged
     working = fit.model.working
@@ -212,14 +212,14 @@ def test_hard_designs_converge_to_a_minimum(seed):
     on = fit.model.template.diagonal
     assert ((theta[on] == 0.0) | (theta[on] >= 1e-6)).all()
     r = np.random.default_rng(seed)
-    for size in (1e-4, 1e-2):  # nowhere around is the criterion lower
+    for size in (1e-4, 1e-2):  # the criterion is not lower nearby
         for _ in range(5):
             near = theta + size * (1.0 + np.abs(theta)) * r.normal(size=len(theta))
             assert fit.deviance_at(working.W_inverse @ near) >= fit.criterion - 1e-9
 
 
 @pytest.mark.parametrize("scale", [1e-6, 1e6])
-def test_units_and_origin_of_a_covariate_do_not_matter(scale):
+def test_results_do_not_depend_on_units_and_origin_of_a_covariate(scale):
     data = frame("sleepstudy")
     plain = lmer("Reaction ~ Days + (Days | Subject)", data)
     moved = lmer("Reaction ~ d + (d | Subject)", data.assign(d=scale * (data["Days"] + 20)))
@@ -244,7 +244,7 @@ def test_a_large_variance_ratio_costs_no_digits():
     assert shifted == pytest.approx(rough.criterion, rel=1e-14)
 
 
-def test_an_optimum_that_is_not_reached_is_reported(monkeypatch):
+def test_a_fit_that_does_not_converge_is_reported(monkeypatch):
     monkeypatch.setattr(rparity.lmm.newton, "MAX_ITERATIONS", 1)
     assert not lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy")).converged
 
@@ -252,23 +252,25 @@ def test_an_optimum_that_is_not_reached_is_reported(monkeypatch):
 @pytest.mark.parametrize(
     "formula", ["Reaction ~ Days + S + (1 | Subject)", "Reaction ~ (1 | Subject) + (1 | S)"]
 )
-def test_a_variance_that_the_data_do_not_determine_is_reported(formula):
-    """The same levels twice: the criterion is flat in some direction; R warns of its Hessian."""
+def test_an_undetermined_variance_is_reported_as_not_converged(formula):
+    """With the same levels twice the criterion is flat in one direction; R warns of its Hessian."""
     data = frame("sleepstudy")
     assert not lmer(formula, data.assign(S=data["Subject"])).converged
 
 
-def test_a_criterion_without_a_value_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_singular_criterion_is_a_data_error(monkeypatch: pytest.MonkeyPatch) -> None:
     def singular(*_arguments: object, **_options: object) -> None:
         raise np.linalg.LinAlgError("Singular matrix")
 
     monkeypatch.setattr("rparity.lmm.model.minimise", singular)
-    with pytest.raises(DataError, match=r"no value in double .* \(Singular matrix\): centre cov"):
+    with pytest.raises(
+        DataError, match=r"cannot be computed in double .* \(Singular matrix\): centre cov"
+    ):
         lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
 
 
-def test_a_group_that_occurs_twice_has_rs_names() -> None:
-    """As R's `as.data.frame(VarCorr(fit))`: where one repeats, all become syntactic names."""
+def test_a_group_that_occurs_twice_has_the_names_of_r() -> None:
+    """As in R's `as.data.frame(VarCorr(fit))`, if a name repeats, all become syntactic."""
     rng = np.random.default_rng(1)
     data = pd.DataFrame({"a": list("pqrs") * 24, "b": ["u", "v", "w"] * 32})
     data = data.assign(x=rng.normal(size=96), y=rng.normal(size=96))
@@ -280,7 +282,7 @@ def test_a_group_that_occurs_twice_has_rs_names() -> None:
     assert list(once) == ["a:b.(Intercept)", "Residual"]
 
 
-def test_zeros_of_theta_stay_zeros_where_formulas_are_evaluated() -> None:
+def test_zeros_of_theta_stay_zeros_in_results_at_given_theta() -> None:
     fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
     for theta in ([0.9, 0.0, 0.0], [0.0, 0.0, 0.2], [0.0, 0.0, 0.0]):
         there = fit.at(np.array(theta))
@@ -291,7 +293,7 @@ def test_zeros_of_theta_stay_zeros_where_formulas_are_evaluated() -> None:
 
 @pytest.mark.parametrize("size", [1e-9, 1e-6, 1e-3, 1.0])
 def test_conditional_deviations_do_not_depend_on_the_units(size: float) -> None:
-    """Also where the data say nothing of a slope: what it is conditionally is its prior."""
+    """They do so too if the data have no information on a slope, which then has its prior."""
     data = frame("sleepstudy")
     data = data.assign(Days=size * (data["Days"] + 1.0))
     fit = lmer("Reaction ~ Days + (Days | Subject)", data)
@@ -306,14 +308,14 @@ def test_conditional_deviations_do_not_depend_on_the_units(size: float) -> None:
 # -- results ---------------------------------------------------------------------------------------
 
 
-def test_predictions_are_those_of_r():
+def test_predictions_equal_those_of_r():
     recorded = EXTRAS["predict"]
     new = pd.DataFrame({k: v if isinstance(v, list) else [v] for k, v in recorded["new"].items()})
     fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
     found = fit.predict(new, allow_new_levels=True)
     np.testing.assert_allclose(found, recorded["all"], rtol=1e-6)
     np.testing.assert_allclose(fit.predict(new, include_random=False), recorded["fixed"], rtol=1e-9)
-    with pytest.raises(DataError, match="levels of 'Subject' that the fit has not seen"):
+    with pytest.raises(DataError, match="levels of 'Subject' that the data of the fit do not have"):
         fit.predict(new)
     casks = pd.DataFrame(recorded["casks"])
     nested = lmer("strength ~ 1 + (1 | batch/cask)", frame("Pastes"))
@@ -322,7 +324,7 @@ def test_predictions_are_those_of_r():
     )
 
 
-def test_prediction_for_the_fitted_rows_is_the_fit():
+def test_predictions_for_the_fitted_rows_are_the_fitted_values():
     data = frame("holes")
     fit = lmer("Reaction ~ Days + offset(known) + (Days | Subject)", data, weights=data["w"])
     np.testing.assert_allclose(fit.predict(data), fit.fittedvalues, rtol=1e-12)
@@ -334,7 +336,7 @@ def test_prediction_for_the_fitted_rows_is_the_fit():
         held.predict(data)
 
 
-def test_likelihood_ratios_are_those_of_r():
+def test_likelihood_ratios_equal_those_of_r():
     data = frame("sleepstudy")
     fits = [lmer(f"Reaction ~ Days + {r}", data) for r in
             ("(Days | Subject)", "(1 | Subject)", "(Days || Subject)")]  # fmt: skip
@@ -347,7 +349,7 @@ def test_likelihood_ratios_are_those_of_r():
         anova(fits[0], lmer("Reaction ~ Days + (1 | Subject)", data[5:]))
 
 
-def test_refit_of_the_same_response_is_the_fit():
+def test_refit_to_the_same_response_gives_the_same_fit():
     fit = lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("Penicillin"))
     again = fit.refit(fit.response)
     np.testing.assert_allclose(again.theta, fit.theta, rtol=1e-13)
@@ -366,7 +368,7 @@ def test_refit_of_the_same_response_is_the_fit():
         ("Reaction ~ (Days | row)", DataError, "fewer levels than rows"),
     ],
 )
-def test_bad_models_are_refused_in_one_sentence(formula, error, message):
+def test_invalid_models_are_refused(formula, error, message):
     data = frame("sleepstudy")
     data["known"] = 3.0 + 2.0 * data["Days"]
     data["row"] = np.arange(len(data)).astype(str)
@@ -374,10 +376,12 @@ def test_bad_models_are_refused_in_one_sentence(formula, error, message):
         lmer(formula, data)
 
 
-def test_more_crossed_levels_than_memory_allows_are_refused(monkeypatch):
+def test_too_many_crossed_levels_are_refused(monkeypatch):
     for limit in ("STRATA_EFFECTS", "DENSE_EFFECTS", "SCHUR_EFFECTS"):
         monkeypatch.setattr(rparity.lmm.model, limit, 5)
-    with pytest.raises(DataError, match="Beside 'plate' there are 6 random effects, and at most 5"):
+    with pytest.raises(
+        DataError, match="Besides 'plate' there are 6 random effects, and at most 5"
+    ):
         lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("Penicillin"))
 
 
@@ -388,8 +392,8 @@ def test_zero_weights_are_refused():
 
 
 @pytest.mark.parametrize(**having("text"))
-def test_summary_is_that_of_r_to_the_letter(model):
-    # Which optimizer lme4 used, and with what code it ended, is lme4's own.
+def test_summary_equals_that_of_r(model):
+    # The line on lme4's optimizer and its exit code has no counterpart.
     theirs = [line for line in model["text"] if not line.startswith("optimizer (")]
     while not theirs[-1]:
         theirs.pop()

@@ -1,4 +1,4 @@
-"""Bootstrap and profile against lme4's: the same draws, the same ends."""
+"""Bootstraps and profiles equal lme4's, draw by draw and end by end."""
 
 import numpy as np
 import pandas as pd
@@ -14,8 +14,8 @@ from rparity.rrandom import RRandom
 
 @pytest.mark.parametrize("kind", ["draw", "keep"])
 @pytest.mark.parametrize(**having("boot"))
-def test_replicates_are_those_of_r(model, kind):
-    """Draws in R's order or the estimates would differ in the first digit; R stops early."""
+def test_replicates_equal_those_of_r(model, kind):
+    """Draws in another order would change the first digit; tolerances allow for R's early stop."""
     fit = fitted(model)
     found = bootmer(fit, 8, kind == "keep", rng=7)
     theirs = np.array(model["boot"][kind], dtype=float)
@@ -31,7 +31,7 @@ def test_replicates_are_those_of_r(model, kind):
     np.testing.assert_allclose(mine.sigma, theirs[:, -1], rtol=5e-5)
 
 
-def test_the_stream_is_left_where_r_leaves_it():
+def test_the_stream_ends_where_it_ends_in_r():
     fit = lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("Penicillin"))
     rng, expected = RRandom(3), RRandom(3)
     bootmer(fit, 5, rng=rng)
@@ -39,7 +39,7 @@ def test_the_stream_is_left_where_r_leaves_it():
     assert rng.runif(1) == expected.runif(1)
 
 
-def test_a_statistic_sees_all_the_replicates():
+def test_a_statistic_is_computed_from_all_replicates():
     fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
 
     def variances(r):
@@ -55,7 +55,7 @@ def test_a_statistic_sees_all_the_replicates():
         bootmer(fit, 50, rng=1, statistic=lambda r: r.params[:3])
 
 
-def test_a_fit_is_a_bootstrap_of_one():
+def test_the_original_fit_is_a_bootstrap_of_one():
     fit = lmer("y ~ x + (x | g) + (1 | h)", frame("crossed"))
     everything = bootmer(fit, 2, rng=1)
     np.testing.assert_allclose(everything.t0, fit.params, rtol=1e-14)
@@ -66,7 +66,7 @@ def test_a_fit_is_a_bootstrap_of_one():
 
 
 @pytest.mark.parametrize("method", ["normal", "basic", "percentile"])
-def test_bootstrap_intervals_are_those_of_r(method):
+def test_bootstrap_intervals_equal_those_of_r(method):
     fit = lmer("Reaction ~ Days + (1 | Subject)", frame("sleepstudy"), lme4=LME4)
     found = bootmer(fit, 199, rng=3).conf_int(method=method)
     theirs = np.array(EXTRAS["boot"][method], dtype=float)
@@ -75,28 +75,28 @@ def test_bootstrap_intervals_are_those_of_r(method):
     assert list(found.index) == [".sig01", ".sigma", "(Intercept)", "Days"]
 
 
-def test_percentiles_of_nothing_finite_are_missing():
+def test_percentiles_without_finite_values_are_nan():
     assert np.isnan(percentile(np.array([np.nan]), np.array([0.025, 0.975]))).all()
 
 
 @pytest.mark.parametrize("bad", ["bca", "", None])
 def test_an_unknown_interval_is_refused(bad):
     fit = lmer("Reaction ~ Days + (1 | Subject)", frame("sleepstudy"))
-    with pytest.raises(UsageError, match="percentile, basic, normal"):
+    with pytest.raises(UsageError, match="one of percentile, basic, normal"):
         bootmer(fit, 20, rng=3).conf_int(method=bad)
 
 
 @pytest.mark.parametrize(**having("profile"))
-def test_profile_intervals_are_those_of_r(model):
-    """R reads the ends off a spline: through a fine profile, its default loses the fifth digit.
+def test_profile_intervals_equal_those_of_r(model):
+    """R's ends, from a spline through a fine profile, agree to 1e-5.
 
-    Even so the spline is off by up to 1e-5 where the profile has a kink. R's own deviance, refitted
-    at the worst of these ends, `x` of the crossed design, exceeds the quantile by 5e-15 at ours.
+    The spline is off by that much where the profile has a kink. The largest difference is that of
+    `x` of the crossed design. At the end found here, R's deviance exceeds the quantile by 5e-15.
     """
     found = fitted(model).conf_int(method="profile")
     fine = model["profile_fine"]
     assert list(found.index) == fine["rows"]
-    # With prior weights lme4's profile of a fixed effect is wrong: see the next test.
+    # With prior weights lme4's profile of a fixed effect is wrong; see the next test.
     rows = [r for r in fine["rows"] if model["weights"] is None or r.startswith(".")]
     at = [fine["rows"].index(row) for row in rows]
     for end in ("conf_low", "conf_high"):
@@ -104,20 +104,20 @@ def test_profile_intervals_are_those_of_r(model):
         np.testing.assert_allclose(found.loc[rows, end], theirs, rtol=1e-5, atol=1e-9)
 
 
-def test_weighted_profile_is_what_refitting_with_an_offset_gives_in_r():
+def test_a_weighted_profile_equals_refits_with_an_offset_in_r():
     data = frame("holes")
     fit = lmer("Reaction ~ Days + (1 | Subject)", data, weights=data["w"])
     found = fit.conf_int(method="profile").loc["Days"]
     np.testing.assert_allclose(found, EXTRAS["weighted_profile"], rtol=1e-8)
 
 
-def test_some_parameters_are_profiled_as_among_all():
+def test_selected_parameters_have_the_intervals_of_a_full_profile():
     fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
     found = profile_intervals(fit, 0.1, ["Days", ".sigma"])
     pd.testing.assert_frame_equal(found, fit.conf_int(0.1, "profile").loc[[".sigma", "Days"]])
 
 
-def test_profile_ends_at_the_bounds():
+def test_profile_intervals_end_at_the_bounds():
     data = frame("crossed")
     rng = np.random.default_rng(1)
     few = data.assign(y=data["x"] + rng.normal(size=len(data)))

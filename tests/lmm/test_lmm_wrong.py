@@ -1,4 +1,4 @@
-"""Wrong on purpose: mistakes that a port of lme4 could make, and the checks that catch them."""
+"""Planted mistakes, as a port of lme4 could make them, are caught by the checks."""
 
 from dataclasses import replace
 
@@ -27,11 +27,11 @@ def correlation_with_the_other_sign():
     return planted(fit, theta=fit._solution.theta * [1, -1, 1])
 
 
-def bars_taken_for_one():
+def double_bars_as_single_bars():
     return lmer(SLOPES[1], frame("sleepstudy"))
 
 
-def nested_taken_for_crossed():
+def nested_as_crossed():
     return lmer("strength ~ 1 + (1 | batch) + (1 | cask)", frame("Pastes"))
 
 
@@ -44,11 +44,11 @@ def offset_ignored():
     return lmer("Reaction ~ Days + (Days | Subject)", data, weights=data["w"])
 
 
-def ml_for_reml():
+def ml_instead_of_reml():
     return lmer(SLOPES[1], frame("sleepstudy"), REML=False)
 
 
-def bound_crossed():
+def negative_standard_deviation():
     fit = fitted(recorded("Dyestuff2", "Yield ~ 1 + (1 | Batch)"))
     return planted(fit, theta=np.array([[-0.1]]))
 
@@ -57,12 +57,12 @@ def bound_crossed():
     ("wrong", "model"),
     [
         (correlation_with_the_other_sign, SLOPES),
-        (bars_taken_for_one, APART),
-        (nested_taken_for_crossed, NESTED),
+        (double_bars_as_single_bars, APART),
+        (nested_as_crossed, NESTED),
         (weights_ignored, WEIGHTED),
         (offset_ignored, WEIGHTED),
-        (ml_for_reml, SLOPES),
-        (bound_crossed, ("Dyestuff2", "Yield ~ 1 + (1 | Batch)")),
+        (ml_instead_of_reml, SLOPES),
+        (negative_standard_deviation, ("Dyestuff2", "Yield ~ 1 + (1 | Batch)")),
     ],
 )
 def test_a_wrong_fit_is_caught(wrong, model):
@@ -70,8 +70,8 @@ def test_a_wrong_fit_is_caught(wrong, model):
         check_optimum(wrong(), recorded(*model))
 
 
-def test_conditional_deviations_with_the_uncertainty_of_beta_are_caught(monkeypatch):
-    """R's `ranef(condVar = TRUE)` leaves the fixed effects' share out."""
+def test_conditional_deviations_that_include_the_uncertainty_of_beta_are_caught(monkeypatch):
+    """R's `ranef(condVar = TRUE)` leaves out the uncertainty of the fixed effects."""
     model = recorded(*SLOPES)
     right = MixedModel.conditional
 
@@ -94,7 +94,7 @@ def test_conditional_deviations_with_the_uncertainty_of_beta_are_caught(monkeypa
         check_effects(lmer(SLOPES[1], frame("sleepstudy")), model)
 
 
-def test_a_profile_taken_from_wald_is_caught():
+def test_a_wald_interval_instead_of_a_profile_is_caught():
     model = recorded(*SLOPES)
     wald = fitted(model).conf_int().loc["Days", "conf_low"]
     fine = model["profile_fine"]
@@ -103,7 +103,7 @@ def test_a_profile_taken_from_wald_is_caught():
 
 
 def test_draws_in_another_order_are_caught(monkeypatch):
-    """Coefficient by coefficient in place of level by level: another replicate altogether."""
+    """The order is coefficient by coefficient instead of level by level."""
     model = recorded(*SLOPES)
 
     def wrong(self, u):

@@ -1,8 +1,8 @@
 """Model matrices against R's own.
 
-tests/data/model_matrices/ holds what R answered with two versions of lme4, made by
-`Rscript --vanilla r_scripts/model_matrices.R > tests/data/model_matrices/VERSION.json`. The frames
-below are those of that script, rebuilt.
+tests/data/model_matrices/ has R's answers with two versions of lme4, from the command
+`Rscript --vanilla r_scripts/model_matrices.R > tests/data/model_matrices/VERSION.json`. The data
+frames below are those of that script.
 """
 
 import json
@@ -16,7 +16,7 @@ from rparity.errors import DataError, FormulaError, UsageError
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.matrices import build
 
-# What R made of formulas, under each of two versions of lme4.
+# R's matrices, by version of lme4.
 RECORDED = {file.stem: json.loads(file.read_text()) for file in (DATA / "model_matrices").iterdir()}
 QUERIES = [
     pytest.param(version, r, id=f"{version}: {r['formula']}")
@@ -74,7 +74,7 @@ def columns(recorded, n):
 def test_matrices_are_those_of_r(version, r):
     made = build(r["formula"], FRAMES[r["frame"]], contrasts=r["contrasts"], lme4=Lme4(version))
     n = len(r["rows"])
-    # All but the transforms that compute is exact; R's poly() and contr.poly go through a QR.
+    # Only transforms that compute are inexact: R's poly() and contr.poly use a QR.
     atol = 1e-14 if any(s in "".join(r["names"]) for s in ("poly", "scale", "log", ".L")) else 0
     assert list(made.names) == r["names"]
     assert list(made.dropped_columns) == r["dropped"]
@@ -102,7 +102,7 @@ def test_new_data_get_the_same_columns(r):
         np.testing.assert_array_equal(Z, term.Z[[7, 1, 4]])
 
 
-def test_arrays_are_float64_and_defaults_neutral():
+def test_arrays_are_float64_and_default_weights_are_one():
     made = build("y ~ x + (1 | g)", plain())
     assert {a.dtype for a in (made.y, made.X, made.offset, made.weights)} == {np.dtype(float)}
     assert made.weights.tolist() == [1.0] * 36
@@ -110,7 +110,7 @@ def test_arrays_are_float64_and_defaults_neutral():
     assert made.response == "y"
 
 
-def test_weights_and_offset_take_part_in_na_omit():
+def test_rows_with_missing_weights_or_offset_are_omitted():
     weights = np.arange(36.0)
     weights[3] = np.nan
     offset = np.ones(36)
@@ -122,7 +122,7 @@ def test_weights_and_offset_take_part_in_na_omit():
     np.testing.assert_array_equal(made.offset, 1 + plain()["z"].drop([3, 5]))
 
 
-def test_nullable_and_text_columns_are_as_good():
+def test_nullable_and_text_columns_give_the_same_matrices():
     frame = plain()
     other = frame.assign(
         x=frame["x"].astype("Int64"), g=frame["g"].astype(object), l=frame["l"].astype("boolean")
@@ -135,7 +135,7 @@ def test_nullable_and_text_columns_are_as_good():
     assert build("y ~ x + (1 | g)", other).dropped_rows == 1
 
 
-def test_numeric_groups_sort_as_numbers_and_read_as_in_r():
+def test_numeric_groups_are_sorted_and_named_as_in_r():
     frame = plain().assign(n=np.tile([10, 9, 100000, 2], 9))
     assert build("y ~ (1 | n)", frame).random[0].levels == ("2", "9", "10", "100000")
     frame["n"] = frame["n"] / 2
@@ -159,21 +159,21 @@ def test_an_unknown_level_of_a_group_is_minus_one():
         ({"x": ["one", "two"]}, "`x` is numeric in the fit"),
     ],
 )
-def test_bad_new_data(change, message):
+def test_invalid_new_data_are_refused(change, message):
     made = build("y ~ x + a", plain())
     new = pd.DataFrame({"x": [1.0, 2.0], "a": ["one", "two"]}).assign(**change)
     with pytest.raises(DataError, match=message):
         made.fixed(new)
 
 
-def test_contrasts_need_a_factor_and_a_known_name():
-    with pytest.raises(UsageError, match=r"names `x`, which is no factor of the fixed part"):
+def test_contrasts_of_numbers_and_unknown_contrasts_are_refused():
+    with pytest.raises(UsageError, match=r"names `x`, which is not a factor of the fixed part"):
         build("y ~ x + a", plain(), contrasts={"x": "contr.sum"})
-    with pytest.raises(UsageError, match=r"`sum` is not one of contr\.treatment"):
+    with pytest.raises(UsageError, match=r"`a` must be contr\.treatment.* not `sum`"):
         build("y ~ x + a", plain(), contrasts={"a": "sum"})
 
 
-def test_missing_values_fail_on_demand():
+def test_missing_values_are_refused_on_request():
     with pytest.raises(DataError, match=r"^`x` has 2 missing values: drop or fill those rows\.$"):
         build("x ~ z + (1 | g)", holes().assign(z=1), na_action="fail")
 
@@ -184,14 +184,14 @@ def test_options_are_checked(option):
         build("y ~ x", plain(), **{option: "ignore"})
 
 
-def test_later_changes_of_the_data_stay_outside():
+def test_later_changes_of_the_data_have_no_effect():
     frame, weights = plain().astype({"y": float}), np.ones(36)
     made = build("y ~ x + (1 | g)", frame, weights=weights)
     weights[0] = frame.loc[0, "y"] = 99.0
     assert (made.y[0], made.weights[0]) == (0.0, 1.0)
 
 
-def test_rank_deficiency_fails_on_demand():
+def test_rank_deficiency_is_refused_on_request():
     with pytest.raises(DataError, match=r"The column `I\(2 \* x\)` of the fixed part"):
         build("y ~ x + I(2 * x)", plain(), rank_deficient="fail")
 
@@ -211,17 +211,17 @@ BAD = [
     ("y ~ (1 | gg)", {}, FormulaError, "no column `gg`: did you mean `g`"),
     ("y ~ bs(x)", {}, FormulaError, r"The function `bs` in `bs\(x\)` is not supported"),
     ("y ~ log(a)", {}, FormulaError, r"`log\(a\)` cannot be evaluated"),
-    ("y ~ I(1)", {}, FormulaError, "does not give one value a row"),
+    ("y ~ I(1)", {}, FormulaError, "does not have one value for each row"),
     ("a ~ x", {}, DataError, "The response `a` is not numeric"),
     ("l ~ x", {}, DataError, "The response `l` is not numeric"),
     ("y ~ x + offset(a)", {}, DataError, "The offset `a` is not numeric"),
-    ("y ~ y + x", {}, FormulaError, "The response `y` stands on both sides"),
-    ("y ~ offset(y) + x", {}, FormulaError, "The response `y` stands on both sides"),
+    ("y ~ y + x", {}, FormulaError, "The response `y` is on both sides"),
+    ("y ~ offset(y) + x", {}, FormulaError, "The response `y` is on both sides"),
     ("y ~ x", {"x": np.inf}, DataError, "`x` has infinite values"),
     ("y ~ x", {"y": np.inf}, DataError, "`y` has infinite values"),
     ("y ~ x", {"x": np.nan}, DataError, "No row is complete: `x` has 36 missing values in 36"),
-    ("y ~ x + a", {"a": "one"}, DataError, "The factor `a` has one level only"),
-    ("y ~ x + (1 | g)", {"g": "one"}, DataError, "The grouping factor `g` has one level only"),
+    ("y ~ x + a", {"a": "one"}, DataError, "The factor `a` has only one level"),
+    ("y ~ x + (1 | g)", {"g": "one"}, DataError, "The grouping factor `g` has only one level"),
     ("y ~ x + (1 | g)", {"g": range(36)}, DataError, "`g` has 36 levels in 36 rows"),
     (
         "y ~ (x | g)",
@@ -230,13 +230,13 @@ BAD = [
         r"\(x \| g\) has 36 random effects",
     ),
     ("y ~ (1 | g)", {"y": 3}, DataError, "The response `y` is constant"),
-    ("y ~ x", {"x": 1j}, DataError, "The column `x` holds complex128 values"),
-    ("y ~ x", {"x": pd.Timestamp(0)}, DataError, "The column `x` holds datetime64"),
+    ("y ~ x", {"x": 1j}, DataError, "The column `x` has complex128 values"),
+    ("y ~ x", {"x": pd.Timestamp(0)}, DataError, "The column `x` has datetime64"),
 ]
 
 
 @pytest.mark.parametrize(("formula", "change", "kind", "message"), BAD, ids=[b[3] for b in BAD])
-def test_bad_data(formula, change, kind, message):
+def test_invalid_data_are_refused(formula, change, kind, message):
     with pytest.raises(kind, match=message):
         build(formula, plain().assign(**change))
 
@@ -250,19 +250,19 @@ def test_bad_data(formula, change, kind, message):
         ({"offset": "z"}, "The offset must be 36 numbers"),
     ],
 )
-def test_bad_weights_and_offset(options, message):
+def test_invalid_weights_and_offsets_are_refused(options, message):
     with pytest.raises(DataError, match=message):
         build("y ~ x + (1 | g)", plain(), **options)
 
 
-def test_an_empty_frame():
+def test_no_rows_and_other_types_are_refused():
     with pytest.raises(DataError, match="The data have no rows"):
         build("y ~ x", plain().iloc[:0])
     with pytest.raises(DataError, match="The data are a dict"):
         build("y ~ x", {"y": [1, 2], "x": [1, 2]})
 
 
-def test_two_columns_of_one_name():
+def test_two_columns_with_the_same_name_are_refused():
     frame = plain()[["y", "x", "x"]]
     with pytest.raises(DataError, match="The data have several columns `x`"):
         build("y ~ x", frame)
@@ -273,6 +273,6 @@ def test_a_zero_column_is_dropped():
     assert made.dropped_columns == ("zero",)
 
 
-def test_more_columns_than_rows():
+def test_columns_are_dropped_if_there_are_more_than_rows():
     made = build("y ~ a * b * x", plain().iloc[[0, 1, 5, 8]])
     assert made.X.shape == (4, 4)

@@ -1,4 +1,4 @@
-"""Recordings of calls: refused once touched, and whole after any kill and any number of writers."""
+"""Recordings of calls: edited ones are refused, and kills and many writers leave one whole."""
 
 from __future__ import annotations
 
@@ -33,23 +33,19 @@ def file(root: Path) -> Path:
 
 
 def whose(root: Path) -> str:
-    """Whose recording is there, or why there is none that can be read."""
+    """Return the name of the recording that is there, or the error of reading it."""
     try:
         return call_writer.whose(root)
     except RecordingError as error:
         return str(error)
 
 
-def only(file: Path) -> bool:
-    return [path.name for path in file.parent.iterdir()] == [file.name]
-
-
-# Touched ----------------------------------------------------------------------------------------
+# Edited files -----------------------------------------------------------------------------------
 
 
 def test_what_was_written_is_read(root: Path, file: Path) -> None:
     assert call_writer.whose(root) == "old"
-    assert only(file)
+    assert call_writer.alone(root)
     assert recordings_in(file.parent) == {file: ("TestPlanted.test_planted[1]", 1)}
 
 
@@ -83,10 +79,10 @@ def test_an_edited_number(root: Path, file: Path) -> None:
     file.write_text(text.replace('["a", 18.857142857142858]', '["a", 18.857142857142859]'))
     assert whose(root) == "old"  # other digits of the same number
     file.write_text(text.replace('["a", 18.857142857142858]', '["a", 18.857142857142862]'))
-    assert f"{file} is corrupt: it was edited after R's run wrote it" in whose(root)
+    assert f"{file} is corrupt: it was edited after it was written" in whose(root)
 
 
-def test_another_layout_of_the_same_values_is_as_good(root: Path, file: Path) -> None:
+def test_another_layout_of_the_json_is_accepted(root: Path, file: Path) -> None:
     file.write_text(json.dumps(json.loads(file.read_bytes()), indent=3))
     assert whose(root) == "old"
 
@@ -124,7 +120,7 @@ def test_a_step_that_fails_leaves_the_old_recording(
         with pytest.raises(RecordingError, match=r"No space left on device.*is untouched"):
             call_writer.write(root, "newer")
     assert file.read_bytes() == before
-    assert only(file)
+    assert call_writer.alone(root)
     call_writer.write(root, "newer")
     assert call_writer.whose(root) == "newer"
 
@@ -141,7 +137,7 @@ def test_a_disk_that_is_full_in_the_middle_of_a_file(
         with pytest.raises(RecordingError, match=r"No space left on device.*is untouched"):
             call_writer.write(root, "newer")
     assert whose(root) == "old"
-    assert only(file)
+    assert call_writer.alone(root)
 
 
 SLOW = pytest.mark.slow(reason="writers in processes of their own, at work for seconds")
@@ -159,28 +155,7 @@ def server() -> Iterator[Server]:
 def test_a_kill_before_any_step_leaves_the_old_or_the_new_one_whole(
     server: Server, tmp_path: Path, before: str | None
 ) -> None:
-    outcomes = []
-    for k in range(1, 50):
-        root = tmp_path / str(k)
-        root.mkdir()
-        if before:
-            call_writer.write(root, before)
-        status = server.ask("once", root, "newer", k)
-        if status == 0:
-            break
-        assert status == writer.KILLED
-        found = whose(root)
-        outcomes.append(None if found.startswith("There is no recording") else found)
-        # The next writer clears up whatever was left.
-        call_writer.write(root, "third")
-        assert call_writer.whose(root) == "third"
-        assert only(call_writer.place(root).recording(1))
-    else:
-        pytest.fail("the writer never got through")
-    assert call_writer.whose(root) == "newer"
-    assert set(outcomes) == {before, "newer"}
-    assert outcomes == sorted(outcomes, key=lambda name: name == "newer")  # no way back
-    assert len(outcomes) >= 5
+    writer.kill_at_every_step(server, tmp_path, before, call_writer)
 
 
 @SLOW
@@ -201,7 +176,7 @@ def test_a_hundred_kills_at_any_moment_leave_one_of_the_two_whole(
     assert set(seen) <= {"old", "newer"}
     call_writer.write(root, "third")
     assert call_writer.whose(root) == "third"
-    assert only(file)
+    assert call_writer.alone(root)
 
 
 @SLOW
@@ -223,11 +198,11 @@ def test_eight_writers_at_once_do_not_mix_and_readers_see_one_of_them(
     assert len(seen) >= 3
     assert call_writer.whose(root) in names
     call_writer.write(root, "last")
-    assert only(file)
+    assert call_writer.alone(root)
 
 
 def wait_for_writes(file: Path) -> None:
-    """Wait until a recording has been replaced twice: its writers are in the middle of it."""
+    """Wait until a recording has been replaced twice, so that its writers are at work."""
     for _ in range(2):
         before, until = file.stat().st_mtime_ns, time.monotonic() + 60.0
         while file.stat().st_mtime_ns == before:

@@ -1,4 +1,4 @@
-"""The plugin in sessions of pytest inside pytest, with a stand-in for R."""
+"""The plugin, in sessions of pytest inside a test, with a stand-in for R."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Run = Callable[..., pytest.RunResult]
 
 @pytest.fixture
 def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, inner: Run) -> Run:
-    """A session of pytest in a folder with an R file, whose functions Python answers."""
+    """A session of pytest in a folder with an R file; functions of Python answer for R."""
     functions = FakeR.functions | {"double": lambda x: 2 * x, "nothing": lambda: 0.0}
     monkeypatch.setattr(calls, "RSession", FakeR)
     monkeypatch.setattr(FakeR, "functions", functions)
@@ -42,7 +42,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, inner: Run) 
 
 
 def recordings(folder: Path) -> dict[str, bytes]:
-    """Every recording below a folder, path to content."""
+    """Return the recordings below a folder, their content by path."""
     return {
         str(path.relative_to(folder)): path.read_bytes()
         for path in sorted(folder.rglob("r_recordings/**/*"))
@@ -68,9 +68,7 @@ def test_what_is_recorded_is_replayed_without_r(pytester: pytest.Pytester, run: 
     assert FakeR.asked == ["double"]
 
 
-def test_a_recording_tells_what_was_asked_and_what_answered(
-    pytester: pytest.Pytester, run: Run
-) -> None:
+def test_a_recording_holds_the_call_and_its_provenance(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile(
         test_a="""
         def test_one(r_parity):
@@ -100,7 +98,7 @@ def test_live_asks_r_and_leaves_the_recordings_alone(pytester: pytest.Pytester, 
     assert recordings(pytester.path) == {}
 
 
-def test_live_compares_with_what_r_gives_now(pytester: pytest.Pytester, run: Run) -> None:
+def test_live_compares_with_the_answer_of_today(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile(test_a=ONE)
     run("--r=record").assert_outcomes(passed=1)
     FakeR.functions["double"] = lambda x: 3 * x
@@ -128,7 +126,7 @@ def test_recording_again_changes_nothing_where_r_answers_the_same(
     assert recordings(pytester.path) != before
 
 
-def test_an_error_of_python_is_no_reason_not_to_record(pytester: pytest.Pytester, run: Run) -> None:
+def test_a_call_whose_check_fails_is_recorded(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile(test_a=ONE.replace("3.0", "4.0"))
     run("--r=record").assert_outcomes(failed=1)
     assert len(recordings(pytester.path)) == 1
@@ -145,7 +143,7 @@ def test_an_error_of_r_leaves_the_recording(pytester: pytest.Pytester, run: Run)
     assert recordings(pytester.path) == before
 
 
-def test_the_mode_is_also_a_setting(pytester: pytest.Pytester, run: Run) -> None:
+def test_the_mode_can_be_set_in_the_ini_file(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile(test_a=ONE)
     pytester.makeini("[pytest]\nr_parity_mode = live")
     result = run()
@@ -172,7 +170,7 @@ def test_help_names_the_modes(run: Run) -> None:
     assert "r_parity_mode (string):" in text
 
 
-def test_a_test_without_r_notices_nothing(pytester: pytest.Pytester, run: Run) -> None:
+def test_a_session_without_calls_shows_nothing(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile(test_a="def test_one(): pass")
     result = run()
     result.assert_outcomes(passed=1)
@@ -184,7 +182,7 @@ def test_a_test_without_r_notices_nothing(pytester: pytest.Pytester, run: Run) -
 
 @pytest.fixture
 def drifted(pytester: pytest.Pytester, run: Run) -> Run:
-    """A session with --r=check, of a test as it was recorded, where R has drifted by a factor."""
+    """Record a test, and run it with --r=check when R's answer has changed by a factor."""
 
     def check(body: str, factor: float) -> pytest.RunResult:
         pytester.makepyfile(test_a=f"def test_one(r_parity):\n    {body}")
@@ -207,7 +205,7 @@ def test_no_drift(drifted: Run) -> None:
     result.stdout.fnmatch_lines(["1 answers of R as recorded, bit for bit"])
 
 
-def test_drift_within_the_tolerance_of_the_test_is_told(drifted: Run) -> None:
+def test_drift_within_the_tolerance_of_the_test_is_noted(drifted: Run) -> None:
     result = drifted(f"{CALL}; r.check(3.0, rtol=1e-5)", 1 + 1e-7)
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines(
@@ -229,7 +227,7 @@ def test_drift_beyond_the_tolerance_of_the_test_fails(drifted: Run) -> None:
     )
 
 
-def test_drift_of_what_the_test_does_not_compare_is_let_be(
+def test_drift_of_values_that_the_test_does_not_compare_passes(
     pytester: pytest.Pytester, run: Run
 ) -> None:
     pytester.makepyfile(
@@ -246,7 +244,7 @@ def test_drift_of_what_the_test_does_not_compare_is_let_be(
     assert "1 answers of R other than recorded" in said(result)
 
 
-def test_drift_of_an_answer_that_no_check_looked_at_fails_too(drifted: Run) -> None:
+def test_drift_of_an_answer_that_is_never_checked_fails(drifted: Run) -> None:
     result = drifted(f"{CALL}; assert r.value > 2", 1 + 1e-7)
     result.assert_outcomes(passed=1, errors=1)
     assert "R differs from its recording" in said(result)
@@ -315,7 +313,7 @@ def test_the_command_works_from_where_pytest_ran(
         ),
     ],
 )
-def test_another_question_is_stale(
+def test_a_recording_of_another_call_is_stale(
     pytester: pytest.Pytester, run: Run, before: str, after: str, says: str
 ) -> None:
     call = before if before.startswith("'") else f"'double', {before}"
@@ -330,9 +328,7 @@ def test_another_question_is_stale(
     assert f"The recording {path} is stale: {says}; {remedy}" in said(result)
 
 
-def test_another_order_of_arguments_is_the_same_question(
-    pytester: pytest.Pytester, run: Run
-) -> None:
+def test_another_order_of_arguments_is_the_same_call(pytester: pytest.Pytester, run: Run) -> None:
     FakeR.functions["sum"] = lambda x, y: x + y
     text = "def test_one(r_parity):\n    r_parity.call('f.R', 'sum', x=1, y=2)"
     pytester.makepyfile(test_a=text)
@@ -358,7 +354,7 @@ def test_a_changed_script_is_stale(pytester: pytest.Pytester, run: Run, file: st
     run().assert_outcomes(passed=1)
 
 
-def test_the_recording_of_another_test_is_not_taken(pytester: pytest.Pytester, run: Run) -> None:
+def test_the_recording_of_another_test_is_refused(pytester: pytest.Pytester, run: Run) -> None:
     pytester.makepyfile(test_a=ONE)
     run("--r=record").assert_outcomes(passed=1)
     folder = pytester.path / "r_recordings" / "test_a"
@@ -368,7 +364,7 @@ def test_the_recording_of_another_test_is_not_taken(pytester: pytest.Pytester, r
 
 
 @pytest.mark.parametrize("content", ["", "{}", "null", "[1]", '{"digest": 3}', "\x00"])
-def test_what_is_no_recording_is_refused_by_name(
+def test_a_file_that_is_not_a_recording_is_refused_by_name(
     pytester: pytest.Pytester, run: Run, content: str
 ) -> None:
     pytester.makepyfile(test_a=ONE)
@@ -383,13 +379,13 @@ def test_what_is_no_recording_is_refused_by_name(
 def test_a_recording_that_another_program_sealed_is_refused_by_name(
     pytester: pytest.Pytester, run: Run
 ) -> None:
-    from rparity.recordings import seal
+    from rparity.files import seal
 
     pytester.makepyfile(test_a=ONE)
     path = pytester.path / "r_recordings" / "test_a" / "test_one.1.json"
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(seal({"asked": {"test": "test_one"}, "value": {}})))
-    assert f"{path} is no recording of a call" in said(run())
+    assert f"{path} is not a recording of a call" in said(run())
 
 
 # Arguments of call() ----------------------------------------------------------------------------
@@ -401,7 +397,7 @@ def test_a_recording_that_another_program_sealed_is_refused_by_name(
     [
         ("'nowhere.R', 'f'", "There is no R script {path}/nowhere.R that can be read"),
         ("'f.R', 'f', libraries='no.R'", "There is no R script {path}/no.R that can be read"),
-        ("'f.R', 'f', seed=1.5", "The seed is a whole number, not 1.5."),
+        ("'f.R', 'f', seed=1.5", "The seed must be a whole number, and is 1.5."),
         ("'f.R', 'f', x=1j", "argument x of f() cannot be handed to R (complex)"),
         ("'f.R', 'f', x=object()", "argument x of f() cannot be handed to R (object)"),
     ],
@@ -575,7 +571,7 @@ def same(text: str) -> str:
     return text
 
 
-def test_there_are_no_orphans_where_all_is_used(three: Run) -> None:
+def test_there_are_no_orphans_if_all_recordings_are_used(three: Run) -> None:
     assert three(same) == three(same, "--r=live") == three(same, "--r=check") == []
 
 
@@ -593,7 +589,7 @@ def test_there_are_no_orphans_where_all_is_used(three: Run) -> None:
         ("(r_parity):\n", "(r_parity):\n    assert 0\n", []),
     ],
 )
-def test_recordings_that_no_test_uses_are_told(
+def test_recordings_that_no_test_uses_are_listed(
     three: Run, before: str, after: str, orphans: list[str]
 ) -> None:
     assert three(lambda text: text.replace(before, after)) == orphans
@@ -612,22 +608,22 @@ def test_recordings_that_no_test_uses_are_told(
         ["--maxfail=1"],
     ],
 )
-def test_nothing_is_told_of_tests_that_were_left_out(three: Run, options: list[str]) -> None:
-    # test_two is gone: whoever runs a part of the file cannot know.
+def test_recordings_of_deselected_tests_are_not_listed(three: Run, options: list[str]) -> None:
+    # test_two does not exist, but a session that runs a part of the file cannot know that.
     if options[0] in ("-x", "--maxfail=1"):
         assert three(lambda text: text.replace("2 * x", "0 * x"), *options) == []
     else:
         assert three(lambda text: text.replace("def test_two", "def two"), *options) == []
 
 
-def test_a_passed_test_is_known_even_where_others_were_left_out(three: Run) -> None:
+def test_orphans_of_a_passed_test_are_listed_although_others_are_deselected(three: Run) -> None:
     def with_one_call(text: str) -> str:
         return text.replace("(r_parity):\n", "():\n    return\n")
 
     assert three(with_one_call, "-k", "test_two") == ["test_two.1"]
 
 
-def test_last_failed_leaves_tests_out(three: Run) -> None:
+def test_last_failed_deselects_tests(three: Run) -> None:
     def failing(text: str) -> str:
         return text.replace("def test_two", "def test_2").replace("    pass", "    assert 0")
 
@@ -635,17 +631,19 @@ def test_last_failed_leaves_tests_out(three: Run) -> None:
     assert three(failing, "--lf") == []
 
 
-def test_a_conftest_that_drops_tests_without_a_word(pytester: pytest.Pytester, three: Run) -> None:
+def test_tests_that_a_conftest_drops_are_deselected(pytester: pytest.Pytester, three: Run) -> None:
     pytester.makeconftest("def pytest_collection_modifyitems(items): del items[:3]")
     assert three(same) == []
 
 
-def test_recordings_of_a_file_that_is_gone_are_told(pytester: pytest.Pytester, three: Run) -> None:
+def test_recordings_of_a_missing_test_file_are_listed(
+    pytester: pytest.Pytester, three: Run
+) -> None:
     (pytester.path / "r_recordings" / "test_a").rename(pytester.path / "r_recordings" / "test_b")
     assert three(same, "--r=record") == [f"test_b/{name}" for name in ALL]
 
 
-def test_what_is_no_recording_is_no_orphan(pytester: pytest.Pytester, three: Run) -> None:
+def test_other_files_are_no_orphans(pytester: pytest.Pytester, three: Run) -> None:
     (pytester.path / "r_recordings" / "test_a" / "notes.json").write_text("{}")
     (pytester.path / "r_recordings" / "README.md").write_text("")
     assert three(same) == []
@@ -666,7 +664,7 @@ FakeR.functions |= {"double": lambda x: 2 * x, "nothing": lambda: 0.0}
 def apart(
     pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., pytest.RunResult]:
-    """A session in a process of its own, and in those of its workers."""
+    """A session of pytest in its own process, with pytest-xdist."""
     paths = [str(SUPPORT), os.environ.get("PYTHONPATH", "")]
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(paths))
     pytester.makeconftest(CONFTEST)
@@ -674,7 +672,7 @@ def apart(
     return lambda *options: pytester.runpytest_subprocess(*plugins, *options)
 
 
-def test_workers_record_and_tell_of_orphans_once(
+def test_xdist_workers_record_and_list_orphans_once(
     pytester: pytest.Pytester, run: Run, three: Run, apart: Run
 ) -> None:
     def changed(text: str) -> str:
@@ -700,7 +698,7 @@ def test_beside_pytest_regressions_and_without_a_cache(pytester: pytest.Pytester
     assert recordings(pytester.path) == before
 
 
-def test_what_r_itself_answered_is_replayed_without_r(
+def test_recordings_of_r_are_replayed_without_r(
     pytester: pytest.Pytester, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(calls, "RSession", None)
@@ -725,7 +723,7 @@ def test_a_missing_r_fails_with_what_to_install(
     run().assert_outcomes(passed=1)
 
 
-def test_the_plugin_is_light() -> None:
+def test_the_plugin_imports_no_heavy_package() -> None:
     code = (
         "import sys, rparity.pytest_plugin;"
         "heavy = {'numpy', 'pandas', 'scipy', 'rich', 'rpy2', 'rparity.compare'};"

@@ -33,7 +33,7 @@ def r() -> RAnswer:
 
 
 def report(r: RAnswer, mine: object, **terms: object) -> list[str]:
-    """The lines of the report of a failed check."""
+    """Return the lines of the report of a failed check."""
     with pytest.raises(AssertionError) as caught:
         r.check(mine, **terms)
     return str(caught.value).splitlines()
@@ -166,19 +166,19 @@ def test_a_filtered_index_counts_as_names_and_a_whole_one_does_not() -> None:
     ]
 
 
-def test_whole_numbers_name_what_r_names_by_them() -> None:
+def test_whole_numbers_in_an_index_match_names_of_r() -> None:
     r = answer(pd.Series({"308": 1.5, "309": 2.5}))
     r.check(pd.Series({309: 2.5, 308: 1.5}), rtol=0)
 
 
-def test_numbers_and_dates_name_what_r_names_by_them() -> None:
+def test_numbers_and_dates_in_an_index_match_names_of_r() -> None:
     r = answer(pd.Series({"0.1": 1.5, "1": 2.5}))
     r.check(pd.Series({1.0: 2.5, 0.1: 1.5}), rtol=0)
     r = answer(pd.Series({"2024-02-29": 1.5, "2024-03-01": 2.5}))
     r.check(pd.Series([1.5, 2.5], pd.date_range("2024-02-29", periods=2)), rtol=0)
 
 
-def test_what_has_an_array_inside_is_an_array() -> None:
+def test_objects_that_convert_to_arrays_are_arrays() -> None:
     class Tensor:
         def __array__(self, *_: object, **__: object) -> np.ndarray:
             return np.array([1.0, 2.0])
@@ -190,12 +190,12 @@ def test_what_has_an_array_inside_is_an_array() -> None:
 
 
 @pytest.mark.parametrize("only", ["glance", ["glance"], ["glance.statistic", "glance.df"]])
-def test_only_what_is_chosen_is_compared(r: RAnswer, only: object) -> None:
+def test_only_chosen_places_are_compared(r: RAnswer, only: object) -> None:
     assert len(r.check({"glance": VALUE["glance"]}, only=only)) == 2
     assert len(r.check({"glance": VALUE["glance"], "n": 8, "more": 1}, only=only)) == 2
 
 
-def test_what_is_chosen_may_come_from_a_generator(r: RAnswer) -> None:
+def test_chosen_places_may_come_from_a_generator(r: RAnswer) -> None:
     assert len(r.check({"n": 7}, only=(name for name in ["n"]))) == 1
     assert report(r, {"n": 8}, only=(name for name in ["n"]))
 
@@ -220,11 +220,11 @@ def test_elements_and_columns_and_parts_of_lists_can_be_chosen(r: RAnswer) -> No
         ("coef.estimate", {"coef": pd.DataFrame({"std_error": [0.1, 0.2]})}),
     ],
 )
-def test_what_is_chosen_must_be_there(r: RAnswer, only: object, mine: object) -> None:
+def test_chosen_places_must_exist(r: RAnswer, only: object, mine: object) -> None:
     assert report(r, mine, only=only)
 
 
-def test_tolerances_of_places_go_before_the_common_one_and_longer_ones_before_shorter(
+def test_the_longest_place_with_a_tolerance_decides(
     r: RAnswer,
 ) -> None:
     mine = {"coef": COEF * [1 + 1e-5, 1 + 1e-3], "n": 7}
@@ -236,7 +236,7 @@ def test_tolerances_of_places_go_before_the_common_one_and_longer_ones_before_sh
     assert "coef x std_error" in lines[4]
 
 
-def test_what_a_tolerance_leaves_open_is_the_common_one(r: RAnswer) -> None:
+def test_a_tolerance_that_sets_one_number_keeps_the_other(r: RAnswer) -> None:
     mine = {"n": 7 + 1e-3}
     r.check(mine, only="n", atol=1e-2, tolerances={"n": {"rtol": 0.0}})
     (line,) = report(r, mine, only="n", rtol=1e-6, tolerances={"n": {"atol": 1e-5}})[3:4]
@@ -266,7 +266,7 @@ def test_a_misspelt_place_is_refused(r: RAnswer) -> None:
         ({"only": []}, "only= names nothing to compare"),
     ],
 )
-def test_terms_that_make_no_sense_are_refused(
+def test_options_that_make_no_sense_are_refused(
     r: RAnswer, terms: dict[str, object], says: str
 ) -> None:
     assert refusal(lambda: r.check(VALUE, **terms)).startswith(says)
@@ -278,14 +278,14 @@ def test_terms_that_make_no_sense_are_refused(
         (1j, "glance: check() cannot compare complex;"),
         (Decimal(1), "glance: check() cannot compare Decimal;"),
         (object(), "glance: check() cannot compare object;"),
-        ([[1], [2, 3]], "glance: Python's list is no vector or table:"),
-        ({"statistic": [1, 2], "df": [1]}, "glance: Python's dict is no vector or table:"),
+        ([[1], [2, 3]], "glance: Python's list is not a vector or a table:"),
+        ({"statistic": [1, 2], "df": [1]}, "glance: Python's dict is not a vector or a table:"),
         (np.zeros((1, 1, 1)), "glance: Python has an array of 3 dimensions;"),
         (pd.Series([1, 2], index=["df", "df"]), "glance: Python has the name 'df' twice."),
         (pd.Series({("a", "b"): 1.0}), "glance: Python's names have several levels"),
     ],
 )
-def test_what_cannot_be_compared_is_refused_by_its_type(
+def test_values_that_cannot_be_compared_are_refused_by_type(
     r: RAnswer, mine: object, says: str
 ) -> None:
     assert refusal(lambda: r.check({**VALUE, "glance": mine})).startswith(says)

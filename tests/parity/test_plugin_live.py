@@ -1,4 +1,4 @@
-"""The plugin with R itself: a port in ten lines, shared streams, isolation, and R misbehaving."""
+"""The plugin with R itself: a port in ten lines, random streams, isolation, and bad R code."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ welch <- function(x, y) {
 
 @pytest.fixture
 def r(tmp_path: Path) -> RParity:
-    """Calls answered by R; the R file is that of tests/r."""
+    """Calls that R answers."""
     return RParity(Place(FILE, "test"), "live")
 
 
@@ -108,7 +108,7 @@ def test_r_answers_as_it_did_when_recorded(pytester: pytest.Pytester, run: Run) 
 
 
 def test_values_of_every_kind(r: RParity) -> None:
-    answer = r.call("r/ports.R", "everything")
+    answer = r.call("../r/ports.R", "everything")
     v = answer.value
     assert (v["number"], v["integer"], v["text"]) == (0.1 + 0.2, 7, "é")
     assert type(v["integer"]) is int
@@ -126,7 +126,7 @@ def test_values_of_every_kind(r: RParity) -> None:
     answer.check(v, rtol=0)
 
 
-def test_arguments_arrive_as_what_they_are(r: RParity) -> None:
+def test_arguments_keep_their_types(r: RParity) -> None:
     frame = pd.DataFrame(
         {
             "x": [1.5, np.nan],
@@ -140,7 +140,7 @@ def test_arguments_arrive_as_what_they_are(r: RParity) -> None:
     )
     day = pd.Timestamp("2024-02-29")
     answer = r.call(
-        "r/ports.R", "seen", n=1.5, s="a", b=True, d=day, v=np.array([1.0, np.nan]), f=frame
+        "../r/ports.R", "seen", n=1.5, s="a", b=True, d=day, v=np.array([1.0, np.nan]), f=frame
     )
     answer.check(
         {
@@ -163,7 +163,7 @@ def test_arguments_arrive_as_what_they_are(r: RParity) -> None:
 
 
 def test_python_draws_what_r_drew(r: RParity) -> None:
-    answer = r.call("r/ports.R", "draws", n=2000, seed=20240229)
+    answer = r.call("../r/ports.R", "draws", n=2000, seed=20240229)
     rng = answer.rng
     mine = {"rnorm": rng.rnorm(2000), "runif": rng.runif(2000), "rexp": rng.rexp(2000)}
     answer.check({**mine, "sample": rng.sample(2000)}, rtol=0)
@@ -171,11 +171,11 @@ def test_python_draws_what_r_drew(r: RParity) -> None:
         answer.check({"rnorm": rng.rnorm(2000)}, only="rnorm", rtol=0)
 
 
-def test_a_call_starts_from_nothing(r: RParity, tmp_path: Path) -> None:
-    assert r.call("r/ports.R", "counted").value == 1
-    assert r.call("r/ports.R", "leave_traces").value == 1
-    assert not r.call("r/ports.R", "traces").value.any()
-    assert r.call("r/ports.R", "counted").value == 1
+def test_a_call_sees_nothing_of_earlier_calls(r: RParity, tmp_path: Path) -> None:
+    assert r.call("../r/ports.R", "counted").value == 1
+    assert r.call("../r/ports.R", "leave_traces").value == 1
+    assert not r.call("../r/ports.R", "traces").value.any()
+    assert r.call("../r/ports.R", "counted").value == 1
 
 
 def test_the_user_s_profile_is_not_read(
@@ -186,7 +186,7 @@ def test_the_user_s_profile_is_not_read(
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("R_PROFILE_USER", str(tmp_path / ".Rprofile"))
     monkeypatch.chdir(tmp_path)
-    assert not r.call("r/ports.R", "traces").value.any()
+    assert not r.call("../r/ports.R", "traces").value.any()
 
 
 @pytest.mark.parametrize(
@@ -205,24 +205,24 @@ def test_the_user_s_profile_is_not_read(
         ("wichmann", RError, "wichmann() changed R's random number generator to Wichmann-Hill,"),
     ],
 )
-def test_what_r_code_must_not_do_fails_with_a_sentence_and_harms_nothing_else(
+def test_misbehaving_r_code_fails_with_a_message_and_harms_nothing_else(
     r: RParity, function: str, error: type[Exception], says: str
 ) -> None:
     with pytest.raises(error) as caught:
-        r.call("r/ports.R", function, seed=1)
+        r.call("../r/ports.R", function, seed=1)
     assert str(caught.value).startswith(says)
-    assert r.call("r/ports.R", "counted").value == 1
+    assert r.call("../r/ports.R", "counted").value == 1
 
 
 def test_an_endless_loop_is_stopped(r: RParity) -> None:
     with pytest.raises(RTimeoutError, match=r"R did not finish spin\(\) within 2 s"):
-        r.call("r/ports.R", "spin", timeout=2.0)
+        r.call("../r/ports.R", "spin", timeout=2.0)
 
 
 def test_a_megabyte_of_output_is_no_part_of_the_answer(
     r: RParity, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    answer = r.call("r/ports.R", "shout")
+    answer = r.call("../r/ports.R", "shout")
     assert answer.value == 1
     assert answer.provenance["warnings"] == ["and clear"]
     assert answer.provenance["messages"] == ["loud"]
@@ -231,8 +231,8 @@ def test_a_megabyte_of_output_is_no_part_of_the_answer(
     assert len(shown) < 6000
 
 
-def test_the_provenance_tells_what_answered(r: RParity) -> None:
-    made_by = r.call("r/ports.R", "counted", packages=["lme4"]).provenance["made_by"]
+def test_the_provenance_names_versions_and_platform(r: RParity) -> None:
+    made_by = r.call("../r/ports.R", "counted", packages=["lme4"]).provenance["made_by"]
     assert made_by["r_version"].startswith("R version ")
     assert made_by["rng_kind"]["sample_kind"] == "Rejection"
     assert made_by["contrasts"] == {"unordered": "contr.treatment", "ordered": "contr.poly"}

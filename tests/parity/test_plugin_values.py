@@ -1,4 +1,4 @@
-"""R's answers sorted into vectors and tables, written as JSON and read back to the bit."""
+"""R's answers as vectors and tables, written as JSON and read back with all bits."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ import pytest
 from fake_r import wire
 from rparity.errors import RError
 from rparity.parity.values import LINE, Leaf, decode, encode, layout, tree, value_of
-from rparity.r.values import NULL, from_wire, to_wire
+from rparity.r.from_r import from_wire
+from rparity.r.to_r import to_wire
+from rparity.r.wire import NULL
 
 SPECIAL = [0.0, -0.0, np.nan, np.inf, -np.inf, 5e-324, np.finfo(float).max, 0.1, 1 / 3, 7.0]
 FRAME = pd.DataFrame(
@@ -116,7 +118,7 @@ def test_lists_in_lists() -> None:
     assert there_and_back(value) == value
 
 
-def test_what_a_test_changes_is_not_what_it_is_compared_with() -> None:
+def test_changing_an_answer_does_not_change_the_comparison() -> None:
     answer = tree(wire({"v": np.zeros(2), "s": pd.Series({"a": 0.0}), "m": np.zeros((2, 2))}), "f")
     seen = value_of(answer)
     seen["v"][0] = seen["s"]["a"] = seen["m"].iloc[0, 0] = 1.0
@@ -147,7 +149,7 @@ def list_of(*items: object) -> object:
         (to_wire(np.zeros((2, 2, 2))), "f() returned an array of 3 dimensions;"),
     ],
 )
-def test_what_is_no_value_to_compare(wired: object, what: str) -> None:
+def test_values_that_cannot_be_compared_are_refused(wired: object, what: str) -> None:
     with pytest.raises(RError) as caught:
         tree(wired, "f")
     assert str(caught.value).startswith(what)
@@ -170,7 +172,7 @@ def test_names_that_occur_twice(value: object) -> None:
         tree((kind, items, attributes), "f")
 
 
-def test_what_values_are_called() -> None:
+def test_descriptions_of_values() -> None:
     names = {
         "a single value": 1,
         "a vector of 1": pd.Series({"a": 1}),

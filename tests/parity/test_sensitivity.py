@@ -1,4 +1,4 @@
-"""Planted errors in every kind of value: none above the tolerance passes, none below it fails."""
+"""Planted errors in every kind of value: one above the tolerance fails, one below it passes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def r(truth: Any) -> RAnswer:
 
 
 def differing(r: RAnswer, mine: object, **terms: Any) -> int:
-    """How many values a check says are different."""
+    """Return the number of values that differ according to a check."""
     try:
         r.check(mine, **terms)
     except AssertionError as error:
@@ -69,7 +69,7 @@ def passes(r: RAnswer, mine: object, **terms: Any) -> bool:
 
 
 def backwards(value: Any) -> Any:
-    """The same, everything that has a name in another order."""
+    """Return the value with everything that has a name in another order."""
     if isinstance(value, dict):
         return {name: backwards(item) for name, item in reversed(value.items())}
     if isinstance(value, pd.Series):
@@ -81,7 +81,7 @@ def backwards(value: Any) -> Any:
 
 
 def each(value: Any, change: Callable[[Any], Any]) -> Iterator[Any]:
-    """Copies of a value, in each of which one number that is not missing is another one."""
+    """Yield copies of a value, each with one of its numbers changed."""
     if isinstance(value, dict):
         for name, item in value.items():
             yield from ({**value, name: other} for other in each(item, change))
@@ -106,7 +106,7 @@ def each(value: Any, change: Callable[[Any], Any]) -> Iterator[Any]:
 
 
 def everywhere(value: Any, change: Callable[[Any], Any]) -> Any:
-    """The value with all its numbers changed."""
+    """Return the value with all its numbers changed."""
     if isinstance(value, str):
         return value
     if isinstance(value, dict):
@@ -117,7 +117,7 @@ def everywhere(value: Any, change: Callable[[Any], Any]) -> Any:
 
 
 def count(value: Any) -> int:
-    """How many numbers there are to plant errors in."""
+    """Return the number of numbers in which an error can be planted."""
     return sum(1 for _ in each(value, float))
 
 
@@ -126,7 +126,7 @@ def test_there_are_numbers_to_plant_errors_in() -> None:
 
 
 @pytest.mark.parametrize("order", [lambda value: value, backwards])
-def test_the_same_bits_pass_where_these_are_asked_for(r: RAnswer, truth: Any, order: Any) -> None:
+def test_equal_values_pass_at_zero_tolerance(r: RAnswer, truth: Any, order: Any) -> None:
     assert passes(r, order(truth), rtol=0)
 
 
@@ -141,7 +141,7 @@ def test_an_error_below_the_tolerance_passes_and_one_above_fails(
         assert differing(r, everywhere(truth, lambda c, f=above: c * f), rtol=rtol) == expected
 
 
-def test_one_error_is_one_whatever_the_order_of_names(r: RAnswer, truth: Any) -> None:
+def test_one_error_is_found_in_any_order_of_names(r: RAnswer, truth: Any) -> None:
     rtol = 1e-7
     assert passes(r, backwards(everywhere(truth, lambda c: c * (1 + rtol / 2))), rtol=rtol)
     for mine in each(truth, lambda c: c * (1 + 2 * rtol)):
@@ -149,7 +149,7 @@ def test_one_error_is_one_whatever_the_order_of_names(r: RAnswer, truth: Any) ->
 
 
 @pytest.mark.parametrize("atol", [1e-3, 1e-7])
-def test_an_absolute_tolerance_holds_whatever_the_size(atol: float) -> None:
+def test_an_absolute_tolerance_holds_at_any_size(atol: float) -> None:
     value = pd.Series({"zero": 0.0, "small": 1e-9, "one": 1.0, "hundred": 100.0})
     r = answer(value)
     assert passes(r, value + 0.999 * atol, rtol=0, atol=atol)
@@ -157,7 +157,7 @@ def test_an_absolute_tolerance_holds_whatever_the_size(atol: float) -> None:
         assert not passes(r, mine, rtol=0, atol=atol)
 
 
-def test_the_next_number_fails_where_the_same_bits_are_asked_for(r: RAnswer, truth: Any) -> None:
+def test_the_next_number_fails_at_zero_tolerance(r: RAnswer, truth: Any) -> None:
     mine = everywhere(truth, lambda c: np.nextafter(c, np.inf))
     assert differing(r, mine, rtol=0) == count(truth)
 
@@ -184,7 +184,7 @@ def test_something_else_fails_at_the_loosest_tolerance(
         assert differing(r, mine, rtol=0.5) > 0
 
 
-def test_a_number_for_what_is_missing_fails() -> None:
+def test_a_number_in_place_of_a_missing_value_fails() -> None:
     for missing in (np.nan, np.array([1.0, np.nan]), pd.Series({"a": np.nan})):
         for number in (0.0, 1.0, "NaN", False):
             filled = np.where(pd.isna(missing), number, missing) if np.ndim(missing) else number
@@ -194,12 +194,12 @@ def test_a_number_for_what_is_missing_fails() -> None:
 @pytest.mark.parametrize(
     "missing", [None, pd.NA, np.nan, float("nan"), np.datetime64("NaT", "D"), pd.NaT]
 )
-def test_all_that_is_missing_agrees(missing: object) -> None:
+def test_missing_values_of_all_kinds_agree(missing: object) -> None:
     assert passes(answer(np.nan), missing, rtol=0)
 
 
 def other_cells(frame: pd.DataFrame) -> Iterator[pd.DataFrame]:
-    """The frame with one cell that is no number changed."""
+    """Return the frame with one cell changed that is not a number."""
     yield frame.assign(term=["a", "B", None])
     yield frame.assign(term=["a", "b", ""])
     yield frame.assign(term=["a", None, None])
@@ -223,7 +223,7 @@ def test_text_logicals_and_dates_must_be_equal_at_any_tolerance() -> None:
 
 
 def renamed(value: Any) -> Iterator[Any]:
-    """The value with one name wrong, and one missing, and one too many."""
+    """Yield the value with a wrong name, with a name missing, and with one too many."""
     if isinstance(value, dict):
         for name, item in value.items():
             rest = {other: value[other] for other in value if other != name}
@@ -315,11 +315,11 @@ def test_another_order_or_shape_fails(which: str, mine: object) -> None:
         (np.datetime64("1970-01-02"), 1.0),
     ],
 )
-def test_what_is_equal_but_of_another_type_fails(theirs: object, mine: object) -> None:
+def test_equal_values_of_another_type_fail(theirs: object, mine: object) -> None:
     assert not passes(answer(theirs), mine, rtol=0.9)
 
 
 @pytest.mark.parametrize("value", [np.float32(0.5), np.int8(3), 7, np.array(2.5), pd.Series([1])])
-def test_the_type_of_a_number_is_of_no_matter(value: Any) -> None:
+def test_the_type_of_a_number_does_not_count(value: Any) -> None:
     number = np.asarray(value, dtype=float).ravel()[0]
     assert passes(answer(number), value, rtol=0)

@@ -1,4 +1,4 @@
-"""R in its own process: what it must carry over to the bit, and what it must survive."""
+"""R in its own process: values keep all bits, and every crash of R is survived."""
 
 import contextlib
 import multiprocessing
@@ -16,6 +16,7 @@ import pandas as pd
 import pytest
 
 from places import R_SCRIPTS, ROOT
+from proc import eventually, lives
 from rparity.errors import (
     RCrashedError,
     RError,
@@ -24,8 +25,9 @@ from rparity.errors import (
     UsageError,
 )
 from rparity.r import session as rsession
-from rparity.r import values as _rvalues
+from rparity.r.from_r import from_wire
 from rparity.r.session import RSession, availability
+from rparity.r.to_r import to_wire
 
 SCRIPT = R_SCRIPTS / "misbehave.R"
 PROVENANCE = ROOT / "r_scripts" / "provenance.R"
@@ -47,13 +49,13 @@ def r() -> Iterator[RSession]:
 
 
 def wired(value: object) -> object:
-    return _rvalues.from_wire(_rvalues.to_wire(value))
+    return from_wire(to_wire(value))
 
 
 @pytest.mark.parametrize(
     "value", [None, True, 3, -(2**31) + 1, 2**31, 2**53, 0.1, -0.0, "é", "", {"a": {"b": 1}}]
 )
-def test_scalars_go_there_and_back(value: object) -> None:
+def test_scalars_survive_translation(value: object) -> None:
     back = wired(value)
     assert back == value
     assert repr(back) == repr(float(value) if isinstance(value, int) and value > 2**30 else value)
@@ -93,26 +95,7 @@ def test_scalars_go_there_and_back(value: object) -> None:
     ],
 )
 def test_each_value_has_its_type_in_r(value: object, kind: str) -> None:
-    assert _rvalues.to_wire(value)[0] == kind
-
-
-@pytest.mark.parametrize(
-    "value",
-    [b"a", [1, "a"], 1j, object(), 2**53 + 1, np.array([2**60]), pd.Timestamp("2024-01-01 12:00")],
-)
-def test_what_r_cannot_hold_is_refused(value: object) -> None:
-    with pytest.raises(UsageError, match=r"^the thing .*R"):
-        _rvalues.to_wire(value, "the thing")
-
-
-def test_row_names_must_differ() -> None:
-    with pytest.raises(UsageError, match="twice"):
-        _rvalues.to_wire(pd.DataFrame({"x": [1, 2]}, index=["a", "a"]))
-
-
-def test_the_refusal_names_the_column() -> None:
-    with pytest.raises(UsageError, match=r"argument data of f\(\)\['bad'\]"):
-        _rvalues.to_wire({"bad": [object()]}, "argument data of f()")
+    assert to_wire(value)[0] == kind
 
 
 # No R -------------------------------------------------------------------------------------------
@@ -226,7 +209,7 @@ def test_doubles_keep_all_bits(r: RSession) -> None:
 
 
 @live
-def test_what_r_makes_of_special_doubles(r: RSession) -> None:
+def test_r_sees_special_doubles_as_python_has_them(r: RSession) -> None:
     seen = r.call(SCRIPT, "bits", {"x": np.array([0.1, -0.0, np.nan])}).value
     assert seen["hex"].tolist()[:2] == ["0x1.999999999999ap-4", "-0x0p+0"]
     assert seen["na"].tolist() == [False, False, True]
@@ -304,7 +287,7 @@ def test_types_of_arguments(
 
 
 @live
-def test_data_frame_there_and_back(r: RSession) -> None:
+def test_a_data_frame_comes_back_from_r_unchanged(r: RSession) -> None:
     frame = pd.DataFrame(
         {
             "x": [0.1, np.nan, -0.0],
@@ -324,7 +307,7 @@ def test_data_frame_there_and_back(r: RSession) -> None:
 
 
 @live
-def test_matrix_series_and_dict_there_and_back(r: RSession) -> None:
+def test_a_dict_of_a_matrix_and_a_series_comes_back_from_r(r: RSession) -> None:
     matrix = np.arange(6.0).reshape(2, 3)
     back = r.call(SCRIPT, "echo", {"x": {"m": matrix, "s": pd.Series({"a": 1, "b": 2})}}).value
     np.testing.assert_array_equal(back["m"].to_numpy(), matrix)
@@ -354,7 +337,7 @@ def test_large_values_are_quick(r: RSession) -> None:
         ("twice", "occur twice"),
     ],
 )
-def test_what_is_no_plain_value_is_refused(r: RSession, function: str, what: str) -> None:
+def test_values_that_python_cannot_take_are_refused(r: RSession, function: str, what: str) -> None:
     with pytest.raises(RError, match=what):
         r.call(SCRIPT, function)
 
@@ -396,7 +379,7 @@ def test_an_error_in_on_message_stops_r() -> None:
 
 
 @live
-def test_an_operating_system_error_in_on_message_is_no_death_of_r() -> None:
+def test_an_oserror_in_on_message_is_raised_unchanged() -> None:
     def refuse(text: str) -> None:
         raise BrokenPipeError("the terminal is gone")
 
@@ -548,15 +531,7 @@ def test_two_sessions_have_streams_of_their_own(r: RSession) -> None:
     assert_same_bits(drawn[2], expected)
 
 
-# Crimes -----------------------------------------------------------------------------------------
-
-
-def is_alive(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except FileNotFoundError:
-        return False
-    return state != "Z"
+# Crashes and hangs ------------------------------------------------------------------------------
 
 
 @live
@@ -600,7 +575,7 @@ def test_time_out() -> None:
         with pytest.raises(RTimeoutError, match=r"spin\(\) within 0\.3 s"):
             session.call(SCRIPT, "spin", timeout=0.3)
         assert time.monotonic() - start < 2
-        assert not is_alive(pid)
+        assert not lives(pid)
         assert session.call(SCRIPT, "echo", {"x": 2}).value == 2
 
 
@@ -622,12 +597,12 @@ def test_forgotten_session_leaves_nothing_behind(
     assert pid is not None
     assert list(tmp_path.iterdir())
     del session
-    assert not is_alive(pid)
+    assert not lives(pid)
     assert not list(tmp_path.iterdir())
 
 
 @live
-def test_r_goes_when_its_parent_is_killed() -> None:
+def test_r_ends_when_its_parent_is_killed() -> None:
     code = (
         "import sys, pathlib; from rparity.r.session import RSession\n"
         "s = RSession(on_message=lambda text: print(s.pid, flush=True))\n"
@@ -637,12 +612,9 @@ def test_r_goes_when_its_parent_is_killed() -> None:
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         pid = int(parent.stdout.readline())
-        assert is_alive(pid)
+        assert lives(pid)
         parent.kill()
-    deadline = time.monotonic() + 5
-    while is_alive(pid) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not is_alive(pid)
+    eventually(lambda: not lives(pid), "R goes on", 5.0)
 
 
 # From everywhere --------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
-"""Values that go to R and come back: each crosses whole, or is refused in a sentence that names it.
+"""Unusual values that go to R and back: each arrives whole, or is refused with a message.
 
-The rounds of `test_rsession.py` and `test_plugin_values.py` are those of common values; here are
-the others, of which R once got something else than Python had, or Python a raw exception.
+`test_session.py` and `parity/test_plugin_values.py` have the usual values.
 """
 
 from __future__ import annotations
@@ -15,18 +14,13 @@ import pandas as pd
 import pytest
 
 from fake_r import answer, wire
-from odd_values import (
-    CROSSING,
-    MANY,
-    REFUSED,
-    Frame,
-    same,
-)
+from odd_values import CROSSING, MANY, REFUSED, Frame, same
 from places import R_SCRIPTS
 from rparity.errors import RError, UsageError
 from rparity.parity.values import decode, encode, layout, tree, value_of
+from rparity.r.from_r import from_wire
 from rparity.r.session import RSession
-from rparity.r.values import as_character, from_wire, to_wire
+from rparity.r.to_r import as_character, to_wire
 
 SCRIPT = R_SCRIPTS / "odd_values.R"
 
@@ -35,7 +29,7 @@ SCRIPT = R_SCRIPTS / "odd_values.R"
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_r_cannot_have_is_refused_by_name(name: str) -> None:
+def test_values_that_r_cannot_hold_are_refused_by_name(name: str) -> None:
     value, what = REFUSED[name]
     with pytest.raises(UsageError) as caught:
         to_wire(value, "the argument x")
@@ -48,7 +42,7 @@ def test_what_r_cannot_have_is_refused_by_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", CROSSING)
-def test_what_crosses_crosses_whole(name: str) -> None:
+def test_values_survive_translation_to_r_and_back(name: str) -> None:
     value, expected = CROSSING[name]
     same(from_wire(to_wire(value)), expected)
 
@@ -62,7 +56,7 @@ def test_what_crosses_crosses_whole(name: str) -> None:
         np.array([], dtype="U1"),
     ],
 )
-def test_a_column_of_text_is_one_where_nothing_is_in_it(text: object) -> None:
+def test_empty_columns_of_text_stay_text(text: object) -> None:
     assert to_wire(text)[0] == "character"
     assert to_wire(pd.DataFrame({"s": text}))[1][0][0] == "character"
 
@@ -109,25 +103,25 @@ def dates(*days: float) -> object:
 
 def test_a_date_that_python_cannot_hold_is_refused() -> None:
     for day in (np.inf, 1e15, -1e6):
-        with pytest.raises(RError, match="outside of the years 1 to 9999"):
+        with pytest.raises(RError, match="outside the years 1 to 9999"):
             from_wire(dates(0.0, day))
     with pytest.raises(RError, match="a fraction of a day"):
         from_wire(dates(0.0, 1.5))
 
 
-def test_a_date_of_whole_numbers_is_a_date() -> None:
+def test_a_date_stored_as_integers_is_a_date() -> None:
     data = np.array([18262, -(2**31)], dtype=np.int32).tobytes()
     found = from_wire(("integer", data, {"class": ("character", ["Date"], {})}))
     same(found, np.array(["2020-01-01", "NaT"], dtype="datetime64[D]"))
 
 
-def test_text_of_which_nothing_is_there_stays_text_in_a_recording() -> None:
+def test_empty_and_missing_text_stays_text_in_a_recording() -> None:
     for text in (np.array([], dtype=object), np.array([None, None], dtype=object)):
         recorded = json.loads(layout(encode(tree(wire(text), "f"))))
         same(value_of(decode(recorded)), text)
 
 
-def test_a_name_that_is_missing_in_r_has_one_name_in_every_mode() -> None:
+def test_a_missing_name_in_r_is_na_in_every_mode() -> None:
     wired = ("list", [to_wire(1.5)], {"names": ("character", [None], {})})
     assert from_wire(wired) == {"NA": 1.5}
     assert value_of(tree(wired, "f")) == {"NA": 1.5}
@@ -150,7 +144,7 @@ def test_a_name_that_is_missing_in_r_has_one_name_in_every_mode() -> None:
     ],
 )
 @pytest.mark.parametrize("theirs", [1.0, [1.0, 2.0], {"a": 1.0}, pd.DataFrame({"a": [1.0]}), "x"])
-def test_a_check_of_what_cannot_be_compared_fails_in_a_sentence(
+def test_a_check_of_values_that_cannot_be_compared_fails_with_a_message(
     mine: object, theirs: object
 ) -> None:
     with pytest.raises((UsageError, AssertionError)):
@@ -173,13 +167,13 @@ def r() -> Iterator[RSession]:
 
 @pytest.mark.live
 @pytest.mark.parametrize("name", CROSSING)
-def test_what_crosses_to_r_comes_back_from_it(r: RSession, name: str) -> None:
+def test_values_come_back_from_r_unchanged(r: RSession, name: str) -> None:
     value, expected = CROSSING[name]
     same(r.call(SCRIPT, "echo", {"x": value}).value, expected)
 
 
 @pytest.mark.live
-def test_names_are_those_that_r_gives(r: RSession) -> None:
+def test_names_are_written_as_r_writes_them(r: RSession) -> None:
     random = np.random.default_rng(1)
     values = np.concatenate(
         [
@@ -205,7 +199,7 @@ def test_names_are_those_that_r_gives(r: RSession) -> None:
         ("factor_with_na", "a factor one of whose levels is NA"),
         ("frame_factor_with_na", "a factor one of whose levels is NA"),
         ("factor_beyond", "a factor with a value beyond its levels"),
-        ("date_infinite", "outside of the years 1 to 9999"),
+        ("date_infinite", "outside the years 1 to 9999"),
         ("date_of_text", "a Date that is no number"),
         ("list_matrix", "a matrix of lists"),
         ("uneven_frame", "column b has 3 values"),
@@ -232,7 +226,9 @@ def test_names_are_those_that_r_gives(r: RSession) -> None:
         ("half_named", "whose names are empty or occur twice"),
     ],
 )
-def test_what_python_cannot_have_is_refused_by_name(r: RSession, name: str, what: str) -> None:
+def test_values_that_python_cannot_hold_are_refused_by_name(
+    r: RSession, name: str, what: str
+) -> None:
     with pytest.raises(RError, match=what) as caught:
         r.call(SCRIPT, "odd", {"name": name})
     assert str(caught.value).startswith("odd() returned ")
@@ -240,7 +236,7 @@ def test_what_python_cannot_have_is_refused_by_name(r: RSession, name: str, what
 
 
 @pytest.mark.live
-def test_what_r_returns_that_is_odd_but_whole(r: RSession) -> None:
+def test_unusual_values_from_r_arrive_whole(r: RSession) -> None:
     def odd(name: str) -> object:
         return r.call(SCRIPT, "odd", {"name": name}).value
 
@@ -255,7 +251,7 @@ def test_what_r_returns_that_is_odd_but_whole(r: RSession) -> None:
 
 
 @pytest.mark.live
-def test_messages_that_are_no_text_are_told_as_far_as_they_are(r: RSession) -> None:
+def test_invalid_bytes_in_messages_are_shown(r: RSession) -> None:
     assert r.call(SCRIPT, "say", {"how": "bytes"}).messages == ("<e9>",)
     assert r.call(SCRIPT, "say", {"how": "several"}).warnings == ("a\nb",)
     assert r.call(SCRIPT, "say", {"how": "nothing"}).warnings == ("",)

@@ -41,7 +41,7 @@ Browse = Callable[..., tuple[str, list[str]]]
 
 @pytest.fixture
 def browse(tmp_path: Path) -> Browse:
-    """Open a page; returns what the browser prints and what its console says."""
+    """Open a page and return the browser's output and its console's messages."""
     program = next(filter(None, map(shutil.which, CHROMIUM)), None)
     if program is None:
         pytest.fail("There is no chromium: apt-get install --no-install-recommends chromium")
@@ -65,7 +65,7 @@ def saved(path: Path, text: str) -> str:
     return path.as_uri()
 
 
-# A page that shows another in a frame, works it, and writes down what it found.
+# A page that shows another page in a frame, operates it, and writes down the results.
 BENCH = """<!doctype html><meta charset="utf-8"><style>body{{margin:0}}iframe{{border:0}}</style>
 <iframe id="frame" width="{width}" height="800" src="{page}"></iframe><pre id="found"></pre>
 <script>
@@ -91,7 +91,7 @@ frame.addEventListener("load", async () => {{
 
 @pytest.fixture
 def worked(browse: Browse, tmp_path: Path) -> Work:
-    """Work a page by script, as a reader would by hand; its console stays silent."""
+    """Operate a page by script as a reader would, and require that its console stays empty."""
 
     def work(page: str, script: str, width: int = 1200) -> Any:
         bench = BENCH.format(page=saved(tmp_path / "page.html", page), work=script, width=width)
@@ -106,7 +106,7 @@ def worked(browse: Browse, tmp_path: Path) -> Work:
 
 
 @PAGES
-def test_it_loads_without_a_complaint(
+def test_the_page_loads_without_errors(
     name: str, page_of: PageOf, browse: Browse, tmp_path: Path
 ) -> None:
     text = page_of(name)
@@ -118,9 +118,7 @@ def test_it_loads_without_a_complaint(
     assert not [a for a in page.all("img") if a.get("src") == "x"]
 
 
-def test_an_error_on_the_page_would_be_seen(
-    page_of: PageOf, browse: Browse, tmp_path: Path
-) -> None:
+def test_an_error_on_the_page_is_detected(page_of: PageOf, browse: Browse, tmp_path: Path) -> None:
     everything = page_of("everything")
     broken = everything.replace('id="matrix"', 'id="other"')
     assert browse(saved(tmp_path / "page.html", broken), "--dump-dom")[1]
@@ -145,7 +143,7 @@ SHOWN = """
 """
 
 
-def test_the_filter_shows_what_it_is_asked_for(page_of: PageOf, worked: Work) -> None:
+def test_the_filter_shows_only_matching_cells(page_of: PageOf, worked: Work) -> None:
     found = worked(
         page_of("everything"),
         SHOWN
@@ -191,7 +189,7 @@ def test_the_matrix_sorts_by_any_engine(worked: Work) -> None:
   }
   return found;""",
     )
-    # By number, not by text; what has none comes last.
+    # Cells are sorted by number, not by text. Cells without a number come last.
     assert found == [
         [["d", "b", "a", "c"], "ascending", "#?sort=nlme"],
         [["a", "b", "d", "c"], "descending", "#?sort=nlme&down=1"],
@@ -200,7 +198,7 @@ def test_the_matrix_sorts_by_any_engine(worked: Work) -> None:
     ]
 
 
-def test_an_address_brings_a_view_back(page_of: PageOf, worked: Work) -> None:
+def test_an_address_restores_a_view(page_of: PageOf, worked: Work) -> None:
     found = worked(
         page_of("everything"),
         SHOWN
@@ -210,12 +208,12 @@ def test_an_address_brings_a_view_back(page_of: PageOf, worked: Work) -> None:
   return { view, open: there.open, seen: seen(there), cells: matrix().cells.length };""",
     )
     assert found["view"]["cells"] == [["rparity", "one"]]
-    # A link to what the filter hides, and to what is closed, shows it.
+    # A link shows its target, also if the filter hides it or it is closed.
     assert (found["open"], found["seen"], found["cells"]) == (True, True, 12)
 
 
 @PAGES
-def test_a_phone_scrolls_one_way_only(name: str, page_of: PageOf, worked: Work) -> None:
+def test_on_a_phone_it_scrolls_vertically(name: str, page_of: PageOf, worked: Work) -> None:
     found = worked(
         page_of(name),
         """
@@ -229,7 +227,7 @@ def test_a_phone_scrolls_one_way_only(name: str, page_of: PageOf, worked: Work) 
     assert found == [390, []]
 
 
-def test_headers_stay_in_sight(worked: Work) -> None:
+def test_headers_stay_visible(worked: Work) -> None:
     found = worked(
         html.page(audits.large(engines=14, cases=38, values=1, replicates=1)),
         """
@@ -246,7 +244,7 @@ def test_headers_stay_in_sight(worked: Work) -> None:
     assert min(found[2:]) > 100
 
 
-def test_without_scripts_all_is_there(page_of: PageOf, browse: Browse, tmp_path: Path) -> None:
+def test_it_is_complete_without_scripts(page_of: PageOf, browse: Browse, tmp_path: Path) -> None:
     bare = re.sub(r"<script>.*?</script>", "", page_of("everything"), flags=re.DOTALL)
     printed, said = browse(saved(tmp_path / "page.html", bare), "--dump-dom")
     assert said == []
@@ -256,7 +254,7 @@ def test_without_scripts_all_is_there(page_of: PageOf, browse: Browse, tmp_path:
     assert len([a for a in page.all("td") if "data-engine" in a]) == 12
 
 
-def test_it_prints(page_of: PageOf, browse: Browse, tmp_path: Path) -> None:
+def test_the_page_prints(page_of: PageOf, browse: Browse, tmp_path: Path) -> None:
     target = tmp_path / "page.pdf"
     browse(saved(tmp_path / "page.html", page_of("everything")), f"--print-to-pdf={target}")
     assert target.read_bytes().startswith(b"%PDF")

@@ -1,4 +1,4 @@
-"""The audit's figures: marks where the numbers are, and the same in words."""
+"""The audit's figures: marks are at the right places, and the captions agree with them."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_each_cell_with_digits_is_a_mark_at_its_digits(small_audit: Audit) -> No
     assert marks == expected
 
 
-def test_where_engines_stopped_is_in_words_too(small_audit: Audit) -> None:
+def test_stopping_points_are_also_in_words(small_audit: Audit) -> None:
     figure = charts.where_they_stopped(small_audit)
     assert figure is not None
     table = pd.DataFrame(figure.rows, columns=figure.columns).set_index("engine")
@@ -69,30 +69,30 @@ def test_where_engines_stopped_is_in_words_too(small_audit: Audit) -> None:
     assert table.loc["lme4", "models"] == str(len(stops))
     assert table.loc["lme4", "furthest"] == f"{stops['distance'].max():.1e}"
     marks = [p for p in figure.drawings[0].root.iter("path") if "stop" in p.get("class", "")]
-    # One each, and one in the legend.
+    # One mark for each, and one in the legend.
     assert len(marks) == len(small_audit.stops) + small_audit.stops["engine"].nunique()
 
 
-def test_replicates_are_told_in_standard_deviations(small_audit: Audit) -> None:
+def test_differences_of_replicates_are_in_standard_deviations(small_audit: Audit) -> None:
     figure = charts.replicates(small_audit)
     assert figure is not None
     answer = small_audit.replies["rparity", "sleepstudy"].answer
     assert answer is not None
     mine = answer.tables["boot_simulate_u.replicates"]["Days"]
-    r = small_audit.truth["sleepstudy"]["boot_simulate_u.replicates"]["Days"]
+    r = small_audit.reference_tables["sleepstudy"]["boot_simulate_u.replicates"]["Days"]
     off = ((mine - r) / r.std(ddof=1)).abs()
     table = {row[0]: row for row in figure.rows}
     assert table["boot_simulate_u Days"][1] == "200"
     assert table["boot_simulate_u Days"][-2:] == (f"{off.median():.1e}", f"{off.max():.1e}")
 
 
-def test_thinning_keeps_what_is_furthest_off() -> None:
+def test_thinning_keeps_the_largest_differences() -> None:
     size = np.random.default_rng(1).random(10_000)
     shown = charts.thinned(size)
     assert len(shown) <= charts.POINTS
     assert set(np.argsort(size)[-20:]) <= set(shown)
     assert len(charts.thinned(size[:100])) == 100
-    # The rest is spread over all of them.
+    # The other points are spread evenly.
     assert np.diff(shown).max() < 50
 
 
@@ -120,10 +120,10 @@ def test_axes_have_a_few_round_values(low: float, high: float) -> None:
     assert round(leading, 6) in {1.0, 2.0, 5.0}
 
 
-def test_places_on_a_scale() -> None:
+def test_positions_on_a_scale() -> None:
     assert Scale(0, 10, 100, 200)(2.5) == 125.0
     assert Scale(1e-4, 1e4, 0, 80, log=True)(1.0) == 40.0
-    # What is beyond, zero on a logarithmic axis included, is on the edge.
+    # Values beyond the ends are on the edge, including zero on a logarithmic axis.
     assert Scale(1e-4, 1e4, 0, 80, log=True)(0.0) == 0.0
     assert Scale(1e-4, 1e4, 0, 80, log=True)(-1e-20) == 0.0
     assert Scale(0, 10, 100, 200)(11.0) == 200.0

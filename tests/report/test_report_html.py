@@ -1,4 +1,4 @@
-"""The audit's page: self-contained, escaped, complete, and of bearable size."""
+"""The audit's page: self-contained, escaped, complete, and not too large."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ PAGES = pytest.mark.parametrize("name", ["everything", "attacked", "real"])
 PageOf = Callable[[str], str]
 
 
-# By itself --------------------------------------------------------------------------------------
+# Self-contained ---------------------------------------------------------------------------------
 
 
 @PAGES
-def test_the_page_asks_for_nothing(name: str, page_of: PageOf) -> None:
+def test_the_page_loads_nothing_from_the_network(name: str, page_of: PageOf) -> None:
     text = page_of(name)
     page = Page(text)
     assert not {tag for tag, _ in page.elements} & {"link", "img", "iframe", "object", "base"}
@@ -42,7 +42,7 @@ def test_the_page_asks_for_nothing(name: str, page_of: PageOf) -> None:
 
 
 @PAGES
-def test_no_script_but_its_own_may_run(name: str, page_of: PageOf) -> None:
+def test_only_the_pages_own_script_may_run(name: str, page_of: PageOf) -> None:
     page = Page(page_of(name))
     (policy,) = [
         attributes["content"]
@@ -60,24 +60,24 @@ def test_no_script_but_its_own_may_run(name: str, page_of: PageOf) -> None:
         assert not [name for name in attributes if name.startswith("on") or name == "style"]
 
 
-def test_what_comes_from_data_is_text(page_of: PageOf) -> None:
+def test_text_from_data_is_escaped(page_of: PageOf) -> None:
     page = Page(page_of("attacked"))
-    told = page.text()
-    # Everything that is named so is there, as it is named, and none of it is an element.
+    text = page.text()
+    # Every such name is shown as text, and none of them has become an element.
     for what in ("case", "engine", "row", "reference", "try", "part", "gap", "warning", "package"):
-        assert f"{what}{audits.ATTACK}" in told, what
+        assert f"{what}{audits.ATTACK}" in text, what
     for what in ("m", "column", "cause", "says", "reason", "version"):
-        assert f"{what}{audits.QUOTED}" in told, what
+        assert f"{what}{audits.QUOTED}" in text, what
     for what in ("id", "why", "problem", "title"):
-        assert f"{what}{audits.ATTACK}" in told, what
+        assert f"{what}{audits.ATTACK}" in text, what
     assert "alert" not in page.text("script")
     assert not [a for a in page.all("a") if a["href"].startswith("javascript:")]
-    assert f"model{audits.QUOTED}" in told
-    assert f"term{audits.ATTACK}" in told
+    assert f"model{audits.QUOTED}" in text
+    assert f"term{audits.ATTACK}" in text
 
 
 @PAGES
-def test_links_lead_somewhere(name: str, page_of: PageOf) -> None:
+def test_every_link_has_a_target(name: str, page_of: PageOf) -> None:
     page = Page(page_of(name))
     assert len(set(page.ids)) == len(page.ids)
     inner = [a["href"][1:] for a in page.all("a") if a["href"].startswith("#")]
@@ -85,7 +85,7 @@ def test_links_lead_somewhere(name: str, page_of: PageOf) -> None:
     assert set(inner) <= set(page.ids)
 
 
-# What it says -----------------------------------------------------------------------------------
+# Contents ---------------------------------------------------------------------------------------
 
 
 def cells(text: str) -> dict[tuple[str, str], dict[str, str]]:
@@ -126,16 +126,16 @@ def test_each_cell_has_its_values_experiments_and_who_answered(page_of: PageOf) 
         ("published", "norris"),
         ("rparity", "norris"),
     }
-    told = page.text()
-    assert "at each side's own variance parameters" in told
-    assert "lme4 2.1-0" in told
-    assert "python-flint" in told
-    assert "blas lib" in told
-    assert "recorded 20" in told
+    text = page.text()
+    assert "at each side's own variance parameters" in text
+    assert "lme4 2.1-0" in text
+    assert "python-flint" in text
+    assert "blas lib" in text
+    assert "recorded 20" in text
 
 
-def test_values_stand_side_by_side(small_audit: Audit, page_of: PageOf) -> None:
-    told = " ".join(Page(page_of("real")).text().split())
+def test_values_are_shown_beside_their_references(small_audit: Audit, page_of: PageOf) -> None:
+    text = " ".join(Page(page_of("real")).text().split())
     rows = small_audit.comparisons.query("engine == 'lme4' and case == 'sleepstudy'")
     for value in details(small_audit)["lme4", "sleepstudy"].values:
         (match,) = rows[
@@ -145,7 +145,7 @@ def test_values_stand_side_by_side(small_audit: Audit, page_of: PageOf) -> None:
         ].to_dict("records")
         assert value.same + value.rest == exactly(match["value"])
         assert value.reference == exactly(match["reference_value"])
-        assert value.reference in told
+        assert value.reference in text
 
 
 def test_of_many_values_the_worst_are_shown_and_all_are_counted() -> None:
@@ -159,8 +159,8 @@ def test_of_many_values_the_worst_are_shown_and_all_are_counted() -> None:
     for table in detail.tables:
         assert table.digits == rows.loc[rows["table"] == table.name, "digits"].min()
         assert table.verdicts == {Verdict.KNOWN: table.values}
-    told = Page(html.page(audit)).text()
-    assert f"{VALUES} of 3400 values" in told
+    text = Page(html.page(audit)).text()
+    assert f"{VALUES} of 3400 values" in text
 
 
 def test_the_worst_verdict_is_shown_before_the_fewest_digits() -> None:
@@ -171,13 +171,13 @@ def test_the_worst_verdict_is_shown_before_the_fewest_digits() -> None:
 
 
 @pytest.mark.slow(reason="14 engines on 38 cases, 29,640 values")
-def test_the_page_of_a_large_audit_is_of_bearable_size() -> None:
+def test_the_page_of_a_large_audit_is_not_too_large() -> None:
     text = html.page(audits.large())
     assert len(text.encode()) < 5e6
     assert len(cells(text)) == 14 * 38
 
 
-def test_it_says_whether_it_passes(page_of: PageOf) -> None:
+def test_the_page_says_whether_the_audit_passes(page_of: PageOf) -> None:
     assert "fails" in Page(page_of("everything")).text("span")
     audit = audits.audit(audits.comparisons(audits.row("one", "lme4")), ("lme4",), ("one",))
     text = html.page(audit)
@@ -185,10 +185,10 @@ def test_it_says_whether_it_passes(page_of: PageOf) -> None:
     assert "What fails" not in text
 
 
-def test_an_audit_of_nothing_has_a_page() -> None:
+def test_an_empty_audit_has_a_page() -> None:
     audit = audits.audit(audits.comparisons(), ("nlme",), ("one",))
-    told = Page(html.page(audit)).text()
-    assert "Nothing differs beyond rounding" in told
+    text = Page(html.page(audit)).text()
+    assert "Nothing differs beyond rounding" in text
 
 
 @pytest.mark.parametrize(
@@ -205,7 +205,7 @@ def test_an_audit_of_nothing_has_a_page() -> None:
         (np.inf, 0.0, "", "inf"),
     ],
 )
-def test_digits_that_agree_are_told_from_the_rest(
+def test_agreeing_digits_are_separated_from_the_others(
     value: float, digits: float, same: str, rest: str
 ) -> None:
     assert parted(value, digits) == (same, rest)

@@ -1,4 +1,4 @@
-"""The draws that ports need against R's, bit for bit: recorded in data/draws.csv, and live."""
+"""The distributions that ports need equal R's bit for bit: as in data/draws.csv, and live."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ RAMP = np.arange(0, 1237) / 1236
 Draw = Callable[[RRandom, int], Any]
 Key = tuple[int, SampleKind, str]  # seed, sample kind, R's call
 CALLS: dict[str, Draw] = {
-    # Ahrens & Dieter's GS and GD with their three settings, and where R does not draw.
+    # Ahrens & Dieter's GS and GD with three settings each; parameters for which R draws nothing.
     "rgamma(n, 1e-300)": lambda r, n: r.rgamma(n, 1e-300),
     "rgamma(n, 0.01)": lambda r, n: r.rgamma(n, 0.01),
     "rgamma(n, 0.9, 3)": lambda r, n: r.rgamma(n, 0.9, 3),
@@ -48,7 +48,7 @@ CALLS: dict[str, Draw] = {
     "rt(n, 1e-3)": lambda r, n: r.rt(n, 1e-3),  # whose chi-squared is often 0
     "rt(n, 4)": lambda r, n: r.rt(n, 4),
     "rt(n, c(1, Inf, 3, -1, 0, NaN))": lambda r, n: r.rt(n, [1, INF, 3, -1, 0, NAN]),
-    # Cheng's BC and BB, both ways round; factors that overflow; where all mass is at a point.
+    # Cheng's BC and BB with either shape larger; factors that overflow; all mass at one point.
     "rbeta(n, 0.5, 0.5)": lambda r, n: r.rbeta(n, 0.5, 0.5),
     "rbeta(n, 0.1, 3)": lambda r, n: r.rbeta(n, 0.1, 3),
     "rbeta(n, 5, 1)": lambda r, n: r.rbeta(n, 5, 1),
@@ -125,7 +125,7 @@ SAMPLES: dict[str, Draw] = {
     "sample(2147483648, n, TRUE)": lambda r, n: r.sample(2147483648, n, True),
     "sample(4e15, n, TRUE)": lambda r, n: r.sample(4 * 10**15, n, True),
 }
-# Rounding takes a little off the uniform 1 - 3.6e-8 at each of 111 probabilities: it never ends.
+# The uniform 1 - 3.6e-8 is never reached, because each of 111 probabilities is rounded.
 ENDLESS = "{runif(277420); rbinom(5, 2147483646, 6.0870967741935485e-09)}"
 
 
@@ -143,7 +143,7 @@ NAMES = [f"{kind}: {call}" for _, kind, call in DRAWS]
 
 
 def answer(key: Key, n: int, seed: int | None = None) -> dict[str, object]:
-    """What `answer` of draws.R returns; from another seed if one is given."""
+    """Return what `answer` of draws.R returns; `seed` replaces the seed of the key."""
     rng = RRandom(key[0] if seed is None else seed, key[1])
     x = np.asarray(DRAWS[key](rng, n), dtype="<f8")
     following = rng.runif(1)[0]
@@ -153,7 +153,7 @@ def answer(key: Key, n: int, seed: int | None = None) -> dict[str, object]:
 
 @pytest.fixture(scope="module")
 def answers() -> dict[Key, dict[str, object]]:
-    """What R answered when draws.csv was written."""
+    """Return R's answers in draws.csv."""
     with RECORDED.open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     return {
@@ -167,7 +167,7 @@ def answers() -> dict[Key, dict[str, object]]:
     }
 
 
-def test_every_call_is_recorded_and_no_other(answers: dict[Key, dict[str, object]]) -> None:
+def test_exactly_these_calls_are_recorded(answers: dict[Key, dict[str, object]]) -> None:
     assert list(answers) == list(DRAWS)
 
 
@@ -197,7 +197,7 @@ def test_draws_are_those_that_r_makes_now(answers: dict[Key, dict[str, object]])
                 np.testing.assert_equal(answer(key, 20_000, seed), expected, err_msg=str(key))
 
 
-def test_counts_are_integers_where_they_can_be() -> None:
+def test_counts_are_integers_unless_one_is_nan_or_too_large() -> None:
     rng = RRandom(1)
     assert rng.rbinom(3, 5, 0.5).dtype == rng.rpois(3, 5).dtype == np.int64
     assert rng.rbinom(3, 5, [0, 1, 0.5]).dtype == rng.rbinom(0, 5, 0.5).dtype == np.int64
@@ -221,7 +221,7 @@ def test_counts_are_integers_where_they_can_be() -> None:
         lambda r: r.rpois(2, [1, NAN]),
     ],
 )
-def test_invalid_parameters_give_nan_and_warn_where_they_were_given(draw: Any) -> None:
+def test_invalid_parameters_give_nan_and_a_warning_at_the_call(draw: Any) -> None:
     with pytest.warns(RuntimeWarning, match="NaNs produced") as caught:
         assert np.isnan(draw(RRandom(1))).tolist() == [False, True]
     assert [warning.filename for warning in caught] == [__file__]
@@ -244,7 +244,7 @@ def test_invalid_parameters_give_nan_and_warn_where_they_were_given(draw: Any) -
         lambda r: r.rpois(40, 0),
     ],
 )
-def test_what_is_certain_takes_nothing_off_the_stream(draw: Any) -> None:
+def test_degenerate_draws_take_nothing_off_the_stream(draw: Any) -> None:
     rng = RRandom(1)
     draw(rng)
     np.testing.assert_array_equal(rng.state, RRandom(1).state)
@@ -269,16 +269,22 @@ def test_the_sample_kind_is_part_of_the_state() -> None:
     [
         (lambda r: r.rgamma(1, 1, 2, scale=0.5), "a rate or a scale, not both"),
         (lambda r: r.rbinom(2, [5, 2**31 - 1], 0.5), "sizes up to 2147483646, not 2147483647"),
-        (lambda r: r.rpois(-1, 2), "n is a whole number"),
-        (lambda r: r.rbeta(1, "a", 2), "A parameter is a number"),
-        (lambda r: r.sample(3, prob=[1, 2]), "prob is one number for each of the 3 elements"),
-        (lambda r: r.sample(3, prob="abc"), "prob is one number for each of the 3 elements"),
-        (lambda r: r.sample(3, prob=[1, -1, 2]), "negative, infinite or NaN"),
-        (lambda r: r.sample(3, prob=[1, NAN, 2]), "negative, infinite or NaN"),
-        (lambda r: r.sample(3, prob=[1, INF, 2]), "negative, infinite or NaN"),
-        (lambda r: r.sample(3, prob=[1, 0, 2]), "A sample of 3 needs more than 2 positive prob"),
-        (lambda r: r.sample(2, 1, True, [0, 0]), "A sample of 1 needs more than 0 positive prob"),
-        (lambda r: r.sample(2, 3, prob=[1, 1]), "A sample of 3 out of 2"),
+        (lambda r: r.rpois(-1, 2), "n must be a whole number"),
+        (lambda r: r.rbeta(1, "a", 2), "A parameter must be a number"),
+        (lambda r: r.sample(3, prob=[1, 2]), "prob must be one number for each of the 3 elements"),
+        (lambda r: r.sample(3, prob="abc"), "prob must be one number for each of the 3 elements"),
+        (lambda r: r.sample(3, prob=[1, -1, 2]), "negative, infinite or NaN values"),
+        (lambda r: r.sample(3, prob=[1, NAN, 2]), "negative, infinite or NaN values"),
+        (lambda r: r.sample(3, prob=[1, INF, 2]), "negative, infinite or NaN values"),
+        (
+            lambda r: r.sample(3, prob=[1, 0, 2]),
+            "A sample of 3 needs more than 2 positive values in prob",
+        ),
+        (
+            lambda r: r.sample(2, 1, True, [0, 0]),
+            "A sample of 1 needs more than 0 positive values in prob",
+        ),
+        (lambda r: r.sample(2, 3, prob=[1, 1]), "A sample of 3 cannot be drawn from 2"),
     ],
 )
 def test_errors(call: Any, message: str) -> None:

@@ -1,4 +1,4 @@
-"""`rparity new`: what it writes compiles, records and passes as it stands."""
+"""`rparity new`: the files that it writes compile, record and pass without changes."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ kinds = pytest.mark.parametrize(("options", "files"), KINDS.values(), ids=KINDS)
 
 @pytest.fixture(autouse=True)
 def no_other_cases(monkeypatch: pytest.MonkeyPatch) -> None:
-    """`--project` is forgotten when a test is over."""
+    """Reset the effect of `--project` after a test."""
     monkeypatch.setenv(VARIABLE, "")
 
 
@@ -40,7 +40,7 @@ def content(folder: Path) -> dict[str, str]:
 
 
 @kinds
-def test_files_are_written_compile(tmp_path: Path, options: list[str], files: list[str]) -> None:
+def test_written_files_compile(tmp_path: Path, options: list[str], files: list[str]) -> None:
     assert new(tmp_path / "a" / "b", *options) == AGREE
     written = content(tmp_path / "a" / "b")
     assert list(written) == files
@@ -50,7 +50,7 @@ def test_files_are_written_compile(tmp_path: Path, options: list[str], files: li
             compile(text, name, "exec")
 
 
-def test_the_next_two_commands_are_told(tmp_path: Path, capsys: Capture) -> None:
+def test_the_next_two_commands_are_printed(tmp_path: Path, capsys: Capture) -> None:
     assert main(["new", "slope", "--dir", str(tmp_path / "my tests")]) == AGREE
     first, second = capsys.readouterr().out.splitlines()[1:]
     assert f"pytest --r=record '{tmp_path}/my tests/test_slope.py'  #" in first
@@ -68,32 +68,32 @@ def test_no_file_is_overwritten(
     for name in files:
         (tmp_path / name).write_text("mine")
         assert new(tmp_path, *options) == UNUSABLE
-        assert f"There is a file {tmp_path / name} already" in capsys.readouterr().err
+        assert f"The file {tmp_path / name} exists already" in capsys.readouterr().err
         assert content(tmp_path) == {name: "mine"}
         (tmp_path / name).unlink()
 
 
 @pytest.mark.parametrize("name", ["", "3x", "a-b", "../a", "größe", "a b"])
-def test_a_name_that_python_or_r_cannot_take_is_refused(
+def test_an_invalid_name_in_python_or_r_is_refused(
     tmp_path: Path, capsys: Capture, name: str
 ) -> None:
     assert main(["new", name, "--dir", str(tmp_path)]) == UNUSABLE
-    assert f"{name!r} cannot be a name in Python and R" in capsys.readouterr().err
+    assert f"{name!r} is not a name in Python and R" in capsys.readouterr().err
     assert not content(tmp_path)
 
 
-def test_a_case_of_a_name_that_there_is_is_refused(tmp_path: Path, capsys: Capture) -> None:
+def test_a_case_with_an_existing_name_is_refused(tmp_path: Path, capsys: Capture) -> None:
     assert main(["new", "norris", "--dir", str(tmp_path), "--case"]) == UNUSABLE
-    assert "There is a case 'norris' already" in capsys.readouterr().err
+    assert "A case 'norris' exists already" in capsys.readouterr().err
 
 
-def test_a_folder_that_is_none_is_told(tmp_path: Path, capsys: Capture) -> None:
+def test_a_file_in_place_of_the_folder_is_an_error(tmp_path: Path, capsys: Capture) -> None:
     (tmp_path / "file").touch()
     assert new(tmp_path / "file") == UNUSABLE
     assert f"Cannot write to {tmp_path / 'file'}: " in capsys.readouterr().err
 
 
-# As they stand ----------------------------------------------------------------------------------
+# Without changes --------------------------------------------------------------------------------
 
 
 def test_a_test_without_its_recording_names_the_command(
@@ -123,7 +123,7 @@ def test_the_engine_in_the_comment_answers(tmp_path: Path, capsys: Capture) -> N
     assert {row["table"] for row in answered} == {"lm.coef"}
     assert len(answered) == 8
     failing = [row for row in answered if Verdict(row["verdict"]).fails]
-    # SciPy takes the residuals' variance from 1 − r², whose rounding is the machine's own.
+    # SciPy takes the residual variance from 1 − r², whose rounding depends on the machine.
     assert {row["column"] for row in failing} <= {"std_error", "statistic", "p_value"}
     assert ("x", "p_value") in {(row["row"], row["column"]) for row in failing}
     assert min(row["digits"] for row in failing) > 8.0
@@ -155,7 +155,7 @@ def test_a_case_is_recorded_and_passes_and_can_fail(tmp_path: Path) -> None:
     assert rparity("run") == DISCREPANCY
 
 
-# A newcomer's doctor ----------------------------------------------------------------------------
+# Doctor -----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_case_is_recorded_and_passes_and_can_fail(tmp_path: Path) -> None:
         ("rpy2 is not installed", 'pip install "rparity[r]"'),
     ],
 )
-def test_doctor_ends_with_the_command_that_is_missing(
+def test_doctor_ends_with_the_next_command_to_run(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, problem: str, remedy: str
 ) -> None:
     there = rsession.Availability(problem=problem, remedy=remedy)
@@ -174,5 +174,5 @@ def test_doctor_ends_with_the_command_that_is_missing(
     monkeypatch.setattr("rparity.doctor.cases", dict)
     assert main(["doctor"]) == AGREE
     said = capsys.readouterr().out.splitlines()
-    assert f"– R: {problem}; only" in "\n".join(said)
+    assert f"– R: {problem}; needed only" in "\n".join(said)
     assert said[-1] == f"First: {remedy}"

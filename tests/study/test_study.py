@@ -1,4 +1,4 @@
-"""The study: its data and answers are R's, its coverage is counted rightly, its report is read."""
+"""The study: data and intervals equal R's, coverage is counted correctly, reports are complete."""
 
 from __future__ import annotations
 
@@ -31,31 +31,30 @@ from rparity.study.coverage import (
     SLOPE,
     Study,
     run_study,
-    wilson,
 )
-from rparity.study.design import Design, World
+from rparity.study.data_sets import StudyDesign, World
 from rparity.workers.cluster import Cluster, Outcome, Progress
 
 Capture = pytest.CaptureFixture[str]
 FIXED, RANDOM = World.FIXED, World.RANDOM
-# Small, but of unequal lines: two data sets that differ in all that can be asked for.
-OTHER = Design(points=4, sizes=(3, 7), sd=0.5, slope=2.0, between=3.0)
+# A small design of unequal lines, in which every parameter differs from its default.
+OTHER = StudyDesign(points=4, sizes=(3, 7), sd=0.5, slope=2.0, between=3.0)
 NSIM = 40
 OTHER_IN_R = {"points": 4, "n": [3, 7], "sd": 0.5, "slope": 2.0}
 
 
-# What is drawn ----------------------------------------------------------------------------------
+# Data sets ----------------------------------------------------------------------------------
 
 
-def test_the_first_data_set_of_the_fixed_world_is_the_questions() -> None:
+def test_the_fixed_world_gives_the_data_of_the_document() -> None:
     for seed in (1, 7):
-        drawn = Design().draw(FIXED, RRandom(seed))
+        drawn = StudyDesign().draw(FIXED, RRandom(seed))
         pd.testing.assert_frame_equal(drawn.data, document_data(seed), rtol=0, atol=0)
         assert drawn.lines == 21.0
 
 
 def test_the_worlds_have_the_same_mean_and_spread() -> None:
-    design = Design(sizes=(2,))
+    design = StudyDesign(sizes=(2,))
     lines = np.arange(12.0, 31.0, 2.0)
     assert design.intercept == lines.mean()
     assert math.isclose(design.spread, lines.std(ddof=1))
@@ -66,16 +65,16 @@ def test_the_worlds_have_the_same_mean_and_spread() -> None:
     assert {design.draw(FIXED, rng).lines for _ in range(5)} == {21.0}
 
 
-def test_the_spread_of_the_lines_is_an_option() -> None:
-    assert math.isclose(Design(points=6, between=3.0).spread, 3.0)
-    assert Design(points=6).step == 2.0
-    assert Design(between=0.0).draw(RANDOM, RRandom(1)).lines == 10.0
+def test_between_sets_the_spread_of_the_lines() -> None:
+    assert math.isclose(StudyDesign(points=6, between=3.0).spread, 3.0)
+    assert StudyDesign(points=6).step == 2.0
+    assert StudyDesign(between=0.0).draw(RANDOM, RRandom(1)).lines == 10.0
 
 
-def test_lines_have_their_sizes_in_turn() -> None:
+def test_sizes_are_repeated_over_the_lines() -> None:
     drawn = OTHER.draw(FIXED, RRandom(1)).data
     assert drawn["p"].value_counts(sort=False).tolist() == [3, 7, 3, 7]
-    # Noise of a tenth of a step tells the lines apart: y − 2x is about 10 + d_i.
+    # With little noise, y − 2x is about 10 + d_i.
     quiet = replace(OTHER, sd=1e-3).draw(FIXED, RRandom(1)).data
     at = (quiet["y"] - 2.0 * quiet["x"]).groupby(quiet["p"], observed=True).mean()
     np.testing.assert_allclose(at, 10.0 + OTHER.step * np.arange(1, 5), atol=3e-3)
@@ -95,18 +94,18 @@ def test_lines_have_their_sizes_in_turn() -> None:
         ({"sd": 1e-9, "slope": 1e3}, "lost in the rounding"),
     ],
 )
-def test_designs_that_make_no_sense(options: dict[str, Any], says: str) -> None:
+def test_invalid_designs_are_refused(options: dict[str, Any], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        Design(**options)
+        StudyDesign(**options)
 
 
-# What is answered -------------------------------------------------------------------------------
+# Intervals of one data set ----------------------------------------------------------------------
 
 
-def test_the_first_answers_are_those_that_r_gave_to_the_question(
+def test_the_intervals_of_the_document_equal_those_of_r(
     recorded: dict[str, Recording],
 ) -> None:
-    _, found = answer(Design(), FIXED, 1, 5)
+    _, found = answer(StudyDesign(), FIXED, 1, 5)
     tables, ends = recorded["document"].tables, ["conf_low", "conf_high"]
     for interval, theirs, fewest in (
         ("lm", "lm.confint_wald", 13.0),
@@ -116,7 +115,7 @@ def test_the_first_answers_are_those_that_r_gave_to_the_question(
         r = tables[theirs].loc[PARAMETERS, ends]
         assert digits(found[interval][ends], r).min() > fewest
     assert digits(found["lm"]["std_error"], tables["lm.coef"]["std_error"][PARAMETERS]).min() > 13
-    # The question's two numbers.
+    # The document's two numbers.
     assert f"{found['wald'].loc['(Intercept)', 'std_error']:.2f}" == "1.92"
     assert f"{found['lm'].loc['(Intercept)', 'std_error']:.3f}" == "0.056"
 
@@ -166,7 +165,7 @@ BOOTS = {"boot_simulate_u", "boot_fix_u"}
         (one_sided, set(INTERVALS)),
     ],
 )
-def test_mistakes_are_caught_against_r(
+def test_planted_mistakes_differ_from_r(
     recorded: dict[str, Recording],
     monkeypatch: pytest.MonkeyPatch,
     mistake: Callable[[pytest.MonkeyPatch], None],
@@ -189,17 +188,17 @@ def test_mistakes_are_caught_against_r(
     assert failing() == caught
 
 
-# What is counted --------------------------------------------------------------------------------
+# Coverage --------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def small() -> Study:
-    """A few data sets of the question's design."""
-    return run_study(Design(), datasets=24, nsim=60)
+    """A study of a few data sets."""
+    return run_study(StudyDesign(), datasets=24, nsim=60)
 
 
 @pytest.mark.slow(reason="answers dozens of data sets, some on two workers")
-def test_no_result_depends_on_the_workers_or_on_what_else_is_asked(
+def test_no_result_depends_on_workers_or_on_other_data_sets(
     two_workers: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(coverage, "REPLICATES_A_PART", 5 * NSIM)  # 5 and 2 data sets a part
@@ -216,8 +215,8 @@ def test_no_result_depends_on_the_workers_or_on_what_else_is_asked(
 
 
 @pytest.mark.slow(reason="answers 48 data sets, to count how often the intervals are right")
-def test_each_world_has_its_right_interval(small: Study) -> None:
-    """Of 24 data sets a share of 95 % is 21 or more, and one of 4.5 % is 4 or fewer, 99 times."""
+def test_lm_is_right_in_the_fixed_world_and_lmer_in_the_random_world(small: Study) -> None:
+    """With 99 % probability, 95 % coverage is 21 or more of 24, and 4.5 % is 4 or fewer."""
     keys = ["world", "parameter", "target", "interval"]
     found = small.coverage.set_index(keys)["coverage"].sort_index()
     of_lm = ["lm", "boot_fix_u"]
@@ -236,7 +235,7 @@ def test_each_world_has_its_right_interval(small: Study) -> None:
 
 
 def hand_made() -> Study:
-    """Four data sets of the fixed world and four of the random one, and one without an answer."""
+    """Four data sets of each world, and one that could not be answered."""
     ends = {
         ("fixed", "(Intercept)"): [(20, 22), (21, 23), (21.5, 23), (19, 20)],
         ("fixed", "x"): [(-2, 0), (-2, -1), (-2, -1.5), (-1, 0)],
@@ -261,7 +260,11 @@ def hand_made() -> Study:
     ]
     lost = {"world": "random", "seed": 5, "interval": "lm", "parameter": "x"}
     frame = pd.DataFrame([*rows, lost])
-    return Study(Design(), 100, 4, 1, frame, {(RANDOM, 5): "There is nothing to fit."})
+    return Study(StudyDesign(), 100, 4, 1, frame, {(RANDOM, 5): "There is nothing to fit."})
+
+
+# R's prop.test(held, 4, correct = FALSE)$conf.int
+WILSON = {2: (0.1500389891521496, 0.8499610108478505), 3: (0.3006418425824020, 0.9544127391902995)}
 
 
 def test_coverage_is_counted() -> None:
@@ -278,14 +281,14 @@ def test_coverage_is_counted() -> None:
         row = found.loc[at]
         assert (row["n"], row["coverage"]) == (4, held / 4)
         assert row["coverage_error"] == math.sqrt(held / 4 * (1 - held / 4) / 4)
-        assert (row["coverage_low"], row["coverage_high"]) == wilson(held, 4)
+        assert (row["coverage_low"], row["coverage_high"]) == pytest.approx(WILSON[held])
         assert (row["below"], row["above"]) == (below / 4, above / 4)
     row = found.loc[("fixed", "(Intercept)", MEAN_OF_LINES)]
     assert row["width"] == (2 + 2 + 1.5 + 1) / 4
     assert math.isclose(row["width_error"], np.std([2, 2, 1.5, 1], ddof=1) / 2)
 
 
-def test_claims_and_spreads_are_counted() -> None:
+def test_standard_errors_spread_and_bias_are_computed() -> None:
     found = hand_made().standard_errors.set_index(["world", "parameter"])
     row, estimates = found.loc[("random", "(Intercept)")], np.array([21.0, 25.0, 15.0, 25.25])
     assert row["std_error"] == 0.5 * 2.5
@@ -297,13 +300,6 @@ def test_claims_and_spreads_are_counted() -> None:
     assert math.isclose(found.loc[("fixed", "x"), "bias"], slopes.mean() + 1.0)
 
 
-def test_wilsons_interval() -> None:
-    """R: prop.test(x, 10, correct = FALSE)$conf.int."""
-    np.testing.assert_allclose(wilson(0, 10), (0.0, 0.2775327998628892), atol=1e-15)
-    np.testing.assert_allclose(wilson(5, 10), (0.2365930905125640, 0.7634069094874359))
-    np.testing.assert_allclose(wilson(10, 10), (0.7224672001371107, 1.0))
-
-
 @pytest.mark.parametrize(
     ("options", "says"),
     [
@@ -312,17 +308,17 @@ def test_wilsons_interval() -> None:
         ({"seed": 2**31 - 2, "datasets": 3}, "not all 32-bit integers"),
     ],
 )
-def test_studies_that_make_no_sense(options: dict[str, int], says: str) -> None:
+def test_invalid_studies_are_refused(options: dict[str, int], says: str) -> None:
     with pytest.raises(UsageError, match=says):
-        run_study(Design(), **options)
+        run_study(StudyDesign(), **options)
 
 
-def test_a_data_set_without_an_answer_is_told_and_left_out(
+def test_a_data_set_without_an_answer_is_reported_and_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     right = coverage.answer
 
-    def wrong(design: Design, world: World, seed: int, nsim: int) -> Any:
+    def wrong(design: StudyDesign, world: World, seed: int, nsim: int) -> Any:
         if world is RANDOM and seed != 2:
             raise DataError("There is nothing to fit.")
         return right(design, world, seed, nsim)
@@ -339,7 +335,7 @@ def test_a_data_set_without_an_answer_is_told_and_left_out(
         run_study(OTHER, datasets=3, nsim=10)
 
 
-def test_a_crash_costs_its_part_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_crash_loses_only_its_own_part(monkeypatch: pytest.MonkeyPatch) -> None:
     class Doomed(Cluster):
         def _outcomes(self, task: Any, shared: Any, items: Any, _limit: Any) -> Iterator[Any]:
             for item in items:
@@ -355,17 +351,17 @@ def test_a_crash_costs_its_part_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_progress_counts_data_sets(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[Progress] = []
+    seen: list[Progress] = []
     monkeypatch.setattr(coverage, "REPLICATES_A_PART", 2 * NSIM)
-    run_study(OTHER, datasets=3, nsim=NSIM, tell=told.append)
-    assert [(p.done, p.total) for p in told] == [(2, 6), (4, 6), (6, 6), (6, 6)]
+    run_study(OTHER, datasets=3, nsim=NSIM, tell=seen.append)
+    assert [(p.done, p.total) for p in seen] == [(2, 6), (4, 6), (6, 6), (6, 6)]
 
 
-# What is reported -------------------------------------------------------------------------------
+# Reports -------------------------------------------------------------------------------
 
 
 @pytest.mark.slow(reason="answers dozens of data sets, some on two workers")
-def test_text_json_figure_and_answers(tmp_path: Path, capsys: Capture) -> None:
+def test_text_json_figure_and_csv_agree(tmp_path: Path, capsys: Capture) -> None:
     options = ["--datasets", "3", "--nsim", "20", "--points", "4", "--n", "3,7", "--seed", "9"]
     options += ["--sd", "0.5", "--slope", "2", "--between", "3"]
     files = ["--plot", str(tmp_path / "a.png"), "--answers", str(tmp_path / "a.csv")]
@@ -395,7 +391,7 @@ def test_failures_are_shown(monkeypatch: pytest.MonkeyPatch, capsys: Capture) ->
     assert "50.0 ± 25.0 (15.0 to 85.0)" in text
 
 
-def test_the_figure_can_do_without_an_interval(tmp_path: Path) -> None:
+def test_the_figure_works_with_missing_intervals(tmp_path: Path) -> None:
     study = hand_made()
     extra = study.answers.assign(interval="wald")
     both = replace(study, answers=pd.concat([study.answers, extra], ignore_index=True))
@@ -413,24 +409,24 @@ def test_the_figure_can_do_without_an_interval(tmp_path: Path) -> None:
         (["--points", "1"], "at least 2 lines"),
     ],
 )
-def test_mistakes_of_usage_are_told_before_the_work(
+def test_usage_errors_are_reported_before_the_work(
     options: list[str],
     says: str,
     capsys: Capture,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(coverage, "_answered", lambda *_: pytest.fail("it worked"))
+    monkeypatch.setattr(coverage, "_answered", lambda *_: pytest.fail("the work began"))
     assert main(["study", *options]) == UNUSABLE
-    said = capsys.readouterr()
-    assert says in said.err
-    assert said.out == ""
+    printed = capsys.readouterr()
+    assert says in printed.err
+    assert printed.out == ""
 
 
 # R itself ---------------------------------------------------------------------------------------
 
 
 @pytest.mark.live
-def test_r_answers_other_designs_alike() -> None:
+def test_r_gives_the_same_intervals_for_other_designs() -> None:
     scripts = paths.r_scripts()
     with RSession(timeout=300) as session:
         tables = session.call(

@@ -1,4 +1,4 @@
-"""Audits made up for tests: a matrix with one of everything, and names that attack the page."""
+"""Invented audits for tests: one with every verdict, and one with names that attack the page."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rparity.audit.results import Audit, Reply
+from rparity.audit.results import Audit, EngineReply
 from rparity.cases.base import Case
 from rparity.cases.document import DOCUMENT
 from rparity.compare import COLUMNS, Tables
-from rparity.diagnosis.diagnose import Finding
 from rparity.diagnosis.experiments.base import Trial
+from rparity.diagnosis.explain import Finding
 from rparity.diagnosis.ledger import Entry
 from rparity.engines.base import Answer
 
@@ -52,13 +52,13 @@ def comparisons(*rows: Mapping[str, Any]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=[*COLUMNS, "cause"])
 
 
-def reply(*tables: str, **fields: Any) -> Reply:
+def reply(*tables: str, **fields: Any) -> EngineReply:
     answer = Answer(
         {name: pd.DataFrame({"estimate": [1.0]}, ["x"]) for name in tables},
         fields.pop("gaps", {}),
         fields.pop("notes", ()),
     )
-    return Reply(answer, **fields)
+    return EngineReply(answer, **fields)
 
 
 def trial(rows: Sequence[int], *, cause: str, gone: bool, **fields: Any) -> Trial:
@@ -109,10 +109,10 @@ def audit(
     engines: Sequence[str],
     cases: Sequence[str],
     *,
-    replies: Mapping[tuple[str, str], Reply] | None = None,
+    replies: Mapping[tuple[str, str], EngineReply] | None = None,
     findings: Sequence[Finding] = (),
     stops: pd.DataFrame | None = None,
-    truth: Mapping[str, Tables] | None = None,
+    reference_tables: Mapping[str, Tables] | None = None,
     provenance: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Audit:
     answered = {(engine, case): reply("m.coef") for engine in engines for case in cases}
@@ -123,14 +123,14 @@ def audit(
         comparisons=rows,
         findings=findings,
         stops=pd.DataFrame(columns=STOPS) if stops is None else stops,
-        truth={case: {} for case in cases} | dict(truth or {}),
+        reference_tables={case: {} for case in cases} | dict(reference_tables or {}),
         provenance=provenance or {},
         seconds=12.3,
     )
 
 
 def one_of_everything() -> Audit:
-    """Two cases, each verdict, a gap, a problem, and a reference."""
+    """Return an audit with two cases, each verdict, a gap, a problem, and a reference."""
     rows = comparisons(
         row("one", "lme4"),
         row("one", "nlme", value=1.00001, digits=5.0, verdict="known", cause="stopped early"),
@@ -143,7 +143,7 @@ def one_of_everything() -> Audit:
     )
     replies = {
         ("gpboost", "one"): reply(gaps={"m": "it knows no REML"}),
-        ("gpboost", "two"): Reply(None, "crashed: killed by SIGSEGV"),
+        ("gpboost", "two"): EngineReply(None, "crashed: killed by SIGSEGV"),
         ("lme4", "one"): reply("m.coef", when="2026-11-22T10:00:00Z", made_by={"lme4": "1.1-31"}),
     }
     findings = [
@@ -156,7 +156,7 @@ def one_of_everything() -> Audit:
 
 
 def under_attack() -> Audit:
-    """Names of everything that comes from data are scripts."""
+    """Return an audit in which all names from data are scripts."""
     case, engine = f"case{ATTACK}", f"engine{ATTACK}"
     rows = comparisons(
         row(
@@ -199,13 +199,15 @@ def under_attack() -> Audit:
             (engine, "other"),
             (case,),
             replies={
-                (engine, case): Reply(answered, made_by={f"package{ATTACK}": f"version{QUOTED}"}),
-                ("other", case): Reply(None, f"problem{ATTACK}"),
-                ("rparity", case): Reply(drawn),
+                (engine, case): EngineReply(
+                    answered, made_by={f"package{ATTACK}": f"version{QUOTED}"}
+                ),
+                ("other", case): EngineReply(None, f"problem{ATTACK}"),
+                ("rparity", case): EngineReply(drawn),
             },
             findings=findings,
             stops=pd.DataFrame([(case, f"model{QUOTED}", engine, 1e-6, 1e-10)], columns=STOPS),
-            truth={case: {f"boot{ATTACK}.replicates": replicates}},
+            reference_tables={case: {f"boot{ATTACK}.replicates": replicates}},
             provenance={case: {"time": ATTACK, "made_by": {"platform": QUOTED, "packages": {}}}},
         ),
         cases=(toy(case, f"title{ATTACK}"),),
@@ -213,7 +215,7 @@ def under_attack() -> Audit:
 
 
 def large(engines: int = 14, cases: int = 38, values: int = 60, replicates: int = 5000) -> Audit:
-    """As many cells as a full audit has, each with many values, and long tables."""
+    """Return an audit with as many cells as a full one, many values in each, and long tables."""
     names = [f"case_of_some_length_{i}" for i in range(cases)]
     who = ["exact", *(f"statsmodels-{i}" for i in range(engines - 1))]
     rng = np.random.default_rng(1)

@@ -1,10 +1,4 @@
-"""A process that records calls in children of its own, as writer.py does for whole recordings.
-
-start ROOT NAME     fork a child that writes the recording NAME over and over; answers its pid
-once ROOT NAME K    fork a child that writes it once and dies, as if killed, before its K-th
-                    system call of note; answers its exit status, 0 once it has got through
-wait PID            wait for a killed child
-"""
+"""As writer.py, with the recording of a call of `r_parity` instead of one of a case."""
 
 from __future__ import annotations
 
@@ -15,7 +9,7 @@ import pandas as pd
 
 import writer
 from fake_r import wire
-from rparity.parity.store import Place, Recorded, read
+from rparity.parity.store import Place, RecordedCall, read
 from rparity.parity.store import write as write_recording
 from rparity.parity.values import tree, value_of
 
@@ -31,7 +25,7 @@ def asked(root: Path) -> dict[str, object]:
 
 
 def value(name: str) -> dict[str, object]:
-    """An answer of which every value tells whose it is."""
+    """Return an answer in which every value shows the name of the recording."""
     number = float(len(name)) + ord(name[0]) / 7.0
     return {
         "number": number,
@@ -47,14 +41,14 @@ MADE_BY = {"packages": {"R": "4.2.2"}, "platform": "planted"}
 
 
 def write(root: Path, name: str) -> None:
-    """Write the recording `name`, whatever is there."""
+    """Write the recording `name`."""
     provenance = {"asked": asked(root), "made_by": MADE_BY, "time": name}
-    recorded = Recorded(tree(wire(value(name)), "f"), provenance)
+    recorded = RecordedCall(tree(wire(value(name)), "f"), provenance)
     write_recording(place(root).recording(1), recorded)
 
 
 def whose(root: Path) -> str:
-    """Read the recording; return its name if it is whole, and raise if it is a mixture."""
+    """Return the name of the recording that is there; fail if it is a mixture of two."""
     found = read(place(root).recording(1), asked(root), "run it")
     seen, name = value_of(found.answer), str(found.provenance["time"])
     expected = value(name)
@@ -66,7 +60,13 @@ def whose(root: Path) -> str:
     return name
 
 
+def alone(root: Path) -> bool:
+    """Whether there is nothing beside the recording."""
+    file = place(root).recording(1)
+    return [path.name for path in file.parent.iterdir()] == [file.name]
+
+
 if __name__ == "__main__":
-    writer.write = write  # what writer's children do
-    writer.STEPS += [(Path, "mkdir"), (Path, "replace")]
+    writer.write = write  # the children of writer call it
+    writer.STEPS += [(Path, "replace")]
     writer.serve()

@@ -1,4 +1,4 @@
-"""A stand-in for R in tests of the plugin: Python functions answer in the place of R's."""
+"""A stand-in for R in tests of the plugin: functions of Python answer instead of R."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ import pandas as pd
 
 from rparity.parity.answer import RAnswer
 from rparity.parity.calls import RNG_KIND
-from rparity.parity.store import Recorded
+from rparity.parity.store import RecordedCall
 from rparity.parity.values import tree
+from rparity.r.from_r import from_wire
 from rparity.r.session import RResult
-from rparity.r.values import Wire, from_wire, to_wire
+from rparity.r.to_r import to_wire
+from rparity.r.wire import Wire
 
 
 def provenance(packages: list[str]) -> dict[str, object]:
-    """What r_scripts/provenance.R says, where no package is installed."""
+    """Return what r_scripts/provenance.R would say with these packages missing."""
     return {
         "r_version": "R version 4.2.2",
         "platform": "stand-in",
@@ -27,7 +29,7 @@ def provenance(packages: list[str]) -> dict[str, object]:
 
 
 def wire(value: object) -> Wire:
-    """What R would answer with: of a data frame it tells the number of rows, not their numbers."""
+    """Return a value as R would send it: with the number of a frame's rows, not their numbers."""
     kind, data, attributes = to_wire(value)
     if isinstance(value, Mapping):
         data = [wire(item) for item in value.values()]
@@ -39,7 +41,7 @@ def wire(value: object) -> Wire:
 
 
 class FakeR:
-    """What `RSession` is to the plugin; `functions` are those that R files are to define."""
+    """Takes the place of `RSession`; `functions` are those that the R files define."""
 
     functions: ClassVar[dict[str, Callable[..., Any]]] = {"provenance": provenance}
     asked: ClassVar[list[str]] = []
@@ -68,7 +70,7 @@ class FakeR:
 
 
 def answer(value: object, *, seed: int | None = 1) -> RAnswer:
-    """The answer of a function f() in f.R that gave this value."""
+    """Return the answer to a call of f() in f.R that gave this value."""
     asked = {"script": "f.R", "function": "f", "seed": seed}
     made_by = {"platform": "stand-in", "packages": {"R": "4.2.2"}}
-    return RAnswer(Recorded(tree(wire(value), "f"), {"asked": asked, "made_by": made_by}))
+    return RAnswer(RecordedCall(tree(wire(value), "f"), {"asked": asked, "made_by": made_by}))

@@ -1,8 +1,8 @@
-"""The random-intercept model in 50-digit arithmetic: what the Python fit is measured against.
+"""The random-intercept model in 50-digit arithmetic, as a reference for the fits.
 
-y = Xβ + Zb + e with one intercept a group and V = I + θ² ZZ', so that each group's block has the
-determinant 1 + n θ² and the inverse I − w 11', w = θ² / (1 + n θ²). Written from that, with none of
-the package's own code; plain sums over plain lists.
+y = Xβ + Zb + e with one intercept a group and V = I + θ² ZZ'. Each group's block of V has the
+determinant 1 + n θ² and the inverse I − w 11', w = θ² / (1 + n θ²). No code of the package is used,
+only sums over lists.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ DIGITS = 50
 
 
 @dataclass(frozen=True)
-class Exact:
+class Optimum:
     """The optimum; fixed effects in the order intercept, slope."""
 
     theta: mpf
@@ -78,7 +78,7 @@ class RandomIntercept:
         return logdet + self.f * (1 + mpmath.log(2 * mp.pi * s / self.f))
 
     def joint(self, beta: Sequence[mpf], theta: mpf) -> mpf:
-        """−2 log-likelihood of (β, θ), σ profiled out: what its joint Hessian is taken of."""
+        """−2 log-likelihood of (β, θ), σ profiled out."""
         logdet, A, _, _ = self.solve(theta)
         s = mpf(0)
         for x, y in self.groups:
@@ -89,7 +89,7 @@ class RandomIntercept:
             logdet += mpmath.log(mpmath.det(A))
         return logdet + self.f * mpmath.log(s)
 
-    def optimum(self, start: float) -> Exact:
+    def optimum(self, start: float) -> Optimum:
         """Find the root of the criterion's derivative near a start."""
         theta = mpmath.findroot(
             lambda t: mpmath.diff(self.criterion, t), (start, start * 1.001), solver="secant"
@@ -100,10 +100,10 @@ class RandomIntercept:
         for x, y in self.groups:
             r = mpmath.fsum(yi - beta[0] - beta[1] * xi for xi, yi in zip(x, y, strict=True))
             modes.append(theta**2 / (1 + len(x) * theta**2) * r)
-        return Exact(theta, sigma2, list(beta), sigma2 * A**-1, self.criterion(theta), modes)
+        return Optimum(theta, sigma2, list(beta), sigma2 * A**-1, self.criterion(theta), modes)
 
-    def joint_std_errors(self, at: Exact) -> list[float]:
-        """Standard errors off the inverse of the joint Hessian of (β, θ)."""
+    def joint_std_errors(self, at: Optimum) -> list[float]:
+        """Standard errors from the inverse of the joint Hessian of (β, θ)."""
         point = (*at.beta, at.theta)
 
         def second(i: int, j: int) -> mpf:

@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from rparity.engines.base import Answer
 from rparity.engines.native import lmer_tables
 from rparity.errors import RCrashedError
-from rparity.fuzz.problem import PART, Problem, Told
+from rparity.fuzz.problem import PART, Problem, refused
 from rparity.lmm.fit import LmerResults
 
 Array = NDArray[np.float64]
@@ -32,16 +33,16 @@ class FakeR:
     seconds: float = 0.0
     session: FakeSession = field(default_factory=FakeSession)
 
-    def answer(self, _engine: str, problem: Problem) -> Told:
+    def answer(self, _engine: str, problem: Problem) -> Answer:
         if self.dies:
             self.dies -= 1
             raise RCrashedError("R died during fuzz_answer().")
         fit = self.fit(problem)
         if isinstance(fit, str) or self.refuses(problem):
-            return Told({}, "R error: refused")
+            return refused("R error: refused")
         fit = fit.at(self.moved(fit.theta_hat))
         tables = lmer_tables(fit, problem.part.kinds)
-        return Told({f"{PART}.{kind}": table for kind, table in tables.items()})
+        return Answer({f"{PART}.{kind}": table for kind, table in tables.items()})
 
     def criterion(self, problem: Problem, theta: Array) -> Array:
         fit = self.fit(problem)

@@ -1,6 +1,6 @@
-"""What lme4 answered: tests/data/lmm_reference.json, made by r_scripts/lmm_reference.R.
+"""lme4's results in tests/data/lmm_reference.json, made by r_scripts/lmm_reference.R.
 
-R 4.2.2, lme4 1.1-31, a tight optimizer; the data are in there as well.
+They are from R 4.2.2 and lme4 1.1-31 with a tight optimizer. The file has the data, too.
 """
 
 import json
@@ -47,18 +47,18 @@ def _fitted(data: str, formula: str, reml: bool, weights: str | None) -> LmerRes
 
 
 def having(what: str) -> dict:
-    """Arguments of `parametrize` for the models of which `what` was recorded."""
+    """Arguments of `parametrize` for the models with a recorded `what`."""
     models = [model for model in MODELS if what in model]
     return {"argnames": "model", "argvalues": models, "ids": [label(m) for m in models]}
 
 
 def array(values) -> np.ndarray:
-    """R's NA as NaN; a vector of one came as a number."""
+    """Convert R's vector, which is a number if it has one element; NA becomes NaN."""
     return np.array(values if isinstance(values, list) else [values], dtype=float)
 
 
 def check_optimum(fit: LmerResults, model: dict) -> None:
-    """R stops where its criterion is flat to rounding: half of the digits of θ, at best."""
+    """θ can agree to half of its digits only: R stops where its criterion is flat to rounding."""
     tables = model["tables"]
     coef, glance = tables["coef"], tables["glance"]
     np.testing.assert_allclose(fit.criterion, glance["criterion"], rtol=1e-13)
@@ -72,7 +72,7 @@ def check_optimum(fit: LmerResults, model: dict) -> None:
 
 
 def check_effects(fit: LmerResults, model: dict) -> None:
-    """Variance components, random effects, fitted values and the covariance of the estimates."""
+    """Check variances, random effects, fitted values and the covariance of the estimates."""
     tables = model["tables"]
     varcorr, ranef, vcov = tables["varcorr"], tables["ranef"], tables["vcov"]
     np.testing.assert_allclose(fit.varcorr["vcov"], array(varcorr["vcov"]), rtol=2e-6, atol=1e-9)

@@ -1,4 +1,4 @@
-"""Values that Python hands to R: those that cross, with what comes back, and those refused."""
+"""Unusual values for R: those it can take, with what comes back, and those that are refused."""
 
 from __future__ import annotations
 
@@ -67,7 +67,10 @@ REFUSED = {
     "missing timedelta": (pd.Series([pd.NaT], dtype="timedelta64[ns]"), "(timedelta64[ns])"),
     "Period": (pd.Period("2020-01"), "use .to_timestamp()"),
     "Interval": (pd.Interval(0, 1), "use str()"),
-    "binned": (pd.cut(pd.Series([1.0, 2.0]), 2), "in its categories, has a name that R has not"),
+    "binned": (
+        pd.cut(pd.Series([1.0, 2.0]), 2),
+        "in its categories, has a name that R cannot have",
+    ),
     "MultiIndex": (MANY, "(MultiIndex); use .to_frame(index=False)"),
     "index of several levels": (pd.Series([1, 2], index=MANY), "use .reset_index()"),
     "rows of several levels": (pd.DataFrame({"x": [1, 2]}, index=MANY), "use .reset_index()"),
@@ -83,14 +86,21 @@ REFUSED = {
     "frame of another library": (Frame(), "Frame); use its .to_pandas()"),
     "huge whole number": (2**70, "beyond 2^53"),
     "huge beside a float": ([10**400, 1.5], "whole number that R cannot hold"),
+    "odd whole number": (2**53 + 1, "beyond 2^53"),
+    "array of huge whole numbers": (np.array([2**60]), "beyond 2^53"),
     "odd beside a float": ([2**53 + 1, 1.5], "whole number that R cannot hold"),
     "categories of one name": (pd.Categorical(["1", 1]), "two categories that R would both"),
     "columns of one name": (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns that R"),
     "keys of one name": ({1: 1, "1": 2}, "two keys that R would both call '1'"),
-    "no name": ({None: 1}, "in its keys, has a name that R has not: None"),
-    "no name of a column": (pd.DataFrame([[1, 2]], columns=[None, "a"]), "a name that R has not"),
+    "no name": ({None: 1}, "in its keys, has a name that R cannot have: None"),
+    "no name of a column": (
+        pd.DataFrame([[1, 2]], columns=[None, "a"]),
+        "a name that R cannot have",
+    ),
+    "two rows of one name": (pd.DataFrame({"x": [1, 2]}, index=["a", "a"]), "occur twice"),
+    "object in a dict": ({"bad": [object()]}, "['bad']"),
     "missing row name": (pd.DataFrame({"a": [1, 2]}, index=["r", None]), "or are missing"),
-    "tuple as a name": ({("a", "b"): 1}, "a name that R has not: ('a', 'b')"),
+    "tuple as a name": ({("a", "b"): 1}, "a name that R cannot have: ('a', 'b')"),
     "list in itself": (ITSELF, "lies in itself"),
     "mixed": ([1, "a"], "(int, str)"),
     "mixed matrix": (np.array([["a", 1.5]], dtype=object), "(float, str)"),
@@ -141,7 +151,7 @@ CROSSING = {
 
 
 def same(left: object, right: object) -> None:
-    """Both of one type and with the same values."""
+    """Assert that both have the same type and the same values."""
     if isinstance(right, pd.DataFrame):
         pd.testing.assert_frame_equal(left, right)
     elif isinstance(right, pd.Series):

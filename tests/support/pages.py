@@ -1,4 +1,4 @@
-"""Pages, read as a browser reads them."""
+"""HTML pages, parsed for tests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ VOID = {"meta", "link", "input", "br", "img", "hr", "base", "source"}
 
 
 class Page(HTMLParser):
-    """Every element of a page with its attributes, and the text within some."""
+    """The elements of a page with their attributes, and the text inside elements."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)

@@ -1,16 +1,16 @@
-"""pytest-regressions' `dataframe_regression` with R's recordings as the truth, its pitfalls closed.
+"""pytest-regressions' `dataframe_regression` with R's recordings as expected values.
 
-What it does by itself, and what is done about it:
+It has pitfalls, which this wrapper avoids:
 
-- A column that is missing on the Python side goes unnoticed: names are compared first, both ways.
-- Tolerances that are given for a column replace the default one, `atol` stays at 1e-8 where it is
-  not given, and misspelt column names are ignored: every column of the truth gets its `rtol` and
-  `atol` from the case's rules, and nobody passes any by hand.
-- Floats that are all whole come back from CSV as integers and are then compared exactly: a row that
-  is not whole goes into both files.
-- CSV is read back to within some ulp only: `rparity.compare` looks at the doubles themselves.
-- `fullpath`, `--force-regen` and `--regen-all` write into the truth: it only ever sees a copy in
-  the test's own folder, and with either option nothing runs at all.
+- It does not notice a missing column on the Python side. The wrapper compares the names first.
+- A tolerance for a column replaces the default one, `atol` stays at 1e-8 unless given, and
+  misspelt column names are ignored. The wrapper takes `rtol` and `atol` of every column from the
+  rules of the case.
+- Floats that are all whole come back from CSV as integers and are then compared exactly. The
+  wrapper adds a row that is not whole to both files.
+- CSV is read back only to within some ulp. `rparity.compare` compares the doubles themselves.
+- `fullpath`, `--force-regen` and `--regen-all` overwrite the expected values. The wrapper gives it
+  only a copy in the test's own folder, and refuses to run with either option.
 """
 
 from __future__ import annotations
@@ -34,31 +34,31 @@ NOT_WHOLE = "(keeps the column a float)"
 
 
 def regenerates(config: pytest.Config) -> bool:
-    """Whether pytest-regressions was asked to write."""
+    """Return whether pytest-regressions has an option to overwrite files."""
     return any(config.getoption(name, False) for name in ("force_regen", "regen_all"))
 
 
 class Parity:
-    """Compares tables with the truth, `truth[case][table]`, at the tolerances of the case."""
+    """Compares tables with `expected[case][table]`, at the tolerances of the case."""
 
     def __init__(
         self,
         regression: Any,
         folder: Path,
         config: pytest.Config,
-        truth: Mapping[str, Tables],
+        expected: Mapping[str, Tables],
     ) -> None:
         if regenerates(config):
             raise pytest.UsageError(REFUSAL)
         folder.mkdir(parents=True, exist_ok=True)
-        # The copy is both what is read and what would be written.
+        # It reads from this copy and would write to it.
         regression.datadir = regression.original_datadir = folder
         self._regression = regression
         self._folder = folder
-        self._truth = truth
+        self._expected = expected
 
     def check(self, case: Case, engine: str, table: str, frame: pd.DataFrame) -> None:
-        """Fail unless `frame` is R's table: the same names, every value within its tolerance."""
+        """Fail unless `frame` has R's names, and every value is within its tolerance."""
         self.check_names_and_verdicts(case, engine, table, frame)
         self.check_numbers(case, engine, table, frame)
 
@@ -68,7 +68,7 @@ class Parity:
         """Compare as `rparity run` does."""
         reference = Reference(
             "R",
-            {table: self._truth[case.name][table]},
+            {table: self._expected[case.name][table]},
             lambda name, column: case.tolerance(engine, name, column),
         )
         found = compare(case.name, engine, {table: frame}, reference, [table])
@@ -78,17 +78,17 @@ class Parity:
             pytest.fail(f"{engine} differs from R in {case.name}, {table}:\n{shown}")
 
     def check_numbers(self, case: Case, engine: str, table: str, frame: pd.DataFrame) -> None:
-        """Compare as pytest-regressions does, every column at a tolerance of its own."""
-        truth = self._truth[case.name][table]
+        """Compare as pytest-regressions does, with a tolerance for each column."""
+        expected = self._expected[case.name][table]
         name = f"{case.name}.{engine}.{table}"
-        _kept_float(truth).to_csv(self._folder / f"{name}.csv", float_format="%.17g")
+        _kept_float(expected).to_csv(self._folder / f"{name}.csv", float_format="%.17g")
         tolerances = {}
-        for column in truth.columns:
+        for column in expected.columns:
             tolerance = case.tolerance(engine, table, column)
-            atol = np.append(tolerance.absolute(truth[column]), 0.0)
+            atol = np.append(tolerance.absolute(expected[column]), 0.0)
             tolerances[column] = {"rtol": tolerance.rtol, "atol": atol}
         self._regression.check(
-            _kept_float(frame.reindex(index=truth.index, columns=truth.columns)),
+            _kept_float(frame.reindex(index=expected.index, columns=expected.columns)),
             basename=name,
             tolerances=tolerances,
             default_tolerance={"rtol": 0.0, "atol": 0.0},

@@ -4,11 +4,10 @@ Reads commands from stdin and answers each with a line:
 
     start ROOT NAME     fork a child that writes the recording NAME over and over; answers its pid
     once ROOT NAME K    fork a child that writes it once and dies, as if killed, before its K-th
-                        system call of note; answers its exit status, 0 once it has got through
+                        call of `STEPS`; answers its exit status, 0 if it has written all
     wait PID            wait for a killed child
 
-Forked rather than started anew, because twenty starts of pandas would take as long as the rest of
-the tests.
+The children are forked, because pandas takes long to start.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,11 +23,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rparity import recordings
+from rparity import files, recordings
+from rparity.errors import RecordingError
 
 
 class Server:
-    """The process of a script that serves, from the outside."""
+    """A process that runs a script that calls `serve`."""
 
     def __init__(self, script: str) -> None:
         paths = [str(Path(recordings.__file__).parents[1]), str(Path(__file__).parent)]
@@ -61,7 +60,7 @@ PACKAGES = {"R": "4.5.0", "lme4": "1.1-37"}
 VERSION = "r4.5.0-lme4-1.1-37"
 SCRIPTS = {"planted.R": b"planted <- function() 1\n"}
 PROVENANCE = {
-    "scripts": {name: recordings.sha256(content) for name, content in SCRIPTS.items()},
+    "scripts": {name: files.sha256(content) for name, content in SCRIPTS.items()},
     "nsim": 2000,
     "made_by": {"packages": PACKAGES},
 }
@@ -69,13 +68,13 @@ KILLED = 9
 
 
 def tables(name: str) -> dict[str, pd.DataFrame]:
-    """Tables of which every value tells whose recording it belongs to."""
+    """Return tables in which every value shows the name of the recording."""
     value = float(len(name)) + ord(name[0]) / 7.0
     frame = pd.DataFrame(value, [f"r{i}" for i in range(50)], ["a", "b"])
     replicates = pd.DataFrame(
         np.full((2000, 2), value), pd.RangeIndex(1, 2001).astype(str), ["a", "b"]
     )
-    more = {f"only_{name}.coef": frame}  # the two recordings do not even have the same files
+    more = {f"only_{name}.coef": frame}  # the recordings have different files, too
     return {"m.coef": frame, "m.vcov": frame, "b.replicates": replicates} | more
 
 
@@ -85,7 +84,7 @@ def write(root: Path, name: str) -> None:
 
 
 def whose(root: Path) -> str:
-    """Read the recording; return its name if it is whole, and raise if it is a mixture."""
+    """Return the name of the recording that is there; fail if it is a mixture of two."""
     found = recordings.read(root, CASE, SCRIPTS)
     name = found.provenance["written_by"]
     expected = tables(name)
@@ -96,7 +95,7 @@ def whose(root: Path) -> str:
 
 
 def die_at(k: int) -> None:
-    """Make this process die before its k-th call of note."""
+    """Make this process die before its k-th call of `STEPS`."""
     count = 0
 
     def counted(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -113,16 +112,49 @@ def die_at(k: int) -> None:
         setattr(owner, name, counted(getattr(owner, name)))
 
 
+# The calls of a write at which something can fail.
 STEPS = [
     (os, "fsync"),
     (os, "open"),
     (os, "rename"),
-    (tempfile, "mkdtemp"),
+    (Path, "mkdir"),
     (shutil, "rmtree"),
     (Path, "open"),
     (Path, "rename"),
-    (Path, "chmod"),
 ]
+
+
+def alone(root: Path) -> bool:
+    """Whether there is nothing beside the recording."""
+    return [path.name for path in root.iterdir()] == [CASE]
+
+
+def kill_at_every_step(server: Server, tmp_path: Path, before: str | None, by: Any) -> None:
+    """Kill writers before each step, and see that the old or the new recording is there, whole.
+
+    `by` is this module, or another one with `write`, `whose` and `alone`.
+    """
+    found: list[str | None] = []
+    for k in range(1, 100):
+        root = tmp_path / str(k)
+        root.mkdir()
+        if before:
+            by.write(root, before)
+        status = server.ask("once", root, "newer", k)
+        if status == 0:
+            break
+        assert status == KILLED
+        try:
+            found.append(by.whose(root))
+        except RecordingError as error:  # there is none, or it is corrupt
+            found.append(None if "There is no recording" in str(error) else str(error))
+        by.write(root, "third")  # which clears up what was left
+        assert by.whose(root) == "third"
+        assert by.alone(root)
+    assert by.whose(root) == "newer"
+    assert set(found) == {before, "newer"}
+    assert found == sorted(found, key=lambda name: name == "newer")  # never new, then old again
+    assert len(found) >= 5
 
 
 def fork(work: Callable[[], None]) -> int:
@@ -143,7 +175,7 @@ def forever(root: Path, name: str) -> None:
 
 
 def serve() -> None:
-    """Do what stdin says until it ends."""
+    """Obey the commands on stdin until it ends."""
     for line in sys.stdin:
         match line.split():
             case ["start", root, name]:

@@ -1,4 +1,4 @@
-"""Work on the workers of a Dask cluster: the same outcomes, whoever dies on the way."""
+"""Work on processes and on a Dask cluster: the outcomes are the same, also if workers die."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def refuse_three(_shared: None, item: int) -> int:
 
 
 def die(shared: tuple[Path, set[int], set[int]], item: int) -> int:
-    """Kill the worker for some items always, for some the first time only."""
+    """Kill the worker: for some items always, for others the first time only."""
     folder, always, once = shared
     first = not (mark := folder / str(item)).exists()
     mark.touch()
@@ -88,7 +88,7 @@ def client() -> Iterator[Client]:
 
 @pytest.fixture(scope="module", params=["processes", "dask"])
 def two(request: pytest.FixtureRequest) -> Iterator[Cluster]:
-    """Two workers for all the tests, which some of them kill."""
+    """Two workers for all tests; some tests kill them."""
     chosen = 2 if request.param == "processes" else request.getfixturevalue("client")
     with cluster(chosen) as found:
         yield found
@@ -117,7 +117,7 @@ def test_workers_are_processes_of_one_thread(two: Cluster) -> None:
     assert {threads for _, threads in found} == {"1"}
 
 
-def test_a_killed_worker_costs_a_retry_and_what_always_kills_is_named(
+def test_a_killed_worker_costs_a_retry_and_an_item_that_always_kills_is_named(
     two: Cluster, tmp_path: Path
 ) -> None:
     found = by_item(two.map(die, (tmp_path, {1}, {0, 5}), range(8)))
@@ -127,14 +127,14 @@ def test_a_killed_worker_costs_a_retry_and_what_always_kills_is_named(
     assert found == {i: i for i in (0, 2, 3, 4, 5, 6, 7)}
 
 
-def test_what_hangs_ends_by_its_time_limit(two: Cluster) -> None:
+def test_an_item_that_hangs_ends_at_its_time_limit(two: Cluster) -> None:
     found = by_item(two.map(hang, {2}, range(6), limit=1.0))
     assert found.pop(2) == "2 took longer than 1 s, the 2nd time."
     assert found == {i: i for i in (0, 1, 3, 4, 5)}
 
 
 @pytest.mark.parametrize("where", ["here", "workers"])
-def test_what_the_task_raises_is_an_outcome(two: Cluster, where: str) -> None:
+def test_an_error_of_the_task_is_an_outcome(two: Cluster, where: str) -> None:
     outcomes = {
         o.item: o for o in (two if where == "workers" else Here()).map(refuse_three, None, range(5))
     }
@@ -162,13 +162,13 @@ def test_items_are_taken_as_workers_become_free(two: Cluster) -> None:
 
 
 @pytest.mark.parametrize("where", ["here", "workers"])
-def test_progress_is_told_after_each_item(two: Cluster, where: str) -> None:
-    told: list[Progress] = []
-    list((two if where == "workers" else Here()).map(cube, 1, range(5), tell=told.append))
-    assert [(p.done, p.total) for p in told] == [(i, 5) for i in range(1, 6)]
-    assert told[-1].remaining == 0
-    list(Here().map(cube, 1, iter(range(5)), tell=told.append))
-    assert told[-1].total is None
+def test_on_progress_is_called_after_each_item(two: Cluster, where: str) -> None:
+    seen: list[Progress] = []
+    list((two if where == "workers" else Here()).map(cube, 1, range(5), on_progress=seen.append))
+    assert [(p.done, p.total) for p in seen] == [(i, 5) for i in range(1, 6)]
+    assert seen[-1].remaining == 0
+    list(Here().map(cube, 1, iter(range(5)), on_progress=seen.append))
+    assert seen[-1].total is None
 
 
 def test_progress_reads_well() -> None:
@@ -213,7 +213,9 @@ def test_without_dask_the_command_that_installs_it_is_named(
         assert by_item(here.map(cube, 1, range(2))) == {0: 0, 1: 1}
 
 
-def test_another_version_over_there(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_workers_with_another_version_are_refused(
+    client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(_dask, "__version__", "9.9")
     with pytest.raises(ClusterError, match=rf"have rparity {re.escape(rparity.__version__)}, and"):
         cluster(client).__enter__()
@@ -228,7 +230,7 @@ with cluster(1) as workers:
 """
 
 
-def test_a_script_needs_no_guard_and_its_own_functions_are_worked_on(tmp_path: Path) -> None:
+def test_a_script_needs_no_main_guard_and_may_use_its_own_functions(tmp_path: Path) -> None:
     (tmp_path / "script.py").write_text(UNGUARDED)
     done = subprocess.run(
         [sys.executable, str(tmp_path / "script.py")],
@@ -251,7 +253,7 @@ def refuse_oddly(_shared: None, item: int) -> object:
     return (i for i in range(3))  # which cannot be pickled
 
 
-def test_what_cannot_be_sent_back_is_an_error_in_words() -> None:
+def test_a_value_that_cannot_be_sent_back_is_an_error() -> None:
     with cluster(1) as one:
         found = {o.item: str(o.error) for o in one.map(refuse_oddly, None, range(2))}
     assert found[0] == "Unreadable: 1 and 2"
@@ -285,7 +287,7 @@ KEYS = DATA / "tls"
 
 
 def certificates(whose: str) -> dict[str, str]:
-    """Dask's configuration of a client with these certificates, made for these tests."""
+    """Return Dask's configuration of a client with the certificates of the tests."""
     tls = "distributed.comm.tls"
     return {
         f"{tls}.ca-file": str(KEYS / f"{whose}.crt"),
@@ -321,13 +323,13 @@ def test_a_cluster_is_used_with_the_certificates_of_dasks_configuration(secure: 
         assert by_item(pool.map(cube, 1, range(3))) == {0: 0, 1: 1, 2: 8}
 
 
-def test_without_certificates_it_is_said_where_they_are_named(secure: str) -> None:
+def test_without_certificates_the_error_says_where_to_name_them(secure: str) -> None:
     with pytest.raises(UsageError, match=r"needs certificates: .*COMM__TLS__CA_FILE"):
         cluster(secure).__enter__()
 
 
 @pytest.mark.parametrize("protocol", ["tls", "tcp"])
-def test_who_has_other_certificates_or_none_cannot_connect(
+def test_clients_with_other_certificates_or_none_cannot_connect(
     secure: str, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(_dask, "CONNECT_SECONDS", 1.0)
@@ -352,7 +354,7 @@ def test_a_crash_is_an_error_of_the_package() -> None:
     assert issubclass(WorkerCrashedError, rparity.RparityError)
 
 
-def test_only_the_dask_side_loads_dask() -> None:
+def test_only_one_module_loads_dask() -> None:
     package = Path(rparity.__file__).parent
     users = {
         path.name
@@ -363,7 +365,7 @@ def test_only_the_dask_side_loads_dask() -> None:
 
 
 @pytest.mark.live
-def test_regenerate_on_workers_writes_what_it_writes_alone(
+def test_regenerate_writes_the_same_files_with_workers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1500000000")

@@ -1,4 +1,4 @@
-"""Every process that is started ends with its parent, leaves nothing, and says how it died."""
+"""Child processes end with their parent, leave nothing behind, and say how they died."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -18,23 +18,23 @@ import pytest
 
 import rparity
 from places import R_SCRIPTS, SUPPORT
+from proc import eventually, lives, processes_of
 from rparity.audit import workers
-from rparity.audit.workers import ENGINE, ChildError, Engines, NotLoadedError, Service
+from rparity.audit.workers import ENGINE, EngineProcesses
 from rparity.cases.base import Case
 from rparity.commands import UNUSABLE
 from rparity.engines.base import Question
 from rparity.errors import RCrashedError
 from rparity.r.session import RSession
-from rparity.workers import child as children
-from rparity.workers.child import Child, DiedError, LateError, how
+from rparity.workers.child import Child, ChildError, DiedError, LateError, NotLoadedError, how
 from rparity.workers.cluster import cluster
 from rparity.workers.processes import Processes
+from rparity.workers.processor import KERNEL
 
 ROOT = Path(rparity.__file__).parents[1]
 R_SCRIPT = R_SCRIPTS / "misbehave.R"
 # The command as it is installed: the working directory is not on the path.
 COMMAND = "import sys; from rparity.cli import main; sys.exit(main())"
-PATIENCE = 60.0
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="reads /proc"),
@@ -73,44 +73,16 @@ def origins(_shared: None, _item: int) -> list[str]:
     return [str(module.__file__) for module in (random, bisect)]
 
 
-# Looking after them -----------------------------------------------------------------------------
-
-
-def eventually(true: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < until, what
-        time.sleep(0.05)
-
-
-def lives(pid: int) -> bool:
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state != "Z"
-
-
-def processes_of(folder: Path) -> list[int]:
-    """Processes with a folder below this one among their arguments or in their environment."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            said = (entry / "cmdline").read_bytes() + (entry / "environ").read_bytes()
-        except OSError:
-            continue
-        if entry.name.isdigit() and os.fsencode(folder) in said and lives(int(entry.name)):
-            found.append(int(entry.name))
-    return found
+# Watching them ----------------------------------------------------------------------------------
 
 
 @pytest.fixture
 def scratch(tmp_path: Path) -> Iterator[Path]:
-    """A folder for temporary files, of which nothing is left, nor any process."""
+    """A folder for temporary files; at the end, it is empty, and its processes have ended."""
     folder = tmp_path / "scratch"
     folder.mkdir()
     yield folder
-    eventually(lambda: not processes_of(folder), "a process is left")
+    eventually(lambda: not list(processes_of(folder)), "a process is left")
     eventually(lambda: not list(folder.iterdir()), "files are left")
 
 
@@ -139,7 +111,7 @@ PARENT = (
 
 
 @pytest.mark.parametrize("up", [False, True])
-def test_what_computes_in_c_ends_with_its_parent(scratch: Path, up: bool) -> None:
+def test_a_child_that_computes_in_c_ends_with_its_parent(scratch: Path, up: bool) -> None:
     wait = "child.receive()" if up else "'begun'"
     with started(PARENT.format(target="compute", wait=wait), scratch) as parent:
         assert parent.stdout is not None
@@ -149,7 +121,7 @@ def test_what_computes_in_c_ends_with_its_parent(scratch: Path, up: bool) -> Non
     eventually(lambda: not lives(pid), "it computes on")
 
 
-def test_what_a_child_has_started_ends_too(scratch: Path) -> None:
+def test_processes_that_a_child_started_end_too(scratch: Path) -> None:
     with started(PARENT.format(target="litter", wait="child.receive()"), scratch) as parent:
         assert parent.stdout is not None
         pids = [int(pid) for pid in parent.stdout.readline().split()]
@@ -158,7 +130,7 @@ def test_what_a_child_has_started_ends_too(scratch: Path) -> None:
     eventually(lambda: not any(map(lives, pids)), "they live on")
 
 
-def test_a_child_that_is_killed_leaves_nothing_though_its_parent_goes_on(
+def test_a_killed_child_leaves_nothing_while_its_parent_goes_on(
     scratch: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
@@ -188,7 +160,7 @@ def test_a_parent_that_is_killed_while_it_ends_a_child_leaves_nothing(scratch: P
     assert parent.returncode == -signal.SIGKILL  # and `scratch` looks whether anything is left
 
 
-def test_a_child_that_is_forgotten_ends(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_ends_when_it_is_collected(scratch: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("tempfile.tempdir", str(scratch))
     child = Child("test_processes:compute")
     pid = child.pid
@@ -206,14 +178,15 @@ def test_the_processes_of_an_audit_end_with_it(scratch: Path) -> None:
             eventually(lambda: bool(list(scratch.iterdir())), "nothing is started")
             time.sleep(moment)
             parent.kill()
-        eventually(lambda: not processes_of(scratch), "an engine is left")
+        eventually(lambda: not list(processes_of(scratch)), "an engine is left")
 
 
-def test_what_hangs_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_hangs_is_late(monkeypatch: pytest.MonkeyPatch) -> None:
     child = Child("test_processes:compute")
     assert child.receive() == "begun"
-    with pytest.raises(LateError):
-        child.receive(time.monotonic() + 0.1)
+    child.send("anything", 0.1)
+    with pytest.raises(LateError, match=r"no answer within 0\.1 s"):
+        child.receive()
     child.stop()
 
 
@@ -231,7 +204,7 @@ def shadows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
-def test_engines_and_clerks_load_nothing_from_the_working_directory(
+def test_processes_of_an_audit_load_nothing_from_the_working_directory(
     shadows: Path, scratch: Path
 ) -> None:
     names = ("rparity", "statsmodels")
@@ -253,10 +226,10 @@ def test_workers_load_nothing_from_the_working_directory(shadows: Path) -> None:
     assert not any(str(shadows) in origin for origin in outcome.result())
 
 
-def test_engines_of_the_folder_worked_in_are_found(
+def test_engines_in_the_working_directory_are_found(
     shadows: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """At the prompt, the folder worked in is on the path: it is on that of the engines."""
+    """At Python's prompt, the working directory is on the path; it is on that of engines, too."""
     (shadows / "mine.py").write_text(
         "import random\n"
         "from rparity.engines.base import Answer\n"
@@ -270,10 +243,10 @@ def test_engines_of_the_folder_worked_in_are_found(
     (shadows / "more").mkdir()
     (shadows / "more" / "registry.py").write_text("ENGINES = {'mine': 'mine:Engine'}\n")
     monkeypatch.setattr(sys, "path", ["", *sys.path])
-    service = Service(ENGINE, "mine")
+    child = Child(ENGINE, "mine")
     question = Question(Case("planted", "", "none.R", "none", 1, 2, (), ()), 2)
-    answer, problem = service.ask(question, 30.0)
-    service.stop()
+    answer, problem = child.ask(question, 30.0)
+    child.stop()
     assert problem is None
     assert not str(answer.gaps["random"]).startswith(str(shadows))
 
@@ -306,25 +279,25 @@ def test_an_illegal_instruction_names_the_likely_cause(
     coretype: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if coretype is None:
-        monkeypatch.delenv(children.CORETYPE, raising=False)
+        monkeypatch.delenv(KERNEL, raising=False)
     else:
-        monkeypatch.setenv(children.CORETYPE, coretype)
-    service = Service("test_processes:die", signal.SIGILL)  # type: ignore[arg-type]
+        monkeypatch.setenv(KERNEL, coretype)
+    child = Child("test_processes:die", signal.SIGILL)
     said = (
         "OPENBLAS_CORETYPE is SkylakeX, .* unset OPENBLAS_CORETYPE"
         if coretype
         else "a library was built for another processor: install it anew"
     )
     with pytest.raises(NotLoadedError, match=f"^crashed: killed by SIGILL; {said}"):
-        service.ask("anything", 30.0)
-    service.stop()
+        child.ask("anything", 30.0)
+    child.stop()
 
 
 def test_a_process_that_leaves_says_its_status() -> None:
-    service = Service("test_processes:leave")
+    child = Child("test_processes:leave")
     with pytest.raises(NotLoadedError, match=r"^crashed: ended with status 3$"):
-        service.ask("anything", 30.0)
-    service.stop()
+        child.ask("anything", 30.0)
+    child.stop()
 
 
 ODD = """
@@ -351,18 +324,18 @@ ENGINES = {"dict": "odd_engines:Dict", "local": "odd_engines:Local"}
         ("local", "with notes that are no tuple of strings"),
     ],
 )
-def test_what_is_no_answer_is_its_engines_problem(
+def test_an_engine_that_returns_no_answer_has_a_problem(
     name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "odd_engines.py").write_text(ODD)
     monkeypatch.setenv("RPARITY_PROJECT", str(tmp_path))
-    service = Service(ENGINE, name)
+    child = Child(ENGINE, name)
     question = Question(Case("planted", "", "none.R", "none", 1, 2, (), ()), 2)
     for _ in range(2):  # and the process goes on
-        answer, problem = service.ask(question, 30.0)
+        answer, problem = child.ask(question, 30.0)
         assert answer is None
         assert said in (problem or "")
-    service.stop()
+    child.stop()
 
 
 # Where they cannot be started -------------------------------------------------------------------
@@ -394,7 +367,7 @@ def test_too_many_open_files_have_their_advice(most: int, scratch: Path) -> None
     limit = f"import resource; resource.setrlimit(resource.RLIMIT_NOFILE, ({most}, {most}))\n"
     # Loaded before: what is short of files is the work, not Python's import system.
     code = (
-        "import rparity.audit.conduct, rparity.fuzz.campaign\n"
+        "import rparity.audit.run_audit, rparity.fuzz.campaign\n"
         + limit
         + (
             "from rparity.workers.child import Child\n"
@@ -421,12 +394,12 @@ def test_too_many_open_files_have_their_advice(most: int, scratch: Path) -> None
 # Interrupted ------------------------------------------------------------------------------------
 
 
-def test_engines_may_come_while_others_are_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    """An interruption ends them while the threads that start them go on."""
+def test_no_engine_is_started_once_the_audit_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An interruption ends the engines while threads go on that start engines."""
     stopped: list[str] = []
 
     class Slow:
-        def __init__(self, _target: str, name: str) -> None:
+        def __init__(self, _target: str, name: str, **_options: object) -> None:
             self.name = name
 
         def stop(self) -> None:
@@ -444,8 +417,8 @@ def test_engines_may_come_while_others_are_ended(monkeypatch: pytest.MonkeyPatch
             thread.join()
             assert refused == ["was not asked: the audit has ended"]
 
-    monkeypatch.setattr(workers, "Service", Slow)
-    with Engines(limit=1.0) as engines:
+    monkeypatch.setattr(workers, "Child", Slow)
+    with EngineProcesses(limit=1.0) as engines:
         for name in ("one", "two"):
             engines._service(name)
     assert stopped == ["one", "two"]
@@ -461,7 +434,7 @@ def test_an_interrupted_audit_says_one_sentence(scratch: Path, moment: float) ->
         eventually(lambda: bool(list(scratch.iterdir())), "nothing is started")
         time.sleep(moment)
         parent.send_signal(signal.SIGINT)
-        _, said = parent.communicate(timeout=PATIENCE)
+        _, said = parent.communicate(timeout=60.0)
     assert said == "rparity: interrupted; nothing was left half-written.\n"
     assert parent.returncode == 130
 
@@ -521,7 +494,7 @@ def test_r_killed_while_it_starts_has_died_and_starts_again() -> None:
             session.close()
 
 
-def test_the_one_place_that_starts_a_python() -> None:
+def test_only_two_modules_start_python() -> None:
     package = Path(rparity.__file__).parent
     users = {
         path.name
@@ -535,7 +508,7 @@ def test_the_one_place_that_starts_a_python() -> None:
     assert users == {"child.py", "processor.py"}
 
 
-def test_a_session_that_is_inherited_by_a_fork_is_left_alone() -> None:
+def test_a_fork_leaves_the_children_of_its_parent_alone() -> None:
     child = Child("test_processes:compute")
     assert child.receive() == "begun"
     pid = os.fork()

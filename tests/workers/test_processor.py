@@ -1,4 +1,4 @@
-"""A BLAS kernel that this processor cannot run is refused in a sentence, before it kills."""
+"""A BLAS kernel that this processor cannot run is refused before it kills the process."""
 
 from __future__ import annotations
 

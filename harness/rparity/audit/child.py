@@ -1,4 +1,4 @@
-"""One engine in a process of its own: it answers the questions that come through a pipe."""
+"""The process of one engine: it answers the questions that come through a pipe."""
 
 from __future__ import annotations
 
@@ -9,61 +9,37 @@ from typing import Any
 
 from rparity.engines.base import Answer, Engine, Question, engine
 from rparity.errors import RparityError, UsageError
+from rparity.workers.serve import serve
 
-# What the process does, and the versions of what it does it with.
-Desk = tuple[Callable[[Any], Any], Mapping[str, str]]
+# What the process does with a question, and the versions of the packages that it uses.
+Responder = tuple[Callable[[Any], Any], Mapping[str, str]]
 
 
 def versions(asked: Engine) -> dict[str, str]:
-    """Return the versions of the distributions that an engine says it is made of."""
+    """Return the versions of the distributions that an engine uses."""
     return {name: version(name) for name in getattr(asked, "distributions", ())}
 
 
-def serve(pipe: Connection, load: Callable[[], Desk]) -> None:
-    """Answer what is sent until the pipe closes: (answer, None), or (None, the problem)."""
-    try:
-        respond, made_by = load()
-    except RparityError as error:
-        pipe.send((None, str(error)))
-        return
-    except ImportError as error:
-        pipe.send((None, f"not installed: {error}"))
-        return
-    except OSError as error:  # a library of the system that a wheel does not bring
-        remedy = ": apt-get install libgomp1" if "libgomp" in str(error) else ""
-        pipe.send((None, f"cannot be loaded: {error}{remedy}"))
-        return
-    pipe.send((made_by, None))
-    while True:
-        try:
-            sent = pipe.recv()
-        except (EOFError, KeyboardInterrupt):
-            return
-        try:
-            reply: tuple[Any, str | None] = respond(sent), None
-        except RparityError as error:
-            reply = None, str(error)
-        except Exception as error:
-            reply = None, _said(error)
-        try:
-            pipe.send(reply)
-        except OSError:
-            return
-        except Exception as error:  # of what no process can send to another
-            pipe.send((None, f"gave an answer that cannot be sent ({_said(error)})"))
-
-
-def _said(error: Exception) -> str:
+def describe(error: Exception) -> str:
+    """Return an exception of an engine as one line."""
+    if isinstance(error, RparityError):
+        return str(error)
     return f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
 def serve_engine(pipe: Connection, name: str) -> None:
-    """Have an engine answer the questions that come."""
-    serve(pipe, lambda: _engine(name))
+    """Let an engine answer the questions that come through the pipe."""
+    serve(pipe, lambda: _engine(name), describe)
 
 
-def _engine(name: str) -> Desk:
-    asked = engine(name)
+def _engine(name: str) -> Responder:
+    try:
+        asked = engine(name)
+    except ImportError as error:
+        raise UsageError(f"not installed: {error}") from error
+    except OSError as error:  # a system library that the wheel does not contain
+        remedy = ": apt-get install libgomp1" if "libgomp" in str(error) else ""
+        raise UsageError(f"cannot be loaded: {error}{remedy}") from error
 
     def answer(question: Question) -> Answer:
         found: object = asked.answer(question)

@@ -1,4 +1,4 @@
-"""Causes that follow from other comparisons: with other settings, or of what a value is made of."""
+"""Causes that follow from other comparisons: of other settings, or of a value's components."""
 
 from __future__ import annotations
 
@@ -10,38 +10,41 @@ from scipy.stats import t as student
 
 from rparity.audit.questions import CENTRED, leading_digits
 from rparity.cases.base import Boot, Lm, Lmer
-from rparity.compare import Verdict
-from rparity.diagnosis.diagnose import Finding
+from rparity.compare import Verdict, part_of
+from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.arithmetic import LAST_PLACES
-from rparity.diagnosis.experiments.base import PLACE, ROOM, VANISHED, Asked, Trial, places
+from rparity.diagnosis.experiments.base import PLACE, ROOM, VANISHED, CaseContext, Trial, places
+from rparity.diagnosis.explain import Finding
 from rparity.lmm.matrices import response
 
 RATIOS = ("statistic", "p_value")
 Place = tuple[str, str, str]
 
 
-def cancelled(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
-    """Explain what agrees, or has a cause, once the engine is given the response centred.
+def cancelled(
+    context: CaseContext, findings: Sequence[Finding], rows: pd.DataFrame
+) -> list[Finding]:
+    """Explain values that agree, or have a cause, once the engine is given a centred response.
 
-    Cross-products of a response with L leading digits keep a criterion to 10^2L last bits, and a
-    minimum is known to the root of what its criterion is known to. A value may be off by so much
-    of itself, or of its column's spread, beside what it is off by with the response centred, both
+    If all responses share L leading digits, their cross-products leave the criterion accurate to
+    10^2L last bits, and its minimum to the square root of that. So much of itself, or of its
+    column's spread, a value may be off, and as much as it is off with the response centred, both
     times the safety factor.
     """
-    is_centred = rows["table"].str.partition(".")[0].str.endswith(CENTRED)
+    is_centred = rows["table"].map(part_of).str.endswith(CENTRED)
     named = rows["table"].str.replace(f"{CENTRED}.", ".", n=1, regex=False)
     centred = rows.assign(table=named)[is_centred]
     kept = [finding for finding in findings if not finding.part.endswith(CENTRED)]
-    if centred.empty or asked.data is None:
+    if centred.empty or context.data is None:
         return kept
     lost = {}
-    for part in dict.fromkeys(centred["table"].str.partition(".")[0]):
-        model = asked.parts[part]
+    for part in dict.fromkeys(centred["table"].map(part_of)):
+        model = context.parts[part]
         assert isinstance(model, Lm | Lmer)
-        digits = leading_digits(response(model.formula, asked.data))
+        digits = leading_digits(response(model.formula, context.data))
         lost[part] = float(np.sqrt(ROOM * 2.0**-53) * 10.0**digits)
     there = _at(centred)
-    of = rows["table"].str.partition(".")[0].map(lost)
+    of = rows["table"].map(part_of).map(lost)
     off = (rows["value"] - rows["reference_value"]).abs()
     index = pd.MultiIndex.from_frame(rows[list(PLACE)])
     gap = (there["value"] - there["reference_value"]).abs().reindex(index).to_numpy()
@@ -53,7 +56,7 @@ def cancelled(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> 
         rows,
         centred,
         "the response less its first value",
-        "cancellation",
+        Cause.CANCELLATION,
         "given the response less its first value, a difference without rounding, it has the "
         "answer: the leading digits that all responses share cost it the others, no more of them "
         "than cross-products lose",
@@ -62,13 +65,13 @@ def cancelled(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> 
 
 
 def settled(rows: pd.DataFrame, findings: Sequence[Finding], tight: pd.DataFrame) -> list[Finding]:
-    """Explain what agrees, or has a cause, once the same engine is run with tight settings."""
+    """Explain values that agree, or have a cause, when the same engine has tight settings."""
     return _elsewhere(
         findings,
         rows,
         tight,
         "the same engine with tight settings",
-        "default settings",
+        Cause.DEFAULTS,
         "with tight settings the same engine has the answer: what its defaults approximate is off",
     )
 
@@ -78,13 +81,13 @@ def _elsewhere(
     rows: pd.DataFrame,
     others: pd.DataFrame,
     experiment: str,
-    cause: str,
+    cause: Cause,
     says: str,
     within: pd.Series[bool] | None = None,
 ) -> list[Finding]:
-    """Explain what agrees, or has a cause, in comparisons made elsewhere of the same values.
+    """Explain values that agree, or have a cause, in the comparisons `others` of the same values.
 
-    `within` says which of the rows differ by no more than that may cost them; all, if it is None.
+    `within` says which rows differ by no more than this cause allows; None means all.
     """
     if others.empty or all(finding.cause for finding in findings):
         return list(findings)
@@ -107,38 +110,38 @@ def _elsewhere(
 
 
 def _at(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return comparisons by their places."""
+    """Index comparisons by table, row and column."""
     at = rows.set_index(list(PLACE))
     return at[~at.index.duplicated()]
 
 
-def _sources(asked: Asked, table: str, row: str, column: str) -> list[Place]:
-    """Return the values that a value is made of: a ratio's parts, a bootstrap's estimate."""
+def _sources(context: CaseContext, table: str, row: str, column: str) -> list[Place]:
+    """Return the places of the values that a value is computed from."""
     if column in RATIOS:
         return [(table, row, "std_error"), (table, row, "estimate")]
-    part = asked.parts.get(table.partition(".")[0])
+    part = context.parts.get(part_of(table))
     if isinstance(part, Boot) and column == "estimate":
         return [(f"{part.of}.coef", row, "estimate")]
     return []
 
 
 def _follows(values: Mapping[Place, float], place: Place, sources: Sequence[Place]) -> bool:
-    """Whether an engine's value is what its own values make it, where these are known."""
+    """Whether an engine's value follows from its own other values, as far as these are known."""
     made_of = [values.get(source, np.nan) for source in sources]
     expected = made_of[0]
     if place[2] in RATIOS:
         expected = made_of[1] / made_of[0]
     if place[2] == "p_value":
-        glance = f"{place[0].partition('.')[0]}.glance"
+        glance = f"{part_of(place[0])}.glance"
         expected = 2.0 * student.sf(abs(expected), values.get((glance, "1", "df_residual"), np.nan))
     off = abs(values[place] - expected)
     return not off > VANISHED.rtol * abs(expected) + LAST_PLACES
 
 
-def derived(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
-    """Let what is made of others have their cause: t is estimate over standard error.
+def derived(context: CaseContext, findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:
+    """Give computed values the cause of what they are computed from: t = estimate / std. error.
 
-    It has to be made of the engine's own: a ratio that is another is another difference.
+    The value must follow from the engine's own estimate and standard error.
     """
     values = dict(zip(places(rows), rows["value"], strict=True))
     at = {
@@ -154,7 +157,7 @@ def derived(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> li
             continue
         causes: dict[object, str] = {}
         for place, (table, row, column) in rows.loc[finding.rows, list(PLACE)].iterrows():
-            sources = _sources(asked, table, row, column)
+            sources = _sources(context, table, row, column)
             made_of = [at.get(source, (True, "")) for source in sources]
             named = next((cause for _, cause in made_of if cause), "")
             if (
@@ -167,9 +170,9 @@ def derived(asked: Asked, findings: Sequence[Finding], rows: pd.DataFrame) -> li
         for cause in dict.fromkeys(causes.values()):
             open_ = left.pop()
             trial = Trial(
-                "what it is made of",
-                cause,
-                "made of other values, which differ for this cause",
+                "what it is computed from",
+                Cause(cause),
+                "computed from other values, which differ for this cause",
                 rows.loc[open_.rows, "digits"],
                 pd.Series([causes.get(place) == cause for place in open_.rows], open_.rows),
             )

@@ -1,4 +1,4 @@
-"""What the audit asks of every engine: each model of a case once, on the same data."""
+"""What the audit asks every engine: each model of a case once, on the same data."""
 
 from __future__ import annotations
 
@@ -27,19 +27,18 @@ from rparity.errors import UsageError
 from rparity.lmm.matrices import response
 from rparity.tables import decode_factors
 
-# Digits that all responses share, from which on the models are also asked of the response less
-# its first value: a difference without rounding, which shows what the leading digits cost.
+# If all responses share this many leading digits, engines are also asked about the response less
+# its first value. That difference has no rounding, so it shows what the leading digits cost.
 LEADING_DIGITS = 0.5
 CENTRED = "_centred"
 
 
-def audited(case: Case, data: pd.DataFrame, versions: Mapping[str, str]) -> Question:
+def audit_question(case: Case, data: pd.DataFrame, versions: Mapping[str, str]) -> Question:
     """Return the question that the audit asks: the case's distinct models, on its data.
 
-    R's fits that differ in their optimizers are one model, under the name of the first. Where the
-    responses share many leading digits, every model is asked again, under its name and
-    `_centred`, with the response less its first value, which nobody wrote down as a decimal.
-    Bootstraps and functions stay as they are.
+    R's fits that differ only in their optimizers are one model, under the name of the first. If the
+    responses share many leading digits, every model is also asked with the response less its first
+    value, under its name and `_centred`. Bootstraps and functions stay as they are.
     """
     parts: list[Part] = []
     names = first_names(case)
@@ -48,7 +47,7 @@ def audited(case: Case, data: pd.DataFrame, versions: Mapping[str, str]) -> Ques
     for part in case.parts:
         match part:
             case Data():
-                # Drawn again only where a bootstrap goes on from there.
+                # The data are drawn only if a bootstrap continues their random stream.
                 parts.append(part if goes_on else replace(part, make=None))
             case Lmer() | Lm():
                 if names[part.name] == part.name:
@@ -65,7 +64,7 @@ def audited(case: Case, data: pd.DataFrame, versions: Mapping[str, str]) -> Ques
 
 
 def unadorned(case: Case, parts: Sequence[Part]) -> Case:
-    """Return what engines need of a case, which can be sent to another process."""
+    """Return the part of a case that engines need, which can be sent to another process."""
     return replace(
         case,
         parts=tuple(parts),
@@ -82,26 +81,26 @@ def question_of(case: Case, fixtures: Path) -> Question:
     Raises
     ------
     RecordingError
-        Where the recording is missing, stale or corrupt.
+        If the recording is missing, stale or corrupt.
     UsageError
-        For a case without data, about which there is nothing to ask.
+        For a case without models.
     """
     if not has_data(case):
         raise UsageError(f"The case {case.name!r} has no models: there is nothing to ask engines.")
     recording = case.recording(fixtures)
     data = decode_factors(recording.tables["data"], recording.provenance["levels"])
-    return audited(case, data, recording.provenance["made_by"]["packages"])
+    return audit_question(case, data, recording.provenance["made_by"]["packages"])
 
 
 def has_data(case: Case) -> bool:
-    """Whether a case has data, and so models of them."""
+    """Whether a case has data, and so models."""
     return any(isinstance(part, Data) for part in case.parts)
 
 
 def _with_centred(
     models: list[Lmer | Lm], data: pd.DataFrame
 ) -> tuple[pd.DataFrame, list[Lmer | Lm]]:
-    """Return the data with centred responses, and the models of these."""
+    """Add centred responses to the data, and return the data and the models of these responses."""
     found: list[Lmer | Lm] = []
     for part in models:
         y = response(part.formula, data)
@@ -115,7 +114,7 @@ def _with_centred(
 
 
 def leading_digits(values: pd.Series[float]) -> float:
-    """Count the decimal digits that all values share: log10 of their size over their spread."""
+    """Count the leading digits that all values share: log10 of their size over their spread."""
     y = values.to_numpy(dtype=np.float64)
     spread = float(np.ptp(y))
     return float(np.log10(np.abs(y).max() / spread)) if spread > 0.0 else np.inf

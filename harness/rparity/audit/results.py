@@ -1,4 +1,4 @@
-"""What an audit found: replies, comparisons, causes, and the matrix's cells made of them."""
+"""What an audit found: replies, comparisons, causes, and the cells of the matrix."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 import pandas as pd
 
 from rparity.cases.base import Case
-from rparity.compare import SEVERITY, Tables, Verdict
-from rparity.diagnosis.diagnose import Finding
+from rparity.compare import SEVERITY, Tables, Verdict, failing, kind_of
+from rparity.diagnosis.explain import Finding
 from rparity.engines.base import Answer
 
-# What a cell's digits are taken from: what users read off a fit. The rest is in the details.
+# A cell shows the fewest digits of these values, which users read off a fit.
 HEADLINE: Mapping[str, tuple[str, ...]] = {
     "coef": ("estimate", "std_error"),
     "varcorr": ("vcov", "sdcor"),
@@ -24,11 +24,12 @@ HEADLINE: Mapping[str, tuple[str, ...]] = {
 
 
 @dataclass(frozen=True)
-class Reply:
-    """What became of asking an engine: its answer, or the problem that kept it from one.
+class EngineReply:
+    """An engine's answer to one question, or the problem because of which it has none.
 
-    It has both where the engine had a problem only when it was asked again, for an experiment.
-    `made_by` has the versions of what answered, `when` it was made, for an answer that is kept.
+    It has both if the problem arose only when the engine was asked again, for an experiment.
+    `seconds` is the time the answer took. `made_by` has the versions of the packages that answered.
+    `when` is the time at which a kept answer was made.
     """
 
     answer: Answer | None
@@ -40,7 +41,7 @@ class Reply:
 
 @dataclass(frozen=True)
 class Cell:
-    """One engine on one case: the fewest digits and the worst verdict, or why there is none."""
+    """One engine on one case: the fewest digits and the worst verdict, or why there are none."""
 
     engine: str
     case: str
@@ -56,31 +57,31 @@ class Cell:
 class Audit:
     """Every engine on every case.
 
-    `comparisons` has the columns of `rparity.compare.COLUMNS`, `cause` ("" where there is nothing
-    to explain) and `finding`, the position in `findings` or −1. `stops` says where engines stopped:
-    columns `case, model, engine, distance` (relative, from the optimum's θ) and `rise` (of the
-    criterion above its minimum). `truth` has each case's reference tables.
+    `comparisons` has the columns of `rparity.compare.COLUMNS` and `cause`, which is "" if nothing
+    differs or nothing explains the difference. `stops` has the places where optimizers stopped:
+    columns `case, model, engine, distance` (from the optimum's θ, relative) and `rise` (of the
+    criterion above its minimum). `reference_tables` has what engines are compared with, by case.
     """
 
     engines: tuple[str, ...]
     cases: tuple[Case, ...]
-    replies: Mapping[tuple[str, str], Reply]
+    replies: Mapping[tuple[str, str], EngineReply]
     comparisons: pd.DataFrame
     findings: Sequence[Finding]
     stops: pd.DataFrame
-    truth: Mapping[str, Tables]
+    reference_tables: Mapping[str, Tables]
     provenance: Mapping[str, Mapping[str, Any]]
     live: bool = False
     seconds: float = 0.0
 
     @property
     def failed(self) -> bool:
-        """Whether something is unexplained, new or stale."""
-        return any(Verdict(v).fails for v in self.comparisons["verdict"].unique())
+        """Whether something is unexplained, new, missing or stale."""
+        return bool(failing(self.comparisons).any())
 
     @cached_property
     def problems(self) -> Mapping[tuple[str, str], str]:
-        """What kept engines and references from answering, by engine and case."""
+        """Why engines and references did not answer, by engine and case."""
         found = {place: cell.problem for place, cell in self.cells.items()}
         found |= {place: reply.problem for place, reply in self.replies.items()}
         return {place: reason for place, reason in found.items() if reason is not None}
@@ -109,7 +110,7 @@ class Audit:
         }
 
     def _cell(self, engine: str, case: str, rows: pd.DataFrame | None) -> Cell:
-        reply = self.replies.get((engine, case), Reply(None, "was not asked"))
+        reply = self.replies.get((engine, case), EngineReply(None, "was not asked"))
         gaps = tuple(dict.fromkeys(reply.answer.gaps.values())) if reply.answer else ()
         if rows is None or rows.empty:
             return Cell(engine, case, None, None, (), gaps, reply.problem, 0)
@@ -128,8 +129,8 @@ class Audit:
 
 
 def is_headline(comparisons: pd.DataFrame) -> pd.Series[bool]:
-    """Which comparisons are of `HEADLINE`: estimates, standard errors, variances and the fit."""
-    kinds = comparisons["table"].str.rpartition(".")[2]
+    """Return for each comparison whether it is one of `HEADLINE`."""
+    kinds = comparisons["table"].map(kind_of)
     found = pd.Series(False, comparisons.index)
     for kind, columns in HEADLINE.items():
         found |= (kinds == kind) & comparisons["column"].isin(columns)

@@ -1,47 +1,36 @@
-"""Engines in processes of their own: one that crashes or hangs costs its answer, not the audit."""
+"""Engines in processes of their own: a crash or a hang costs one answer, not the audit."""
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Self
 
-from rparity.engines.base import Answer, Question
-from rparity.workers.child import Child, DiedError, LateError, how
+from rparity.audit.results import EngineReply
+from rparity.engines.base import Question
+from rparity.workers.child import Child, ChildError, NotLoadedError
 
 # Seconds that an engine may take to load: some compile at their first import.
 START = 60.0
 ENGINE = "rparity.audit.child:serve_engine"
 
 
-@dataclass(frozen=True)
-class Told:
-    """What became of one question: the answer, or the problem that kept the engine from one."""
+class EngineProcesses:
+    """Engines, each in a process of its own that stays from one question to the next.
 
-    engine: str
-    case: str
-    answer: Answer | None
-    problem: str | None
-    seconds: float
-    made_by: Mapping[str, str] = field(default_factory=dict)
-
-
-class Engines:
-    """Engines, each in a process of its own, which stays from one question to the next.
-
-    `limit` is the time that an answer may take, in seconds; so many engines work at once as there
-    are processors.
+    `limit` is the time an answer may take, in seconds. As many engines work at once as the machine
+    has processors.
     """
 
     def __init__(self, *, limit: float) -> None:
         self._limit = limit
-        # Threads add to them while another one, that was interrupted, ends them.
+        # After an interruption one thread ends the processes while others still start some.
         self._lock = threading.Lock()
-        self._services: dict[str, Service] = {}
+        self._services: dict[str, Child] = {}
         self._ended = False
 
     def __enter__(self) -> Self:
@@ -58,52 +47,57 @@ class Engines:
         self,
         questions: Mapping[str, Sequence[Question]],
         *,
-        on_answer: Callable[[Told], None] | None = None,
-    ) -> list[Told]:
-        """Ask each engine its questions; the order of the answers does not depend on time."""
-        tell = on_answer or (lambda _found: None)
+        on_answer: Callable[[int, str, str], None] | None = None,
+    ) -> list[tuple[str, str, EngineReply]]:
+        """Ask each engine its questions.
 
-        def work(name: str) -> list[Told]:
+        `on_answer` is called after each answer with the number of answers so far, the engine and
+        the case. Returns engine, case and reply in an order that does not depend on time.
+        """
+        count = itertools.count(1)
+
+        def work(name: str) -> list[tuple[str, str, EngineReply]]:
             found = []
-            for reply in self._ask(name, questions[name]):
-                tell(reply)
-                found.append(reply)
+            for case, reply in self._ask(name, questions[name]):
+                if on_answer is not None:
+                    on_answer(next(count), name, case)
+                found.append((name, case, reply))
             return found
 
         with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
             try:
                 return [reply for replies in pool.map(work, questions) for reply in replies]
             except BaseException:
-                self.__exit__()  # or the pool would wait for answers that nobody wants
+                self.__exit__()  # otherwise the pool waits for the other answers
                 raise
 
-    def _ask(self, name: str, questions: Sequence[Question]) -> Iterator[Told]:
-        problem: str | None = None
+    def _ask(self, name: str, questions: Sequence[Question]) -> Iterator[tuple[str, EngineReply]]:
+        broken: str | None = None
         for question in questions:
             if self._ended:
                 return
             case, begun = question.case.name, time.monotonic()
-            if problem is not None:
-                yield Told(name, case, None, problem, 0.0)
+            if broken is not None:
+                yield case, EngineReply(None, broken)
                 continue
             made_by: Mapping[str, str] = {}
-            answer, failed = None, None
+            answer, problem = None, None
             try:
                 service = self._service(name)
-                answer, failed = service.ask(question, self._limit)
-                made_by = service.made_by
+                answer, problem = service.ask(question, self._limit)
+                made_by = service.greeting
             except ChildError as error:
-                failed = str(error)
-                problem = failed if isinstance(error, NotLoadedError) else None
+                problem = str(error)
+                broken = problem if isinstance(error, NotLoadedError) else None
                 self._drop(name)
-            yield Told(name, case, answer, failed, time.monotonic() - begun, made_by)
+            yield case, EngineReply(answer, problem, time.monotonic() - begun, made_by)
 
-    def _service(self, name: str) -> Service:
+    def _service(self, name: str) -> Child:
         with self._lock:
             if self._ended:
                 raise NotLoadedError("was not asked: the audit has ended")
             if name not in self._services:
-                self._services[name] = Service(ENGINE, name)
+                self._services[name] = Child(ENGINE, name, limit=START)
             return self._services[name]
 
     def _drop(self, name: str) -> None:
@@ -111,66 +105,3 @@ class Engines:
             service = self._services.pop(name, None)
         if service is not None:
             service.stop()
-
-
-class ChildError(Exception):
-    """A process that ended, or did not answer in time."""
-
-
-class NotLoadedError(ChildError):
-    """A process that cannot answer anything: its package is missing or broken."""
-
-
-class Service:
-    """A function that answers questions in a process of its own (see `audit.child`)."""
-
-    def __init__(self, target: str, *arguments: str) -> None:
-        self._child = Child(target, *arguments)
-        self._loaded = False
-        self.made_by: Mapping[str, str] = {}
-
-    def ask(self, question: object, limit: float | None) -> tuple[Any, str | None]:
-        """Return the answer, or the problem that was met.
-
-        Raises
-        ------
-        ChildError
-            Where the process ends, or says nothing within `limit` seconds, if there is one.
-        """
-        if not self._loaded:
-            try:
-                made_by, problem = self._receive(START)
-            except ChildError as error:
-                raise NotLoadedError(str(error)) from None
-            if problem is not None:
-                raise NotLoadedError(problem)
-            self._loaded, self.made_by = True, made_by
-        try:
-            self._child.send(question)
-        except DiedError:
-            pass  # `_receive` says how
-        except Exception as error:  # of pickle, of several types
-            said = " ".join(str(error).split())
-            return None, (
-                f"the case cannot be sent to another process ({said}): its functions must be "
-                "defined by def in a module"
-            )
-        return self._receive(limit)
-
-    def _receive(self, limit: float | None) -> tuple[Any, str | None]:
-        """Wait for what the process has to say."""
-        try:
-            until = None if limit is None else time.monotonic() + limit
-            received: tuple[Any, str | None] = self._child.receive(until)
-        except LateError:
-            raise ChildError(f"gave no answer within {limit:.0f} s") from None
-        except DiedError:
-            raise ChildError(f"crashed: {how(self._child.status())}") from None
-        except Exception as error:  # of a class that this process cannot load, for example
-            said = f"{type(error).__name__}: {' '.join(str(error).split())}"
-            raise ChildError(f"gave an answer that cannot be read ({said})") from None
-        return received
-
-    def stop(self) -> None:
-        """End the process, whatever it does."""
-        self._child.stop()

@@ -1,4 +1,4 @@
-"""The cases by name: those built in, and those of other projects."""
+"""The cases by name: the built-in ones and those of other projects."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from rparity.errors import UsageError, did_you_mean
 
 
 def cases() -> dict[str, Case]:
-    """Return all cases in the order they are listed."""
+    """Return all cases by name, in the order of `rparity list`."""
     from rparity.cases import extensions
     from rparity.cases.document import DOCUMENT
     from rparity.cases.lme4 import CASES
@@ -18,7 +18,7 @@ def cases() -> dict[str, Case]:
     known = {case.name: case for case in (DOCUMENT, STREAMS, STUDY, *CASES, *nist_cases())}
     for case in extensions.cases():
         if case.name in known:
-            raise UsageError(f"There are two cases {case.name!r}: rename the one in {case.home}.")
+            raise UsageError(f"Two cases are called {case.name!r}: rename the one in {case.home}.")
         known[case.name] = case
     return known
 
@@ -29,10 +29,10 @@ def case(name: str) -> Case:
     Raises
     ------
     UsageError
-        For an unknown name, with the nearest known one.
+        For an unknown name. The message suggests the nearest known one.
     """
     known = cases()
     if name not in known:
         hint = did_you_mean(name, known)
-        raise UsageError(f"There is no case {name!r}. {hint}`rparity list` shows all there are.")
+        raise UsageError(f"There is no case {name!r}. {hint}`rparity list` shows all cases.")
     return known[name]

@@ -1,7 +1,8 @@
-"""What a case is made of: its parts, its R script, its tolerances and its published figures."""
+"""The classes that a case is made of: parts, tolerances, claims and published figures."""
 
 from __future__ import annotations
 
+import csv
 import math
 import os
 import re
@@ -9,6 +10,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,34 +35,41 @@ LMER_TABLES = (
     "confint_wald",
 )
 LM_TABLES = ("coef", "vcov", "glance", "residual_quantiles", "confint_wald")
+BOOT_TABLES = ("boot", "replicates")
 # The environment variable that names a folder of cases; --project sets it.
 VARIABLE = "RPARITY_PROJECT"
-BOOT_TABLES = ("boot", "replicates")
 
-# Folders and files are called by these names, on any disk: some disks take `A` and `a` for one.
+# Folders and files bear these names. They are in lower case because some file systems do not
+# distinguish `A` from `a`.
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}")
-# The folder beside those of the cases, in which engines' answers are kept.
+# The folder with engines' kept answers. It stands beside the folders of the cases.
 ENGINES = "engines"
+
+# Reasons for tolerances that several cases have.
+EARLY = "R's optimizer stops early: nloptr's xtol_rel of 1e-4, which lme4 does not set"
+SPLINE = "lme4 reads the interval off a spline through its profile"
+
+Figures = Mapping[str, Mapping[str, Mapping[str, str]]]
 
 
 def require_name(name: object, what: str) -> None:
-    """Refuse what cannot be the name of a case, of a part or of a kind of table.
+    """Check that `name` can be the name of a case, a part or a kind of table.
 
     Raises
     ------
     UsageError
-        With the rule.
+        If it cannot. The message states the rule.
     """
     if not isinstance(name, str) or not NAME.fullmatch(name) or name == ENGINES:
         raise UsageError(
             f"{what} cannot be called {name!r}: a name begins with a letter from a to z, has only "
-            f"these, digits, _ and -, is not longer than 60 characters, and is not {ENGINES!r}."
+            f"such letters, digits, _ and -, has at most 60 characters, and is not {ENGINES!r}."
         )
 
 
 @dataclass(frozen=True)
 class Part:
-    """One thing a case asks for; its tables are named `name.kind`."""
+    """One thing that a case asks for. Its tables are named `name.kind`."""
 
     name: str
     kinds: tuple[str, ...]
@@ -73,10 +82,11 @@ class Part:
 
 @dataclass(frozen=True)
 class Data(Part):
-    """The data of the parts after it; its one table is `data`.
+    """The data that the following parts use. The only table is `data`.
 
-    Python draws them from the case's stream with `make`; without it they are R's, as R gave them.
-    `decimal` says that the doubles stand for decimals that somebody wrote down.
+    `make` draws the data in Python from the case's random stream. Without it, Python uses the data
+    that R returned. `decimal` means that the data were written down as decimals, so that each
+    double is a rounded decimal.
     """
 
     make: Callable[[RRandom], pd.DataFrame] | None = None
@@ -86,13 +96,13 @@ class Data(Part):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Return the one table."""
+        """Return the name of the only table."""
         return (self.name,)
 
 
 @dataclass(frozen=True)
 class Lmer(Part):
-    """A mixed model of the data; its bootstrap interval has draws of its own."""
+    """A mixed model of the data. Its bootstrap interval draws from a seed of its own."""
 
     formula: str = field(kw_only=True)
     reml: bool = True
@@ -104,7 +114,7 @@ class Lmer(Part):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What decides the answer: fits that differ in their optimizers have one optimum."""
+        """The properties that determine the optimum, which does not depend on the optimizer."""
         coded = tuple(sorted(self.contrasts.items()))
         return "lmer", self.formula, self.weights, self.reml, *((coded,) if coded else ())
 
@@ -113,8 +123,8 @@ class Lmer(Part):
 class Lm(Part):
     """A linear model of the data.
 
-    Of a `perfect` fit, one without residuals, only the estimates mean something: what is called
-    their standard errors is rounding.
+    A `perfect` fit has no residuals. Then only the estimates have a meaning, because the standard
+    errors consist of rounding errors.
     """
 
     formula: str = field(kw_only=True)
@@ -124,7 +134,7 @@ class Lm(Part):
 
     @property
     def key(self) -> tuple[object, ...]:
-        """What decides the answer."""
+        """The properties that determine the answer."""
         return "lm", self.formula, tuple(sorted(self.contrasts.items()))
 
 
@@ -132,8 +142,8 @@ class Lm(Part):
 class Boot(Part):
     """A parametric bootstrap of the part `of`.
 
-    It draws from a `seed` of its own, or goes on where the parts before it left the case's stream.
-    With `everything` it keeps θ and σ of each replicate beside the fixed effects.
+    It draws from its own `seed`. Without one, it continues the case's random stream after the
+    preceding parts. With `everything`, it keeps θ and σ of each replicate beside the fixed effects.
     """
 
     of: str = field(kw_only=True)
@@ -145,26 +155,26 @@ class Boot(Part):
 
 @dataclass(frozen=True)
 class Call(Part):
-    """Anything else: a Python function that returns table by kind.
+    """A Python function that returns a dictionary from kind to table.
 
-    It is told the number of replicates, and the versions of the packages of the R that it is to
-    equal (`Question.versions`).
+    Its arguments are the number of replicates and the versions of R and its packages that the
+    answer is compared with (`Question.versions`).
     """
 
     python: Callable[[int, Mapping[str, str]], Tables] = field(kw_only=True)
 
 
 @dataclass(frozen=True)
-class Experiment(Part):
-    """What only R answers, to show the cause of a known discrepancy."""
+class ROnly(Part):
+    """Tables that only R computes. They show the cause of a known discrepancy."""
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A conclusion to check: `column` of `table` is that of the table `equals`, up to Monte Carlo.
+    """A claim that two tables have the same `column`, up to Monte Carlo error.
 
-    Its tolerance is three Monte Carlo errors of a standard deviation of nsim replicates, each
-    1/√(2(nsim − 1)) of it.
+    The tables are `table` and `equals`. The tolerance is three Monte Carlo errors. The relative
+    Monte Carlo error of a standard deviation of nsim replicates is 1/√(2(nsim − 1)).
     """
 
     says: str
@@ -173,22 +183,24 @@ class Claim:
     equals: str
 
     def reference(self, tables: Tables, rows: pd.Index[str], nsim: int) -> Reference:
-        """Return what the claim says the table's column is, for an engine's own tables."""
-        told = tables.get(self.equals, pd.DataFrame()).reindex(index=rows, columns=[self.column])
+        """Return the values that the claim predicts for `rows`, from an engine's own tables."""
+        predicted = tables.get(self.equals, pd.DataFrame()).reindex(
+            index=rows, columns=[self.column]
+        )
         tolerance = Tolerance(3.0 * monte_carlo_error(nsim), "three Monte Carlo errors")
         return Reference(
-            self.equals, {self.table: told}, lambda _table, _column: tolerance, partial=True
+            self.equals, {self.table: predicted}, lambda _table, _column: tolerance, partial=True
         )
 
 
 def monte_carlo_error(nsim: int) -> float:
-    """Relative standard error of a standard deviation estimated from nsim normal replicates."""
+    """Return the relative standard error of a standard deviation of nsim normal replicates."""
     return 1.0 / math.sqrt(2.0 * max(nsim - 1, 1))
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A tolerance for the tables, columns and engine that match, as shell patterns."""
+    """A tolerance for the tables, columns and engines that match these shell patterns."""
 
     table: str
     column: str
@@ -196,24 +208,50 @@ class Rule:
     engine: str = "*"
 
 
+def rule(
+    table: str, column: str, rtol: float, reason: str, atol: float = 0.0, spread: float = 0.0
+) -> Rule:
+    """Return a rule for all engines."""
+    return Rule(table, column, Tolerance(rtol, reason, atol, spread))
+
+
+@cache
+def read_figures(file: Path) -> Mapping[str, Figures]:
+    """Read published figures from a CSV file with the columns case, table, row, column, figure.
+
+    Returns the figures of each case as text, by table, row and column, in the order of the file.
+    """
+    found: dict[str, dict[str, dict[str, dict[str, str]]]] = {}
+    with file.open(newline="", encoding="utf-8") as lines:
+        for line in csv.DictReader(lines):
+            row = found.setdefault(line["case"], {}).setdefault(line["table"], {})
+            row.setdefault(line["row"], {})[line["column"]] = line["figure"]
+    return found
+
+
+# The figures of the cases `document` and of lme4's data sets, as their sources print them.
+PUBLISHED = Path(__file__).with_name("published.csv")
+
+
 @dataclass(frozen=True)
 class Printed:
-    """Figures as a source prints them: table, row, column to the text, and how exact they can be.
+    """Figures as a source prints them, by table, row and column.
 
-    A figure's tolerance is 0.55 units of its last place, not 0.5: R's summaries round twice, to one
-    or more further digits first (151.795435 is printed 151.79 by way of 151.795).
+    The tolerance of a figure is 0.55 units of its last place, not 0.5, because R's summaries round
+    twice, first to one or more further digits (151.795435 is printed as 151.79 by way of 151.795).
 
-    `rtol` holds, with its reason, what the source's own numerics leave beyond the printed rounding.
-    `versions` are those of R's packages that printed the figures, as far as they are known.
+    `rtol` has a further relative tolerance for each table, with its reason: the error of the
+    source's own numerics. `versions` are the versions of the R packages that printed the figures,
+    as far as they are known.
     """
 
     source: str
-    figures: Mapping[str, Mapping[str, Mapping[str, str]]]
+    figures: Figures
     rtol: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
     def reference(self) -> Reference:
-        """Return the figures as a reference, each to its last printed place."""
+        """Return the figures as a reference with a tolerance for each."""
         tables = {
             table: pd.DataFrame(
                 {
@@ -243,8 +281,8 @@ def _nsim_alone(nsim: int) -> Mapping[str, object]:
 class Case:
     """One statistical problem: models, the R script that answers it, tolerances with reasons.
 
-    `home` is the folder of another project's case, with its R files and, under `fixtures`, its
-    recordings.
+    `home` is set for a case of another project. It is the folder of the case's R files, and its
+    subfolder `fixtures` holds the recordings.
     """
 
     name: str
@@ -264,7 +302,7 @@ class Case:
     home: Path | None = None
 
     def __post_init__(self) -> None:
-        """Refuse names that folders and files cannot have everywhere."""
+        """Check that all names can be names of files and folders."""
         require_name(self.name, "A case")
         for part in self.parts:
             require_name(part.name, f"A part of the case {self.name!r}")
@@ -273,7 +311,7 @@ class Case:
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """Return the names of all the tables that R answers with."""
+        """Return the names of all tables in R's answer."""
         return tuple(table for part in self.parts for table in part.tables)
 
     def tolerance(self, engine: str, table: str, column: str) -> Tolerance:
@@ -282,24 +320,24 @@ class Case:
         Raises
         ------
         LookupError
-            Where no rule does: no column is compared at a tolerance that nobody chose.
+            If no rule matches. There is no default, so that every tolerance has a reason.
         """
-        for rule in self.rules:
+        for candidate in self.rules:
             if (
-                fnmatchcase(table, rule.table)
-                and fnmatchcase(column, rule.column)
-                and fnmatchcase(engine, rule.engine)
+                fnmatchcase(table, candidate.table)
+                and fnmatchcase(column, candidate.column)
+                and fnmatchcase(engine, candidate.engine)
             ):
-                return rule.tolerance
+                return candidate.tolerance
         raise LookupError(f"case {self.name}: no tolerance for {engine}, {table}, {column}")
 
     def scripts(self) -> dict[str, bytes]:
-        """Return the R files that answer the case, name to content.
+        """Return the content of the R files that answer the case, by name.
 
         Raises
         ------
         UsageError
-            Where one is missing.
+            If one is missing.
         """
         found = {}
         for name in (*self.libraries, self.script):
@@ -312,7 +350,7 @@ class Case:
         return found
 
     def path(self, script: str) -> Path:
-        """Return where an R file is: at home, or among this package's own."""
+        """Return the path of an R file, in the case's own folder or in this package."""
         own = None if self.home is None else self.home / script
         return own if own is not None and own.exists() else paths.r_scripts() / script
 
@@ -324,12 +362,12 @@ class Case:
         return shlex.join(["rparity", "regenerate", self.name, *folder])
 
     def recording(self, fixtures: Path, version: str | None = None) -> Recording:
-        """Read R's recording of the case: of the newest R, or the one in the folder `version`.
+        """Read R's recording of the case: the one of the newest R, or the one named `version`.
 
         Raises
         ------
         RecordingError
-            Where it is missing, stale or corrupt, or was asked for otherwise.
+            If it is missing, stale or corrupt, or if R was asked another question.
         """
         remedy = f"run `{self.command}`, which needs R"
         found = recordings.read(fixtures, self.name, self.scripts(), remedy, version)
@@ -340,8 +378,8 @@ class Case:
             raise RecordingError(f"{path} does not tell the version of R: {remedy}.")
         then, now = found.provenance["asked"], self.asked(int(found.provenance["nsim"]))
         if then != now:
-            told = then if isinstance(then, dict) else {}
-            changed = [name for name, value in now.items() if told.get(name) != value]
+            before = then if isinstance(then, dict) else {}
+            changed = [name for name, value in now.items() if before.get(name) != value]
             raise RecordingError(
                 f"The recording of {self.name!r} is stale: R was asked otherwise "
                 f"({', '.join(changed)}); {remedy}."
@@ -349,7 +387,7 @@ class Case:
         return found
 
     def asked(self, nsim: int) -> dict[str, object]:
-        """Return what R is asked for, as JSON keeps it: the call and its seed."""
+        """Return the question to R as JSON values: the function, its arguments and the seed."""
         return {
             "script": self.script,
             "libraries": list(self.libraries),
@@ -359,14 +397,14 @@ class Case:
         }
 
     def fixtures(self, elsewhere: Path | None) -> Path:
-        """Return where the recordings are: `elsewhere` if it is given, else at home."""
+        """Return the folder of the recordings: `elsewhere` if given, else the case's own."""
         if elsewhere is not None:
             return elsewhere
         return paths.fixtures() if self.home is None else self.home / "fixtures"
 
 
 def _described(value: Any) -> Any:
-    """Return an argument of an R function as JSON keeps it; data frames by their sha256."""
+    """Return an argument of an R function as JSON values. A data frame becomes its sha256."""
     match value:
         case pd.DataFrame():
             return fingerprint(value)
@@ -381,14 +419,14 @@ def _described(value: Any) -> Any:
 
 
 def first_names(case: Case) -> dict[str, str]:
-    """Return, for each model of a case by name, the first part that asks for the same one."""
+    """Return, for the name of each model, the name of the first part with the same model."""
     first: dict[tuple[object, ...], str] = {}
     models = [part for part in case.parts if isinstance(part, Lmer | Lm)]
     return {part.name: first.setdefault(part.key, part.name) for part in models}
 
 
 def _number(text: str) -> float:
-    """Return the value printed; `<2e-16` means zero up to that bound."""
+    """Return the value of a printed figure. `<2e-16` means zero, up to that bound."""
     return 0.0 if text.startswith("<") else float(text)
 
 

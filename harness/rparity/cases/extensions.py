@@ -1,11 +1,12 @@
-"""Cases and engines of other projects: found through entry points, or in a folder that is named.
+"""Cases and engines of other projects, from entry points or from a folder.
 
-An entry point of the group `rparity.cases` is a `Case`, a sequence of them or a function that
-returns one; one of `rparity.engines` has the engine's name and its class. In a folder
-(`--project DIR`, or the environment variable RPARITY_PROJECT) every module is looked at for
-`CASES`, a sequence of cases, and `ENGINES`, a mapping of names to classes as `"module:Class"`.
-What is found is at home in the folder of its module, where its R files, recordings and
-`ledger.toml` lie.
+An entry point of the group `rparity.cases` is a `Case`, a sequence of cases, or a function that
+returns either. An entry point of `rparity.engines` has the name of the engine and its class.
+
+In a folder (`--project DIR`, or the environment variable RPARITY_PROJECT) every module may define
+`CASES`, a sequence of cases, and `ENGINES`, a mapping from names to classes as `"module:Class"`.
+
+R files, recordings and `ledger.toml` are in the folder of the module, the home of its cases.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ ENGINE = "see docs/how-to/add-an-engine.md"
 
 
 def use(folder: Path) -> None:
-    """Look for cases and engines in a folder, in this process and in those that it starts.
+    """Add the cases and engines of a folder, in this process and in those that it starts.
 
     Raises
     ------
     UsageError
-        Where there is no such folder.
+        If the folder does not exist.
     """
     if not folder.is_dir():
-        raise UsageError(f"There is no folder {folder} to look for cases in.")
+        raise UsageError(f"The folder {folder} of --project does not exist.")
     os.environ[VARIABLE] = str(folder.resolve())
 
 
@@ -48,7 +49,7 @@ def cases() -> list[Case]:
     Raises
     ------
     UsageError
-        For a module or an entry point that cannot be loaded, or holds something else.
+        If a module or an entry point cannot be loaded, or contains something else.
     """
     found: list[Case] = []
     for point in _points("rparity.cases", tuple(sys.path)):
@@ -61,12 +62,12 @@ def cases() -> list[Case]:
 
 
 def engines() -> dict[str, str]:
-    """Return the engines of other projects: name to `module:class`.
+    """Return the engines of other projects as `module:class`, by name.
 
     Raises
     ------
     UsageError
-        As `cases` does.
+        If a module or an entry point cannot be loaded, or contains something else.
     """
     found = {point.name: point.value for point in _points("rparity.engines", tuple(sys.path))}
     for path, module in _modules(os.environ.get(VARIABLE)):
@@ -85,25 +86,25 @@ def load_engine(name: str, value: str) -> Any:
     Raises
     ------
     UsageError
-        Where it cannot be loaded, or is no engine.
+        If it cannot be loaded or is not an engine.
     """
     where = f"the engine {name} = {value}"
     found = _loaded(where, EntryPoint(name, value, "rparity.engines").load)
     made = _loaded(where, found)
     if not callable(getattr(made, "answer", None)) or not callable(getattr(made, "expected", None)):
         raise UsageError(
-            f"{value} is no engine: it needs the methods expected and answer; {ENGINE}."
+            f"{value} is not an engine: it needs the methods expected and answer; {ENGINE}."
         )
     return made
 
 
 def ledgers() -> list[Path]:
-    """Return the ledgers that lie where cases of other projects are at home, and in the folder.
+    """Return the ledgers of other projects: in the homes of their cases and in the named folder.
 
     Raises
     ------
     UsageError
-        As `cases` does.
+        If a module or an entry point cannot be loaded, or contains something else.
     """
     homes = {case.home for case in cases() if case.home is not None}
     if named := os.environ.get(VARIABLE):
@@ -113,7 +114,7 @@ def ledgers() -> list[Path]:
 
 @cache
 def _points(group: str, _path: tuple[str, ...]) -> EntryPoints:
-    """Look through all that is installed on a path, once: it takes as long as a small fit."""
+    """Return the entry points of a group. The search is slow, so the result is cached."""
     return entry_points(group=group)
 
 
@@ -123,7 +124,7 @@ def _modules(folder: str | None) -> tuple[tuple[Path, ModuleType], ...]:
     if not folder:
         return ()
     if not Path(folder).is_dir():
-        raise UsageError(f"There is no folder {folder}, which {VARIABLE} names.")
+        raise UsageError(f"The folder {folder} that {VARIABLE} names does not exist.")
     tests = ("test_", "conftest.")
     paths = sorted(p for p in Path(folder).glob("*.py") if not p.name.startswith(tests))
     for path in paths:
@@ -137,18 +138,18 @@ def _modules(folder: str | None) -> tuple[tuple[Path, ModuleType], ...]:
 
 
 def _require_free(path: Path) -> None:
-    """Refuse a module of the name of another one, of which Python would find one or the other."""
+    """Refuse a module whose name another module has, because Python would import only one."""
     name = path.stem
     known = sys.modules.get(name)
     try:
         spec = known.__spec__ if known else importlib.util.find_spec(name)
     except (ImportError, ValueError):
-        return  # what is wrong with it is told when it is loaded
+        return  # loading it reports the error
     origin = getattr(known, "__file__", None) or (spec.origin if spec else None)
     if name in sys.stdlib_module_names or (origin and not _is_same(Path(origin), path)):
         raise UsageError(
             f"{path} has the name of another module, {name} ({origin or 'of Python itself'}), "
-            "which Python would find in its place: rename it."
+            "which Python would import instead: rename it."
         )
 
 
@@ -163,7 +164,7 @@ def _loaded(where: str, load: Any) -> Any:
         raise UsageError(f"Cannot load {where}: {error}") from error
     except Exception as error:
         raise UsageError(
-            f"Cannot load {where}: {type(error).__name__}: {error}. Mend it, or leave it out."
+            f"Cannot load {where}: {type(error).__name__}: {error}. Correct it or remove it."
         ) from error
 
 
@@ -176,8 +177,8 @@ def _as_cases(found: object, where: str, home: Path | None) -> list[Case]:
         found = _loaded(where, found)
     several = [found] if isinstance(found, Case) else found
     if not isinstance(several, Iterable):
-        raise UsageError(f"There are no cases in {where}; {EXAMPLE}.")
+        raise UsageError(f"{where} is not a case and not a sequence of cases; {EXAMPLE}.")
     listed = list(several)
     if not all(isinstance(each, Case) for each in listed):
-        raise UsageError(f"Not all of {where} are of the type Case; {EXAMPLE}.")
+        raise UsageError(f"{where} has an element that is not a Case; {EXAMPLE}.")
     return [case if case.home else replace(case, home=home) for case in listed]

@@ -1,4 +1,4 @@
-"""R's random streams reduced to a few exact numbers a seed: the Python side of `streams.R`."""
+"""The case `streams`: R's random streams, reduced to a few exact numbers for each seed."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rparity.cases.base import Call, Case, Rule
-from rparity.compare import Tables, Tolerance
+from rparity.cases.base import Call, Case, rule
+from rparity.compare import Tables
 from rparity.errors import UsageError
 from rparity.rrandom import RRandom, SampleKind
 
 SEEDS = (0, 1, 42, -1, -2147483647, 2147483647, 123456789, 2022, 7, 65536)
 N = 1_000_000
-MOST = 2**20  # with more draws the checksums would no longer be exact in doubles
+MOST = 2**20  # with more draws, doubles would not hold the checksums exactly
 
 
 class Kind(NamedTuple):
-    """A kind of draw: n / `share` of them, from a stream of that sample kind."""
+    """A kind of draw: n / `share` draws from a stream with this `sample_kind`."""
 
     draw: Callable[[RRandom, int], NDArray[Any]]
     share: int = 1
@@ -40,7 +40,7 @@ def _sample_rounding(rng: RRandom, n: int) -> NDArray[Any]:
     return np.concatenate([any_of_many, permutation, by_aliases])
 
 
-# The parameters are recycled, and lead through all algorithms.
+# The parameters are recycled. Together they reach every algorithm of R's generators.
 SIZE, PROB = [1e6, 1000, 100, 60, 10, 1], [0.3, 0.02, 0.75, 0.99, 0.5]
 MEAN = [1e6, 400, 25, 10, 9.9, 3, 0.1]
 SHAPE, SCALE = [0.05, 0.7, 1, 2.5, 8, 40, 1e4], [0.3, 1, 7]
@@ -68,13 +68,13 @@ def stream_tables(seeds: Sequence[int] = SEEDS, n: int = N) -> dict[str, pd.Data
 
     Returns
     -------
-    A table for each of `KINDS`: a row a seed, and the columns `first`, `last`, `checksum`,
-    `position_checksum` and `state_checksum`, all float64.
+    A table for each of `KINDS`, with a row for each seed and the columns `first`, `last`,
+    `checksum`, `position_checksum` and `state_checksum`, all float64.
 
     Raises
     ------
     UsageError
-        If n is not 1 to 2**20, or R would not take a seed.
+        If n is not between 1 and 2**20, or a seed is not valid in R.
     """
     if not 1 <= n <= MOST:
         raise UsageError(f"The checksums are exact for 1 to {MOST} draws, not for {n}.")
@@ -114,8 +114,8 @@ STREAMS = Case(
     parts=(Call("draws", tuple(KINDS), python=_draws),),
     rules=(
         # The C library's log() differs in the last bit between processors with and without fused
-        # multiply-add, so a recording of rnorm's bits holds for the former (x86-64 since 2013).
-        Rule("draws.*", "*", Tolerance(0.0, "the same draws: the same bits")),
+        # multiply-add. The recording of rnorm is of one with it (x86-64 since 2013).
+        rule("draws.*", "*", 0.0, "the same draws: the same bits"),
     ),
     libraries=(),
     packages=(),

@@ -1,4 +1,4 @@
-"""A hundred data sets of the study, answered by R too: the same data, the same draws."""
+"""The case `study`: a hundred data sets of the study, drawn and answered by R as well."""
 
 from __future__ import annotations
 
@@ -7,12 +7,11 @@ from functools import partial
 
 import pandas as pd
 
-from rparity.cases.base import Call, Case, Rule
-from rparity.compare import Tolerance
+from rparity.cases.base import EARLY, SPLINE, Call, Case, rule
 from rparity.study.answers import COLUMNS, INTERVALS, PARAMETERS, answer
-from rparity.study.design import Design, World
+from rparity.study.data_sets import StudyDesign, World
 
-# In each world. R takes four seconds for a data set, most of it for the replicates.
+# The number in each world. R takes four seconds for one, most of them for the replicates.
 DATASETS = 50
 NSIM = 100
 
@@ -20,15 +19,15 @@ NSIM = 100
 def study_tables(
     world: World, nsim: int, versions: Mapping[str, str], datasets: int = DATASETS
 ) -> dict[str, pd.DataFrame]:
-    """Return what `study()` of r_scripts/study.R returns of a world, from this package.
+    """Compute in Python what `study()` of r_scripts/study.R returns for one world.
 
-    A table for each interval: a row for each seed from 1 to `datasets`, and a column
-    `parameter.column` for each number that the interval has.
+    Returns a table for each interval, with a row for each seed from 1 to `datasets` and a column
+    `parameter.column` for each number of the interval.
     """
     rows: dict[str, list[pd.Series[float]]] = {name: [] for name in INTERVALS}
     seeds = range(1, datasets + 1)
     for seed in seeds:
-        _, tables = answer(Design(), world, seed, nsim, lme4=versions.get("lme4"))
+        _, tables = answer(StudyDesign(), world, seed, nsim, lme4=versions.get("lme4"))
         for name, table in tables.items():
             rows[name].append(pd.Series(table.to_numpy().ravel()))
     columns = [f"{parameter}.{column}" for parameter in PARAMETERS for column in COLUMNS]
@@ -41,17 +40,12 @@ def study_tables(
 
 
 # Measured with R 4.2.2 and lme4 1.1-31 and rounded up to a figure of 1, 2 or 5.
-STOPS_EARLY = "R's optimizer stops early: nloptr's xtol_rel of 1e-4, which lme4 does not set"
 RULES = (
-    Rule("*.lm", "*", Tolerance(1e-12, "both solve by QR; what is left is rounding")),
-    Rule("*", "*.estimate", Tolerance(1e-9, STOPS_EARLY)),
-    Rule(
-        "*.profile",
-        "*",
-        Tolerance(1e-6, "lme4 reads the interval off a spline through its profile"),
-    ),
-    Rule("*.wald", "*", Tolerance(1e-6, STOPS_EARLY)),
-    Rule("*.boot_*", "*", Tolerance(1e-6, f"{STOPS_EARLY}, in each of the refits")),
+    rule("*.lm", "*", 1e-12, "both solve by QR; what is left is rounding"),
+    rule("*", "*.estimate", 1e-9, EARLY),
+    rule("*.profile", "*", 1e-6, SPLINE),
+    rule("*.wald", "*", 1e-6, EARLY),
+    rule("*.boot_*", "*", 1e-6, f"{EARLY}, in each of the refits"),
 )
 
 STUDY = Case(

@@ -1,37 +1,31 @@
-"""The subcommands of `rparity`, one module each; `add` gives a module's parser to the command."""
+"""The subcommands of `rparity`, one module each.
+
+A module has `HELP`, `add(parser)` for its arguments, and `run(options)`, which returns the exit
+status. Here is what several of them share.
+"""
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from rparity.errors import UsageError
 
 if TYPE_CHECKING:
     from rparity.cases.base import Case
 
 AGREE, DISCREPANCY, UNUSABLE = 0, 1, 2
 
-
-class Commands(Protocol):
-    """Where a subcommand's parser is added."""
-
-    def add_parser(self, name: str, *, help: str) -> argparse.ArgumentParser:
-        """Return the parser of the subcommand `name`."""
-        ...
+# A function that shows the present step of a long piece of work.
+ShowStep: TypeAlias = Callable[[str], None]
 
 
-class Tell(Protocol):
-    """Shows what a long piece of work is doing."""
-
-    def __call__(self, text: str) -> None:
-        """Show `text`."""
-
-
-class Renamed(argparse.Action):
-    """Refuses an option's old spelling in a sentence that names the new one."""
+class OldSpelling(argparse.Action):
+    """Refuses the old spelling of an option and names the new one."""
 
     def __init__(self, option_strings: Sequence[str], dest: str, to: str) -> None:
         super().__init__(option_strings, dest, nargs="*", help=argparse.SUPPRESS)
@@ -44,13 +38,16 @@ class Renamed(argparse.Action):
 
 def add_cases(parser: argparse.ArgumentParser) -> None:
     """Add the arguments `CASE ...`."""
-    parser.add_argument("cases", nargs="*", metavar="CASE", help="a case; none: all of them")
+    parser.add_argument("cases", nargs="*", metavar="CASE", help="a case (default: all cases)")
 
 
 def add_fixtures(parser: argparse.ArgumentParser) -> None:
     """Add the options `--fixtures` and `--project`."""
     parser.add_argument(
-        "--fixtures", type=Path, metavar="DIR", help="where the recordings are, if not at home"
+        "--fixtures",
+        type=Path,
+        metavar="DIR",
+        help="the folder of the recordings, instead of each case's own",
     )
     parser.add_argument(
         "--project",
@@ -59,44 +56,66 @@ def add_fixtures(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="a folder with cases and engines of your own",
     )
-    parser.add_argument("--cases", action=Renamed, to="--project DIR")
+    parser.add_argument("--cases", action=OldSpelling, to="--project DIR")
 
 
 def add_against(parser: argparse.ArgumentParser, *more: str) -> None:
-    """Add the option `--against`: which R's recording; `more` are further values it takes."""
+    """Add the option `--against`, which chooses a recording. `more` are further values of it."""
     also = "".join(f"; {each}: every version" for each in more)
     parser.add_argument(
         "--against",
         metavar="VERSION",
-        help="the recording of this R, such as 4.5.0, instead of the newest one (`rparity list` "
-        f"shows which there are){also}",
+        help="compare with the recording of this R, such as 4.5.0, instead of the newest "
+        f"(`rparity list` shows the versions){also}",
+    )
+
+
+def add_engine(parser: argparse.ArgumentParser, text: str) -> None:
+    """Add the option `--engine`, which may be given several times."""
+    parser.add_argument(
+        "--engine",
+        action="append",
+        metavar="NAME",
+        help=f"{text}; may be given several times",
     )
 
 
 def add_workers(parser: argparse.ArgumentParser) -> None:
-    """Add the options `--workers` and `--dask`, both of which are `workers` of `cluster`."""
+    """Add the options `--workers` and `--dask`. Both set `workers`."""
     where = parser.add_mutually_exclusive_group()
     where.add_argument(
         "--workers",
         type=int,
         metavar="K",
-        help="work in K processes of this machine, which needs Dask (default: in this one)",
+        help='work in K processes of this machine, which needs pip install "rparity[dask]" '
+        "(default: in this process)",
     )
     where.add_argument(
         "--dask",
         dest="workers",
         metavar="ADDRESS",
-        help="work on the Dask cluster whose scheduler is there, such as tls://host:8786",
+        help="work on the Dask cluster with the scheduler at this address, such as tls://host:8786",
     )
 
 
 def add_format(parser: argparse.ArgumentParser, *more: str) -> None:
-    """Add the option `--format`: text, JSON or what `more` names."""
+    """Add the option `--format` with the choices text, json and `more`."""
     parser.add_argument(
         "--format",
         choices=("text", "json", *more),
         default="text",
-        help="how the result is written (default: %(default)s)",
+        help="the format of the report (default: %(default)s)",
+    )
+
+
+def add_output(parser: argparse.ArgumentParser) -> None:
+    """Add the option `-o`."""
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        metavar="FILE",
+        help="write the report to this file instead of standard output",
     )
 
 
@@ -105,12 +124,24 @@ def add_allow_problems(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--allow-problems",
         action="store_true",
-        help="end with 0 or 1 although something could not be asked or answered",
+        help="end with status 0 or 1 even if some questions could not be answered",
     )
 
 
+def require_one_reference(options: argparse.Namespace) -> None:
+    """Refuse `--live` together with `--against`.
+
+    Raises
+    ------
+    UsageError
+        If both are given.
+    """
+    if options.live and options.against is not None:
+        raise UsageError("--live asks the R of this machine: leave out --against, or --live.")
+
+
 def chosen_cases(names: Sequence[str]) -> list[Case]:
-    """Return the cases of those names, or all.
+    """Return the cases of these names, or all cases.
 
     Raises
     ------
@@ -122,15 +153,11 @@ def chosen_cases(names: Sequence[str]) -> list[Case]:
     return [case(name) for name in names] if names else list(cases().values())
 
 
-def silent(text: str) -> None:
-    """Show nothing: a `Tell` for where nobody looks."""
-
-
 @contextmanager
-def progress(name: str) -> Iterator[Tell]:
-    """Show a bar with what goes on and how long it has, on a terminal; nothing in a pipe."""
+def progress(name: str) -> Iterator[ShowStep]:
+    """Show a bar with the present step and the time so far, if standard error is a terminal."""
     if not sys.stderr.isatty():
-        yield silent
+        yield lambda _text: None
         return
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn

@@ -6,44 +6,24 @@ import argparse
 import os
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
-from rparity.commands import (
-    AGREE,
-    DISCREPANCY,
-    UNUSABLE,
-    Commands,
-    add_against,
-    add_allow_problems,
-    add_cases,
-    add_fixtures,
-    add_format,
-    chosen_cases,
-    progress,
-)
+from rparity import commands
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 from rparity.errors import UsageError, require_seconds
 
 if TYPE_CHECKING:
     from rparity.audit.results import Audit
 
+HELP = "ask every engine about every case, and find the causes of differences"
 SECONDS = 180.0
 
 
-def add(commands: Commands) -> None:
-    """Add the parser."""
-    parser = commands.add_parser(
-        "audit", help="ask every engine about every case, and find why they differ"
-    )
-    parser.set_defaults(action=run)
-    add_cases(parser)
-    add_against(parser)
-    parser.add_argument(
-        "--engine",
-        action="append",
-        metavar="NAME",
-        help="an engine, instead of all; may be given several times",
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    commands.add_cases(parser)
+    commands.add_against(parser)
+    commands.add_engine(parser, "an engine to ask, instead of all")
     parser.add_argument(
         "--live", action="store_true", help="ask R and the arbiter now instead of their recordings"
     )
@@ -52,28 +32,26 @@ def add(commands: Commands) -> None:
         type=float,
         default=SECONDS,
         metavar="S",
-        help="seconds that an engine may take for a case (default: %(default)g)",
+        help="the time limit for one engine on one case, in seconds (default: %(default)g)",
     )
-    add_format(parser, "html")
-    parser.add_argument(
-        "-o", "--output", type=Path, metavar="FILE", help="where to, instead of standard output"
-    )
-    add_allow_problems(parser)
-    add_fixtures(parser)
+    commands.add_format(parser, "html")
+    commands.add_output(parser)
+    commands.add_allow_problems(parser)
+    commands.add_fixtures(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Conduct the audit and report what was found."""
+    """Run the audit and report the results."""
     _require(options)
-    from rparity.audit.conduct import conduct
     from rparity.audit.questions import has_data
-    from rparity.report.output import writing
+    from rparity.audit.run_audit import run_audit
+    from rparity.report.output import destination
 
-    # Of cases without models there is nothing to ask other engines: only who names them gets them.
-    asked_for = chosen_cases(options.cases)
+    # Without names, leave out the cases without models: other engines cannot answer them.
+    asked_for = commands.chosen_cases(options.cases)
     chosen = {case.name: case for case in asked_for if options.cases or has_data(case)}
-    with progress("audit") as tell:
-        audit = conduct(
+    with commands.progress("audit") as show:
+        audit = run_audit(
             list(chosen.values()),
             fixtures=options.fixtures,
             engines=list(dict.fromkeys(options.engine or ())),
@@ -81,43 +59,29 @@ def run(options: argparse.Namespace) -> int:
             version=options.against,
             limit=options.timeout,
             processes=os.cpu_count() or 1,
-            on_progress=tell,
+            on_progress=show,
         )
-    if options.output is None:
-        _report(audit, options.format, sys.stdout)
-    else:
-        with writing(options.output) as file, file.open("w", encoding="utf-8") as out:
-            _report(audit, options.format, out)
-    if audit.unchecked and not (
-        audit.problems and options.allow_problems and len(audit.comparisons)
-    ):
+    with destination(options.output) as out:
+        _report(audit, options.format, out)
+    answered = audit.problems and options.allow_problems and len(audit.comparisons)
+    if audit.unchecked and not answered:
         print(f"rparity: {audit.unchecked}", file=sys.stderr)
         return UNUSABLE
     return DISCREPANCY if audit.failed else AGREE
 
 
 def _require(options: argparse.Namespace) -> None:
-    """Refuse before the work starts rather than after it."""
-    if options.live and options.against is not None:
-        raise UsageError("--live asks the R that is here: leave out --against, or --live.")
+    """Check the options before the work starts."""
+    commands.require_one_reference(options)
     require_seconds("--timeout", options.timeout)
     if options.format == "html":
         if find_spec("jinja2") is None:
             raise UsageError('--format html needs jinja2: pip install "rparity[audit]"')
         if options.output is None and sys.stdout.isatty():
-            raise UsageError("A page does not belong on a terminal: add -o report.html.")
-    if options.output is not None:
-        from rparity.report.output import require_folder
+            raise UsageError("HTML is of no use on a terminal: add -o report.html.")
+    from rparity.report.output import require_folder
 
-        require_folder(options.output)
-
-
-def _problems(audit: Audit) -> list[dict[str, str]]:
-    """Return an object for each question without an answer: a verdict of its own, and why."""
-    return [
-        {"case": case, "engine": engine, "verdict": "problem", "cause": reason}
-        for (engine, case), reason in audit.problems.items()
-    ]
+    require_folder(options.output)
 
 
 def _report(audit: Audit, form: str, out: TextIO) -> None:
@@ -129,7 +93,11 @@ def _report(audit: Audit, form: str, out: TextIO) -> None:
         from rparity.compare import COLUMNS
         from rparity.report.machine import as_json
 
-        print(as_json(audit.comparisons, (*COLUMNS, "cause"), _problems(audit)), file=out)
+        problems = [
+            {"case": case, "engine": engine, "verdict": "problem", "cause": reason}
+            for (engine, case), reason in audit.problems.items()
+        ]
+        print(as_json(audit.comparisons, (*COLUMNS, "cause"), problems), file=out)
     else:
         from rparity.report import matrix, terminal
 

@@ -1,29 +1,25 @@
-"""`rparity doctor`: what is there, what is missing, what mends it."""
+"""`rparity doctor`: check the set-up and the recordings, and name a remedy for each problem."""
 
 from __future__ import annotations
 
 import argparse
 
-from rparity.commands import AGREE, UNUSABLE, Commands, add_fixtures
+from rparity.commands import AGREE, UNUSABLE, add_fixtures
+
+HELP = "check the set-up and the recordings, and name a remedy for each problem"
 
 
-def add(commands: Commands) -> None:
-    """Add the parser."""
-    parser = commands.add_parser(
-        "doctor", help="tell what is there, what is missing, what mends it"
-    )
-    parser.set_defaults(action=run)
-    parser.add_argument(
-        "--require-r", action="store_true", help="fail where R cannot be run, instead of telling"
-    )
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("--require-r", action="store_true", help="fail if R cannot be run")
     add_fixtures(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Examine the machine."""
+    """Run the checks and print them."""
     from rparity.doctor import examine
     from rparity.report import terminal
 
-    report = examine(options.fixtures, require_r=options.require_r)
-    terminal.show_doctor(report, terminal.console())
-    return UNUSABLE if any(not check.ok for check in report) else AGREE
+    checks = examine(options.fixtures, require_r=options.require_r)
+    terminal.show_doctor(checks, terminal.console())
+    return AGREE if all(check.ok for check in checks) else UNUSABLE

@@ -1,4 +1,4 @@
-"""`rparity fuzz`: random designs against R, and the cause of every difference."""
+"""`rparity fuzz`: random designs against R, and the cause of each difference."""
 
 from __future__ import annotations
 
@@ -11,85 +11,71 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from rparity.commands import (
-    AGREE,
-    DISCREPANCY,
-    UNUSABLE,
-    Commands,
-    Renamed,
-    add_allow_problems,
-    add_format,
-    add_workers,
-    progress,
-)
+from rparity import commands
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE, OldSpelling
+
+HELP = "compare random designs of mixed models with R, and find the cause of each difference"
 
 
-def add(commands: Commands) -> None:
-    """Add the parser."""
-    parser = commands.add_parser(
-        "fuzz", help="random designs of mixed models against R: what differs, and why"
-    )
-    parser.set_defaults(action=run)
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
     shown = "(default: %(default)s)"
-    parser.add_argument("--n", type=int, default=1000, metavar="N", help=f"designs {shown}")
     parser.add_argument(
-        "--seed", type=int, default=1, metavar="S", help=f"seed of the designs {shown}"
+        "--n", type=int, default=1000, metavar="N", help=f"the number of designs {shown}"
     )
     parser.add_argument(
-        "--only", type=int, metavar="NUMBER", help="the one design of that number, again"
+        "--seed", type=int, default=1, metavar="S", help=f"the seed of the designs {shown}"
     )
     parser.add_argument(
-        "--engine",
-        dest="engines",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="an engine to ask beside rparity, such as statsmodels, mixedlm, lme4-tight or nlme; "
-        "may be given several times",
+        "--only", type=int, metavar="NUMBER", help="run only the design with this number, again"
+    )
+    commands.add_engine(
+        parser,
+        "an engine to ask beside rparity, such as statsmodels, mixedlm, lme4-tight or nlme",
     )
     parser.add_argument(
-        "--engines", action=Renamed, to="--engine NAME, which may be given several times"
+        "--engines", action=OldSpelling, to="--engine NAME, which may be given several times"
     )
     parser.add_argument(
         "--timeout",
         type=float,
         default=60.0,
         metavar="S",
-        help=f"seconds that R may take for a model {shown}",
+        help=f"the time limit for R on one model, in seconds {shown}",
     )
     parser.add_argument(
         "--store",
         type=Path,
         metavar="DIR",
-        help="where the store and the scripts are (default: fuzz-S); a campaign that was "
-        "interrupted goes on there, and what crashed is tried again",
+        help="the folder for the store and the scripts (default: fuzz-S); an interrupted campaign "
+        "continues there, and designs that crashed are tried again",
     )
-    parser.add_argument("-o", "--output", action=Renamed, to="--store DIR")
-    add_workers(parser)
-    add_allow_problems(parser)
-    add_format(parser)
+    parser.add_argument("-o", "--output", action=OldSpelling, to="--store DIR")
+    commands.add_workers(parser)
+    commands.add_allow_problems(parser)
+    commands.add_format(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Judge the designs and report what was found."""
+    """Run the designs and report the results."""
     from rparity.fuzz.campaign import run_fuzz
     from rparity.fuzz.report import as_json, no_answers, show
 
-    with progress("fuzz") as tell, _interruptions() as heed:
+    with commands.progress("fuzz") as show_step, _interruptions() as raise_interrupt:
 
-        def told(progress: object) -> None:
-            heed()
-            tell(str(progress))
+        def step(progress: object) -> None:
+            raise_interrupt()
+            show_step(str(progress))
 
         campaign = run_fuzz(
             options.store or Path(f"fuzz-{options.seed}"),
             n=options.n,
             seed=options.seed,
-            engines=options.engines,
+            engines=options.engine or [],
             workers=options.workers,
             only=options.only,
             limit=options.timeout,
-            tell=told,
+            on_progress=step,
         )
     if options.format == "json":
         print(as_json(campaign))
@@ -103,9 +89,10 @@ def run(options: argparse.Namespace) -> int:
 
 @contextmanager
 def _interruptions() -> Iterator[Callable[[], None]]:
-    """Give a function that raises KeyboardInterrupt where one was swallowed.
+    """Yield a function that raises KeyboardInterrupt if one has been lost.
 
-    What interrupts a callback, as Hypothesis has one in the garbage collection, is only printed.
+    Python only prints an interrupt that occurs in a callback. Hypothesis has such a callback in the
+    garbage collection.
     """
     caught = threading.Event()
 
@@ -113,15 +100,15 @@ def _interruptions() -> Iterator[Callable[[], None]]:
         caught.set()
         raise KeyboardInterrupt
 
-    def heed() -> None:
+    def raise_interrupt() -> None:
         if caught.is_set():
             raise KeyboardInterrupt
 
     if threading.current_thread() is not threading.main_thread():
-        yield heed
+        yield raise_interrupt
         return
     before = signal.signal(signal.SIGINT, interrupt)
     try:
-        yield heed
+        yield raise_interrupt
     finally:
         signal.signal(signal.SIGINT, before)

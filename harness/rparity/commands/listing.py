@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 
-from rparity.commands import AGREE, Commands, add_fixtures
+from rparity.commands import AGREE, add_fixtures
 from rparity.errors import RecordingError
 
+HELP = "list the cases and the state of their recordings"
 
-def add(commands: Commands) -> None:
-    """Add the parser."""
-    parser = commands.add_parser("list", help="list the cases and the state of their recordings")
-    parser.set_defaults(action=run)
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
     add_fixtures(parser)
 
 

@@ -1,4 +1,4 @@
-"""`rparity new`: the files of a parity test, or of a case, that pass as they stand."""
+"""`rparity new`: write a parity test, or a case, that passes without changes."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
-from rparity.commands import AGREE, Commands
+from rparity.commands import AGREE
 from rparity.errors import UsageError
 
 TEMPLATES = Path(__file__).parents[1] / "scaffold"
@@ -14,32 +14,33 @@ SUFFIX = ".template"
 PLACEHOLDER = "NAME"
 
 
-def add(commands: Commands) -> None:
-    """Add the parser."""
-    parser = commands.add_parser("new", help="write a parity test, or a case, to start from")
-    parser.set_defaults(action=run)
-    parser.add_argument("name", metavar="NAME", help="what it is about, such as welch")
+HELP = "write a parity test, or a case, to start from"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    parser.add_argument("name", metavar="NAME", help="the name of the test, such as welch")
     parser.add_argument(
         "--dir",
         type=Path,
         default=Path(),
         metavar="DIR",
-        help="where to write it, if not in the current folder",
+        help="the folder to write to (default: the current folder)",
     )
     parser.add_argument(
         "--case",
         action="store_true",
-        help="a case for `--project DIR` instead of a test for pytest",
+        help="write a case for `--project DIR` instead of a test for pytest",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write the files, and tell the next two commands."""
+    """Write the files and print the next two commands."""
     name, folder = options.name, options.dir
     if not (name.isidentifier() and name.isascii()):
         raise UsageError(
-            f"{name!r} cannot be a name in Python and R: use letters, digits and underscores, "
-            "and begin with a letter."
+            f"{name!r} is not a name in Python and R: use letters, digits and underscores, and "
+            "begin with a letter."
         )
     if options.case:
         _require_new_case(name)
@@ -52,18 +53,18 @@ def run(options: argparse.Namespace) -> int:
         if options.case
         else (f"pytest --r=record {test}", f"pytest {test}")
     )
-    print(f"  {first}  # asks R and records its answer (`rparity doctor` if there is none)")
-    print(f"  {second:{len(first)}}  # compares Python with it, without R")
+    print(f"  {first}  # asks R and records its answer (without R: see `rparity doctor`)")
+    print(f"  {second:{len(first)}}  # compares Python with the recording, without R")
     return AGREE
 
 
 def scaffold(name: str, folder: Path, kind: str) -> list[Path]:
-    """Write the templates of a kind (`parity`, `case`) under a name; return the files.
+    """Write the templates of a kind (`parity` or `case`) under a name, and return the files.
 
     Raises
     ------
     UsageError
-        Where one of the files is there already, or cannot be written. Then none is written.
+        If one of the files exists already or cannot be written. Then no file is written.
     """
     files = {
         folder / template.name.removesuffix(SUFFIX).replace(PLACEHOLDER, name): template
@@ -71,7 +72,7 @@ def scaffold(name: str, folder: Path, kind: str) -> list[Path]:
     }
     for path in files:
         if path.exists():
-            raise UsageError(f"There is a file {path} already: choose another name, or --dir.")
+            raise UsageError(f"The file {path} exists already: choose another name, or --dir.")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for path, template in files.items():
@@ -88,4 +89,4 @@ def _require_new_case(name: str) -> None:
 
     require_name(name, "A case")
     if name in cases():
-        raise UsageError(f"There is a case {name!r} already: choose another name.")
+        raise UsageError(f"A case {name!r} exists already: choose another name.")

@@ -1,4 +1,4 @@
-"""`rparity regenerate`: answers made anew, or compared with the recordings."""
+"""`rparity regenerate`: record answers anew, or compare them with the recordings."""
 
 from __future__ import annotations
 
@@ -8,52 +8,37 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rparity.commands import (
-    AGREE,
-    DISCREPANCY,
-    Commands,
-    Tell,
-    add_cases,
-    add_fixtures,
-    add_workers,
-    chosen_cases,
-    progress,
-    silent,
-)
+from rparity import commands
+from rparity.commands import AGREE, DISCREPANCY, ShowStep
 
 if TYPE_CHECKING:
     from rparity.cases.base import Case
     from rparity.regenerate import Drift
 
+HELP = "run R and the arbiter and write their answers as recordings"
 # R itself, which answers each case with the case's own script.
 R = "R"
 
 
-def add(commands: Commands) -> None:
-    """Add the parser."""
-    parser = commands.add_parser(
-        "regenerate", help="run R and the arbiter and write their answers as recordings"
-    )
-    parser.set_defaults(action=run)
-    add_cases(parser)
-    parser.add_argument(
-        "--engine",
-        action="append",
-        metavar="NAME",
-        help="whose answers, instead of all: R (what cases are compared with), and what the audit "
-        "keeps of lme4, lme4-tight, nlme, lm, exact; may be given several times",
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    commands.add_cases(parser)
+    commands.add_engine(
+        parser,
+        "an engine to ask, instead of all: R for the recordings of the cases; lme4, lme4-tight, "
+        "nlme, lm and exact for the answers that the audit keeps",
     )
     parser.add_argument(
         "--check", action="store_true", help="write nothing; report how today's answers differ"
     )
-    add_workers(parser)
-    add_fixtures(parser)
+    commands.add_workers(parser)
+    commands.add_fixtures(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask the engines about the cases, and write or compare."""
+    """Ask the engines about the cases, and write or compare their answers."""
     from rparity.audit.questions import has_data
-    from rparity.engines import kept_answers as keep
+    from rparity.engines import kept_answers
     from rparity.engines.base import KEPT_ENGINES
     from rparity.regenerate import Drift
     from rparity.report import terminal
@@ -62,60 +47,63 @@ def run(options: argparse.Namespace) -> int:
     names = options.engine or [R, *KEPT_ENGINES]
     for name in names:
         if name != R:
-            keep.witness(name)
+            kept_answers.recorded_engine(name)
     work = []
-    for case in chosen_cases(options.cases):
+    for case in commands.chosen_cases(options.cases):
         asked = [name for name in names if name == R or has_data(case)]
         if not asked:
             out.print(f"{case.name}: has no models to ask {', '.join(names)} about")
-        work += [_Piece(case, name) for name in asked]
-    for piece, found in _done(options, work):
+        work += [_Task(case, name) for name in asked]
+    for task, found in _done(options, work):
         if isinstance(found, Drift):
             terminal.show_drift(found, out)
             status = max(status, DISCREPANCY if found.failed else AGREE)
         else:
-            out.print(f"{piece.case.name}: {piece.engine}'s answer is in {found}")
+            out.print(f"{task.case.name}: {task.engine}'s answer is in {found}")
     return status
 
 
 @dataclass(frozen=True)
-class _Piece:
-    """A case, and who is asked about it."""
+class _Task:
+    """A case and the engine that is asked about it."""
 
     case: Case
     engine: str
 
     def __str__(self) -> str:
-        """Return what a crash is named by."""
+        """Return the name of the task in an error message."""
         return f"{self.engine}'s answer to {self.case.name}"
 
 
 def _done(
-    options: argparse.Namespace, work: Sequence[_Piece]
-) -> Iterator[tuple[_Piece, Drift | Path]]:
-    """Yield what becomes of each piece of work, in order: one by one, or all at once by workers."""
+    options: argparse.Namespace, work: Sequence[_Task]
+) -> Iterator[tuple[_Task, Drift | Path]]:
+    """Do the tasks, one by one or with workers, and yield each with its result, in order."""
     how = options.fixtures, options.check
     if options.workers is None:
-        for piece in work:
-            with progress(piece.case.name) as tell:
-                found = _answered(how, piece, tell)
-            yield piece, found
+        for task in work:
+            with commands.progress(task.case.name) as show:
+                found = _answered(how, task, show)
+            yield task, found
         return
     from rparity.workers.cluster import cluster
 
-    with progress("regenerate") as tell, cluster(options.workers) as pool:
-        shown = pool.map(_answered, how, work, tell=lambda done: tell(str(done)))
+    with commands.progress("regenerate") as show, cluster(options.workers) as pool:
+        shown = pool.map(_answered, how, work, on_progress=lambda done: show(str(done)))
         answers = {str(outcome.item): outcome.result() for outcome in shown}
-    yield from ((piece, answers[str(piece)]) for piece in work)
+    yield from ((task, answers[str(task)]) for task in work)
 
 
-def _answered(how: tuple[Path, bool], piece: _Piece, tell: Tell = silent) -> Drift | Path:
-    """Write an engine's answer, or compare it: the work of a worker, or of this process."""
-    from rparity.engines import kept_answers as keep
+def _answered(
+    how: tuple[Path, bool], task: _Task, show: ShowStep = lambda _text: None
+) -> Drift | Path:
+    """Write or compare the answer of one engine to one case."""
+    from rparity.engines import kept_answers
     from rparity.regenerate import drift, regenerate
 
     folder, check = how
-    case, engine = piece.case, None if piece.engine == R else keep.witness(piece.engine)
+    case = task.case
+    engine = None if task.engine == R else kept_answers.recorded_engine(task.engine)
     if check:
-        return drift(case, case.fixtures(folder), tell, engine)
-    return regenerate(case, case.fixtures(folder), tell, engine).folder
+        return drift(case, case.fixtures(folder), show, engine)
+    return regenerate(case, case.fixtures(folder), show, engine).folder

@@ -8,66 +8,54 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rparity.commands import (
-    AGREE,
-    DISCREPANCY,
-    UNUSABLE,
-    Commands,
-    add_against,
-    add_cases,
-    add_fixtures,
-    add_format,
-    chosen_cases,
-    progress,
-)
-from rparity.errors import UsageError
+from rparity import commands
+from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 
 if TYPE_CHECKING:
     from rparity.cases.base import Case
     from rparity.run import CaseRun
 
-# The value of --against that asks for every version there is.
+HELP = "compare Python with R's recording, or with R itself"
+# The value of --against that stands for every recorded version.
 ALL = "all"
 
 
-def add(commands: Commands) -> None:
-    """Add the parser."""
-    parser = commands.add_parser("run", help="compare Python with R's recording, or with R itself")
-    parser.set_defaults(action=run)
-    add_cases(parser)
-    add_against(parser, ALL)
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    commands.add_cases(parser)
+    commands.add_against(parser, ALL)
     parser.add_argument("--live", action="store_true", help="run R now instead of its recording")
-    parser.add_argument("--nsim", type=int, metavar="N", help="replicates of each bootstrap")
-    add_format(parser)
     parser.add_argument(
-        "--engine",
-        action="append",
-        metavar="NAME",
-        help="who answers, instead of the case's own choice: rparity, statsmodels, exact; "
-        "may be given several times",
+        "--nsim", type=int, metavar="N", help="the number of replicates of each bootstrap"
     )
-    parser.add_argument("--plot", type=Path, metavar="FILE", help="also draw the document's figure")
-    add_fixtures(parser)
+    commands.add_format(parser)
+    commands.add_engine(
+        parser,
+        "an engine to ask, instead of the case's own choice: rparity, statsmodels or exact",
+    )
+    parser.add_argument(
+        "--plot", type=Path, metavar="FILE", help="also draw the figure of the case document"
+    )
+    commands.add_fixtures(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run the cases and print what was found."""
+    """Run the cases and print the results."""
     import pandas as pd
 
     from rparity.report import machine, terminal
     from rparity.run import run_case
 
-    chosen = chosen_cases(options.cases)
+    chosen = commands.chosen_cases(options.cases)
     if options.plot is not None:
-        from rparity.report import figure
+        from rparity.report import document_figure
 
-        figure.require(options.plot, [case.name for case in chosen])
-    if options.live and options.against is not None:
-        raise UsageError("--live asks the R that is here: leave out --against, or --live.")
+        document_figure.require(options.plot, [case.name for case in chosen])
+    commands.require_one_reference(options)
     runs = []
     work = [(case, version) for case in chosen for version in _versions(case, options)]
     for case, version in work:
-        with progress(case.name) as tell:
+        with commands.progress(case.name) as show:
             runs.append(
                 run_case(
                     case,
@@ -76,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
                     version=version,
                     nsim=options.nsim,
                     engines=options.engine,
-                    on_progress=tell,
+                    on_progress=show,
                 )
             )
     if options.format == "json":
@@ -88,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
                 out.print()
             terminal.show_run(found, out)
     if options.plot is not None:
-        figure.draw(next(run for run in runs if run.case.name == "document"), options.plot)
+        drawn = next(run for run in runs if run.case.name == "document")
+        document_figure.draw(drawn, options.plot)
     idle = _idle(runs, options.engine)
     if idle:
         print(
@@ -100,7 +89,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _idle(runs: Sequence[CaseRun], named: Sequence[str] | None) -> str:
-    """Name the engines of which nothing was compared: those asked for by name, or else all."""
+    """Return the engines of which nothing was compared, if they were named or are all there are."""
     compared = {name for run in runs for name in run.comparisons["engine"].unique()}
     asked = dict.fromkeys(named or [name for run in runs for name in run.answers])
     idle = [name for name in asked if name not in compared]
@@ -108,7 +97,7 @@ def _idle(runs: Sequence[CaseRun], named: Sequence[str] | None) -> str:
 
 
 def _versions(case: Case, options: argparse.Namespace) -> Sequence[str | None]:
-    """Return the recordings that a case is compared with, by folder; None is the newest."""
+    """Return the versions whose recordings are compared. `None` is the newest."""
     if options.against is None:
         return [None]
     from rparity.recordings import choose, versions

@@ -1,23 +1,23 @@
-"""`rparity seal`: recordings are signed by who vouches for them."""
+"""`rparity seal`: sign recordings, so that a change by somebody else is noticed."""
 
 from __future__ import annotations
 
 import argparse
 from pathlib import Path
 
-from rparity.commands import AGREE, Commands, add_cases, add_fixtures, chosen_cases
+from rparity.commands import AGREE, add_cases, add_fixtures, chosen_cases
 from rparity.errors import UsageError
 from rparity.signing import TRUST
 
+HELP = "sign recordings, so that forged ones are refused"
 
-def add(commands: Commands) -> None:
-    """Add the parser."""
-    parser = commands.add_parser("seal", help="sign recordings, so that a forged one shows")
-    parser.set_defaults(action=run)
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
     parser.epilog = (
-        f"Where the environment variable {TRUST} names a file of public keys in PEM, every "
-        "recording that is read must be signed by one of them. Exit status: 0 all are signed, or "
-        "the key is made; 2 usage or environment, a recording that is missing or corrupt."
+        f"If the environment variable {TRUST} names a file of public keys in PEM, every recording "
+        "must be signed with one of these keys. Exit status: 0 all recordings are signed, or the "
+        "key is made; 2 usage or environment, or a recording is missing or corrupt."
     )
     add_cases(parser)
     how = parser.add_mutually_exclusive_group(required=True)
@@ -25,29 +25,29 @@ def add(commands: Commands) -> None:
         "--key",
         type=Path,
         metavar="KEYFILE",
-        help="sign with this private key of Ed25519, in PEM without a password",
+        help="sign with this private Ed25519 key, in PEM without a password",
     )
     how.add_argument(
         "--new-key",
         type=Path,
         metavar="KEYFILE",
-        help="make a private key there, which you alone can read, and the public one in "
-        "KEYFILE.pub; neither overwrites a file",
+        help="make a private key in this file, which only you can read, and its public key in "
+        "KEYFILE.pub; existing files are not overwritten",
     )
     parser.add_argument(
         "--recordings",
         type=Path,
         metavar="DIR",
-        help="sign the recordings of r_parity in this folder and those within, such as tests; "
-        "those of cases then only where CASE names them",
+        help="sign the recordings of r_parity in this folder and its subfolders, such as tests; "
+        "recordings of cases are then signed only for each CASE that is given",
     )
     add_fixtures(parser)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Sign, or make a key."""
+    """Sign the recordings, or make a key."""
     from rparity import recordings, signing
-    from rparity.engines import kept_answers as keep
+    from rparity.engines import kept_answers
     from rparity.engines.base import KEPT_ENGINES
     from rparity.parity import store
     from rparity.report import terminal
@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         fixtures = case.fixtures(options.fixtures)
         signed = recordings.sign(fixtures, case.name, key, f"run `{case.command}`")
         for name in KEPT_ENGINES:
-            folder = keep.folder(fixtures, name)
+            folder = kept_answers.folder(fixtures, name)
             if recordings.versions(folder, case.name):
                 remedy = f"run `rparity regenerate --engine {name} {case.name}`"
                 signed += recordings.sign(folder, case.name, key, remedy)

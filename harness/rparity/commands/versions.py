@@ -1,31 +1,21 @@
-"""`rparity versions`: which R says what, and why Rs differ."""
+"""`rparity versions`: how the recordings of several versions of R differ, and why."""
 
 from __future__ import annotations
 
 import argparse
 
-from rparity.commands import (
-    AGREE,
-    DISCREPANCY,
-    Commands,
-    add_cases,
-    add_fixtures,
-    add_format,
-    chosen_cases,
-    progress,
-)
+from rparity import commands
+from rparity.commands import AGREE, DISCREPANCY
 from rparity.errors import UsageError
 
+HELP = "compare the recordings of several versions of R, and find why they differ"
 
-def add(commands: Commands) -> None:
-    """Add the parser."""
-    parser = commands.add_parser(
-        "versions", help="compare the recordings of several Rs, and find why they differ"
-    )
-    parser.set_defaults(action=run)
-    add_cases(parser)
-    add_format(parser)
-    add_fixtures(parser)
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments."""
+    commands.add_cases(parser)
+    commands.add_format(parser)
+    commands.add_fixtures(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -36,16 +26,16 @@ def run(options: argparse.Namespace) -> int:
     from rparity.diagnosis.between_rs import neighbours, recorded
     from rparity.report import machine, terminal
 
-    found, chosen = {}, chosen_cases(options.cases)
+    found, chosen = {}, commands.chosen_cases(options.cases)
     for case in chosen:
-        with progress(case.name):
+        with commands.progress(case.name):
             answers = recorded(case, case.fixtures(options.fixtures))
             found[case.name] = list(neighbours(case, answers))
     differences = [difference for each in found.values() for difference in each]
     if not differences:
         raise UsageError(
-            "There is nothing to compare: no case is recorded of two Rs. Run `rparity regenerate` "
-            "under another R."
+            "There is nothing to compare: no case has recordings of two versions of R. Run "
+            "`rparity regenerate` under another R."
         )
     if options.format == "json":
         rows = pd.concat([difference.comparisons for difference in differences])

@@ -1,4 +1,4 @@
-"""Which R says what: two Rs' answers to a case, in how many digits they agree, and why not."""
+"""How the answers of two versions of R differ, in how many digits, and why."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ import pandas as pd
 
 from rparity import recordings
 from rparity.cases.base import Boot, Case
-from rparity.compare import Reference, Tables, Verdict, compare
-from rparity.diagnosis.diagnose import Finding, diagnose
-from rparity.diagnosis.experiments.base import Asked, Dispute
+from rparity.compare import Reference, Tables, Verdict, compare, failing
+from rparity.diagnosis.experiments.base import CaseContext, Dispute
+from rparity.diagnosis.explain import Finding, explain
 from rparity.lmm.lme4 import CHANGES, Lme4
 from rparity.r.version import RVersion
 from rparity.tables import decode_factors
 
 
 @dataclass(frozen=True)
-class RAnswer:
-    """What an R answered to a case, recorded or just now."""
+class VersionAnswer:
+    """The answer of one version of R to a case, recorded or live."""
 
     tables: Tables
     provenance: Mapping[str, Any]
@@ -35,7 +35,7 @@ class RAnswer:
 
     @property
     def version(self) -> RVersion:
-        """The R that answered."""
+        """The version of R that answered."""
         found = RVersion.among(self.packages)
         assert found is not None  # only R answers a case
         return found
@@ -45,9 +45,9 @@ class RAnswer:
 class Difference:
     """How a newer R's answer to a case differs from an older one's.
 
-    `comparisons` has the columns of `rparity.compare.COLUMNS` and `cause`, "" where there is
-    nothing to explain or nothing explains it. Between two Rs nobody is wrong: what an experiment
-    explains is `known`, without an entry of the ledger.
+    `comparisons` has the columns of `rparity.compare.COLUMNS` and `cause`, which is "" if nothing
+    differs or nothing explains the difference. Between two Rs neither is wrong, so a difference
+    with a cause is `known` without a ledger entry.
     """
 
     case: Case
@@ -58,20 +58,20 @@ class Difference:
 
     @property
     def failed(self) -> bool:
-        """Whether something differs beyond its tolerance and no experiment shows why."""
-        return any(Verdict(v).fails for v in self.comparisons["verdict"].unique())
+        """Whether a value differs beyond its tolerance and no experiment explains why."""
+        return bool(failing(self.comparisons).any())
 
     @property
     def sources(self) -> list[str]:
-        """Where the changes of lme4 that explain differences are documented."""
+        """Where lme4 documents the changes that explain differences."""
         causes = {finding.cause for finding in self.findings}
         return [change.source for change in CHANGES if change.cause in causes]
 
 
-def difference(case: Case, newer: RAnswer, older: RAnswer) -> Difference:
-    """Compare two Rs' answers, and find the cause of what differs beyond the case's tolerances.
+def difference(case: Case, newer: VersionAnswer, older: VersionAnswer) -> Difference:
+    """Compare the answers of two Rs, and find the cause of what is outside the case's tolerances.
 
-    Bootstraps are compared where both have as many replicates: others have other draws.
+    Bootstraps are compared only if both have the same number of replicates, and so the same draws.
     """
     skip = _drawn_otherwise(case, newer, older)
     reference = Reference(
@@ -79,9 +79,8 @@ def difference(case: Case, newer: RAnswer, older: RAnswer) -> Difference:
     )
     expected = [table for table in case.tables if table not in skip]
     rows = compare(case.name, str(newer.version), newer.tables, reference, expected)
-    rows = rows.assign(cause="")
     data = newer.tables.get("data")
-    asked = Asked(
+    context = CaseContext(
         case,
         case.parts,
         None if data is None else decode_factors(data, newer.provenance["levels"]),
@@ -89,43 +88,41 @@ def difference(case: Case, newer: RAnswer, older: RAnswer) -> Difference:
         newer.provenance,
     )
     dispute = Dispute(
-        asked,
+        context,
         str(newer.version),
         str(older.version),
         newer.tables,
         older.tables,
         lme4=(Lme4.among(newer.packages), Lme4.among(older.packages)),
     )
-    findings = diagnose(dispute, rows)
-    for finding in findings:
-        rows.loc[finding.rows, "cause"] = finding.cause
+    rows, findings = explain(dispute, rows)
     explained = (rows["verdict"] == Verdict.UNEXPLAINED) & (rows["cause"] != "")
     rows.loc[explained, "verdict"] = Verdict.KNOWN.value
     return Difference(case, older.version, newer.version, rows, findings)
 
 
-def recorded(case: Case, fixtures: Path) -> list[RAnswer]:
-    """Return what each recorded R answered to a case, from old to new.
+def recorded(case: Case, fixtures: Path) -> list[VersionAnswer]:
+    """Return the recorded answers to a case, from the oldest R to the newest.
 
     Raises
     ------
     RecordingError
-        Where a recording is missing, stale or corrupt.
+        If a recording is missing, stale or corrupt.
     """
     found = [
         case.recording(fixtures, label) for label in recordings.versions(fixtures, case.name)[::-1]
     ]
-    return [RAnswer(recording.tables, recording.provenance) for recording in found]
+    return [VersionAnswer(recording.tables, recording.provenance) for recording in found]
 
 
-def neighbours(case: Case, answers: Sequence[RAnswer]) -> Iterator[Difference]:
+def neighbours(case: Case, answers: Sequence[VersionAnswer]) -> Iterator[Difference]:
     """Yield how each R differs from the next older one, from old to new."""
     for older, newer in pairwise(answers):
         yield difference(case, newer, older)
 
 
-def _drawn_otherwise(case: Case, newer: RAnswer, older: RAnswer) -> frozenset[str]:
-    """Tables that depend on the number of replicates, where the two differ in it."""
+def _drawn_otherwise(case: Case, newer: VersionAnswer, older: VersionAnswer) -> frozenset[str]:
+    """Return the tables whose draws differ because the numbers of replicates differ."""
     if newer.provenance["nsim"] == older.provenance["nsim"]:
         return frozenset()
     boots = [part for part in case.parts if isinstance(part, Boot)]

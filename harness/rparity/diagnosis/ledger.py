@@ -17,14 +17,16 @@ import pandas as pd
 
 from rparity.cases import extensions
 from rparity.compare import ALL, COLUMNS, Verdict
+from rparity.diagnosis.causes import Cause
 from rparity.errors import UsageError
 from rparity.r.version import numbers
 
+EVERYTHING = ("*",)
 MOST_DIGITS = 16
 LEDGER = Path(__file__).with_name("ledger.toml")
 BOUND = re.compile(r"(<|>=)\d+([.-]\d+)+")
-# What these experiments show says nothing of how large a difference may be: an entry has to.
-UNBOUNDED = ("default settings",)
+# The experiments for these causes do not bound a difference, so an entry must.
+UNBOUNDED = (Cause.DEFAULTS,)
 
 
 @dataclass(frozen=True)
@@ -34,21 +36,22 @@ class Entry:
     id: str
     cases: Sequence[str]
     engine: str | Sequence[str]
-    reference: str
+    reference: str | Sequence[str]
     tables: Sequence[str]
-    rows: Sequence[str]
-    columns: Sequence[str]
     cause: str
     why: str
     references: Sequence[str]
     reproduce: str
+    rows: Sequence[str] = EVERYTHING
+    columns: Sequence[str] = EVERYTHING
     bound: float | None = None
     lme4: str = ""
 
     def covers(self, version: str | None) -> bool:
-        """Whether the entry is about answers of this version of lme4; None is any version.
+        """Whether the entry is about answers of this version of lme4; None means any version.
 
-        `lme4` holds bounds such as `<1.1-33` or `>=1.1-33, <2.0-1`; no bounds are all versions.
+        `self.lme4` holds bounds such as `<1.1-33` or `>=1.1-33, <2.0-1`. Without bounds the entry
+        is about all versions.
         """
         found = numbers(version or "")
         return version is None or all(
@@ -56,26 +59,28 @@ class Entry:
             for bound in _bounds(self.lme4)
         )
 
-    @property
-    def engines(self) -> Sequence[str]:
-        """The patterns of the engines."""
-        return [self.engine] if isinstance(self.engine, str) else self.engine
-
     def about(self, comparisons: pd.DataFrame) -> pd.Series[bool]:
-        """Which comparisons the entry speaks of."""
+        """Return for each comparison whether the entry is about it."""
         rows = comparisons
         for column, patterns in (
             ("case", self.cases),
-            ("engine", self.engines),
-            ("reference", [self.reference]),
+            ("engine", self.engine),
+            ("reference", self.reference),
             ("table", self.tables),
             ("row", self.rows),
             ("column", self.columns),
         ):
             values = rows[column]
-            named = [v for v in values.unique() if any(fnmatchcase(v, p) for p in patterns)]
+            named = [v for v in values.unique() if matches(v, patterns)]
             rows = rows[values.isin(named)]
         return pd.Series(comparisons.index.isin(rows.index), comparisons.index)
+
+
+def matches(name: str, patterns: str | Sequence[str]) -> bool:
+    """Whether a name matches a shell pattern, or one of several."""
+    return any(
+        fnmatchcase(name, p) for p in ([patterns] if isinstance(patterns, str) else patterns)
+    )
 
 
 def _bounds(text: str) -> list[str]:
@@ -83,12 +88,12 @@ def _bounds(text: str) -> list[str]:
 
 
 def ledger(path: Path | None = None) -> tuple[Entry, ...]:
-    """Return the entries of a ledger, by default of ledger.toml and those of other projects.
+    """Return the entries of a ledger: by default this package's and those of other projects.
 
     Raises
     ------
     UsageError
-        For a file that is no ledger, and for an entry that lacks a field or has an unknown one.
+        If the file is not a ledger, or an entry lacks a field, or has an unknown or invalid one.
     """
     paths = [LEDGER, *extensions.ledgers()] if path is None else [path]
     return tuple(entry for each in paths for entry in _entries(each))
@@ -117,7 +122,7 @@ def _entries(path: Path) -> tuple[Entry, ...]:
         if listed_entry.get("cause") in UNBOUNDED and "bound" not in listed_entry:
             wrong.append("bound")
         if wrong:
-            raise UsageError(f"{who} lacks, or has without need: {', '.join(wrong)}.")
+            raise UsageError(f"{who} has unknown or missing fields: {', '.join(wrong)}.")
         for name, value in listed_entry.items():
             if problem := _problem(name, value):
                 raise UsageError(f"{who} has {name} = {value!r}, which must be {problem}.")
@@ -127,13 +132,13 @@ def _entries(path: Path) -> tuple[Entry, ...]:
     return tuple(found.values())
 
 
-# Fields that hold lists of strings; `references` alone may be empty, until it is known.
+# Fields that hold lists of strings. Only `references` may be empty, until someone finds them.
 LISTS = ("cases", "tables", "rows", "columns", "references")
 
 
 def _problem(field: str, value: Any) -> str:
-    """Say what a field of an entry must be, if it is not."""
-    if field in LISTS or (field == "engine" and isinstance(value, list)):
+    """Say what a field of an entry must be; return "" if it is that."""
+    if field in LISTS or (field in ("engine", "reference") and isinstance(value, list)):
         strings = isinstance(value, list) and all(isinstance(each, str) and each for each in value)
         if not strings or not (value or field == "references"):
             return "a list of strings"
@@ -145,29 +150,31 @@ def _problem(field: str, value: Any) -> str:
         if not is_number or not 0.0 <= value <= MOST_DIGITS:
             return f"a number of digits from 0 to {MOST_DIGITS:g}"
     elif not isinstance(value, str) or not value.strip():
-        return "a string that says something"
+        return "a string that is not empty"
+    elif field == "cause" and value not in list(Cause):
+        return f"one of: {', '.join(Cause)}"
     return ""
 
 
-def judge(
+def apply_ledger(
     comparisons: pd.DataFrame,
     entries: Sequence[Entry],
     asked: Collection[str],
     lme4: str | None = None,
 ) -> tuple[pd.DataFrame, dict[int, Entry]]:
-    """Turn what experiments explain into `known` or `new`; entries that do not occur are `stale`.
+    """Give explained differences the verdict `known` or `new`, and find `stale` entries.
 
-    A difference whose `cause` an experiment found is `known` where an entry names that cause and
-    its bound holds, and `new` where none does. Where no cause was found it stays `unexplained`.
+    A difference with a cause is `known` if an entry names that cause and its bound holds, and `new`
+    otherwise. A difference without a cause stays `unexplained`.
 
-    `comparisons` has the columns `COLUMNS` and `cause`; `asked` are the cases that were run: only
-    an entry all of whose cases are among them can be stale. `lme4` is the version that answered:
-    entries about other versions know nothing here. Returns the comparisons and, by row, the entry
-    that knows it.
+    `comparisons` has the columns `COLUMNS` and `cause`. `asked` are the cases that were run: an
+    entry can be stale only if all of its cases are among them. `lme4` is the version that answered;
+    entries about other versions do not apply. Returns the comparisons, and the entry of each row
+    that is known.
     """
     judged = comparisons.copy()
-    open_ = judged["verdict"] == Verdict.UNEXPLAINED
-    judged.loc[open_ & (judged["cause"] != ""), "verdict"] = Verdict.NEW.value
+    differs = judged["verdict"] == Verdict.UNEXPLAINED
+    judged.loc[differs & (judged["cause"] != ""), "verdict"] = Verdict.NEW.value
     known: dict[int, Entry] = {}
     stale = []
     for entry in entries:
@@ -176,7 +183,7 @@ def judge(
         mine = entry.about(judged)
         if not mine.any():
             continue
-        met = mine & open_ & (judged["cause"] == entry.cause)
+        met = mine & differs & (judged["cause"] == entry.cause)
         if not met.any():
             if _complete(entry, asked):
                 stale.append(_stale(entry, judged[mine].iloc[0]))
@@ -196,9 +203,7 @@ def judge(
 def _complete(entry: Entry, asked: Collection[str]) -> bool:
     from rparity.cases import cases
 
-    return {
-        name for name in cases() if any(fnmatchcase(name, pattern) for pattern in entry.cases)
-    } <= set(asked)
+    return {name for name in cases() if matches(name, entry.cases)} <= set(asked)
 
 
 def _stale(entry: Entry, like: pd.Series[str]) -> dict[str, object]:
@@ -209,7 +214,7 @@ def _stale(entry: Entry, like: pd.Series[str]) -> dict[str, object]:
         "table": f"ledger: {entry.id}",
         "row": ALL,
         "column": ALL,
-        "reference": entry.reference,
+        "reference": like["reference"],
         "digits": 0.0,
         "verdict": Verdict.STALE.value,
         "cause": "",

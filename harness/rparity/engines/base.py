@@ -1,4 +1,4 @@
-"""What an engine is: somebody who answers the parts of a case with tables."""
+"""What an engine is: it answers the parts of a case with tables."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ import pandas as pd
 
 from rparity.cases import extensions
 from rparity.cases.base import Boot, Case, Data, Lm, Lmer, Part
-from rparity.compare import ALL, Tables, Verdict
+from rparity.compare import ALL, Tables, Verdict, kind_of, part_of
 from rparity.errors import UsageError
 from rparity.rrandom import RRandom
 
 
 @dataclass(frozen=True)
 class Answer:
-    """An engine's tables for a case, what it left out and why, and what to know of its answer.
+    """An engine's tables for a case, with gaps and notes.
 
-    A gap is a part (`lmer`) or a place `table/row/column`, in which shell patterns may stand and
-    what is left out at the end means all: `lm.coef/p?`, `lmer.glance/1/aic`.
+    `gaps` says what the engine left out, and why. The key of a gap is a part (`lmer`) or a place
+    `table/row/column`, which may have shell patterns and may omit trailing elements to mean all:
+    `lm.coef/p?`, `lmer.glance/1/aic`. `notes` are remarks on the answer, such as warnings.
     """
 
     tables: Mapping[str, pd.DataFrame]
@@ -34,9 +35,9 @@ class Answer:
     notes: Sequence[str] = ()
 
     def gap(self, table: str, row: str = "", column: str = "") -> str | None:
-        """Return why a table, a row or a value was left out, or None where nothing says so."""
+        """Return why a table, a row or a value was left out, or None if it is not a gap."""
         for place, reason in self.gaps.items():
-            if place == table.partition(".")[0]:
+            if place == part_of(table):
                 return reason
             named = zip((table, row, column), place.split("/"), strict=False)
             if all(name == ALL or fnmatchcase(name, pattern) for name, pattern in named):
@@ -44,7 +45,7 @@ class Answer:
         return None
 
     def without_gaps(self, comparisons: pd.DataFrame) -> pd.DataFrame:
-        """Drop what is missing for a reason that the engine gives."""
+        """Drop missing values for which the engine gives a reason."""
         missing = comparisons["verdict"] == Verdict.MISSING
         places = zip(*(comparisons[name] for name in ("table", "row", "column")), strict=True)
         excused = [
@@ -54,20 +55,20 @@ class Answer:
         return comparisons[[not each for each in excused]]
 
 
-# What packages say to their developers.
+# Warnings that packages address to their developers.
 NOISE = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 
 
 class UnsupportedError(Exception):
-    """A model that an engine cannot answer, and why: a gap."""
+    """An engine cannot answer a model; the message says why, and becomes a gap."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What an engine is asked: a case, the number of replicates, and whom its answer is to equal.
+    """A question to an engine: a case, the number of replicates, and versions to reproduce.
 
-    `versions` are R's package versions as the reference's provenance has them: an engine may
-    reproduce what is peculiar to one of them, and says so in its notes. `data` are R's, for a case
+    `versions` are the package versions in the provenance of the reference. An engine may reproduce
+    the behaviour of such a version, and then says so in its notes. `data` are R's data, for a case
     whose data Python does not draw itself.
     """
 
@@ -77,7 +78,7 @@ class Question:
     data: pd.DataFrame | None = None
 
     def draw(self, part: Data, rng: RRandom) -> pd.DataFrame:
-        """Return the data of a part: drawn from `rng`, or R's."""
+        """Return the data of a part, drawn from `rng` or given by R."""
         if part.make is not None:
             return part.make(rng)
         if self.data is None:
@@ -88,16 +89,16 @@ class Question:
 
 
 class Engine(Protocol):
-    """Somebody who can answer a case; the arbiter and R are engines like the others."""
+    """An engine can answer a case. R and the arbiter are engines like the others."""
 
     name: str
 
     def expected(self, part: Part) -> tuple[str, ...]:
-        """Tables of the part that the engine undertakes to answer; what it leaves out is a gap."""
+        """Return the tables of a part that the engine answers; any that it then omits is a gap."""
         ...
 
     def answer(self, question: Question) -> Answer:
-        """Answer every part it can, bootstraps with `question.nsim` replicates."""
+        """Answer every part that it can, bootstraps with `question.nsim` replicates."""
         ...
 
 
@@ -106,10 +107,10 @@ Found = tuple[Tables, Mapping[str, str]]
 
 
 class ModelEngine(ABC):
-    """An engine that answers the models of a case one by one; what it cannot is a gap.
+    """An engine that answers the models of a case one by one. A model that it cannot is a gap.
 
-    `kinds` are the tables that it answers of each kind of model; `distributions` are the packages
-    whose versions its answers depend on.
+    `kinds` are the tables that it answers, by the type of the part. Its answers depend on the
+    versions of the packages in `distributions`.
     """
 
     name: str
@@ -118,27 +119,27 @@ class ModelEngine(ABC):
 
     @abstractmethod
     def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> Found:
-        """Answer one model: its tables by kind, and gaps within them.
+        """Answer one model: return its tables by kind, and the gaps within them.
 
-        A table left out is a gap too. What the package, or the engine, warns of becomes a note.
+        A table left out is a gap too. Warnings of the package, or of the engine, become notes.
 
         Raises
         ------
         UnsupportedError
-            For a model that it cannot express, with the reason.
+            If the package cannot express the model.
         """
 
     def boot(self, part: Boot, model: Lmer, data: pd.DataFrame, nsim: int) -> Found:
-        """Answer a bootstrap of a model, where `Boot` is among the engine's kinds."""
+        """Answer a bootstrap of a model, if `Boot` is among the engine's kinds."""
         raise NotImplementedError(part, model, data, nsim)
 
     def expected(self, part: Part) -> tuple[str, ...]:
-        """Return those tables of a part that the engine knows."""
+        """Return the tables of a part that the engine answers."""
         known = self.kinds.get(type(part), ())
         return tuple(f"{part.name}.{kind}" for kind in part.kinds if kind in known)
 
     def answer(self, question: Question) -> Answer:
-        """Answer every model; one that fails costs itself, not the others."""
+        """Answer every model. A failure of one does not affect the others."""
         case, data = question.case, pd.DataFrame()
         tables: dict[str, pd.DataFrame] = {}
         gaps: dict[str, str] = {}
@@ -166,14 +167,14 @@ class ModelEngine(ABC):
         return Answer(tables, gaps, tuple(notes))
 
     def _answer(self, part: Part, ask: Callable[[], Found]) -> Found:
-        """Return a part's tables by name, and gaps by place; a failure is one of them."""
+        """Return a part's tables by name, and gaps by place; a failure becomes a gap."""
         try:
             found, left_out = ask()
         except UnsupportedError as error:
             return {}, {part.name: str(error)}
         except Exception as error:
             return {}, {part.name: f"{type(error).__name__}: {_one_line(error)}"}
-        names = {name: name.rpartition(".")[2] for name in self.expected(part)}
+        names = {name: kind_of(name) for name in self.expected(part)}
         others = (name for name in part.tables if name not in names)
         return (
             {name: found[kind] for name, kind in names.items() if kind in found},
@@ -186,7 +187,7 @@ def _one_line(message: object) -> str:
     return " ".join(str(message).split())
 
 
-# Python's engines: name to where it is found, imported when asked for.
+# Python's engines by name, with their modules, which are imported when needed.
 PYTHON_ENGINES = {
     "rparity": "rparity.engines.native:Native",
     "statsmodels": "rparity.engines.statsmodels:Statsmodels",
@@ -198,18 +199,18 @@ PYTHON_ENGINES = {
     "linearmodels": "rparity.engines.linearmodels:Linearmodels",
     "exact": "rparity.engines.exact:Exact",
 }
-# R's own, which answer where there is R; and those whose answers are kept (`kept_answers`).
+# R's engines, which need R, and the engines whose answers are kept (`kept_answers`).
 R_ENGINES = {
-    "lme4": "rparity.engines.r_models:Lme4",
-    "lme4-tight": "rparity.engines.r_models:Lme4Tight",
-    "nlme": "rparity.engines.r_models:Nlme",
-    "lm": "rparity.engines.r_models:Lm",
+    "lme4": "rparity.engines.r_models:RLme4",
+    "lme4-tight": "rparity.engines.r_models:RLme4Tight",
+    "nlme": "rparity.engines.r_models:RNlme",
+    "lm": "rparity.engines.r_models:RLm",
 }
 KEPT_ENGINES = (*R_ENGINES, "exact")
 
 
 def engine_names() -> tuple[str, ...]:
-    """Return the names of all engines, those of other projects last."""
+    """Return the names of all engines, with those of other projects last."""
     return tuple(_known())
 
 
@@ -222,7 +223,7 @@ def _known() -> dict[str, str]:
 
 
 class _Theirs:
-    """An engine of another project: what it answers with is looked at, and made plain."""
+    """An engine of another project: its answers are checked, and converted to plain types."""
 
     def __init__(self, name: str, engine: Any) -> None:
         self.name = name
@@ -237,14 +238,14 @@ class _Theirs:
         found: object = self._engine.expected(part)
         if not isinstance(found, Collection) or not _are_strings(found):
             raise UsageError(
-                f"The engine {self.name!r} undertakes {found!r} of {part.name!r}, which must be a "
-                f"tuple of names of tables; {extensions.ENGINE}."
+                f"The engine {self.name!r} returns {found!r} from expected({part.name!r}): "
+                f"it must return a tuple of names of tables; {extensions.ENGINE}."
             )
         return tuple(map(str.__str__, found))
 
     def answer(self, question: Question) -> Answer:
-        # What it undertakes is asked for by the audit's own process afterwards: what goes wrong
-        # there goes wrong here first, where it costs no more than this answer.
+        # The audit's own process calls `expected` later. An error shall occur here first, where it
+        # only costs this answer.
         for part in question.case.parts:
             self.expected(part)
         found = self._engine.answer(question)
@@ -253,7 +254,7 @@ class _Theirs:
                 f"The engine {self.name!r} answers {question.case.name!r} {problem}; "
                 f"{extensions.ENGINE}."
             )
-        # Without what is of their own types, which reading it in another process would run.
+        # Subclasses of the engine's own would run its code when another process unpickles them.
         return Answer(
             {str.__str__(name): _plain(frame) for name, frame in found.tables.items()},
             {str.__str__(place): str.__str__(why) for place, why in found.gaps.items()},
@@ -262,7 +263,7 @@ class _Theirs:
 
 
 def _strange(found: Any) -> str:
-    """Say in what an answer is none, if it is not."""
+    """Say what is wrong with an answer; return "" if nothing is."""
     if not isinstance(found, Answer):
         return f"with {type(found).__name__}, and must with Answer"
     for what, held in (("tables", found.tables), ("gaps", found.gaps)):
@@ -303,8 +304,8 @@ def engine(name: str) -> Engine:
     Raises
     ------
     UsageError
-        For a name that is not registered, and for an engine whose package is not installed or
-        which cannot be loaded.
+        For an unknown name, and for an engine that cannot be loaded or whose package is not
+        installed.
     """
     known = _known()
     if name not in known:
@@ -315,7 +316,7 @@ def engine(name: str) -> Engine:
     try:
         found: Engine = getattr(import_module(module), attribute)()
     except ModuleNotFoundError as error:
-        if (error.name or "").partition(".")[0] == "harness":
+        if (error.name or "").partition(".")[0] == "rparity":
             raise
         raise UsageError(
             f'The engine {name!r} needs {error.name}: pip install "rparity[audit]"'

@@ -1,4 +1,4 @@
-"""The arbiter as an engine: proven optima, rounded to double at the very end."""
+"""The arbiter as an engine: proven optima, rounded to doubles at the end."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rparity.rrandom import RRandom
 if TYPE_CHECKING:
     from rparity.exact import Certified
     from rparity.exact.balls import Figures
-    from rparity.exact.design import Rank
+    from rparity.exact.rational import Rank
 
 FIGURES: tuple[Figures, ...] = ("double", "decimal")
 DIGITS = 20
 PACKAGES = ("python-flint", "numpy", "scipy")
-# Time grows with the cube of the random effects: so many take a few seconds.
+# Time grows with the cube of the number of random effects; this many take a few seconds.
 MOST_EFFECTS = 100
 MOST_ROWS = 20_000
-MOST_DIGITS = 999.0  # what is exact has infinitely many
+MOST_DIGITS = 999.0  # an exact value has infinitely many
 
 GAPS: dict[type[Part], str] = {
     Boot: "a bootstrap is a random experiment: there is no exact answer to it",
@@ -33,13 +33,13 @@ NO_INTERVAL = "found by search along the profile or by simulation: not certified
 
 
 class Exact:
-    """`rparity.exact.certify`, which takes the doubles of the data as they are.
+    """`rparity.exact.certify`, which takes the doubles of the data as exact.
 
-    Data that stand for decimals (`Data.decimal`) are answered as the decimals as well, in tables of
-    `MODEL_decimal`: the difference is what rounding the data to doubles costs. There no column is
-    dropped that R would drop for being nearly dependent: it is the problem as it was written.
+    If the data stand for decimals (`Data.decimal`), there are also tables `MODEL_decimal` for the
+    data as decimals. The difference is what rounding the data to doubles costs. These tables keep
+    the columns that R drops as nearly dependent, because they answer the problem as written.
 
-    After `answer`, `provenance` tells the proofs, and `decimals` has its values as text.
+    After `answer`, `provenance` describes the proofs, and `decimals` has the values as text.
     """
 
     name = "exact"
@@ -49,18 +49,18 @@ class Exact:
         self._decimals: dict[str, pd.DataFrame] = {}
 
     def expected(self, part: Part) -> tuple[str, ...]:
-        """Models, but for intervals by profile and by bootstrap."""
+        """Return the tables of models, except intervals by profile and by bootstrap."""
         known = {Lmer: LMER_TABLES, Lm: LM_TABLES}.get(type(part), ())
         kinds: tuple[str, ...] = tuple(kind for kind in part.kinds if kind in known)
         return tuple(f"{part.name}.{kind}" for kind in kinds)
 
     def answer(self, question: Question) -> Answer:
-        """Certify the models; one for which no proof is found is a gap.
+        """Certify the models. A model without a proof is a gap.
 
         Raises
         ------
         UsageError
-            Where python-flint is not installed.
+            If python-flint is not installed.
         """
         from rparity.exact import NotCertifiedError
 
@@ -96,7 +96,7 @@ class Exact:
         return Answer(tables, gaps, (note,) if known else ())
 
     def _noted(self, name: str, part: Lmer | Lm, found: Certified) -> dict[str, pd.DataFrame]:
-        """Take down a model's proof and decimals under a name; returns its tables."""
+        """Store a model's proof and decimals under a name, and return its tables."""
         self._proofs[name] = {
             "digits": round(min(found.digits, MOST_DIGITS), 1),
             "agreement": round(min(found.agreement, MOST_DIGITS), 1),
@@ -114,10 +114,10 @@ class Exact:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """Who gave the last answer, and the proof of each model.
+        """The versions behind the last answer, and the proof of each model.
 
-        `digits` are those that every value has, `agreement` those in which half of the `bits` gave
-        the same; `boundary` names the variances that are zero.
+        `digits` is the number of proven digits, `agreement` the number of digits in which a
+        computation with half of the `bits` agrees. `boundary` names the variances that are zero.
         """
         return {
             "made_by": {"packages": {name: version(name) for name in PACKAGES}},

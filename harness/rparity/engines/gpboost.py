@@ -16,17 +16,18 @@ from numpy.typing import NDArray
 from rparity.cases.base import Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine, UnsupportedError
 from rparity.engines.native import one_row
-from rparity.engines.tables import coef_table, ranef_table, variance_tables
+from rparity.engines.tables import coef_table, variance_tables
+from rparity.lmm.arrange import ranef_table
 from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
 
 Array = NDArray[np.float64]
 
-# The rows beyond which a model takes the `seconds` of InstEval's, which has 73,421.
+# With more rows than this, a model takes as long as InstEval with 73,421 rows: `seconds`.
 MOST_ROWS = 20_000
 
 
 class Gpboost(ModelEngine):
-    """`GPModel(group_data=…, likelihood="gaussian").fit(y, X)` on R's columns, nothing else set.
+    """`GPModel(group_data=…, likelihood="gaussian").fit(y, X)` on R's columns, with its defaults.
 
     Of several random effects the default log-likelihood is a random estimate: iterative methods
     with 50 random vectors of a fixed seed.
@@ -42,7 +43,7 @@ class Gpboost(ModelEngine):
     optimizer: Mapping[str, Any] = {}
 
     def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> Found:
-        """Answer one mixed model, whatever the criterion asked for, by maximum likelihood."""
+        """Answer one mixed model by maximum likelihood, even if the question asks for REML."""
         assert isinstance(part, Lmer)
         if len(data) > MOST_ROWS:
             raise UnsupportedError(
@@ -69,7 +70,7 @@ class Gpboost(ModelEngine):
         return found, gaps
 
     def _unpredicted(self, terms: Sequence[RandomTerm]) -> str | None:
-        """Say why there are no random effects: asked for all the same, gpboost writes to stderr."""
+        """Say why there are no random effects. If asked anyway, gpboost would write to stderr."""
         if len(terms) == 1:
             slope = terms[0].names != ("(Intercept)",)
             return "gpboost does not predict a single random coefficient" if slope else None
@@ -78,7 +79,7 @@ class Gpboost(ModelEngine):
 
 
 class GpboostTight(Gpboost):
-    """The same by Cholesky factors, with Newton's method until the parameters move no more.
+    """The same with Cholesky factors, and Newton's method until the parameters stop moving.
 
     Of its optimizers this one reaches the most digits of the variances, 7 to 15.
     """
@@ -95,7 +96,7 @@ class GpboostTight(Gpboost):
 
 @contextmanager
 def _as_warnings() -> Iterator[None]:
-    """Turn what gpboost prints into warnings."""
+    """Turn gpboost's output into warnings."""
     with redirect_stdout(StringIO()) as printed:
         yield
     for line in printed.getvalue().splitlines():
@@ -103,7 +104,7 @@ def _as_warnings() -> Iterator[None]:
 
 
 def _names(terms: Sequence[RandomTerm]) -> list[str]:
-    """Name each term as gpboost does: its factor by number, then its coefficient by number."""
+    """Name each term as gpboost does: by the numbers of its factor and of its coefficient."""
     groups = list(dict.fromkeys(term.group for term in terms))
     coefficients = dict.fromkeys(groups, 0)
     names = []
@@ -117,7 +118,7 @@ def _names(terms: Sequence[RandomTerm]) -> list[str]:
 
 
 def _random(terms: Sequence[RandomTerm]) -> dict[str, Any]:
-    """Arguments of GPModel for the random effects: a column a factor, a column a coefficient."""
+    """Return GPModel's arguments for random effects: a column for each factor and coefficient."""
     groups = {term.group: term.codes for term in terms}
     numbers = {group: i + 1 for i, group in enumerate(groups)}
     slopes = [term for term in terms if term.names != ("(Intercept)",)]
@@ -151,7 +152,7 @@ def _tables(m: ModelMatrices, model: Any) -> tuple[dict[str, pd.DataFrame], dict
 
 
 def _random_effects(terms: Sequence[RandomTerm], model: Any) -> pd.DataFrame:
-    """Read each level's effects off its first row."""
+    """Take each level's effects from its first row."""
     effects = model.predict_training_data_random_effects(predict_var=True)
     first = [np.unique(term.codes, return_index=True)[1] for term in terms]
     pairs = list(zip(_names(terms), first, strict=True))

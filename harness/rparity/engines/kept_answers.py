@@ -1,7 +1,7 @@
-"""Engines' answers on disk, for those that not everybody can ask: R's engines and the arbiter.
+"""Recorded answers of engines that not every machine has: R's engines and the arbiter.
 
-An answer is kept under `fixtures/engines/ENGINE/CASE/VERSION` as a recording, with what was asked:
-one that answers another question is stale. VERSION names the R; the arbiter's is `proven`.
+An answer is a recording in the folder `fixtures/engines/ENGINE/CASE/VERSION`. VERSION names the R;
+that of the arbiter is `proven`. The recording holds the question, and is stale for any other one.
 """
 
 from __future__ import annotations
@@ -26,56 +26,56 @@ from rparity.recordings import Recording
 from rparity.rrandom import RRandom
 from rparity.tables import fingerprint
 
-# Longer tables (random effects of large models) would be megabytes that nobody reads.
+# Longer tables, such as the random effects of large models, would be megabytes: they are left out.
 MOST_ROWS = 200
-# An answer's tables, one value a line; and the arbiter's to more digits than doubles have.
+# The file of an answer's tables, one value a line, and that of the arbiter's decimals.
 ANSWER, CERTIFIED = "answer.csv", "certified.csv"
 HEADER = ("table", "row", "column", "value")
 NEEDED = ("engine", "asked", "gaps", "remarks", "made_by", "time")
 
 
-class Witness(Engine, Protocol):
-    """An engine that tells, after `answer`, what gave it."""
+class RecordedEngine(Engine, Protocol):
+    """An engine whose answers are recorded; after `answer`, it has their provenance."""
 
     @property
     def provenance(self) -> Mapping[str, Any]:
-        """Versions, settings, and as `scripts` the sha256 of its R files by name."""
+        """Versions and settings, and as `scripts` the sha256 of each of its R files by name."""
         ...
 
     @property
     def decimals(self) -> Tables:
-        """Tables as text to more digits than a double has; none, where the engine has doubles."""
+        """The tables as text with more digits than doubles have; none if it computes in doubles."""
         ...
 
 
-def witness(name: str) -> Witness:
-    """Return the engine of that name, whose answers are kept.
+def recorded_engine(name: str) -> RecordedEngine:
+    """Return the engine of that name.
 
     Raises
     ------
     UsageError
-        For any other engine.
+        Answers of that engine are not recorded; the message names those that are.
     """
     if name not in KEPT_ENGINES:
         kept = ", ".join(KEPT_ENGINES)
         raise UsageError(f"No answers of {name!r} are recorded: those of R are, and of {kept}.")
-    return cast("Witness", engine(name))
+    return cast("RecordedEngine", engine(name))
 
 
 def folder(fixtures: Path, name: str) -> Path:
-    """Return where the answers of an engine are."""
+    """Return the folder of an engine's answers."""
     return fixtures / ENGINES / name
 
 
 def write(
-    fixtures: Path, by: Witness, question: Question, answer: Answer, made: Mapping[str, str]
+    fixtures: Path, by: RecordedEngine, question: Question, answer: Answer, made: Mapping[str, str]
 ) -> Recording:
-    """Keep an engine's answer in place of the old one; `made` has the command and the time.
+    """Record an engine's answer in place of the old one; `made` has the command and the time.
 
     Raises
     ------
     RecordingError
-        Where the folder cannot be written or the disk is full.
+        The folder cannot be written, or the disk is full.
     """
     tables = {name: t for name, t in answer.tables.items() if len(t) <= MOST_ROWS}
     too_long = {
@@ -101,14 +101,14 @@ def write(
 def read(
     fixtures: Path, name: str, question: Question, by: RVersion | None = None
 ) -> tuple[Answer, Mapping[str, Any]]:
-    """Return the answer that an engine gave to the question, and its provenance.
+    """Return an engine's answer to the question, and its provenance.
 
-    Of several Rs' answers it is the one of the R nearest to `by`, or of the newest.
+    If there are answers of several Rs, it is that of the R nearest to `by`, by default the newest.
 
     Raises
     ------
     RecordingError
-        Where it is missing or corrupt, or stale: given to another question or by other R files.
+        The answer is missing, corrupt, or stale: the question or the R files were others.
     """
     found = _read(fixtures, name, question, by)
     provenance = found.provenance
@@ -132,7 +132,7 @@ def certified(fixtures: Path, question: Question) -> pd.DataFrame:
 
 @contextmanager
 def _sound(name: str, question: Question) -> Iterator[None]:
-    """Refuse an answer that its digest vouches for and that is none: it was sealed anew."""
+    """Refuse an answer that has a valid digest but holds no tables."""
     case = question.case.name
     try:
         yield
@@ -158,7 +158,7 @@ def _read(fixtures: Path, name: str, question: Question, by: RVersion | None = N
     recordings.require_shape(found.provenance, path, remedy, NEEDED)
     if (by_whom := found.provenance["engine"]) != name:
         raise RecordingError(
-            f"{found.folder} holds an answer of {by_whom!r}, and not of {name}: {remedy}."
+            f"{found.folder} holds an answer of {by_whom!r} instead of {name}: {remedy}."
         )
     then, now = [*map(str, found.provenance["asked"])], asked(question)
     if then != now:
@@ -172,7 +172,7 @@ def _read(fixtures: Path, name: str, question: Question, by: RVersion | None = N
 
 
 def asked(question: Question) -> list[str]:
-    """Return what decides an answer: the data's sha256 and each model's specification, in order."""
+    """Return what an answer depends on: the data's sha256 and each model's specification."""
     found = []
     for part in question.case.parts:
         match part:
@@ -197,12 +197,12 @@ def _encoded(tables: Tables, render: Callable[[Any], str]) -> str:
 
 
 def _text(value: float) -> str:
-    """All the bits of a double; NaN as R's NA."""
+    """Return a double as text that keeps all bits, and NaN as R's NA."""
     return "NA" if np.isnan(value) else f"{value:.17g}"
 
 
 def _lines(text: str) -> list[list[str]]:
-    """Return what stands below the header, or raise ValueError where that is another one."""
+    """Return the lines below the header, or raise ValueError if the header is another one."""
     header, *lines = csv.reader(io.StringIO(text, newline=""))
     if tuple(header) != HEADER:
         raise ValueError(f"the columns are not {', '.join(HEADER)}")

@@ -1,4 +1,4 @@
-"""What engines of linear models have in common: a factor is absorbed rather than estimated."""
+"""The base of engines of linear models that absorb a factor instead of estimating it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,24 @@ from rparity.lmm.matrices import build
 
 
 class LinearEngine(ModelEngine):
-    """An engine of linear models that is given R's columns of X.
+    """An engine of linear models that gets R's columns of X.
 
-    Where the model has the main effect of a factor, the factor is absorbed, which is what such
-    packages are for: its coefficients and the intercept are then gaps.
+    If the model has the main effect of a factor, the factor is absorbed, which is the purpose of
+    such packages. Its coefficients and the intercept are then gaps.
     """
 
     kinds: Mapping[type[Part], tuple[str, ...]] = {Lm: LM_TABLES}
 
     @abstractmethod
     def least_squares(self, y: pd.Series[float], X: pd.DataFrame) -> Found:
-        """Regress y (n,) on the columns of X (n, p), an intercept among them where there is one."""
+        """Regress y (n,) on the columns of X (n, p), which include the intercept, if any."""
 
     @abstractmethod
     def within(self, y: pd.Series[float], X: pd.DataFrame, levels: pd.Series[str]) -> Found:
-        """Regress y on the columns of X (n, p) and the levels of a factor (n,), absorbed."""
+        """Regress y on the columns of X (n, p), absorbing the levels of a factor (n,)."""
 
     def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> Found:
-        """Answer one linear model; of a perfect fit the estimates alone."""
+        """Answer one linear model; for a perfect fit only the estimates."""
         assert isinstance(part, Lm)
         m = build(part.formula, data, contrasts=part.contrasts, na_action="fail")
         y = pd.Series(m.y - m.offset, m.rows, name="y")
@@ -53,7 +53,7 @@ class LinearEngine(ModelEngine):
 
 
 def _main_factor(formula: str, data: pd.DataFrame) -> str | None:
-    """Return the first factor of the data that is a main effect."""
+    """Return the first factor that is a main effect."""
     for term in terms(parse(formula).fixed).terms:
         if len(term) == 1 and term[0] in data.columns:
             name = term[0]
@@ -63,5 +63,5 @@ def _main_factor(formula: str, data: pd.DataFrame) -> str | None:
 
 
 def without(names: Iterable[str], reason: str) -> dict[str, str]:
-    """Return the gaps that coefficients leave that were not estimated."""
+    """Return the gaps of coefficients that are not estimated."""
     return {place: reason for name in names for place in (f"*/{name}", f"vcov/*/{name}")}

@@ -25,7 +25,7 @@ class Linearmodels(LinearEngine):
     distributions: Sequence[str] = ("linearmodels", "numpy")
 
     def least_squares(self, y: pd.Series[float], X: pd.DataFrame) -> Found:
-        """Regress by two-stage least squares of which the first stage is empty."""
+        """Regress by two-stage least squares with an empty first stage."""
         results = IV2SLS(y, X, None, None).fit(cov_type="unadjusted", debiased=True)
         found = _tables(results)
         found["glance"] = one_row(
@@ -39,7 +39,7 @@ class Linearmodels(LinearEngine):
         return found, dict.fromkeys(places, "IV2SLS has no likelihood")
 
     def within(self, y: pd.Series[float], X: pd.DataFrame, levels: pd.Series[str]) -> Found:
-        """Regress as a panel: the levels are its entities, their rows its times."""
+        """Regress as a panel: levels are entities, and their rows are times."""
         panel = pd.MultiIndex.from_arrays([levels, levels.groupby(levels).cumcount()])
         model = PanelOLS(y.set_axis(panel), X.set_axis(panel), entity_effects=True)
         results = model.fit(cov_type="unadjusted", debiased=True)

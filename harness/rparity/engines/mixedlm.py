@@ -16,22 +16,23 @@ from scipy.linalg import block_diag
 from rparity.cases.base import LMER_TABLES, Boot, Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine, UnsupportedError
 from rparity.engines.native import one_row, quantiles
-from rparity.engines.tables import NO_WALD, coef_table, ranef_table, variance_tables, wald_table
+from rparity.engines.tables import NO_WALD, coef_table, variance_tables, wald_table
+from rparity.lmm.arrange import ranef_table
 from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
 from rparity.lmm.template import Template
 from rparity.lmm.varcorr import theta_names
 
 Array = NDArray[np.float64]
 
-# InstEval, with 73,421 rows, takes 7 s a model: more than all the other cases together.
+# InstEval, with 73,421 rows, takes 7 s for each model, more than all other cases together.
 MOST_ROWS = 20_000
-# Its bootstraps draw from streams of their own: more replicates would not be more comparable.
+# Its bootstraps use other random streams, so more replicates would not be more comparable.
 MOST_REPLICATES = 200
 OFFSET = re.compile(r"\s*\+\s*offset\([^()]*\)")
 
 
 class Mixedlm(ModelEngine):
-    """`mixedlm.lmer(formula, data)` at its defaults, and `mixedlm.bootMer`.
+    """`mixedlm.lmer(formula, data)` with its defaults, and `mixedlm.bootMer`.
 
     Ordered factors are asked for in orthogonal polynomials, as R has them by default. An offset is
     handed over as an argument: the formulas have none.
@@ -47,7 +48,7 @@ class Mixedlm(ModelEngine):
         return Fit(part, data).tables(), NO_WALD
 
     def boot(self, part: Boot, model: Lmer, data: pd.DataFrame, nsim: int) -> Found:
-        """Answer a bootstrap with draws of its own."""
+        """Answer a bootstrap, with mixedlm's own draws."""
         if part.use_u:
             raise UnsupportedError("bootMer draws new random effects each time: it has no use.u")
         if nsim > MOST_REPLICATES:
@@ -57,7 +58,7 @@ class Mixedlm(ModelEngine):
 
 
 class Fit:
-    """A model as mixedlm fitted it, beside R's names and order of its parameters."""
+    """A model as mixedlm fitted it, with R's names and order of its parameters."""
 
     def __init__(self, part: Lmer, data: pd.DataFrame) -> None:
         if len(data) > MOST_ROWS:
@@ -94,7 +95,7 @@ class Fit:
         self.blocks = _blocks(self.fit.matrices.random_structures, self.m.random)
 
     def tables(self) -> dict[str, pd.DataFrame]:
-        """Return what it answers of the fit."""
+        """Return the tables of the fit, by kind."""
         fit, m, at = self.fit, self.m, self.columns
         cov = fit.vcov()[np.ix_(at, at)]
         coef = coef_table(fit.beta[at], np.sqrt(np.diag(cov)), m.names)
@@ -120,7 +121,7 @@ class Fit:
         }
 
     def boot(self, part: Boot, nsim: int) -> dict[str, pd.DataFrame]:
-        """Return its bootstrap's standard errors, with the number of replicates."""
+        """Return the standard errors of its bootstrap, with the number of replicates."""
         found = mixedlm.bootMer(self.fit, nsim=nsim, seed=part.seed or 1)
         t, t0 = found.beta_samples[:, self.columns], self.fit.beta[self.columns]
         names = list(self.m.names)
@@ -170,7 +171,7 @@ class Fit:
 
 
 def _columns(theirs: Array, m: ModelMatrices) -> NDArray[np.intp]:
-    """Find R's columns of X, in R's order, among mixedlm's.
+    """Return the position of each of R's columns of X among mixedlm's.
 
     Raises
     ------
@@ -185,7 +186,7 @@ def _columns(theirs: Array, m: ModelMatrices) -> NDArray[np.intp]:
 
 
 def _blocks(structures: Sequence[Any], terms: Sequence[RandomTerm]) -> list[tuple[int, list[int]]]:
-    """Find each of R's terms: a structure and its columns; uncorrelated ones share a structure."""
+    """Find the structure and columns of each of R's terms; uncorrelated terms share a structure."""
     left = {
         group: [
             (i, column)
@@ -204,7 +205,7 @@ def _blocks(structures: Sequence[Any], terms: Sequence[RandomTerm]) -> list[tupl
 
 
 def _levels(structure: Any, term: RandomTerm, data: pd.DataFrame) -> NDArray[np.intp]:
-    """Rows of mixedlm's levels, which are sorted as text, in the order of R's."""
+    """Return the rows of mixedlm's levels, which are sorted as text, in the order of R's."""
     columns = [data[name].astype(str) for name in structure.grouping_factor.split(":")]
     keys = ["/".join(labels) for labels in zip(*columns, strict=True)]
     codes = np.array([structure.level_map[key] for key in keys], np.intp)

@@ -1,4 +1,4 @@
-"""The package's own lmer, bootmer, lm and random streams, as an engine."""
+"""The lmer, bootmer, lm and random streams of this package as an engine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rparity.cases.base import LMER_TABLES, Boot, Call, Data, Experiment, Lm, Lmer, Part
+from rparity.cases.base import LMER_TABLES, Boot, Call, Data, Lm, Lmer, Part, ROnly
 from rparity.engines.base import Answer, Question
 from rparity.lmm.bootstrap import BootstrapResults, bootmer
 from rparity.lmm.fit import LmerResults, lmer
@@ -29,17 +29,17 @@ class Native:
     name = "rparity"
 
     def expected(self, part: Part) -> tuple[str, ...]:
-        """Answer everything but the experiments on R and data that are R's own."""
-        theirs = isinstance(part, Experiment) or (isinstance(part, Data) and part.make is None)
+        """Answer everything except variants that only R runs, and data that R gives."""
+        theirs = isinstance(part, ROnly) or (isinstance(part, Data) and part.make is None)
         return () if theirs else part.tables
 
     def answer(self, question: Question) -> Answer:
-        """Answer the parts in order, on one stream, as R's script does."""
+        """Answer the parts in order, from one random stream, as R's script does."""
         with warnings.catch_warnings(record=True) as dropped:
             warnings.simplefilter("always", RankDeficientWarning)
             answer = self._answer(question)
-        said = dict.fromkeys(str(warning.message) for warning in dropped)
-        return replace(answer, notes=(*answer.notes, *said))
+        messages = dict.fromkeys(str(warning.message) for warning in dropped)
+        return replace(answer, notes=(*answer.notes, *messages))
 
     def _answer(self, question: Question) -> Answer:
         case, nsim = question.case, question.nsim
@@ -74,7 +74,7 @@ class Native:
                     found = boot_tables(boot, everything=part.everything)
                 case Call():
                     found = dict(part.python(nsim, question.versions))
-                case Experiment():
+                case ROnly():
                     continue
                 case _:
                     raise TypeError(f"no answer to a part of type {type(part).__name__}")
@@ -83,7 +83,7 @@ class Native:
 
 
 def _notes(question: Question) -> tuple[str, ...]:
-    """Say where the bootstraps do as the reference's lme4 did, and today's does not."""
+    """Say so if the bootstraps reproduce a behaviour of lme4 that today's lme4 has not."""
     bootstraps = any(isinstance(part, Boot) for part in question.case.parts)
     if not bootstraps or Lme4.among(question.versions).has(REFIT):
         return ()
@@ -96,7 +96,7 @@ def _notes(question: Question) -> tuple[str, ...]:
 
 
 def fitted(part: Lmer, data: pd.DataFrame, lme4: str | None = None) -> LmerResults:
-    """Fit a mixed model of a case, as a version of lme4 has it."""
+    """Fit a mixed model of a case, with the conventions of a version of lme4."""
     weights = None if part.weights is None else data[part.weights]
     return lmer(
         part.formula,
@@ -117,7 +117,7 @@ def model_tables(part: Lm | Lmer, data: pd.DataFrame) -> dict[str, pd.DataFrame]
 
 
 def one_row(**values: float) -> pd.DataFrame:
-    """Return a table with the row "1", as `glance` has it."""
+    """Return a table with one row, "1", as `glance` is."""
     return pd.DataFrame({name: [float(value)] for name, value in values.items()}, ["1"])
 
 
@@ -127,7 +127,7 @@ def quantiles(x: Any) -> pd.DataFrame:
 
 
 def lmer_tables(fit: LmerResults, kinds: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Those `kinds` of a mixed model's tables that `lmer_tables()` of r_scripts/tables.R gives."""
+    """Return the tables of a mixed model that `lmer_tables()` of r_scripts/tables.R returns."""
     tables: dict[str, Callable[[], pd.DataFrame]] = {
         "coef": lambda: pd.DataFrame(
             {"estimate": fit.params, "std_error": fit.bse, "statistic": fit.tvalues}
@@ -152,7 +152,7 @@ def lmer_tables(fit: LmerResults, kinds: Sequence[str]) -> dict[str, pd.DataFram
 
 
 def intervals(fit: LmerResults, part: Lmer) -> dict[str, pd.DataFrame]:
-    """Return the costlier intervals, where the part asks for them."""
+    """Return the intervals that take long, if the part asks for them."""
     found = {}
     if "confint_profile" in part.kinds:
         found["confint_profile"] = fit.conf_int(method="profile")
@@ -164,7 +164,7 @@ def intervals(fit: LmerResults, part: Lmer) -> dict[str, pd.DataFrame]:
 
 def lm_tables(results: Any) -> dict[str, pd.DataFrame]:
     """Tables of statsmodels' least squares, as `lm_tables()` of r_scripts/tables.R."""
-    # R counts σ among the parameters of AIC and BIC, statsmodels does not.
+    # R counts σ among the parameters in AIC and BIC; statsmodels does not.
     extra = 1.0
     return {
         "coef": pd.DataFrame(

@@ -17,17 +17,17 @@ COLUMNS = ("estimate", "std_error", "statistic", "p_value")
 
 
 class Pyfixest(LinearEngine):
-    """`feols(…, vcov="iid")`: classical standard errors, of n less all coefficients."""
+    """`feols(…, vcov="iid")`, with classical standard errors: σ² over n minus all coefficients."""
 
     name = "pyfixest"
     distributions: Sequence[str] = ("pyfixest", "numpy")
 
     def least_squares(self, y: pd.Series[float], X: pd.DataFrame) -> Found:
-        """Regress on the columns as covariates, the intercept by the formula's own."""
+        """Regress on the columns as covariates; the intercept is the formula's."""
         return _feols(y, X, absorbed=None)
 
     def within(self, y: pd.Series[float], X: pd.DataFrame, levels: pd.Series[str]) -> Found:
-        """Regress on what is left of the columns, the factor after the bar."""
+        """Regress on the remaining columns, with the factor after the bar."""
         return _feols(y, X, absorbed=levels)
 
 

@@ -13,8 +13,9 @@ from rparity import paths
 from rparity.cases.base import Part
 from rparity.engines.base import Answer, Question
 from rparity.errors import RError
+from rparity.files import sha256
 from rparity.r.session import RSession
-from rparity.recordings import encode, sha256
+from rparity.recordings import encode
 from rparity.tables import encode_factors
 
 

@@ -1,4 +1,4 @@
-"""R's own engines, each asked about single models: lme4, lme4 run to rounding, nlme and lm."""
+"""R's engines for single models: lme4, lme4 with tight controls, nlme and lm."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from rparity import paths
 from rparity.cases.base import LM_TABLES, LMER_TABLES, Part
 from rparity.cases.base import Lm as LinearModel
 from rparity.cases.base import Lmer as MixedModel
-from rparity.compare import Tables
+from rparity.compare import Tables, kind_of
 from rparity.engines.base import Answer, ModelEngine, Question, UnsupportedError
 from rparity.engines.r import made_by, plain
 from rparity.errors import RNotAvailableError
+from rparity.files import sha256
 from rparity.r.session import RSession
-from rparity.recordings import sha256
 
 SCRIPT, LIBRARIES = "engines.R", ("tables.R", "models.R")
 
 
 class RModels(ModelEngine):
-    """An engine of R, live on any question; R stays up from one question to the next.
+    """An engine that asks live R. R stays up from one question to the next.
 
-    After `answer`, `provenance` tells what gave it. `timeout` is in seconds a model; a session that
-    is passed in is shared, and has a limit of its own.
+    After `answer`, `provenance` describes what gave it. `timeout` is the limit for a model, in
+    seconds. A `session` that is passed in is shared, and keeps its own limit.
     """
 
     packages: ClassVar[tuple[str, ...]] = ("lme4",)
-    # Values that R's package does not have, as `Answer.gaps` names places; without the part's name.
+    # Gaps of values that R's package does not give, as in `Answer.gaps` without the part's name.
     lacks: ClassVar[Mapping[str, str]] = {}
     decimals: ClassVar[Tables] = {}
 
@@ -40,22 +40,22 @@ class RModels(ModelEngine):
         self._optimizers: dict[str, Any] = {}
 
     def answer(self, question: Question) -> Answer:
-        """Answer every model; one that R cannot fit is a gap, and what R says a note, in its words.
+        """Answer every model. A model that R cannot fit is a gap; R's warnings become notes.
 
         Raises
         ------
         RNotAvailableError
-            Where there is no R, or not the package.
+            If there is no R, or R lacks the package.
         """
         self._optimizers = {}
-        _ = self.made_by  # no R is no gap
+        _ = self.made_by  # a missing R is an error, not a gap
         return super().answer(question)
 
     def fit(
         self, part: MixedModel | LinearModel, data: pd.DataFrame
     ) -> tuple[Tables, Mapping[str, str]]:
         """Ask R for one model."""
-        kinds = [table.rpartition(".")[2] for table in self.expected(part)]
+        kinds = [kind_of(table) for table in self.expected(part)]
         model: dict[str, object] = {"formula": part.formula, "kinds": kinds}
         if isinstance(part, MixedModel):
             model |= {"reml": part.reml, "weights": part.weights}
@@ -81,7 +81,7 @@ class RModels(ModelEngine):
 
     @cached_property
     def made_by(self) -> dict[str, Any]:
-        """R, its libraries, its settings and its packages.
+        """The versions and settings of R, its libraries and its packages.
 
         Raises
         ------
@@ -97,7 +97,7 @@ class RModels(ModelEngine):
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """What gave the last answer: versions, scripts, optimizers."""
+        """Versions, scripts and optimizers of the last answer."""
         folder = paths.r_scripts()
         return {
             "made_by": self.made_by,
@@ -106,25 +106,25 @@ class RModels(ModelEngine):
         }
 
 
-class Lme4(RModels):
-    """lme4 at its default: nloptwrap, whose BOBYQA stops at xtol_rel = 1e-4."""
+class RLme4(RModels):
+    """lme4 with its default optimizer, nloptwrap, whose BOBYQA stops at xtol_rel = 1e-4."""
 
     name = "lme4"
     kinds: Mapping[type[Part], tuple[str, ...]] = {MixedModel: LMER_TABLES}
 
 
-class Lme4Tight(Lme4):
-    """lme4 with controls that let its optimizer run until rounding stops it."""
+class RLme4Tight(RLme4):
+    """lme4 with tight controls: its optimizer runs until rounding stops it."""
 
     name = "lme4-tight"
 
 
-class Nlme(RModels):
-    """nlme's lme at its default, on the columns that lme4 makes of the model.
+class RNlme(RModels):
+    """nlme's lme with its defaults, on the columns that lme4 makes of the model.
 
-    Its `coef` is what `summary()` shows, whose standard errors under maximum likelihood are
-    those of `vcov` times √(n / (n − p)). θ is worked out from its covariances. An offset is taken
-    off the response; prior weights w are a variance of 1/w.
+    `coef` is what `summary()` shows: under maximum likelihood its standard errors are those of
+    `vcov` times √(n / (n − p)). θ is computed from the covariances. An offset is subtracted from
+    the response. Prior weights w become variances 1/w.
     """
 
     name = "nlme"
@@ -139,7 +139,7 @@ class Nlme(RModels):
     }
 
 
-class Lm(RModels):
+class RLm(RModels):
     """R's lm, by QR."""
 
     name = "lm"
@@ -148,5 +148,5 @@ class Lm(RModels):
 
 
 def _texts(value: Any) -> list[str]:
-    """Return a character vector as R gave it: one of length one is a scalar."""
+    """Return a character vector of R as a list; R gives one of length one as a scalar."""
     return [value] if isinstance(value, str) else list(value)

@@ -1,4 +1,4 @@
-"""statsmodels as an engine: MixedLM and OLS, as they come and with a tight optimizer."""
+"""statsmodels as an engine: MixedLM and OLS, with defaults and with a tight optimizer."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ from rparity.engines.native import lm_tables, one_row, quantiles
 from rparity.engines.tables import (
     NO_WALD,
     coef_table,
-    ranef_table,
     variance_tables,
     wald_table,
 )
+from rparity.lmm.arrange import ranef_table
 from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
 
 Array = NDArray[np.float64]
 
-# Of several factors MixedLM needs dense indicators of all their levels, and some copies of them.
+# For several factors, MixedLM needs dense indicators of all their levels, several times.
 MOST_BYTES = 1e8
 
 
 class Statsmodels(ModelEngine):
-    """`MixedLM(…).fit(reml=…)` and `OLS(…).fit()` on R's columns, nothing else set.
+    """`MixedLM(…).fit(reml=…)` and `OLS(…).fit()` on R's columns, with their defaults.
 
     Terms of one factor are `exog_re`, uncorrelated ones by the mask `free`; several factors are
     variance components of one group, as statsmodels' documentation has crossed effects.
@@ -55,7 +55,7 @@ class Statsmodels(ModelEngine):
 
 
 class StatsmodelsTight(Statsmodels):
-    """The same with BFGS to a gradient of 1e-12, started again where a line search gave up.
+    """The same with BFGS to a gradient of 1e-12, started again after a failed line search.
 
     BFGS alone sees gradients only; the default's successors, L-BFGS and CG, stop on the change of
     the log-likelihood, whose rounding hides the last 8 digits of θ. `OLS` solves by QR, which gives
@@ -78,7 +78,7 @@ def _ols_tables(part: Lm, data: pd.DataFrame, **options: Any) -> dict[str, pd.Da
 
 
 def _model(m: ModelMatrices) -> tuple[MixedLM, MixedLMParams | None]:
-    """Return the model, and which of its parameters are free where not all are."""
+    """Return the model, and which of its parameters are free if not all are."""
     y = m.y - m.offset
     if len({term.group for term in m.random}) == 1:
         Z = np.hstack([term.Z for term in m.random])
@@ -103,7 +103,7 @@ def _model(m: ModelMatrices) -> tuple[MixedLM, MixedLMParams | None]:
 
 
 def _indicators(term: RandomTerm) -> Array:
-    """Columns of Z, (n, levels), of a term with one coefficient."""
+    """Return the columns of Z, (n, levels), of a term with one coefficient."""
     Z = np.zeros((len(term.codes), len(term.levels)))
     Z[np.arange(len(Z)), term.codes] = term.Z[:, 0]
     return Z
@@ -143,12 +143,12 @@ def _tables(m: ModelMatrices, fit: Any) -> Found:
 
 
 def _random_effects(m: ModelMatrices, fit: Any) -> tuple[list[Array], list[Array]]:
-    """Conditional means and standard deviations, (levels, k) each a term."""
+    """Return conditional means and standard deviations, (levels, k) for each term."""
     both = [
         np.stack([np.asarray(b), np.sqrt(np.diag(fit.random_effects_cov[group]))])
         for group, b in sorted(fit.random_effects.items())
     ]
-    if fit.k_vc:  # one group, in which the terms' levels follow one another
+    if fit.k_vc:  # one group, which contains the levels of all terms in turn
         sizes = [len(term.levels) for term in m.random]
         parts = [part[..., None] for part in np.split(both[0], np.cumsum(sizes)[:-1], axis=1)]
     else:

@@ -6,15 +6,14 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.linalg import block_diag
-from scipy.stats import norm
 
+from rparity.lmm.arrange import wald_limits
+from rparity.lmm.linalg import semidefinite_cholesky
 from rparity.lmm.matrices import RandomTerm
 from rparity.lmm.template import Template
 from rparity.lmm.varcorr import labels, order, theta_names
-
-Array = NDArray[np.float64]
 
 # Packages that give Wald intervals give them for the fixed effects; R's table has NA beside those.
 NO_WALD = {"confint_wald/.sig*": "a Wald interval of the fixed effects only, as in R"}
@@ -28,8 +27,7 @@ def coef_table(estimate: ArrayLike, std_error: ArrayLike, names: Sequence[str]) 
 
 def wald_table(coef: pd.DataFrame) -> pd.DataFrame:
     """Estimates plus and minus 1.96 standard errors."""
-    half = float(norm.ppf(0.975)) * coef["std_error"]
-    return pd.DataFrame({"conf_low": coef["estimate"] - half, "conf_high": coef["estimate"] + half})
+    return wald_limits(coef["estimate"], coef["std_error"])
 
 
 def variance_tables(
@@ -47,7 +45,7 @@ def variance_tables(
     sd = np.sqrt(np.diagonal(cov))
     with np.errstate(invalid="ignore"):
         sdcor = np.where(rows == cols, sd[rows], cov[rows, cols] / (sd[rows] * sd[cols]))
-    root = np.asarray(block_diag(*(_root(block / scale) for block in blocks)))
+    root = np.asarray(block_diag(*(semidefinite_cholesky(block / scale) for block in blocks)))
     return {
         "varcorr": pd.DataFrame(
             {"vcov": [*cov[rows, cols], scale], "sdcor": [*sdcor, np.sqrt(scale)]},
@@ -55,32 +53,3 @@ def variance_tables(
         ),
         "theta": pd.DataFrame({"value": root[template.rows, template.cols]}, theta_names(terms)),
     }
-
-
-def ranef_table(
-    terms: Sequence[RandomTerm], means: Sequence[Array], sds: Sequence[Array]
-) -> pd.DataFrame:
-    """Conditional means and standard deviations, (levels, k) each a term, in R's order.
-
-    A factor's terms stand together, coefficient by coefficient.
-    """
-    frames = [
-        pd.DataFrame(
-            {"condval": b.ravel("F"), "condsd": sd.ravel("F")},
-            [f"{term.group}.{level}.{name}" for name in term.names for level in term.levels],
-        )
-        for group in dict.fromkeys(term.group for term in terms)
-        for term, b, sd in zip(terms, means, sds, strict=True)
-        if term.group == group
-    ]
-    return pd.concat(frames)
-
-
-def _root(cov: Array) -> Array:
-    """Lower triangular L with LL' = cov, which need not be positive definite."""
-    L = np.zeros_like(cov)
-    for j in range(len(cov)):
-        rest = cov[j:, j] - L[j:, :j] @ L[j, :j]
-        if rest[0] > 0.0:
-            L[j:, j] = rest / np.sqrt(rest[0])
-    return L

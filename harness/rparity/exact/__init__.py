@@ -1,6 +1,7 @@
-"""The arbiter's arithmetic: optima of mixed and linear models in balls, from exact data.
+"""The arbiter: proven optima of mixed and linear models.
 
-Every number is a ball (Arb's midpoint and radius) that holds the true value; data are rationals.
+Data are exact rationals; every result is a ball (Arb's midpoint and radius) that contains the exact
+value.
 """
 
 try:

@@ -12,29 +12,23 @@ from flint import arb, fmpq, fmpz, fmpz_mat
 Figures = Literal["double", "decimal"]
 Column = list[fmpq]
 
-# A ball around zero this small beside the numbers it came from is zero.
+# A ball around zero is taken as zero if it is this small beside the numbers it came from.
 ZERO = 1e-30
 
 
 def rational(value: float, figures: Figures) -> fmpq:
-    """Return the double's own value, or the shortest decimal that reads as it.
+    """Return the double's exact value, or that of the shortest decimal that rounds to it.
 
-    The latter is the figure as somebody wrote it, up to 15 digits: 0.1 is 1/10.
+    With up to 15 digits the latter is the figure as it was written: 0.1 is 1/10.
     """
-    if figures == "double":
-        p, q = float(value).as_integer_ratio()
-        return fmpq(p, q)
-    decimal = Fraction(repr(float(value)))
-    return fmpq(decimal.numerator, decimal.denominator)
+    exact = Fraction(value if figures == "double" else repr(float(value)))
+    return fmpq(exact.numerator, exact.denominator)
 
 
 def column(values: Sequence[float], figures: Figures) -> Column:
-    """Return a column of doubles (n,) as rationals; equal doubles are read once."""
-    known: dict[float, fmpq] = {}
-    return [
-        known[value] if value in known else known.setdefault(value, rational(value, figures))
-        for value in values
-    ]
+    """Return a column of doubles (n,) as rationals; equal doubles are converted once."""
+    known = {value: rational(value, figures) for value in set(values)}
+    return [known[value] for value in values]
 
 
 def cross_products(columns: Sequence[Column], weights: Column | None = None) -> list[Column]:
@@ -61,7 +55,7 @@ def _integers(column: Column) -> tuple[list[fmpz], fmpz]:
 
 
 def is_zero(ball: arb, size: float = 1.0) -> bool:
-    """Whether the ball holds zero and next to nothing else, beside numbers of that size."""
+    """Whether the ball contains zero and is tiny beside numbers of that size."""
     return bool(ball.contains(arb(0))) and float(ball.abs_upper()) <= ZERO * size
 
 
@@ -73,14 +67,14 @@ def to_float(ball: arb, size: float = 1.0) -> float:
 
 
 def to_decimal(ball: arb, digits: int, size: float = 1.0) -> str:
-    """Write the ball to so many significant digits, or to fewer where it is wider than that."""
+    """Write the ball to so many significant digits, or fewer if it is not that accurate."""
     if not ball.is_finite():
         return "nan"
     return "0" if is_zero(ball, size) else str(ball.str(digits, radius=False))
 
 
 def accuracy(ball: arb, size: float = 1.0) -> float:
-    """Significant digits that the ball is certain of."""
+    """Significant digits of the ball that are certainly correct."""
     if is_zero(ball, size) or not ball.is_finite():
         return math.inf
     return float(ball.rel_accuracy_bits()) * math.log10(2.0)
@@ -99,7 +93,7 @@ def agreement(one: arb, other: arb, size: float = 1.0) -> float:
 
 
 def quantile(values: Sequence[arb], fraction: fmpq) -> arb:
-    """R's default quantile (type 7) of balls, whose order need not be certain."""
+    """R's default quantile (type 7) of balls that may overlap."""
     low = sorted(value.lower() for value in values)
     high = sorted(value.upper() for value in values)
     at = fraction * (len(values) - 1)

@@ -13,29 +13,30 @@ from numpy.typing import ArrayLike
 
 from rparity.compare import digits as lre
 from rparity.errors import UsageError
+from rparity.exact.ball_tables import BallTable, least_accuracy, least_agreement
 from rparity.exact.balls import Figures
 from rparity.exact.criterion import Criterion
-from rparity.exact.design import Design, Rank, design
 from rparity.exact.enclosure import NotCertifiedError
-from rparity.exact.linear import lm_tables
+from rparity.exact.least_squares import lm_tables
 from rparity.exact.mixed import lmer_tables, optimum
-from rparity.exact.tables import Table, least_accuracy, least_agreement
+from rparity.exact.rational import Rank, RationalModel, rational_model
 
-# Balls wider than this many digits ask for more precision, up to so many bits.
+# Where balls are too wide the precision is doubled, up to so many bits.
 MOST_BITS = 1 << 14
+# Digits in which twice the precision must agree.
 AGREED = 30.0
 
 
 @dataclass(frozen=True)
 class Certified:
-    """A model's tables, every value a ball that holds the exact one.
+    """A model's tables, in which every value is a ball that contains the exact one.
 
-    `digits` are those that the widest ball is certain of; `agreement` those in which half the
-    precision, of `bits`, gave the same; `boundary` names the variances that are zero.
+    `digits` are the correct digits of the widest ball, computed with `bits` bits; `agreement` are
+    the digits in which half the bits gave the same; `boundary` names the variances that are zero.
     """
 
     formula: str
-    tables: Mapping[str, Table]
+    tables: Mapping[str, BallTable]
     digits: float
     agreement: float
     bits: int
@@ -50,11 +51,11 @@ class Certified:
         return self.tables[kind].decimals(digits)
 
     def digits_of(self, kind: str, answer: pd.DataFrame) -> pd.DataFrame:
-        """Digits in which somebody's table agrees with this one, cell by cell."""
-        truth = self.frame(kind)
-        told = answer.reindex(index=truth.index, columns=truth.columns)
-        found = lre(told.to_numpy(dtype=np.float64), truth.to_numpy())
-        return pd.DataFrame(found, truth.index, truth.columns)
+        """Return the digits in which another table agrees with this one, cell by cell."""
+        exact = self.frame(kind)
+        other = answer.reindex(index=exact.index, columns=exact.columns)
+        found = lre(other.to_numpy(dtype=np.float64), exact.to_numpy())
+        return pd.DataFrame(found, exact.index, exact.columns)
 
 
 def certify(
@@ -70,35 +71,35 @@ def certify(
     rank: Rank = "R",
     digits: int = 50,
 ) -> Certified:
-    """Compute lmer's tables, or lm's where there are no bars, and prove them.
+    """Compute the tables of lmer, or of lm for a formula without random effects, with proof.
 
-    A mixed model's optimum starts from `start`, or from `rparity.lmer`'s θ; it is the local one
-    there. All is computed again at twice the precision.
+    The optimum of a mixed model is the local one near `start`, or near the θ of `rparity.lmer`.
+    Everything is computed again at twice the precision.
 
     Parameters
     ----------
     formula, data, REML, weights, offset, contrasts
-        As in `rparity.lmer`; missing values are refused.
+        As in `rparity.lmer`; missing values are an error.
     start : sequence of shape (m,), optional
-        θ; an exact zero on Λ's diagonal claims that the variance is zero.
+        θ; an exact zero on Λ's diagonal states that the variance is zero.
     figures : {"double", "decimal"}
-        Whether a number of the data is the double itself or the decimal that was written.
+        Whether a number in the data means the double itself, or the decimal that it was read from.
     rank : {"R", "exact"}
-        Whether columns of X are dropped that depend on earlier ones to 1e-7, as R drops them, or
-        only refused where they depend exactly.
+        "R" drops columns of X that depend on earlier ones to 1e-7, as R does. "exact" keeps them,
+        and raises DataError if they depend exactly.
     digits : int
-        Significant digits that every value has at least.
+        Least number of significant digits of every value.
 
     Raises
     ------
     NotCertifiedError
-        Where the optimum is not proven.
+        If the optimum cannot be proven.
     FormulaError, DataError, UsageError
         As in `rparity.lmer`.
     """
     if figures not in {"double", "decimal"} or digits < 1:
-        raise UsageError("figures is 'double' or 'decimal', and digits is at least 1.")
-    model = design(
+        raise UsageError("figures must be 'double' or 'decimal', and digits at least 1.")
+    model = rational_model(
         formula,
         data,
         figures=figures,
@@ -110,27 +111,29 @@ def certify(
     if not model.terms:
         if weights is not None or offset is not None:
             raise UsageError("Linear models with weights or an offset are not certified.")
-        theta: Sequence[float] = ()
+        start = ()
     elif start is None:
         from rparity.lmm.fit import lmer
 
         fit = lmer(formula, data, REML=REML, weights=weights, offset=offset, contrasts=contrasts)
-        theta = fit.theta.tolist()
-    else:
-        theta = [float(value) for value in start]
+        start = fit.theta.tolist()
+    theta = [float(value) for value in start]
     bits = math.ceil(digits * math.log2(10.0)) + 128
-    before = _wide_enough(model, theta, bits, digits, reml=REML)
-    after = _tables(model, theta, 2 * before[0], reml=REML)
-    agreed = least_agreement(before[1], after)
+    bits, before = _wide_enough(model, theta, bits, digits, reml=REML)
+    after = _tables(model, theta, 2 * bits, reml=REML)
+    agreed = least_agreement(before, after)
     if agreed < min(AGREED, digits):
-        raise NotCertifiedError(f"Twice the precision agrees in {agreed:.0f} digits only.")
-    return Certified(formula, after, least_accuracy(after), agreed, 2 * before[0], _boundary(after))
+        raise NotCertifiedError(
+            f"A computation at twice the precision agrees in {agreed:.0f} digits."
+        )
+    boundary = [name for name, (t,) in after["theta"].rows.items() if t == 0] if theta else []
+    return Certified(formula, after, least_accuracy(after), agreed, 2 * bits, tuple(boundary))
 
 
 def _wide_enough(
-    model: Design, theta: Sequence[float], bits: int, digits: int, *, reml: bool
-) -> tuple[int, dict[str, Table]]:
-    """Raise the precision until every value has its digits; returns it and the tables."""
+    model: RationalModel, theta: Sequence[float], bits: int, digits: int, *, reml: bool
+) -> tuple[int, dict[str, BallTable]]:
+    """Double the precision until every value has its digits; return the bits and the tables."""
     while True:
         try:
             tables = _tables(model, theta, bits, reml=reml)
@@ -144,15 +147,11 @@ def _wide_enough(
             raise NotCertifiedError(f"{MOST_BITS} bits do not give {digits} digits.")
 
 
-def _tables(model: Design, theta: Sequence[float], bits: int, *, reml: bool) -> dict[str, Table]:
+def _tables(
+    model: RationalModel, theta: Sequence[float], bits: int, *, reml: bool
+) -> dict[str, BallTable]:
     with ctx.workprec(bits):
         if not model.terms:
             return lm_tables(model)
         criterion = Criterion(model, reml=reml)
         return lmer_tables(criterion, optimum(criterion, theta))
-
-
-def _boundary(tables: Mapping[str, Table]) -> tuple[str, ...]:
-    if "theta" not in tables:
-        return ()
-    return tuple(name for name, (value,) in tables["theta"].rows.items() if value == 0)

@@ -1,4 +1,4 @@
-"""Newton's method in balls, and Krawczyk's test that one zero lies where it ended."""
+"""Newton's method in balls, and Krawczyk's test that exactly one zero lies where it ends."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flint import arb, arb_mat, ctx
 from rparity.errors import RparityError
 
 Balls = list[arb]
-Smooth = Callable[[Balls], tuple[Balls, arb_mat]]  # x to g(x) and its Jacobian
+Equations = Callable[[Balls], tuple[Balls, arb_mat]]  # from x to g(x) and its Jacobian
 
 STEPS = 60
 
@@ -18,18 +18,18 @@ class NotCertifiedError(RparityError):
     """No proof was found; the message names the step that failed."""
 
 
-def zero_of(function: Smooth, start: Sequence[arb]) -> Balls:
-    """Enclose a zero of g near `start`: balls that hold exactly one.
+def zero_of(function: Equations, start: Sequence[arb]) -> Balls:
+    """Enclose a zero of g near `start` in balls that contain exactly one.
 
-    Krawczyk's operator K(X) = x − Yg(x) + (I − Y·J(X))(X − x) with Y ≈ J(x)⁻¹ maps the box X into
-    its own interior only where g has one zero in X, which then lies in K(X).
+    If Krawczyk's operator K(X) = x − Yg(x) + (I − Y·J(X))(X − x), with Y ≈ J(x)⁻¹, maps the box X
+    into its own interior, g has exactly one zero in X, and it lies in K(X).
 
     Source: Krawczyk (1969), Computing 4; Rump (2010), Acta Numerica 19, section 13.
 
     Raises
     ------
     NotCertifiedError
-        Where Newton's method does not settle, or the test fails.
+        If Newton's method does not converge, or the test fails.
     """
     x, Y = _newton(function, [ball.mid() for ball in start])
     m = len(x)
@@ -43,14 +43,14 @@ def zero_of(function: Smooth, start: Sequence[arb]) -> Balls:
     K = [x[i] - step[i, 0] + spread[i, 0] for i in range(m)]
     if not all(X.contains_interior(k) for X, k in zip(box, K, strict=True)):
         raise NotCertifiedError(
-            "Krawczyk's test fails: at this precision no box around Newton's last point is proven "
-            "to hold a zero. Ask for more digits."
+            "Krawczyk's test fails: at this precision no box around the last point of Newton's "
+            "method is proven to contain a zero. Ask for more digits."
         )
     return K
 
 
-def _newton(function: Smooth, x: Balls) -> tuple[Balls, arb_mat]:
-    """Iterate until steps are rounding; returns exact numbers and the inverse Jacobian there."""
+def _newton(function: Equations, x: Balls) -> tuple[Balls, arb_mat]:
+    """Iterate until steps are rounding; return the point, and the inverse Jacobian there."""
     done = arb(2) ** (-ctx.prec * 2 // 3)
     for _ in range(STEPS):
         g, J = function(x)
@@ -66,19 +66,12 @@ def _newton(function: Smooth, x: Balls) -> tuple[Balls, arb_mat]:
         if all(abs(move) <= done * abs(a) for a, move in zip(x, moves, strict=True)):
             return x, Y
     raise NotCertifiedError(
-        f"Newton's method did not settle in {STEPS} steps: start it nearer the optimum."
+        f"Newton's method did not converge in {STEPS} steps: start it nearer the optimum."
     )
 
 
 def is_positive_definite(H: arb_mat) -> bool:
-    """Whether every symmetric matrix in the balls is: all pivots of its LDL' are above zero."""
-    rest = H.tolist()
-    while rest:
-        pivot = rest[0][0]
-        if not pivot > 0:
-            return False
-        rest = [
-            [rest[i][j] - rest[i][0] * rest[0][j] / pivot for j in range(1, len(rest))]
-            for i in range(1, len(rest))
-        ]
-    return True
+    """Whether all symmetric matrices in the balls are positive definite, by leading minors."""
+    rows = H.tolist()
+    sizes = range(1, len(rows) + 1)
+    return all(arb_mat([row[:size] for row in rows[:size]]).det() > 0 for size in sizes)

@@ -1,4 +1,4 @@
-"""A campaign: designs judged by workers, kept in a store, and what has no cause shrunk."""
+"""A campaign: workers judge designs, a store keeps the results, unexplained ones are shrunk."""
 
 from __future__ import annotations
 
@@ -24,29 +24,29 @@ from rparity.errors import (
 )
 from rparity.fuzz.design import Design
 from rparity.fuzz.draw import Designs
-from rparity.fuzz.judge import US, Judged, Outcome, R
-from rparity.fuzz.problem import Problem, Witness
+from rparity.fuzz.judge import US, FuzzResult, FuzzVerdict, R
+from rparity.fuzz.problem import Problem, RProtocol
 from rparity.fuzz.scripts import arbitrate, write
 from rparity.fuzz.shrink import same_as, shrink
 from rparity.fuzz.store import Store
-from rparity.fuzz.work import Work, answered, crashed, insistently, judged, live_r
+from rparity.fuzz.work import Work, answered, crashed, judged, live_r, with_retry
 from rparity.workers.cluster import Progress, Workers, cluster
 
 LIMIT = 60.0
-# A worker is given up where it takes as much longer than R may.
+# A worker may take this many times as long as a call of R.
 PATIENCE = 10.0
-# Each takes some hundred questions to R.
+# Each takes a few hundred calls of R.
 MOST_SHRUNK = 5
 INSTALL = 'pip install "rparity[fuzz]"'
-# How often what crashed is asked once more although the last time answered none of it.
+# Crashed designs are tried again until this many rounds in a row have answered none of them.
 IN_VAIN = 2
 
 
 @dataclass(frozen=True)
 class Campaign:
-    """What became of the designs: a row for each and each engine, as `Store.records` has them.
+    """The results: `designs` has a row for each design and engine (`Store.records`).
 
-    `judged` of them were judged this time, which took `seconds`.
+    This run judged `judged` of the designs, which took `seconds`.
     """
 
     seed: int
@@ -57,23 +57,23 @@ class Campaign:
 
     @cached_property
     def unexplained(self) -> pd.DataFrame:
-        """Those in which something has no cause."""
-        return self.designs[self.designs["verdict"] == Outcome.UNEXPLAINED]
+        """The designs with a difference that has no cause."""
+        return self.designs[self.designs["verdict"] == FuzzVerdict.UNEXPLAINED]
 
     @cached_property
     def crashed(self) -> pd.DataFrame:
-        """Those that could not be answered; the same campaign tries them again."""
-        return self.designs[self.designs["verdict"] == Outcome.CRASHED]
+        """The designs that have no answer. The same campaign tries them again."""
+        return self.designs[self.designs["verdict"] == FuzzVerdict.CRASHED]
 
     @property
     def verdicts(self) -> dict[str, Counter[str]]:
-        """For each engine, how many designs have each verdict."""
+        """The number of designs with each verdict, by engine."""
         grouped = self.designs.groupby("engine", sort=False)["verdict"]
         return {str(name): Counter(found) for name, found in grouped}
 
     @property
     def causes(self) -> dict[str, Counter[str]]:
-        """For each engine, how many designs have each cause."""
+        """The number of designs with each cause, by engine."""
         return {
             str(name): Counter(cause for causes in found for cause in causes)
             for name, found in self.designs.groupby("engine", sort=False)["causes"]
@@ -81,7 +81,7 @@ class Campaign:
 
     @property
     def r_share(self) -> float:
-        """R's share of the time that the designs took."""
+        """R's share of the time."""
         total = float(self.designs["seconds"].sum())
         return float(self.designs["r_seconds"].sum()) / total if total else 0.0
 
@@ -95,35 +95,35 @@ def run_fuzz(
     workers: Workers = None,
     only: int | None = None,
     limit: float = LIMIT,
-    tell: Callable[[Progress], None] | None = None,
+    on_progress: Callable[[Progress], None] | None = None,
 ) -> Campaign:
-    """Judge the designs 0 to n − 1 of a seed that the store in `folder` does not have yet.
+    """Judge the designs 0 to n − 1 of a seed, except those that the store has judged already.
 
-    What `crashed` there is judged again.
+    Designs that `crashed` are judged again.
 
     Parameters
     ----------
     folder : Path
-        Where the store is, or is to be, and the scripts of what stays unexplained.
+        The folder of the store, and of the scripts that show unexplained differences.
     n, seed : int
-        How many designs, and under which seed: a design depends on the seed and its number alone.
+        The number of designs, and the seed. A design depends on the seed and its number alone.
     engines : sequence of str
-        Engines beside this package.
+        Engines to judge in addition to this package.
     workers : int, str, distributed.Client, Cluster or None
-        Where the designs are judged: see `rparity.workers.cluster`. No result depends on it.
+        Where the designs are judged: see `rparity.workers.cluster`. Results do not depend on it.
     only : int, optional
-        The one design to judge, again if need be.
+        The number of one design to judge, even if the store has it.
     limit : float
         Seconds that R may take for one question.
-    tell : callable, optional
+    on_progress : callable, optional
         Called with the progress, in designs.
 
     Raises
     ------
     UsageError
-        For arguments that make no sense, and a store of another campaign.
+        For invalid arguments, and for a store of another campaign.
     RNotAvailableError
-        Where there is no R.
+        If there is no R.
     """
     named = (US, *(name for name in dict.fromkeys(engines) if name not in (US, R)))
     for name in named:
@@ -139,7 +139,7 @@ def run_fuzz(
         "seed": str(seed),
         "engines": " ".join(named),
         "rparity": __version__,
-        # What draws the designs.
+        # These draw the designs.
         "hypothesis": _version("hypothesis"),
         "numpy": version("numpy"),
     }
@@ -149,15 +149,15 @@ def run_fuzz(
         if numbers:
             with cluster(workers) as pool:
                 left, in_vain = numbers, 0
-                # What crashed is asked again at the end, until that has answered none of it twice:
-                # what somebody else kills may be killed more than once.
+                # Crashed designs are tried again at the end. Another program may have killed their
+                # workers, and more than once.
                 while left and in_vain < IN_VAIN:
                     for outcome in pool.map(
                         answered,
                         Work(named, limit),
                         Designs(seed, left),
                         limit=PATIENCE * limit,
-                        tell=tell,
+                        on_progress=on_progress,
                     ):
                         if isinstance(outcome.error, WorkerCrashedError):
                             store.write(crashed(outcome.item, named, outcome.error))
@@ -179,26 +179,26 @@ def _version(package: str) -> str:
         raise UsageError(f"Random designs need {package}: {INSTALL}") from None
 
 
-def _show(store: Store, asked: range, r: Witness, limit: float) -> None:
-    """Shrink what is unexplained, and write the scripts that show it."""
+def _show(store: Store, asked: range, r: RProtocol, limit: float) -> None:
+    """Shrink unexplained designs, and write the scripts that show the differences."""
     found = store.records(asked)
-    found = found[(found["verdict"] == Outcome.UNEXPLAINED) & (found["script"] == "")]
+    found = found[(found["verdict"] == FuzzVerdict.UNEXPLAINED) & (found["script"] == "")]
     for row in found.head(MOST_SHRUNK).to_dict("records"):
         design, name, number = Design.from_json(row["design"]), row["engine"], row["number"]
 
-        def again(problem: Problem, name: str = name) -> Judged:
-            return insistently(lambda: judged(problem, name, r, limit))
+        def again(problem: Problem, name: str = name) -> FuzzResult:
+            return with_retry(lambda: judged(problem, name, r, limit))
 
-        # What R dies of now was answered before: it stays what it is, and is tried another time.
+        # R answered this design before. If R dies now, the next run tries again.
         with suppress(RCrashedError, RTimeoutError):
             first = again(Problem(design.part(), design.data()))
-            if first.verdict is not Outcome.UNEXPLAINED:
+            if first.verdict is not FuzzVerdict.UNEXPLAINED:
                 continue
             problem = shrink(design, same_as(first, again))
             last = again(problem)
             says = [f"Design {number}, shrunk to {len(problem.data)} rows.", last.says]
             if not {"refused", "error"} & set(last.open):
-                theirs = insistently(partial(r.answer, R, problem))
+                theirs = with_retry(partial(r.answer, R, problem))
                 says.append(arbitrate(problem, theirs.tables))
             script = write(store.path.parent, f"design-{number}-{name}", problem, last, says)
             store.shown(number, name, str(script))

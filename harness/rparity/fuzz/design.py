@@ -1,4 +1,4 @@
-"""What a random design is: everything that makes a data set and the mixed model of it."""
+"""A random design: all that determines a data set and its mixed model."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ LETTERS = "abcdefghij"
 
 @dataclass(frozen=True)
 class Grouping:
-    """A grouping factor, and what varies between its levels.
+    """A grouping factor, and its random effects.
 
-    The first one of a design has the levels of `Design.sizes`. A further one is `nested` in the one
-    before it, each of whose levels has `levels` of its own, or crossed with all: rows are given its
-    `levels` in turn or at random. `ratio` is the variance of the intercepts over σ², and of the
-    slopes on a covariate of size 1; `correlation` is between the two.
+    The first factor of a design has the levels of `Design.sizes`. A further factor is either
+    `nested`, with `levels` levels in each level of the factor before it, or crossed: then rows get
+    its `levels` in turn or at random. `ratio` is the variance over σ² of the intercepts, and of the
+    slopes on a covariate of size 1. `correlation` is the correlation of intercepts and slopes.
     """
 
     ratio: float = 1.0
@@ -42,10 +42,10 @@ class Grouping:
 
 @dataclass(frozen=True)
 class Covariate:
-    """A covariate of size 10^`scale` whose mean is `shift` times that.
+    """A covariate of size 10^`scale` with a mean of `shift` times that.
 
-    With `near` of k > 0 it is the covariate before it, but for a part of 10^−k. `between` has one
-    value for each level of the first grouping factor.
+    If `near` is k > 0, it differs from the covariate before it only by a share of 10^−k. If
+    `between`, it has one value for each level of the first grouping factor.
     """
 
     scale: int = 0
@@ -56,7 +56,7 @@ class Covariate:
 
 @dataclass(frozen=True)
 class FixedFactor:
-    """A factor among the fixed effects: its levels, and the R function that codes them."""
+    """A factor among the fixed effects: its number of levels, and R's contrast function."""
 
     levels: int = 2
     contrast: str = "contr.treatment"
@@ -64,28 +64,28 @@ class FixedFactor:
 
 @dataclass(frozen=True)
 class Design:
-    """A data set and its mixed model; the same design is the same numbers, whatever made it.
+    """A data set and its mixed model. Equal designs have equal data.
 
     Parameters
     ----------
     sizes
         Rows of each level of the first grouping factor.
     groupings, covariates, factors
-        The random and the fixed part. A grouping's slope is that of a covariate, in turn.
+        The random and the fixed part. Groupings take the covariates for their slopes in turn.
     interaction
-        Of the first covariate with the first factor.
+        Whether there is one, of the first covariate with the first factor.
     weights
-        Orders of magnitude that prior weights spread over, or None for no weights.
+        Orders of magnitude over which prior weights spread; None for no weights.
     offset
         Whether the formula has one.
     missing
-        Per cent of the values of the response and of the first covariate that are missing.
+        Percentage of missing values in the response and in the first covariate.
     scale, shift
-        σ is 10^`scale`, and the intercept `shift` times that.
+        σ is 10^`scale`, and the intercept is `shift` times that.
     reml
-        REML or maximum likelihood.
+        REML, or else maximum likelihood.
     seed
-        Of the numbers themselves.
+        The seed of the data.
     """
 
     sizes: tuple[int, ...]
@@ -103,7 +103,7 @@ class Design:
 
     @property
     def rows(self) -> int:
-        """Number of rows, missing values among them."""
+        """Number of rows, including those with missing values."""
         return sum(self.sizes)
 
     @property
@@ -134,12 +134,12 @@ class Design:
         return i % len(self.covariates)
 
     def _group(self, i: int) -> str:
-        """Return R's name of grouping i: a nested one is an interaction with those around it."""
+        """Return R's name of grouping i; a nested factor is an interaction with the outer ones."""
         own = f"g{i + 1}"
         return f"{self._group(i - 1)}:{own}" if i and self.groupings[i].place == "nested" else own
 
     def part(self) -> Lmer:
-        """Return the model, as cases have it."""
+        """Return the model as the part of a case."""
         return Lmer(
             "lmer",
             formula=self.formula,
@@ -151,7 +151,7 @@ class Design:
     def data(self) -> pd.DataFrame:
         """Draw the data: `y`, covariates `x1`…, factors `f1`…, groups `g1`…, `w` and `o`.
 
-        Each piece has a stream of its own: a design that lacks one has the same others.
+        Each column has its own random stream, so removing one does not change the others.
         """
         n = self.rows
         xs = [self._covariate(i, covariate) for i, covariate in enumerate(self.covariates)]
@@ -189,7 +189,7 @@ class Design:
         return np.random.default_rng([self.seed, number, *piece.encode()])
 
     def _covariate(self, i: int, covariate: Covariate) -> tuple[Array, Array]:
-        """Return a covariate (n,), and the same at size 1 and mean 0."""
+        """Return a covariate (n,), and the same covariate with size 1 and mean 0."""
         rng = self._rng("covariate", i)
         first = self._codes[0][1]
         unit = rng.normal(size=len(self.sizes))[first] if covariate.between else None
@@ -200,7 +200,7 @@ class Design:
 
     @cached_property
     def _codes(self) -> Sequence[tuple[Index, Index]]:
-        """Each grouping's labels as the data have them (n,), and its levels (n,)."""
+        """Each grouping's labels in the data (n,), and its distinct levels (n,)."""
         codes = np.repeat(np.arange(len(self.sizes)), self.sizes)
         found = [(codes, codes)]
         for i, grouping in enumerate(self.groupings[1:], 1):
@@ -238,14 +238,14 @@ class Design:
         )
 
     def as_json(self) -> str:
-        """Return the design as text, from which `from_json` makes the same one."""
+        """Return the design as text; `from_json` restores it."""
         return json.dumps(asdict(self))
 
     @classmethod
     def from_json(cls, text: str) -> Design:
-        """Return the design that `as_json` wrote down."""
-        said = json.loads(text)
+        """Return the design that `as_json` wrote."""
+        fields = json.loads(text)
         parts = {"groupings": Grouping, "covariates": Covariate, "factors": FixedFactor}
         for name, kind in parts.items():
-            said[name] = tuple(kind(**each) for each in said[name])
-        return cls(**{**said, "sizes": tuple(said["sizes"])})
+            fields[name] = tuple(kind(**each) for each in fields[name])
+        return cls(**{**fields, "sizes": tuple(fields["sizes"])})

@@ -1,4 +1,4 @@
-"""Designs by their numbers: some at once, drawn by Hypothesis from a seed of their own."""
+"""Designs by number: Hypothesis draws them in blocks, each from a seed of its own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from functools import lru_cache
 
 from rparity.fuzz.design import Design
 
-# Designs that are drawn at once, which costs less.
+# Drawing this many designs at once is faster.
 BLOCK = 20
 
 
@@ -22,12 +22,12 @@ class Numbered:
     design: Design
 
     def __str__(self) -> str:
-        """Return what a crash is named by."""
+        """Return the name that messages use."""
         return f"Design {self.number} of seed {self.seed}"
 
 
 class Designs:
-    """The designs of some numbers, drawn as they are asked for; its length is known before."""
+    """The designs with some numbers. They are drawn when iterated; the length is known before."""
 
     def __init__(self, seed: int, numbers: Collection[int]) -> None:
         self._seed = seed
@@ -41,7 +41,7 @@ class Designs:
 
 
 def design(seed: int, number: int) -> Design:
-    """Return design `number`, from 0, under a seed: it depends on these two alone."""
+    """Return design `number`, counted from 0, of a seed. It depends on these two numbers alone."""
     block, place = divmod(number, BLOCK)
     return replace(_block(seed, block)[place], seed=_integer(seed, number, "numbers"))
 
@@ -56,8 +56,8 @@ def _block(seed: int, block: int) -> tuple[Design, ...]:
 
     drawn: list[tuple[Design, ...]] = []
 
-    # The second example: the first one is always the simplest of all, and those after the second
-    # are mostly made from those before.
+    # Take the second example: Hypothesis' first is always the simplest, and later ones are mostly
+    # variations of earlier ones.
     @seeded(_integer(seed, block))
     @settings(
         max_examples=2,
@@ -76,6 +76,6 @@ def _block(seed: int, block: int) -> tuple[Design, ...]:
 
 
 def _integer(*parts: object) -> int:
-    """Return 32 bits that depend on all the parts."""
+    """Return 32 bits that depend on all the arguments."""
     digest = hashlib.sha256(" ".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4], "big")

@@ -1,4 +1,4 @@
-"""A data set with a mixed model of it, and what R and this package answer."""
+"""A data set with a mixed model, and the answers of R and of this package."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from rparity import paths
 from rparity.cases.base import Case, Data, Lmer
 from rparity.compare import Tables
+from rparity.diagnosis.causes import Cause
+from rparity.engines.base import Answer
 from rparity.engines.native import lmer_tables
 from rparity.errors import RparityError
 from rparity.lmm.fit import LmerResults
@@ -26,7 +28,6 @@ from rparity.r.session import RSession
 Array = NDArray[np.float64]
 
 PART = "lmer"
-UNITS, NO_FACTOR = "scale of the predictors", "normal equations"
 SAME = 1e-6
 SCRIPT, LIBRARIES = "fuzz.R", ("tables.R", "models.R", "engines.R")
 
@@ -45,7 +46,7 @@ class Problem:
 
     @cached_property
     def model(self) -> MixedModel | str:
-        """The model as this package reads it, or why there is none."""
+        """The model as this package reads it, or the error message."""
         try:
             return MixedModel(
                 build(
@@ -60,7 +61,7 @@ class Problem:
 
     @cached_property
     def saturated(self) -> bool:
-        """Whether X and Z together span all responses: there is no σ to be told from them."""
+        """Whether X and Z together fit any response, so that σ cannot be estimated."""
         model = self.model
         if isinstance(model, str) or model.p + model.q < model.n:
             return False
@@ -74,7 +75,7 @@ class Problem:
 
     @cached_property
     def mine(self) -> LmerResults | str:
-        """The fit of this package, or why there is none."""
+        """The fit of this package, or the error message."""
         if isinstance(self.model, str):
             return self.model
         try:
@@ -84,26 +85,26 @@ class Problem:
 
     @cached_property
     def tables(self) -> Tables:
-        """The answer of this package; nothing where there is no fit."""
+        """The tables of this package's fit; empty if there is no fit."""
         if isinstance(self.mine, str):
             return {}
         return {f"{PART}.{k}": t for k, t in lmer_tables(self.mine, self.part.kinds).items()}
 
     @cached_property
     def complete(self) -> Problem:
-        """The same model of the rows that were used."""
+        """The same model of the rows without missing values."""
         if isinstance(self.mine, str) or self.mine.nobs == len(self.data):
             return self
         return self.of(self.data.loc[self.mine.model.matrices.rows])
 
-    def otherwise(self) -> Iterator[tuple[str, Problem]]:
-        """Say the same in other ways: covariates of size 1, less their means, X orthonormal.
+    def restated(self) -> Iterator[tuple[Cause, Problem]]:
+        """Yield the same problem stated otherwise: covariates centred, of size 1, X orthonormal.
 
-        Centred it is another model where a slope stands without its intercept: see `same_fit`.
+        Centring changes the model if a random slope has no intercept: `same_fit` finds out.
         """
-        yield UNITS, self._rescaled(centred=True)
-        yield UNITS, self._rescaled(centred=False)
-        yield NO_FACTOR, self._orthonormal()
+        yield Cause.SCALE, self._rescaled(centred=True)
+        yield Cause.SCALE, self._rescaled(centred=False)
+        yield Cause.NORMAL_EQUATIONS, self._orthonormal()
 
     def _rescaled(self, *, centred: bool) -> Problem:
         formula = parse(self.part.formula)
@@ -131,7 +132,7 @@ class Problem:
         return Problem(part, complete.data.assign(**dict(zip(names, Q.T, strict=True))))
 
     def of(self, rows: pd.DataFrame) -> Problem:
-        """Return the same model of some rows, whose factors have the levels that occur."""
+        """Return the same model of some rows, without unused levels of factors."""
         factors = [name for name in rows if isinstance(rows[name].dtype, pd.CategoricalDtype)]
         data = rows.reset_index(drop=True)
         for name in factors:
@@ -146,7 +147,7 @@ class Problem:
 
 
 def same_fit(one: LmerResults, other: LmerResults) -> bool:
-    """Whether two fits of the same rows are one, in bases of X that may differ: to six digits."""
+    """Whether two fits of the same rows agree to six digits, in bases of X that may differ."""
     X, Y = one.model.matrices.X, other.model.matrices.X
     T = np.linalg.lstsq(Y, X)[0]  # X = YT
     pairs = (
@@ -158,36 +159,36 @@ def same_fit(one: LmerResults, other: LmerResults) -> bool:
     return all(bool(np.max(np.abs(a - b)) <= SAME * np.max(np.abs(b))) for a, b in pairs)
 
 
-@dataclass(frozen=True)
-class Told:
-    """What was answered: tables, or why there are none; what was said; gaps within, by place."""
-
-    tables: Tables
-    gap: str | None = None
-    notes: Sequence[str] = ()
-    gaps: Mapping[str, str] = field(default_factory=dict)
+def refused(why: str, notes: Sequence[str] = ()) -> Answer:
+    """Return the answer of an engine that cannot fit the problem."""
+    return Answer({}, {PART: why}, notes)
 
 
-class Witness(Protocol):
-    """R, or who stands in for it."""
+def refusal(answer: Answer) -> str | None:
+    """Return why an engine could not fit the problem, or None if it could."""
+    return None if answer.tables else "; ".join(answer.gaps.values())
 
-    def answer(self, engine: str, problem: Problem) -> Told:
+
+class RProtocol(Protocol):
+    """R, or a stand-in for it in tests."""
+
+    def answer(self, engine: str, problem: Problem) -> Answer:
         """Answer a problem as one of R's engines does."""
         ...
 
     def criterion(self, problem: Problem, theta: Array) -> Array:
-        """R's own criterion at each column of θ (m, k)."""
+        """Return R's own criterion at each column of θ (m, k)."""
         ...
 
 
 @dataclass
 class LiveR:
-    """R itself, one process that stays up; `seconds` is how long it was waited for in all."""
+    """R, in one process that stays up; `seconds` is the time spent waiting for it in all."""
 
     session: RSession
     seconds: float = field(default=0.0)
 
-    def answer(self, engine: str, problem: Problem) -> Told:
+    def answer(self, engine: str, problem: Problem) -> Answer:
         """Ask an engine of R.
 
         Raises
@@ -198,10 +199,12 @@ class LiveR:
             "fuzz_answer", {"engine": engine, "data": problem.data, "model": _model(problem.part)}
         )
         said = found["said"]
+        notes = (said,) if isinstance(said, str) else tuple(said)
+        if (why := found.get("gap")) is not None:
+            return refused(why, notes)
         given = found.get("tables", {})  # not all engines of R have all the tables
         tables = {f"{PART}.{kind}": given[kind] for kind in problem.part.kinds if kind in given}
-        notes = (said,) if isinstance(said, str) else tuple(said)
-        return Told(tables, found.get("gap"), notes)
+        return Answer(tables, notes=notes)
 
     def criterion(self, problem: Problem, theta: Array) -> Array:
         """Ask for R's own criterion at each column of θ (m, k)."""

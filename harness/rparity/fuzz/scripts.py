@@ -1,4 +1,4 @@
-"""What stays unexplained, as an R script and a Python script to paste."""
+"""An unexplained difference as an R script and a Python script."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from rparity.compare import Tables
-from rparity.fuzz.judge import Judged
+from rparity.fuzz.judge import FuzzResult
 from rparity.fuzz.problem import PART, Problem
 
 SHOWN = {
@@ -30,8 +30,10 @@ SHOWN = {
 ALWAYS = ("theta", "glance")
 
 
-def write(folder: Path, name: str, problem: Problem, judged: Judged, says: Sequence[str]) -> Path:
-    """Write `NAME.R` and `NAME.py`; returns their path without the ending."""
+def write(
+    folder: Path, name: str, problem: Problem, judged: FuzzResult, says: Sequence[str]
+) -> Path:
+    """Write `NAME.R` and `NAME.py`, and return their path without the extension."""
     kinds = [kind for kind in SHOWN if kind in judged.open or kind in ALWAYS]
     for ending, text in (("R", r_script), ("py", python_script)):
         written = text(problem, kinds, "\n".join(says))
@@ -110,22 +112,22 @@ def _python(values: pd.Series) -> str:
 
 
 def arbitrate(problem: Problem, tables: Tables) -> str:
-    """Ask the arbiter who is right, R's `tables` or this package's; nothing where it cannot say."""
+    """Say how near R's `tables` and this package's are to the arbiter's, or why it has none."""
     from rparity.compare import digits
     from rparity.engines.base import Question
     from rparity.engines.exact import Exact
     from rparity.errors import RparityError
 
     try:
-        told = Exact().answer(Question(problem.complete.case, 2, {}, problem.complete.data))
+        exact = Exact().answer(Question(problem.complete.case, 2, {}, problem.complete.data))
     except RparityError as error:
         return f"The arbiter: {error}"
     name = f"{PART}.coef"
-    if name not in told.tables or name not in tables:
-        return f"The arbiter: {'; '.join(told.gaps.values())}"
-    truth = told.tables[name]["estimate"]
+    if name not in exact.tables or name not in tables:
+        return f"The arbiter: {'; '.join(exact.gaps.values())}"
+    reference = exact.tables[name]["estimate"]
     mine, theirs = (
-        float(digits(side[name]["estimate"].reindex(truth.index), truth).min())
+        float(digits(side[name]["estimate"].reindex(reference.index), reference).min())
         for side in (problem.tables, tables)
     )
     return f"Against the arbiter's estimates rparity has {mine:.1f} digits, R {theirs:.1f}."

@@ -1,4 +1,4 @@
-"""From a design with something unexplained to the smallest data set that still shows it."""
+"""Reduce a design with an unexplained difference to the smallest data set that shows it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rparity.errors import RparityError
 from rparity.fuzz.design import Covariate, Design
-from rparity.fuzz.judge import Judged, Outcome
+from rparity.fuzz.judge import FuzzResult, FuzzVerdict
 from rparity.fuzz.problem import Problem
 
 T = TypeVar("T")
@@ -20,23 +20,25 @@ MOST_TRIALS = 300
 DIGITS = (1, 2, 3, 4, 6)
 
 
-def same_as(first: Judged, judge: Callable[[Problem], Judged]) -> Shows:
-    """Return the condition that is kept: still unexplained, in one of the same tables."""
+def same_as(first: FuzzResult, judge: Callable[[Problem], FuzzResult]) -> Shows:
+    """Return the condition to keep: a difference without a cause in one of the same tables."""
 
     def shows(problem: Problem) -> bool:
         try:
             judged = judge(problem)
         except RparityError:
             return False
-        return judged.verdict is Outcome.UNEXPLAINED and bool(set(judged.open) & set(first.open))
+        return judged.verdict is FuzzVerdict.UNEXPLAINED and bool(
+            set(judged.open) & set(first.open)
+        )
 
     return shows
 
 
 def shrink(design: Design, shows: Shows) -> Problem:
-    """Take away from the design, then from its data, whatever the disagreement does not need.
+    """Remove from the design, and then from its data, all that the difference does not need.
 
-    Hypothesis could only shrink what it has itself just drawn; a stored design needs it not.
+    Hypothesis can only shrink examples that it has just drawn, not stored designs.
     """
     left = MOST_TRIALS
 
@@ -67,7 +69,7 @@ def _problem(design: Design) -> Problem:
 
 
 def simplifications(design: Design) -> Iterator[Design]:
-    """Designs that lack something of this one, those that lack most first."""
+    """Yield simpler designs, those that lack most first."""
     half = len(design.sizes) // 2
     if half >= 2:
         yield replace(design, sizes=design.sizes[:half])
@@ -113,7 +115,7 @@ def _instead(items: tuple[T, ...], i: int, item: T) -> tuple[T, ...]:
 
 
 def _fewer(problem: Problem, labels: NDArray[Any], still: Shows) -> Problem:
-    """Leave out the rows of as many labels at once as can be, half of them first."""
+    """Leave out the rows of as many labels as possible: first half of them, then fewer at once."""
     names = list(dict.fromkeys(labels.tolist()))
     size = max(1, len(names) // 2)
     while True:
@@ -132,7 +134,7 @@ def _fewer(problem: Problem, labels: NDArray[Any], still: Shows) -> Problem:
 
 
 def _rounded(problem: Problem, still: Shows) -> Problem:
-    """Round each column to as few digits as can be."""
+    """Round each column to as few digits as possible."""
     for name in problem.data.select_dtypes("float"):
         for digits in DIGITS:
             rounded = problem.data.copy()

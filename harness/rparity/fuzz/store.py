@@ -1,4 +1,4 @@
-"""What became of each design, in a file that survives a kill at any moment: SQLite."""
+"""The results of a campaign, in an SQLite file, which survives a kill at any moment."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from typing import Self
 import pandas as pd
 
 from rparity.errors import UsageError
-from rparity.fuzz.judge import Outcome
+from rparity.fuzz.judge import FuzzVerdict
 
 NAME = "fuzz.sqlite"
 
 
 @dataclass(frozen=True)
 class Record:
-    """What became of one design with one engine: a row of the table `designs`.
+    """The result of one design for one engine: a row of the table `designs`.
 
-    `causes` are causes to how many values, `digits` tables to their fewest, as JSON; `open` names
-    the tables with something that has no cause, `script` the scripts that show it; `r_seconds` are
-    those that R was waited for, of `seconds` in all; `made_by` has the versions of R and lme4.
+    `causes` (number of values by cause) and `digits` (fewest by table) are JSON. `open` names the
+    tables with a difference that has no cause, and `script` the scripts that show it. `r_seconds`
+    is the time spent waiting for R, out of `seconds`. `made_by` has the versions of R and lme4.
     """
 
     number: int
@@ -55,12 +55,12 @@ CREATE TABLE IF NOT EXISTS designs (
 
 
 class Store:
-    """A store of one campaign; what `about` it must be the same whenever it is opened again.
+    """The store of one campaign, in `folder`. `about` describes the campaign.
 
     Raises
     ------
     UsageError
-        Where the file is another campaign's, no store, or cannot be written.
+        If the file is a store of another campaign, is no store, or cannot be written.
     """
 
     def __init__(self, folder: Path, about: Mapping[str, str]) -> None:
@@ -70,7 +70,7 @@ class Store:
             with ExitStack() as unless_sound:
                 self._db = sqlite3.connect(self.path)
                 unless_sound.callback(self._db.close)
-                # A commit is one appended frame: a kill loses what was not yet committed, no more.
+                # A commit appends one frame, so a kill loses only what was not yet committed.
                 self._db.execute("PRAGMA journal_mode = WAL")
                 self._db.execute("PRAGMA synchronous = NORMAL")
                 self._db.executescript(SCHEMA)
@@ -95,13 +95,13 @@ class Store:
             if known.get(key) != about.get(key):
                 raise UsageError(
                     f"{self.path} was begun with {key} {known.get(key)}, and this is "
-                    f"{key} {about.get(key)}: give another folder by -o, or remove it."
+                    f"{key} {about.get(key)}: give another folder by --store, or remove it."
                 )
 
     def done(self) -> set[int]:
-        """Numbers of the designs that every engine has answered."""
+        """Return the numbers of the designs that every engine has answered."""
         answered = "SELECT number FROM designs GROUP BY number HAVING sum(verdict = ?) = 0"
-        return {number for (number,) in self._db.execute(answered, (Outcome.CRASHED.value,))}
+        return {number for (number,) in self._db.execute(answered, (FuzzVerdict.CRASHED.value,))}
 
     def write(self, records: Iterable[Record]) -> None:
         """Add a design's records, all or none."""
@@ -111,7 +111,7 @@ class Store:
             self._db.executemany(f"INSERT OR REPLACE INTO designs VALUES ({marks})", rows)
 
     def shown(self, number: int, engine: str, script: str) -> None:
-        """Note the scripts that show what stays unexplained."""
+        """Record the scripts that show an unexplained difference."""
         with self._db:
             self._db.execute(
                 "UPDATE designs SET script = ? WHERE number = ? AND engine = ?",
@@ -119,7 +119,7 @@ class Store:
             )
 
     def records(self, numbers: range | None = None) -> pd.DataFrame:
-        """Return all records, or those of some numbers, in their order."""
+        """Return all records, or those of some numbers, by number and engine."""
         found = pd.read_sql("SELECT * FROM designs ORDER BY number, engine", self._db)
         if numbers is not None:
             found = found[found["number"].between(numbers.start, numbers.stop - 1)]

@@ -1,14 +1,14 @@
-"""Hypothesis strategies: random designs of mixed models, and the pieces that they are made of.
+"""Hypothesis strategies for random designs of mixed models, and for their pieces.
 
-They serve `rparity fuzz`, and tests of a port of your own:
+`rparity fuzz` uses them, and so can the tests of a port of your own:
 
     @given(design=strategies.designs())
     def test_port(design): ...
 
-`design.data()` is a data frame and `design.formula` the model of it, `design.reml` and the rest as
-`rparity.fuzz.design.Design` has them. All integers that are drawn lie within ±99, where Hypothesis
-adds no constants from the source code that happens to be loaded: a seed gives the same designs in
-any process.
+`design.data()` is a data frame and `design.formula` its model; `rparity.fuzz.design.Design`
+documents the other attributes. All integers drawn lie within ±99: beyond, Hypothesis would add
+constants from the source code that happens to be loaded, and a seed would not give the same designs
+in every process.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def sizes(*, most_groups: int = 60, most_rows: int = MOST_ROWS) -> SearchStrateg
 
 
 def _cut(found: list[int], most_rows: int) -> tuple[int, ...]:
-    """Keep as many groups as have room."""
+    """Keep the first groups that have at most `most_rows` rows together."""
     kept: list[int] = []
     for size in found:
         if sum(kept) + size > most_rows:
@@ -64,7 +64,7 @@ def groupings(*, most: int = 3) -> SearchStrategy[tuple[Grouping, ...]]:
 
 
 def covariates(*, most: int = 3) -> SearchStrategy[tuple[Covariate, ...]]:
-    """Draw up to 3 covariates: of sizes from 1e-6 to 1e6, with large means, nearly collinear."""
+    """Draw up to 3 covariates, of sizes from 1e-6 to 1e6, some with large means or collinear."""
     one = st.builds(
         Covariate,
         scale=st.one_of(st.just(0), st.integers(-6, 6)),
@@ -84,8 +84,8 @@ def factors(*, most: int = 2) -> SearchStrategy[tuple[FixedFactor, ...]]:
 def designs(*, most_rows: int = MOST_ROWS) -> SearchStrategy[Design]:
     """Draw a design of a mixed model with up to `most_rows` rows.
 
-    Not every design can be fitted: there are factors of one level, as many groups as rows, and
-    columns that depend on others, as data have them. R and a port should refuse the same ones.
+    Not every design can be fitted: as in real data, factors may have one level, there may be as
+    many groups as rows, and columns may be collinear. R and a port should refuse the same designs.
     """
     return st.builds(
         Design,

@@ -1,4 +1,4 @@
-"""What a worker does: one design answered, judged and recorded, on an R that stays up."""
+"""The work of one worker: fit a design, judge it and record it, with an R that stays up."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from typing import TypeVar
 
 from rparity.errors import RCrashedError, RNotAvailableError, RparityError, RTimeoutError
 from rparity.fuzz.draw import Numbered
-from rparity.fuzz.judge import US, Judged, Outcome, judge
+from rparity.fuzz.judge import US, FuzzResult, FuzzVerdict, judge
 from rparity.fuzz.others import judge_other
-from rparity.fuzz.problem import LiveR, Problem, Witness
+from rparity.fuzz.problem import LiveR, Problem, RProtocol
 from rparity.fuzz.store import Record
 from rparity.r.session import RSession
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Work:
-    """What all the designs have in common: the engines, and seconds that a call of R may take."""
+    """What all designs share: the engines, and the seconds that a call of R may take."""
 
     engines: tuple[str, ...]
     limit: float
@@ -37,13 +37,13 @@ def live_r(limit: float) -> LiveR:
     return LiveR(RSession(timeout=limit))
 
 
-def insistently(ask: Callable[[], T]) -> T:
-    """Return what R answers; where it died, took too long or did not start it is asked once more.
+def with_retry(ask: Callable[[], T]) -> T:
+    """Ask R, and ask once more if it died, took too long or did not start.
 
     Raises
     ------
     RCrashedError, RTimeoutError, RNotAvailableError
-        The last time.
+        If the last try fails, too.
     """
     for _ in range(TRIES - 1):
         with suppress(RCrashedError, RTimeoutError, RNotAvailableError):
@@ -52,61 +52,61 @@ def insistently(ask: Callable[[], T]) -> T:
 
 
 def answered(work: Work, item: Numbered) -> list[Record]:
-    """Judge a design: one record an engine.
+    """Judge a design for every engine.
 
-    R that crashes or takes too long is asked once more; then the design is `crashed`.
+    If R crashes or takes too long, it is asked once more; then the design is `crashed`.
 
     Raises
     ------
     RNotAvailableError
-        Where there is no R.
+        If there is no R.
     """
     r, began = live_r(work.limit), time.perf_counter()
     r.seconds = 0.0
     problem = Problem(item.design.part(), item.design.data())
 
-    def ask() -> tuple[list[Judged], str]:
+    def ask() -> tuple[list[FuzzResult], str]:
         found = [judged(problem, name, r, work.limit) for name in work.engines]
         return found, json.dumps(r.session.versions())
 
     try:
-        found, made_by = insistently(ask)
+        found, made_by = with_retry(ask)
     except (RCrashedError, RTimeoutError) as error:
         why = f"{item}: {error}"
-        found = [Judged(name, Outcome.CRASHED, says=why) for name in work.engines]
+        found = [FuzzResult(name, FuzzVerdict.CRASHED, says=why) for name in work.engines]
         made_by = ""
     return records(item, found, r.seconds, time.perf_counter() - began, made_by)
 
 
-def judged(problem: Problem, name: str, r: Witness, limit: float) -> Judged:
-    """Judge this package, or another engine; an error that is nobody's fault but theirs is found.
+def judged(problem: Problem, name: str, r: RProtocol, limit: float) -> FuzzResult:
+    """Judge this package or another engine. An unexpected exception is reported as unexplained.
 
     Raises
     ------
     RparityError
-        Where R is not there, dies, or takes too long.
+        If R is missing, dies, or takes too long.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of rank deficiency and the like: R warns as well
+        warnings.simplefilter("ignore")  # about rank deficiency, for example: R warns as well
         try:
             return judge(problem, r) if name == US else judge_other(problem, name, r, limit)
         except RparityError:
             raise
-        except Exception as error:  # a defect, which is what all this is after
+        except Exception as error:  # a defect: what fuzzing looks for
             says = f"{type(error).__name__}: {error}"
-            return Judged(name, Outcome.UNEXPLAINED, open=("error",), says=says)
+            return FuzzResult(name, FuzzVerdict.UNEXPLAINED, open=("error",), says=says)
 
 
 def crashed(item: Numbered, engines: Sequence[str], error: Exception) -> list[Record]:
-    """Record a design that cost two workers their lives."""
-    found = [Judged(name, Outcome.CRASHED, says=str(error)) for name in engines]
+    """Record a design that killed two workers."""
+    found = [FuzzResult(name, FuzzVerdict.CRASHED, says=str(error)) for name in engines]
     return records(item, found, 0.0, 0.0, "")
 
 
 def records(
-    item: Numbered, found: Sequence[Judged], r_seconds: float, seconds: float, made_by: str
+    item: Numbered, found: Sequence[FuzzResult], r_seconds: float, seconds: float, made_by: str
 ) -> list[Record]:
-    """Return a record an engine; the time is the first one's, which is all of the design's."""
+    """Return a record for each engine. The first has the time of the whole design."""
     design = item.design
     made = [
         Record(

@@ -41,18 +41,13 @@ def anova(*fits: LmerResults, type: Type | None = None, ddf: Method | None = Non
     if type or ddf:
         raise UsageError("type= and ddf= are for one fit: several are compared by likelihood.")
     if any(not np.array_equal(fit.response, fits[0].response) for fit in fits):
-        raise UsageError("anova() compares fits to the same response: the rows or values differ.")
+        raise UsageError("anova() compares fits to the same response: their rows or values differ.")
     by_ml = [fit.refit(REML=False) if fit.reml else fit for fit in fits]
     by_ml.sort(key=lambda fit: fit.n_parameters)
     table = pd.DataFrame(
-        {
-            "npar": [float(fit.n_parameters) for fit in by_ml],
-            "AIC": [fit.aic for fit in by_ml],
-            "BIC": [fit.bic for fit in by_ml],
-            "logLik": [fit.llf for fit in by_ml],
-            "deviance": [fit.criterion for fit in by_ml],
-        },
+        [(float(f.n_parameters), f.aic, f.bic, f.llf, f.criterion) for f in by_ml],
         index=[fit.model.matrices.formula for fit in by_ml],
+        columns=["npar", "AIC", "BIC", "logLik", "deviance"],
     )
     table["Chisq"] = (-table["deviance"].diff()).clip(lower=0.0)
     table["Df"] = table["npar"].diff()

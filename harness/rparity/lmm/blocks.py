@@ -1,13 +1,13 @@
-"""Random effects whose V falls into small blocks: one grouping factor, or balanced crossed ones.
+"""Random effects whose V has small blocks: one grouping factor, or balanced crossed factors.
 
-In an orthonormal basis Q of the span of Z, V is block-diagonal. It splits without cancellation into
-what lies outside that span and, for the block j with Q_j'Z = T_j, what lies inside it,
+In an orthonormal basis Q of the span of Z, V is block-diagonal. With Q_j'Z = T_j for the block j,
+V⁻¹ splits without cancellation into a part outside that span and a part inside it:
 
-    V⁻¹ = (I − QQ') + Σ_j Q_j C_j Q_j',    C_j = (I + T_j Λ_θ Λ_θ' T_j')⁻¹,
+    V⁻¹ = (I − QQ') + Σ_j Q_j C_j Q_j',    C_j = (I + T_j Λ_θ Λ_θ' T_j')⁻¹.
 
-so that a variance ratio of 10⁴ costs no digits, where Z'Z-based formulas would lose four. Blocks
-with the same T_j share C_j, hence all sums over blocks are kept per class of blocks: a balanced
-design has a handful of classes, whatever the number of its levels and responses.
+So a variance ratio of 10⁴ costs no digits, where formulas with Z'Z would lose four. Blocks with the
+same T_j share C_j, so all sums over blocks are kept for each class of blocks. A balanced design has
+few classes, however many levels and responses it has.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ Index = NDArray[np.intp]
 
 
 class Blocks(ABC):
-    """V in N blocks of b × b, in classes: `T` (U, b, k), and `members` (N,), the class of each.
+    """V in N blocks of b × b, of U classes: `T` (U, b, k), and the class of each, `members` (N,).
 
-    `Q` (n, N b), dense or sparse, holds the blocks' orthonormal columns side by side.
+    `Q` (n, N b), dense or sparse, has the orthonormal columns of the blocks side by side.
     """
 
     def __init__(
@@ -42,7 +42,7 @@ class Blocks(ABC):
         self._Q = Q
         self._Qt = Q.T if isinstance(Q, np.ndarray) else Q.T.tocsr()
         self._counts = np.bincount(members, minlength=len(T)).astype(np.float64)
-        self._a, self._b = np.tril_indices(T.shape[1])  # the elements of C, each once
+        self._a, self._b = np.tril_indices(T.shape[1])  # the distinct elements of C
         self._t = T[:, :, template.rows]
         self._inside_X, self.outside_X = self._split(X)
         self.outside_XX = self.outside_X.T @ self.outside_X
@@ -51,7 +51,7 @@ class Blocks(ABC):
         self.XX = XX.reshape(len(XX), X.shape[1] ** 2)
 
     def _split(self, Y: Array) -> tuple[Array, Array]:
-        """Coordinates of Y (n, R) inside the span of Z, (N, b, R), and the rest, (n, R)."""
+        """Return coordinates of Y (n, R) inside the span of Z, (N, b, R), and the rest, (n, R)."""
         g = self._Qt @ Y
         return g.reshape(len(self.members), self.T.shape[1], Y.shape[1]), Y - self._Q @ g
 
@@ -86,10 +86,10 @@ class Blocks(ABC):
     def evaluate(
         self, theta: Array, moments: Moments, *, along: Array | None = None
     ) -> tuple[Smooth, Smooth]:
-        """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives.
+        """Evaluate log|V| and M: see `Structure`.
 
-        The derivative of P = I + BB', B = TΛ, in θ_i is t g' + g t' with t the column of T and g
-        the column of B that θ_i ties together; all below are products of such columns with C = P⁻¹.
+        The derivative of P = I + BB', B = TΛ, in θ_i is t g' + g t', where θ_i links the column t
+        of T to the column g of B. All derivatives are products of such columns with C = P⁻¹.
         With `along` N, t and g are columns of TN, which do not change.
         """
         template, R = self.template, len(theta)
@@ -113,7 +113,7 @@ class Blocks(ABC):
         )
 
         def symmetric(x: Array, y: Array) -> Array:
-            """x_a y_b + x_b y_a, (R, U, pairs of C, …)."""
+            """Return x_a y_b + x_b y_a, (R, U, pairs of C, …)."""
             return x[:, :, self._a] * y[:, :, self._b] + x[:, :, self._b] * y[:, :, self._a]
 
         C_d = -symmetric(Ct, Cg)
@@ -136,45 +136,39 @@ class Blocks(ABC):
         m = template.m
         return V, Smooth(M[:, 0], M[:, 1 : 1 + m], M[:, 1 + m :])
 
-    def C_all(self, theta: Array) -> Array:
-        """C at θ (m,), of each block: (N, b, b)."""
-        return np.asarray(inverse(self.T @ self.template.Lambda(theta))[0][self.members])
-
     @abstractmethod
     def conditional(self, theta: Array, residual: Array) -> Conditional:
         """See `Structure`."""
 
 
 class OneFactor(Blocks):
-    """One grouping factor: a block for each of its levels, `Z` (n, k_t) for each of its terms."""
+    """One grouping factor, with a block for each level, and `Z` (n, k_t) for each term."""
 
     def __init__(
         self, template: Template, Z: Sequence[Array], codes: Index, n_levels: int, X: Array
     ) -> None:
         stacked = np.hstack(Z) if len(Z) > 1 else Z[0]
         T, Q = group_qr(stacked, codes, n_levels)
-        # A positive diagonal makes the thin QR unique: levels with the same T have the same C.
+        # The thin QR with a positive diagonal is unique, so levels with the same T have the same C.
         first, members = classes(T.reshape(n_levels, -1))
         self._all_T = T
         super().__init__(template, Q, T[first], members, X)
 
     def conditional(self, theta: Array, residual: Array) -> Conditional:
         """See `Structure`."""
-        B = self._all_T @ self.template.Lambda(theta)
+        Lambda, spans = self.template.Lambda(theta), self.template.spans
+        B = self._all_T @ Lambda
+        C = inverse(self.T @ Lambda)[0][self.members]
         inside = (self._Qt @ residual).reshape(len(B), -1, 1)
-        means = (np.swapaxes(B, 1, 2) @ self.C_all(theta) @ inside)[..., 0]
+        means = (np.swapaxes(B, 1, 2) @ C @ inside)[..., 0]
         inner, _ = inverse(np.swapaxes(B, 1, 2))
-        spans = [
-            slice(a, b)
-            for a, b in zip(self.template.starts, self.template.starts[1:], strict=False)
-        ]
         return Conditional([means[:, s] for s in spans], [inner[:, s, s] for s in spans])
 
 
 def classes(rows: Array) -> tuple[Index, Index]:
-    """First row of each class of rows that agree to rounding, and the class of each row."""
+    """Group rows that agree to rounding: return each class's first row, and each row's class."""
     scale = np.abs(rows).max() if rows.size else 1.0
-    # Equal levels can differ in the last bits of a QR: 40 bits tell one class from another.
+    # A QR of equal levels may differ in the last bits, so only 40 bits are compared.
     keys = np.round(rows * (2.0**40 / (scale or 1.0)))
     if keys.shape[1] == 1:
         _, first, members = np.unique(keys[:, 0], return_index=True, return_inverse=True)

@@ -1,11 +1,11 @@
-"""`bootmer`: R's parametric bootstrap of a mixed model, draw for draw, all replicates at once."""
+"""`bootmer`: R's parametric bootstrap of a mixed model, with R's draws, solved in batches."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -24,23 +24,24 @@ from rparity.workers.cluster import Here, Workers, cluster
 Array = NDArray[np.float64]
 
 BootType = Literal["percentile", "basic", "normal"]
+INTERVALS: tuple[BootType, ...] = get_args(BootType)
 Statistic: TypeAlias = "Callable[[Replicates], pd.DataFrame | pd.Series[float] | Array]"
 
-# Doubles in one block of simulated responses: a few such arrays stay within the processor's cache
-# and memory stays flat however many replicates there are.
+# Doubles in one block of simulated responses. A few such arrays fit the processor's cache, and
+# memory does not grow with the number of replicates.
 BLOCK = 2**18
-# Workers are given so many blocks at a time, or fewer where there would be fewer parts than these.
+# A part of the work has so many blocks, or fewer if there would be fewer parts than PARTS.
 BLOCKS_A_PART = 8
 PARTS = 16
 
 
 @dataclass(frozen=True)
 class Draws:
-    """Replicates `first` (counted from 0) and on, `size` of them, and R's streams at their draws.
+    """`size` replicates from number `first` (counted from 0) on, and R's streams at their draws.
 
-    R draws all the random effects first, `rnorm(q · nsim)`, then all the noise, `rnorm(n · nsim)`:
-    two streams, the second one starting where the first one ends. With `use_u` there is only the
-    second. The noise ignores prior weights.
+    R draws all random effects first, `rnorm(q · nsim)`, then all noise, `rnorm(n · nsim)`. This is
+    read as two streams, of which the second starts where the first ends. With `use_u` there is only
+    the second. The noise does not depend on prior weights.
     """
 
     first: int
@@ -50,7 +51,7 @@ class Draws:
 
     @classmethod
     def of(cls, fit: LmerResults, nsim: int, *, use_u: bool, rng: RRandom | int) -> Draws:
-        """Return all the draws; making them leaves `rng`, if it is a stream, where R's would be."""
+        """Return all draws; if `rng` is a stream, making them moves it on as in R."""
         if nsim < 1:
             raise UsageError(f"nsim must be at least 1, and is {nsim}.")
         noise = rng if isinstance(rng, RRandom) else RRandom(int(rng))
@@ -61,7 +62,7 @@ class Draws:
         return cls(0, nsim, effects, noise)
 
     def split(self, model: MixedModel) -> Iterator[Draws]:
-        """Yield the draws in parts for workers, whose streams start where they would be by then."""
+        """Yield the draws in parts, each with its streams at its first draw."""
         block = _replicates_a_block(model)
         blocks = -(-self.size // block)
         step = block * min(max(blocks // PARTS, 1), BLOCKS_A_PART)
@@ -73,7 +74,7 @@ class Draws:
             self.noise.skip_norm(model.n * size)
 
     def blocks(self, fit: LmerResults) -> Iterator[Array]:
-        """Yield simulated deviations y − Xβ̂ − offset, (n, R) a block."""
+        """Yield simulated deviations y − Xβ̂ − offset in blocks (n, R)."""
         model = fit.model
         n, q = model.n, model.q
         if self.effects is None:
@@ -93,7 +94,7 @@ class Draws:
             yield Zb + fit.sigma * e
 
     def __str__(self) -> str:
-        """Return what a crash is named by."""
+        """Return the name of the part in messages about a crash."""
         return f"The bootstrap's part from replicate {self.first + 1} to {self.first + self.size}"
 
 
@@ -110,36 +111,34 @@ def bootmer(
     statistic: Statistic | None = None,
     workers: Workers = None,
 ) -> BootstrapResults:
-    """Bootstrap a fitted mixed model as R's `lme4::bootMer` does: the same draws, each refitted.
+    """Bootstrap a fitted mixed model as R's `lme4::bootMer` does, with the same draws.
 
-    A fit that reproduces an lme4 before 1.1-33 (`lmer(…, lme4="1.1-31")`) is refitted as that
-    version's `refit` does, which hands 1 instead of p to the REML criterion: θ moves, the fixed
-    effects hardly.
+    A fit that reproduces an lme4 before 1.1-33 (`lmer(…, lme4="1.1-31")`) is refitted as in that
+    version, whose REML criterion uses 1 instead of p. This changes θ, and hardly the fixed effects.
 
     Parameters
     ----------
     fit : LmerResults
-        The fit to simulate from.
+        The fit from which responses are simulated.
     nsim : int
         Number of replicates.
     use_u : bool
-        Keep the random effects at their conditional modes (True), or draw them anew (False).
+        Keep the random effects at their conditional modes (True), or draw new ones (False).
     rng : RRandom or int
-        R's stream, which is moved on as R's would be, or a seed for `set.seed`.
+        R's stream, which moves on as in R, or a seed for `set.seed`.
     statistic : callable, optional
-        What to bootstrap, from all the replicates at once: takes `Replicates` and returns a frame
-        or series with a row for each. The fixed effects, if it is left out.
+        A function that takes all replicates at once (`Replicates`) and returns a frame or series
+        with a row for each; by default the fixed effects.
     workers : int, str, distributed.Client, Cluster or None
-        Where the replicates are refitted: see `rparity.workers.cluster`. The results are the same
-        bits on any number of workers.
+        Where replicates are refitted: see `rparity.workers.cluster`. Results do not depend on it.
 
     Raises
     ------
     UsageError
-        For fewer than one replicate, for a statistic of another length, and for workers that are
-        not to be had.
+        For fewer than one replicate, for a statistic of the wrong length, and for workers that
+        cannot be started.
     ClusterError, WorkerCrashedError
-        Where the workers are lost on the way.
+        If workers are lost during the work.
     """
     model = fit.model
     f = model.n - 1.0 if fit.reml and not model.matrices.lme4.has(REFIT) else None
@@ -149,31 +148,25 @@ def bootmer(
         solved = {
             outcome.item.first: outcome.result() for outcome in pool.map(_refits, (fit, f), parts)
         }
-    solutions = [solution for first in sorted(solved) for solution in solved[first]]
-    return BootstrapResults(fit, Replicates.of(fit, solutions), use_u, statistic)
+    solution = Solution.join([solved[first] for first in sorted(solved)])
+    return BootstrapResults(fit, Replicates.of(fit, solution), use_u, statistic)
 
 
-def _refits(shared: tuple[LmerResults, float | None], draws: Draws) -> list[Solution]:
+def _refits(shared: tuple[LmerResults, float | None], draws: Draws) -> Solution:
     """Refit the model to some replicates, block by block."""
     fit, f = shared
-    model = fit.model
-    return [
-        model.solve(
-            model.structure.moments(model.sqrt_weights[:, None] * block),
-            reml=fit.reml,
-            start=fit.theta_hat,
-            f=f,
-        )
-        for block in draws.blocks(fit)
-    ]
+    model, start = fit.model, fit.theta_hat
+    blocks = (model.sqrt_weights[:, None] * block for block in draws.blocks(fit))
+    moments = map(model.structure.moments, blocks)
+    return Solution.join([model.solve(m, reml=fit.reml, start=start, f=f) for m in moments])
 
 
 @dataclass(frozen=True)
 class Replicates:
-    """The fits of all the replicates, one row each ("1", "2", …), one column a parameter.
+    """The fits of all replicates, with rows "1", "2", and so on.
 
-    `params` and `bse` have a column for each fixed effect, `theta` for each element of θ, `varcorr`
-    for each standard deviation and correlation (the column `sdcor` of `LmerResults.varcorr`);
+    `params` and `bse` have a column for each fixed effect, `theta` for each element of θ, and
+    `varcorr` for each standard deviation and correlation (the `sdcor` of `LmerResults.varcorr`).
     `sigma`, `criterion` and `converged` are series.
     """
 
@@ -186,10 +179,10 @@ class Replicates:
     _model: MixedModel = field(repr=False)
 
     @classmethod
-    def of(cls, fit: LmerResults, solutions: Sequence[Solution]) -> Replicates:
-        """Line up the solutions of some blocks of responses, given as deviations from `fit`."""
-        sigma = np.concatenate([part.sigma for part in solutions])
-        variances = [np.diagonal(part.vcov_unscaled, axis1=1, axis2=2) for part in solutions]
+    def of(cls, fit: LmerResults, solution: Solution) -> Replicates:
+        """Name the parameters of a solution whose β is relative to `fit`."""
+        sigma = solution.sigma
+        variances = np.diagonal(solution.vcov_unscaled, axis1=1, axis2=2)
         index = pd.RangeIndex(1, len(sigma) + 1).astype(str)
 
         def frame(values: Array, names: Sequence[str]) -> pd.DataFrame:
@@ -197,18 +190,18 @@ class Replicates:
 
         names = fit.term_names
         return cls(
-            frame(np.concatenate([part.beta for part in solutions]) + fit.beta, names),
-            frame(sigma[:, None] * np.sqrt(np.concatenate(variances)), names),
-            frame(np.concatenate([part.theta for part in solutions]), list(fit.theta.index)),
+            frame(solution.beta + fit.beta, names),
+            frame(sigma[:, None] * np.sqrt(variances), names),
+            frame(solution.theta, list(fit.theta.index)),
             pd.Series(sigma, index),
-            pd.Series(np.concatenate([part.criterion for part in solutions]), index),
-            pd.Series(np.concatenate([part.converged for part in solutions]), index),
+            pd.Series(solution.criterion, index),
+            pd.Series(solution.converged, index),
             fit.model,
         )
 
     @cached_property
     def _sdcor(self) -> Array:
-        """Standard deviations on and correlations off the diagonal, (R, k, k)."""
+        """Standard deviations on the diagonal, correlations off it: (R, k, k)."""
         out = sd_and_correlation(self._model.template, self.theta.to_numpy(dtype=np.float64))
         at = np.arange(out.shape[1])
         out[:, at, at] *= self.sigma.to_numpy()[:, None]
@@ -224,7 +217,7 @@ class Replicates:
 
     @cached_property
     def everything(self) -> pd.DataFrame:
-        """What `confint` has intervals of: `.sig01`, … in its order, `.sigma`, fixed effects."""
+        """The parameters of R's `confint`, in its order: `.sig01`, …, `.sigma`, fixed effects."""
         template = self._model.template
         rows, cols = sd_order(template, self._model.matrices.lme4)
         values = np.column_stack([self._sdcor[:, rows, cols], self.sigma, self.params])
@@ -256,7 +249,7 @@ class BootstrapResults:
         if len(frame) != len(replicates.params):
             raise UsageError(
                 f"The statistic gave {len(frame)} rows for {len(replicates.params)} replicates: "
-                "it takes all the replicates at once and returns one row for each."
+                "it must take all replicates at once and return one row for each."
             )
         return frame.set_axis(replicates.params.index).set_axis(
             [str(name) for name in frame.columns], axis=1
@@ -265,7 +258,7 @@ class BootstrapResults:
     @cached_property
     def _original(self) -> Replicates:
         """The original fit as a bootstrap of one."""
-        return Replicates.of(self.fit, [self.fit.solution_from_itself])
+        return Replicates.of(self.fit, self.fit.solution_from_itself)
 
     @property
     def nsim(self) -> int:
@@ -289,7 +282,7 @@ class BootstrapResults:
 
     @property
     def n_failed(self) -> int:
-        """Replicates whose optimum was not reached."""
+        """Number of replicates that did not converge."""
         return int((~self.replicates.converged).sum())
 
     @property
@@ -305,21 +298,22 @@ class BootstrapResults:
     def conf_int(self, alpha: float = 0.05, method: BootType = "percentile") -> pd.DataFrame:
         """Intervals at level 1 − alpha, as R's `confint(fit, method = "boot", boot.type = method)`.
 
-        Of all the parameters or, with a custom statistic, of that. Sources: Davison and Hinkley
-        (1997), section 5.2 and eq. 5.8; R's `boot::boot.ci`.
+        The rows are all parameters, or the values of a custom statistic. Sources: Davison and
+        Hinkley (1997), section 5.2 and eq. 5.8; R's `boot::boot.ci`.
         """
         if self._statistic is None:
             t, t0 = self.replicates.everything, self._original.everything.iloc[0]
         else:
             t, t0 = self.t, self.t0
         if method not in INTERVALS:
-            raise UsageError(f"method is one of {', '.join(INTERVALS)}, and is {method!r}.")
-        interval = INTERVALS[method]
-        bounds = [interval(t[name].to_numpy(), float(t0[name]), alpha) for name in t.columns]
+            raise UsageError(f"method must be one of {', '.join(INTERVALS)}, not {method!r}.")
+        bounds = [
+            _interval(t[name].to_numpy(), float(t0[name]), alpha, method) for name in t.columns
+        ]
         return pd.DataFrame(bounds, t.columns, ["conf_low", "conf_high"])
 
     def summary(self) -> str:
-        """Text in the layout of R's `print` of a bootstrap."""
+        """Return text in the layout of R's `print` of a bootstrap."""
         return bootstrap_summary(self)
 
     def __repr__(self) -> str:
@@ -327,10 +321,10 @@ class BootstrapResults:
 
 
 def percentile(t: Array, probabilities: Array) -> Array:
-    """Bootstrap percentiles, interpolated between order statistics on the normal scale.
+    """Return bootstrap percentiles, interpolated between order statistics on the normal scale.
 
-    Source: Davison and Hinkley (1997), eq. 5.8, as R's `boot::boot.ci` applies it. Where a
-    probability lies beyond the order statistics the extreme one is returned.
+    Source: Davison and Hinkley (1997), eq. 5.8, as applied by R's `boot::boot.ci`. For a
+    probability beyond the order statistics, the extreme one is returned.
     """
     ordered = np.sort(t[np.isfinite(t)])
     R = len(ordered)
@@ -338,30 +332,18 @@ def percentile(t: Array, probabilities: Array) -> Array:
         return np.full(len(probabilities), np.nan)
     position = (R + 1) * probabilities
     k = np.clip(np.floor(position + 1e-10).astype(int), 1, R)
-    upper = np.clip(k + 1, 1, R)
-    at = norm.ppf(probabilities)
-    low, high = norm.ppf(k / (R + 1)), norm.ppf(np.minimum(k + 1, R) / (R + 1))
+    upper = np.minimum(k + 1, R)
+    at, low, high = norm.ppf(probabilities), norm.ppf(k / (R + 1)), norm.ppf(upper / (R + 1))
     inside = (upper > k) & (position > k) & (position >= 1)
     share = np.where(inside, (at - low) / np.where(high > low, high - low, 1.0), 0.0)
     return np.asarray(ordered[k - 1] + share * (ordered[upper - 1] - ordered[k - 1]))
 
 
-def _percentile(t: Array, _: float, alpha: float) -> Array:
-    return percentile(t, np.array([alpha / 2.0, 1.0 - alpha / 2.0]))
-
-
-def _basic(t: Array, t0: float, alpha: float) -> Array:
-    return 2.0 * t0 - _percentile(t, t0, alpha)[::-1]
-
-
-def _normal(t: Array, t0: float, alpha: float) -> Array:
-    finite = t[np.isfinite(t)]
-    half = float(norm.ppf(1.0 - alpha / 2.0)) * finite.std(ddof=1)
-    return np.asarray(2.0 * t0 - finite.mean() + np.array([-half, half]))
-
-
-INTERVALS: dict[str, Callable[[Array, float, float], Array]] = {
-    "percentile": _percentile,
-    "basic": _basic,
-    "normal": _normal,
-}
+def _interval(t: Array, t0: float, alpha: float, method: BootType) -> Array:
+    """Return both ends of the interval of one statistic."""
+    if method == "normal":
+        finite = t[np.isfinite(t)]
+        half = float(norm.ppf(1.0 - alpha / 2.0)) * finite.std(ddof=1)
+        return np.asarray(2.0 * t0 - finite.mean() + np.array([-half, half]))
+    ends = percentile(t, np.array([alpha / 2.0, 1.0 - alpha / 2.0]))
+    return ends if method == "percentile" else 2.0 * t0 - ends[::-1]

@@ -1,4 +1,4 @@
-"""How one `model.matrix()` is coded: contrasts, interactions and their names, columns to keep."""
+"""R's `model.matrix()`: contrasts, interactions, their names, and linearly dependent columns."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -22,11 +22,11 @@ from rparity.lmm.frame import (
     make_factor,
 )
 
-RANK_TOLERANCE = 1e-7  # of R's qr(), as lme4 and lm use it
+RANK_TOLERANCE = 1e-7  # of R's qr(), in lme4 and lm
 
 
 @dataclass(frozen=True)
-class _Coding:
+class _Contrasts:
     """One factor's levels and contrast matrix."""
 
     levels: tuple[str, ...]
@@ -35,11 +35,11 @@ class _Coding:
 
 
 @dataclass(frozen=True)
-class Design:
-    """How one `model.matrix()` is coded: all that new data need to get the same columns."""
+class Coding:
+    """The coding of one `model.matrix()`, with which new data get the same columns."""
 
     terms: Terms
-    codings: Mapping[str, _Coding]
+    factors: Mapping[str, _Contrasts]
     state: dict[str, dict[str, Any]]
     kept: NDArray[np.bool_] | None = None
 
@@ -50,26 +50,22 @@ class Design:
         values: Mapping[str, Values],
         contrasts: Mapping[str, str],
         frame: Frame,
-    ) -> "Design":
-        """Fix levels and contrasts on the rows that the model keeps."""
-        codings = {}
-        for label in parts.variables:
-            value = values[label]
-            if isinstance(value, pd.Categorical) or value.dtype == bool:
-                codings[label] = _code(label, value, contrasts.get(label))
-        for label in set(contrasts) - set(codings):
+    ) -> "Coding":
+        """Determine levels and contrasts from the rows that the model uses."""
+        factors = {
+            label: _contrasts(label, values[label], contrasts.get(label))
+            for label in parts.variables
+            if isinstance(values[label], pd.Categorical) or values[label].dtype == bool
+        }
+        for label in set(contrasts) - set(factors):
             raise UsageError(
-                f"contrasts names `{label}`, which is no factor of the fixed part: "
-                f"its factors are {', '.join(codings) or 'none'}."
+                f"contrasts names `{label}`, which is not a factor of the fixed part: "
+                f"its factors are {', '.join(factors) or 'none'}."
             )
-        return cls(parts, codings, frame.state)
-
-    def keeping(self, kept: NDArray[np.bool_]) -> "Design":
-        """Return the design without the columns that depend on others."""
-        return Design(self.terms, self.codings, self.state, kept)
+        return cls(parts, factors, frame.state)
 
     def matrix(self, values: Mapping[str, Values], n: int) -> tuple[Floats, tuple[str, ...]]:
-        """Compute the columns, (n, p), and R's names for them."""
+        """Return the columns, (n, p), and R's names for them."""
         blocks, names = [np.ones((n, int(self.terms.intercept)))], []
         names += ["(Intercept)"] * self.terms.intercept
         for term, full in zip(self.terms.terms, self._full(), strict=True):
@@ -90,7 +86,7 @@ class Design:
         return found if self.kept is None else found[self.kept]
 
     def of(self, newdata: pd.DataFrame) -> Floats:
-        """Compute the columns for new data."""
+        """Return the columns for new data."""
         frame = Frame(newdata, self.state)
         values: dict[str, Values] = {}
         for label in self.terms.variables:
@@ -98,8 +94,8 @@ class Design:
             if (gaps := is_missing(value)).any():
                 raise DataError(f"`{label}` has {count_missing(gaps)} in newdata: drop those rows.")
             check_finite(label, value)
-            if label in self.codings:
-                levels = self.codings[label].levels
+            if label in self.factors:
+                levels = self.factors[label].levels
                 if isinstance(value, pd.Categorical):
                     factor = value
                 elif value.dtype == bool:
@@ -109,8 +105,8 @@ class Design:
                 value = factor.set_categories(list(levels))
                 if (unknown := value.codes < 0).any():
                     raise DataError(
-                        f"`{label}` has the level `{factor[unknown][0]}` in newdata, which "
-                        "the fit has not seen."
+                        f"`{label}` has the level `{factor[unknown][0]}` in newdata, but not in "
+                        "the data of the fit."
                     )
             elif isinstance(value, pd.Categorical) or value.dtype == bool:
                 raise DataError(f"`{label}` is numeric in the fit, but not in newdata.")
@@ -129,76 +125,76 @@ class Design:
         ]
 
     def _full(self) -> list[list[bool]]:
-        """Which factors of which terms get a dummy for each level: TermCode of R's `terms()`.
+        """Return which factors of each term get a dummy for each level (TermCode of R's `terms()`).
 
-        A factor is coded by contrasts if an earlier term holds all the other variables of its
-        term. Without an intercept, the first factor of all gets dummies.
+        A factor is coded by contrasts if an earlier term contains all other variables of its term.
+        Without an intercept, the first factor gets dummies.
         """
         full = self.without_margin()
         if not self.terms.intercept:
             for term, dummies in zip(self.terms.terms, full, strict=True):
-                first = next((j for j, label in enumerate(term) if label in self.codings), None)
+                first = next((j for j, label in enumerate(term) if label in self.factors), None)
                 if first is not None:
                     dummies[first] = True
                     break
         return full
 
     def _columns(self, label: str, value: Values, full: bool) -> tuple[Floats, list[str]]:
-        if label not in self.codings:
+        if label not in self.factors:
             block = np.asarray(value).reshape(len(value), -1)
             ends = range(1, block.shape[1] + 1) if block.shape[1] > 1 else [""]
             return block, [f"{label}{end}" for end in ends]
-        coding = self.codings[label]
+        coding = self.factors[label]
         codes = value.codes if isinstance(value, pd.Categorical) else value.astype(np.intp)
         coded = np.eye(len(coding.levels)) if full else coding.matrix
         return coded[codes], [f"{label}{end}" for end in (coding.levels if full else coding.names)]
 
 
 def _product(a: tuple[Floats, list[str]], b: tuple[Floats, list[str]]) -> tuple[Floats, list[str]]:
-    """Multiply columns for an interaction: those of the first factor vary fastest."""
+    """Multiply the columns of an interaction; those of the first factor vary fastest."""
     block = b[0][:, :, None] * a[0][:, None, :]
     return block.reshape(len(block), -1), [f"{left}:{right}" for right in b[1] for left in a[1]]
 
 
-def _code(label: str, value: Values, contrast: str | None) -> _Coding:
-    """Choose a factor's contrasts: R's `contrasts<-` and `options("contrasts")`."""
+def _contrasts(label: str, value: Values, contrast: str | None) -> _Contrasts:
+    """Return a factor's contrasts as R chooses them (`contrasts<-`, `options("contrasts")`)."""
     ordered = False
     levels: tuple[str, ...] = ("FALSE", "TRUE")
     if isinstance(value, pd.Categorical):
         levels, ordered = tuple(value.categories), bool(value.ordered)
     if len(levels) < 2:
-        raise DataError(f"The factor `{label}` has one level only: take it out of the formula.")
+        raise DataError(f"The factor `{label}` has only one level: remove it from the formula.")
     contrast = contrast or ("contr.poly" if ordered else "contr.treatment")
     n, eye = len(levels), np.eye(len(levels))
     numbers = tuple(str(i) for i in range(1, n))
     match contrast:
         case "contr.treatment":
-            return _Coding(levels, eye[:, 1:], levels[1:])
+            return _Contrasts(levels, eye[:, 1:], levels[1:])
         case "contr.SAS":
-            return _Coding(levels, eye[:, :-1], levels[:-1])
+            return _Contrasts(levels, eye[:, :-1], levels[:-1])
         case "contr.sum":
-            return _Coding(levels, np.vstack([eye[:-1, :-1], -np.ones(n - 1)]), numbers)
+            return _Contrasts(levels, np.vstack([eye[:-1, :-1], -np.ones(n - 1)]), numbers)
         case "contr.helmert":
             below = np.diag(np.arange(1.0, n), -1)[:, :-1]
-            return _Coding(levels, below - np.triu(np.ones((n, n)))[:, :-1], numbers)
+            return _Contrasts(levels, below - np.triu(np.ones((n, n)))[:, :-1], numbers)
         case "contr.poly":
             scores = np.arange(1.0, n + 1)
             q, r = np.linalg.qr(np.vander(scores - scores.mean(), increasing=True))
             names = (".L", ".Q", ".C", *(f"^{d}" for d in range(4, n)))
-            return _Coding(levels, (q * np.sign(np.diag(r)))[:, 1:], names[: n - 1])
-    known = "contr.treatment, contr.sum, contr.helmert, contr.poly and contr.SAS"
-    raise UsageError(f"contrasts for `{label}`: `{contrast}` is not one of {known}.")
+            return _Contrasts(levels, (q * np.sign(np.diag(r)))[:, 1:], names[: n - 1])
+    known = "contr.treatment, contr.sum, contr.helmert, contr.poly or contr.SAS"
+    raise UsageError(f"contrasts for `{label}` must be {known}, not `{contrast}`.")
 
 
 def independent(X: Floats) -> NDArray[np.bool_]:
-    """Which columns R's `qr(X, tol = 1e-7)` keeps: those that earlier kept ones do not span."""
+    """Return which columns R's `qr(X, tol = 1e-7)` keeps: those that earlier ones do not span."""
     n, p = X.shape
     least = RANK_TOLERANCE * np.sqrt((X * X).sum(axis=0))
     if p <= n and least.all():
         scaled = X / (least / RANK_TOLERANCE)
         with suppress(np.linalg.LinAlgError):
-            # The diagonal is what each column adds to the earlier ones: well clear of rounding,
-            # and of the tolerance, it spares the costly way.
+            # The diagonal is the part of each column that earlier ones do not span. If it is far
+            # above rounding and the tolerance, the slow method below is not needed.
             if np.diag(np.linalg.cholesky(scaled.T @ scaled)).min(initial=1.0) > 1e-4:
                 return np.ones(p, dtype=bool)
     Q = np.empty((n, 0))

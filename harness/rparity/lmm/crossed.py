@@ -1,8 +1,8 @@
 """Several grouping factors, crossed or nested, with up to a few hundred random effects.
 
-Where the terms' ZZ' commute (balanced designs of scalar terms), their common eigenvectors make V
-diagonal: `Strata`, whose cost is free of the number of random effects. Otherwise V is one dense
-block in an orthonormal basis of the span of Z: `Dense`. Either way V⁻¹ = (I − QQ') + Q C Q'.
+If the terms' ZZ' commute (scalar terms in a balanced design), their common eigenvectors make V
+diagonal (`Strata`), and the cost does not depend on the number of random effects. Otherwise V is
+one dense block in an orthonormal basis Q of the span of Z (`Dense`). V⁻¹ is I − QQ' + Q C Q'.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
 
-# Doubles in the scratch arrays of one batch of responses.
+# Number of doubles in the arrays of one batch of responses.
 SCRATCH = 2**20
 
 
@@ -37,7 +37,7 @@ class Span:
     def of(
         cls, Z: Sequence[Array], codes: Sequence[NDArray[np.intp]], levels: Sequence[int]
     ) -> Span:
-        """Find the basis by QR with column pivoting of the whole Z (n, q)."""
+        """Find the basis by a QR of Z (n, q) with column pivoting."""
         n = len(Z[0])
         spread = []
         for covariates, code, L in zip(Z, codes, levels, strict=True):
@@ -55,7 +55,7 @@ class Span:
         return cls(np.asarray(Q, dtype=np.float64), T)
 
     def conditional(self, template: Template, theta: Array, residual: Array) -> Conditional:
-        """See `Structure`: û = B'C Q'(y − Xβ) and covariance (I + B'B)⁻¹ with B = TΛ."""
+        """Return û = B'C Q'(y − Xβ) with covariance (I + B'B)⁻¹, where B = TΛ (see `Structure`)."""
         triangles = template.blocks(template.Lambda(theta))
         B = np.hstack(
             [(T @ Lam).reshape(len(T), -1) for T, Lam in zip(self.T, triangles, strict=True)]
@@ -89,7 +89,7 @@ class Strata(Blocks):
 
 
 def commute(Z: Sequence[Array], codes: Sequence[NDArray[np.intp]]) -> bool:
-    """Whether all terms are scalar and their Z_tZ_t' commute, as far as one vector can tell."""
+    """Whether all terms are scalar and their Z_tZ_t' commute when applied to one test vector."""
     if any(part.shape[1] > 1 for part in Z):
         return False
 
@@ -107,14 +107,14 @@ def commute(Z: Sequence[Array], codes: Sequence[NDArray[np.intp]]) -> bool:
 
 
 def common_eigenvectors(span: Span) -> tuple[Array, Array] | None:
-    """Vectors (r, r) that make every T_tT_t' diagonal, with the diagonals (r, terms), if any do."""
+    """Return vectors (r, r) that make all T_tT_t' diagonal, with these diagonals, or None."""
     G = np.stack([T[:, :, 0] @ T[:, :, 0].T for T in span.T])
     scale = np.abs(G).max(axis=(1, 2), keepdims=True)
     G = G / scale
     product = G[:, None] @ G
     if np.abs(product - np.swapaxes(product, 0, 1)).max() > 1e-10:
         return None
-    # Weights without simple ratios keep eigenvalues of different strata apart.
+    # These weights have no simple ratios, so that different strata have different eigenvalues.
     weights = np.sqrt(np.array([2.0, 3.0, 5.0, 7.0, 11.0, 13.0, 17.0, 19.0])[: len(G)])
     if len(weights) < len(G):
         return None
@@ -128,7 +128,7 @@ def common_eigenvectors(span: Span) -> tuple[Array, Array] | None:
 
 
 class Dense:
-    """Any terms, V as one dense block in the basis of their span, batched over responses."""
+    """Any terms, with V as one dense block in the basis of their span, batched over responses."""
 
     def __init__(self, template: Template, span: Span, X: Array) -> None:
         self.template = template
@@ -136,12 +136,10 @@ class Dense:
         self._inside_X = span.Q.T @ X
         self._outside_X = X - span.Q @ self._inside_X
         self._outside_XX = self._outside_X.T @ self._outside_X
-        term = np.searchsorted(template.starts, template.rows, side="right") - 1
-        self._term = term
-        # For the element i of θ, the columns of T that it multiplies: (r, L).
+        # For each element of θ, the columns of T that it multiplies: (r, L).
         self._t = [
             span.T[t][:, :, row - template.starts[t]]
-            for t, row in zip(term, template.rows, strict=True)
+            for t, row in zip(template.term, template.rows, strict=True)
         ]
 
     def moments(self, Y: Array) -> Moments:
@@ -159,18 +157,15 @@ class Dense:
     def evaluate(
         self, theta: Array, moments: Moments, *, along: Array | None = None
     ) -> tuple[Smooth, Smooth]:
-        """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives."""
+        """Evaluate log|V| and M in batches of responses: see `Structure`."""
         r, m = len(self._inside_X), self.template.m
         batch = max(1, SCRATCH // ((m + 3) * r * r))
         if len(theta) <= batch:
             return self._evaluate(theta, moments, along)
-        index = np.arange(len(theta))
-        parts = [
-            self._evaluate(theta[at], moments.take(at), along)
-            for at in np.split(index, range(batch, len(theta), batch))
-        ]
+        batches = np.split(np.arange(len(theta)), range(batch, len(theta), batch))
+        parts = [self._evaluate(theta[at], moments.take(at), along) for at in batches]
         logdet, M = zip(*parts, strict=True)
-        return _joined(logdet), _joined(M)
+        return Smooth.join(logdet), Smooth.join(M)
 
     def _evaluate(
         self, theta: Array, moments: Moments, along: Array | None
@@ -189,17 +184,17 @@ class Dense:
         value = np.swapaxes(W, 1, 2) @ S
         value += bordered(self._outside_XX, outside_Xy, outside_yy)
 
-        # dP_i = t g' + g t', as in `Blocks`, with a column for each level in t and in g.
+        # dP_i = t g' + g t', as in `Blocks`; t and g have a column for each level.
         columns = self._t
         if along is not None:
             B = [T @ N for T, N in zip(self._span.T, template.blocks(along), strict=True)]
             columns = [
                 B[t][..., row - template.starts[t]]
-                for t, row in zip(self._term, template.rows, strict=True)
+                for t, row in zip(template.term, template.rows, strict=True)
             ]
         g = [
             B[t][..., col - template.starts[t]]
-            for t, col in zip(self._term, template.cols, strict=True)
+            for t, col in zip(template.term, template.cols, strict=True)
         ]
         half = np.stack([t @ np.swapaxes(gi, -1, -2) for t, gi in zip(columns, g, strict=True)], -3)
         dP = half + np.swapaxes(half, -1, -2)  # (R, m, r, r), or (m, r, r)
@@ -224,11 +219,3 @@ class Dense:
     def conditional(self, theta: Array, residual: Array) -> Conditional:
         """See `Structure`."""
         return self._span.conditional(self.template, theta, residual)
-
-
-def _joined(parts: Sequence[Smooth]) -> Smooth:
-    return Smooth(
-        np.concatenate([part.value for part in parts]),
-        np.concatenate([part.gradient for part in parts]),
-        np.concatenate([part.hessian for part in parts]),
-    )

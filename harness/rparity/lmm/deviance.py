@@ -6,8 +6,8 @@ eq. 34 and 41)
     d(θ) = log|V| + log|A| + f (1 + log(2π s / f)),    f = n − p     (REML)
     d(θ) = log|V|          + f (1 + log(2π s / f)),    f = n         (ML)
 
-The structure of the random effects gives log|V| and M = [X y]'V⁻¹[X y] with their derivatives in θ;
-all else is here, once, for whatever structure and for R responses, each at a θ of its own.
+The structure of the random effects gives log|V| and M = [X y]'V⁻¹[X y] with their derivatives in θ.
+The rest is computed here, for any structure and for R responses, each at its own θ.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Evaluation:
     A_inv: Array
 
     def profiled(self, f: float) -> Smooth:
-        """Return d(θ), the residual variance profiled out at s / f."""
+        """Return d(θ), with the residual variance profiled out at s / f."""
         ratio = self.s.gradient / self.s.value[:, None]
         return Smooth(
             self.logdet.value + f * (1.0 + np.log(2.0 * np.pi * self.s.value / f)),
@@ -76,7 +76,7 @@ def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluat
     A_inv = _inverse(A)
     delta = (A_inv @ M.value[:, :p, p:])[..., 0]
 
-    # s = v'Mv with v = (−δ, 1), and δ moves with θ: its share of the second derivative is below.
+    # s = v'Mv with v = (−δ, 1); δ depends on θ, which adds −2 `moved` to the second derivative.
     v = np.concatenate([-delta, np.ones((len(delta), 1))], axis=1)[..., None]
     Mv = (M.value @ v)[..., 0]
     M_d_v = (M.gradient @ v[:, None])[..., 0]
@@ -104,7 +104,7 @@ def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluat
 
 
 def _inverse(A: Array) -> Array:
-    """A⁻¹ (R, p, p); NaN, which is no minimum, where θ is so far off that A has no digits left."""
+    """Return A⁻¹ (R, p, p), or NaN at a θ so far off that A is singular to rounding."""
     try:
         return np.asarray(np.linalg.inv(A), dtype=np.float64)
     except np.linalg.LinAlgError:

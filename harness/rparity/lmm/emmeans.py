@@ -30,7 +30,7 @@ from scipy.optimize import brentq
 from scipy.stats import studentized_range, t
 
 from rparity.errors import UsageError
-from rparity.lmm.coding import Design
+from rparity.lmm.coding import Coding
 from rparity.lmm.ddf import Method, inference, refuse_ml
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.formula import expression
@@ -98,9 +98,9 @@ def _dropped(matrices: ModelMatrices) -> tuple[NDArray[np.bool_], Array]:
     return design.kept, np.asarray(Vt[int(design.kept.sum()) :].T)
 
 
-def _whole(design: Design) -> Design:
+def _whole(design: Coding) -> Coding:
     """The design with the columns that were dropped."""
-    return Design(design.terms, design.codings, design.state)
+    return Coding(design.terms, design.factors, design.state)
 
 
 @dataclass(frozen=True)
@@ -361,7 +361,7 @@ def _levels(matrices: ModelMatrices, at: Mapping[str, Any]) -> dict[str, list[An
                 levels[name] = list(used.cat.categories)
             else:
                 values = sorted(column.unique())
-                number = pd.api.types.is_numeric_dtype(column) and label not in design.codings
+                number = pd.api.types.is_numeric_dtype(column) and label not in design.factors
                 if number and len(values) > KEPT_VALUES:
                     values = [float(column.mean())]
                 levels.setdefault(name, values)

@@ -1,4 +1,4 @@
-"""`lmer`: one mixed model fitted to one response, with the results that Python users expect."""
+"""`lmer`: one mixed model fitted to one response, and its results."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Literal, Self, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import norm, t
+from scipy.stats import t
 
 from rparity.errors import DataError, UsageError
+from rparity.lmm.arrange import ranef_table, wald_limits
 from rparity.lmm.ddf import (
     KenwardRoger,
     Method,
@@ -53,26 +54,26 @@ def lmer(
     formula : str
         In lme4's notation, for example ``y ~ x + (1 | p)``.
     data : DataFrame
-        One row an observation; categoricals keep their level order.
+        One row for each observation; categoricals keep the order of their levels.
     REML : bool
         Restricted maximum likelihood (the default, as in R) or maximum likelihood.
     weights, offset : array of shape (n,), optional
         Prior weights and a known part of the linear predictor.
     contrasts : mapping, optional
-        Factor to ``contr.treatment``, ``contr.sum``, ``contr.helmert`` or ``contr.poly``.
+        From factors to ``contr.treatment``, ``contr.sum``, ``contr.helmert`` or ``contr.poly``.
     na_action : {"omit", "fail"}
-        Drop rows with missing values, as R does, or refuse them.
+        Drop rows with missing values, as R does, or raise DataError.
     rank_deficient : {"drop", "fail"}
-        Drop columns of X that depend on earlier ones, as R does and with a warning, or refuse them.
+        Drop columns of X that depend linearly on earlier ones, with a warning, or raise DataError.
     lme4 : str, optional
-        The version of lme4 to reproduce, for example ``"1.1-31"``, where versions differ: names of
-        nested groups (1.1-36), the order of variance parameters in intervals (2.0-1), and the
-        divisor of a bootstrap's refits (1.1-33). The newest one, if it is left out.
+        The version of lme4 to reproduce, for example ``"1.1-31"``; by default the newest. Versions
+        differ in the names of nested groups (since 1.1-36), the order of variance parameters in
+        intervals (since 2.0-1), and the divisor in refits of a bootstrap (since 1.1-33).
 
     Raises
     ------
     FormulaError, DataError, UsageError
-        With the input and the remedy named.
+        The message names the input and the remedy.
 
     References
     ----------
@@ -95,9 +96,9 @@ def lmer(
 
 
 class LmerResults:
-    """A fitted linear mixed model; attributes in statsmodels' names, row names R's own.
+    """A fitted linear mixed model, with statsmodels' names of attributes and R's names of rows.
 
-    `data_name`, from `data.attrs["name"]`, is what `summary()` calls the data.
+    `data_name`, from `data.attrs["name"]`, is the name of the data in `summary()`.
     """
 
     data_name: str | None = None
@@ -129,14 +130,14 @@ class LmerResults:
             solution = model.solve(moments, reml=reml, start=begin).best()
         except np.linalg.LinAlgError as error:
             raise DataError(
-                f"The criterion of {model.matrices.formula!r} has no value in double precision "
-                f"where the search came ({error}): centre covariates, or bring them to size 1."
+                f"The criterion of {model.matrices.formula!r} cannot be computed in double "
+                f"precision ({error}): centre covariates, or scale them to size 1."
             ) from error
         return cls(model, y, reference, solution, reml=reml)
 
     @property
     def solution_from_itself(self) -> Solution:
-        """The optimum with β as deviations from β̂, as the replicates of a bootstrap have it."""
+        """The optimum with β relative to β̂, as for the replicates of a bootstrap."""
         return replace(self._solution, beta=np.zeros((1, self.model.p)))
 
     # -- fixed effects ---------------------------------------------------------------------------
@@ -157,7 +158,7 @@ class LmerResults:
         return pd.Series(self.beta, self.term_names)
 
     def cov_params(self, ddf: Method | None = None) -> pd.DataFrame:
-        """Covariance of β̂ at θ̂, as R's `vcov`: the β block, without the uncertainty of θ.
+        """Covariance of β̂ given θ̂, as R's `vcov`; the uncertainty of θ̂ is left out.
 
         With "kenward-roger" it is adjusted for that uncertainty, as pbkrtest's `vcovAdj` does.
         """
@@ -180,14 +181,14 @@ class LmerResults:
 
     @property
     def tvalues(self) -> pd.Series[float]:
-        """β̂ over its standard errors."""
+        """β̂ divided by its standard errors."""
         return self.params / self.bse
 
     # -- variance parameters ---------------------------------------------------------------------
 
     @cached_property
     def theta(self) -> pd.Series[float]:
-        """Elements of Λ_θ, named as R's `getME(fit, "theta")` names them: `group.row.column`."""
+        """Elements of Λ_θ, named `group.row.column` as by R's `getME(fit, "theta")`."""
         return pd.Series(self.theta_hat, theta_names(self.model.matrices.random))
 
     @property
@@ -204,8 +205,8 @@ class LmerResults:
     def varcorr(self) -> pd.DataFrame:
         """Variances and covariances of the random effects, as R's `as.data.frame(VarCorr(fit))`.
 
-        Index `group.var1.var2` (absent names left out); columns `vcov`, and `sdcor`: a standard
-        deviation for a variance, a correlation for a covariance. The residual comes last.
+        Index `group.var` for variances and `group.var1.var2` for covariances; the residual is last.
+        Columns `vcov`, and `sdcor`: the standard deviation or the correlation.
         """
         template, theta = self.model.template, self._solution.theta
         rows, cols = order(template)
@@ -232,13 +233,13 @@ class LmerResults:
 
     @property
     def converged(self) -> bool:
-        """Whether Newton's last step was below rounding, on a positive definite Hessian."""
+        """Whether Newton's method ended with a negligible step at a positive definite Hessian."""
         return bool(self._solution.converged[0])
 
     def at(self, theta: ArrayLike, sigma: float | None = None) -> LmerResults:
-        """Return the same model as if θ (m,) were its optimum: what the formulas give there.
+        """Return the results as if θ (m,) were the optimum.
 
-        With a `sigma` of one's own the criterion is that of (θ, σ), no longer profiled.
+        If `sigma` is given, the criterion is that of (θ, σ), otherwise σ is profiled out.
         """
         deviations = self.model.deviations(self.response, self._reference)
         moments = self.model.structure.moments(deviations[:, None])
@@ -250,17 +251,17 @@ class LmerResults:
         return LmerResults(self.model, self.response, self._reference, there, reml=self.reml)
 
     def deviance_at(self, theta: ArrayLike) -> float:
-        """Return the criterion at any θ (m,), as R's `lmer(devFunOnly = TRUE)` function does."""
+        """Return the criterion at θ (m,), as the function of R's `lmer(devFunOnly = TRUE)` does."""
         return self.at(theta).criterion
 
     @property
     def llf(self) -> float:
-        """Log-likelihood, the restricted one under REML."""
+        """Log-likelihood, or restricted log-likelihood under REML."""
         return -self.criterion / 2.0
 
     @property
     def n_parameters(self) -> int:
-        """Fixed effects, elements of θ, and σ."""
+        """Number of fixed effects, elements of θ, and σ."""
         return self.model.p + len(self._solution.theta[0]) + 1
 
     @property
@@ -270,7 +271,7 @@ class LmerResults:
 
     @property
     def bic(self) -> float:
-        """Schwarz's criterion, with log(n)."""
+        """Schwarz's Bayesian criterion, with log(n)."""
         return self.criterion + float(np.log(self.nobs)) * self.n_parameters
 
     @property
@@ -280,44 +281,34 @@ class LmerResults:
 
     @property
     def df_resid(self) -> int:
-        """Observations less all the parameters, as R's `df.residual`."""
+        """Observations less all parameters, as R's `df.residual`."""
         return self.nobs - self.n_parameters
 
     # -- fitted values ---------------------------------------------------------------------------
 
     @cached_property
     def conditional(self) -> Conditional:
-        """Random effects b̂ given the response, per term, and their covariances over σ²."""
-        # Not from β̂, whose rounding is a unit in the last place of large responses.
+        """Random effects b̂ of each term given the response, and their covariances over σ²."""
+        # Residuals from β̂ itself would have the rounding errors of large responses.
+        fitted = self.model.matrices.X @ self._solution.beta[0]
         residual = self.model.deviations(self.response, self._reference)
-        residual = residual - self.model.sqrt_weights * (
-            self.model.matrices.X @ self._solution.beta[0]
-        )
-        return self.model.conditional(self._solution.theta[0], residual)
+        residual = residual - self.model.sqrt_weights * fitted
+        return self.model.conditional(self.theta_hat, residual)
 
     @property
     def random_effects(self) -> pd.DataFrame:
         """Conditional means and standard deviations of the random effects, as R's `ranef`.
 
-        Index `group.level.term`, a factor's coefficients one after the other; columns `condval`,
-        `condsd`.
+        Index `group.level.term`; a factor's terms are together, coefficient by coefficient. Columns
+        `condval`, `condsd`.
         """
-        found, terms = self.conditional, self.model.matrices.random
-        index: list[str] = []
-        values: list[Array] = []
-        for group in dict.fromkeys(term.group for term in terms):
-            for term, b, cov in zip(terms, found.means, found.covariances, strict=True):
-                if term.group == group:
-                    index += [
-                        f"{group}.{level}.{name}" for name in term.names for level in term.levels
-                    ]
-                    sd = self.sigma * np.sqrt(np.diagonal(cov, axis1=1, axis2=2))
-                    values.append(np.stack([b.T.ravel(), sd.T.ravel()], axis=1))
-        return pd.DataFrame(np.concatenate(values), index, ["condval", "condsd"])
+        found = self.conditional
+        sds = [np.sqrt(np.diagonal(cov, axis1=1, axis2=2)) for cov in found.covariances]
+        return ranef_table(self.model.matrices.random, found.means, [self.sigma * s for s in sds])
 
     @cached_property
     def fittedvalues(self) -> pd.Series[float]:
-        """Xβ̂ + Zb̂ + offset, shape (n,), on the rows that were used."""
+        """Xβ̂ + Zb̂ + offset, (n,), for the rows that were used."""
         return pd.Series(self.predict().to_numpy(), self.model.matrices.rows)
 
     @property
@@ -327,7 +318,7 @@ class LmerResults:
 
     @property
     def scaled_resid(self) -> Array:
-        """Residuals over σ̂/√w, whose quantiles `summary()` prints, shape (n,)."""
+        """Residuals divided by σ̂/√w, (n,), whose quantiles `summary()` prints."""
         return np.asarray(self.model.sqrt_weights * self.resid.to_numpy() / self.sigma)
 
     # -- what follows from a fit -----------------------------------------------------------------
@@ -340,15 +331,15 @@ class LmerResults:
         allow_new_levels: bool = False,
         offset: ArrayLike | None = None,
     ) -> pd.Series[float]:
-        """Xβ̂ + Zb̂ + offset for the data of the fit or new ones, as R's `predict`.
+        """Predict Xβ̂ + Zb̂ + offset for the data of the fit or for new data, as R's `predict`.
 
-        Without `include_random` the random effects are left out (R's `re.form = NA`). A level that
-        the fit has not seen is an error, or with `allow_new_levels` has random effects of zero.
+        Without `include_random` the random effects are left out (R's `re.form = NA`). With
+        `allow_new_levels`, random effects of new levels are zero.
 
         Raises
         ------
         DataError
-            For missing values and unknown levels in `newdata`.
+            For missing values in `newdata`, and for new levels unless they are allowed.
         """
         matrices, means = self.model.matrices, self.conditional.means
         if newdata is None:
@@ -364,25 +355,25 @@ class LmerResults:
                 new = codes < 0
                 if new.any() and not allow_new_levels:
                     raise DataError(
-                        f"newdata has levels of {term.group!r} that the fit has not seen, first in "
-                        f"row {newdata.index[new][0]!r}: set allow_new_levels=True for random "
-                        "effects of zero there."
+                        f"newdata has levels of {term.group!r} that the data of the fit do not "
+                        f"have, first in row {newdata.index[new][0]!r}: set allow_new_levels=True "
+                        "for random effects of zero there."
                     )
                 values += np.where(new, 0.0, np.einsum("nk,nk->n", Z, b[codes]))
         return pd.Series(values, newdata.index)
 
     def refit(self, y: ArrayLike | None = None, *, REML: bool | None = None) -> LmerResults:
-        """Fit the same model to another response y (n,), or by the other criterion."""
+        """Fit the same model to another response y (n,), or by REML instead of ML or vice versa."""
         response = self.response if y is None else np.asarray(y, dtype=np.float64)
         if response.shape != (self.nobs,) or not np.isfinite(response).all():
             raise DataError(
-                f"refit() needs {self.nobs} finite values, one for each row used, and got "
+                f"refit() needs {self.nobs} finite values, one for each row used, not "
                 f"an array of shape {response.shape}."
             )
         return LmerResults.fit(self.model, response, reml=self.reml if REML is None else REML)
 
     def simulate(self, nsim: int = 1, *, use_u: bool = False, rng: RRandom | int) -> Array:
-        """Draw responses from the fitted model, shape (n, nsim), R's draws in R's order.
+        """Draw responses from the fitted model, (n, nsim), with R's random numbers.
 
         Source: R's `simulate.merMod`; see `bootmer` for `use_u` and `rng`.
         """
@@ -401,16 +392,16 @@ class LmerResults:
         rng: RRandom | int | None = None,
         boot_type: BootType = "percentile",
     ) -> pd.DataFrame:
-        """Confidence intervals at level 1 − alpha: columns `conf_low`, `conf_high` (R's `confint`).
+        """Confidence intervals at level 1 − alpha (R's `confint`): `conf_low`, `conf_high`.
 
-        Rows are `.sig01`, … (of each term the standard deviations, then the correlations),
-        `.sigma`, then the fixed effects. ``wald`` has none for the variance parameters
-        (NaN, as in R); ``profile`` inverts the likelihood-ratio test under ML, as lme4 does also
-        for a REML fit; ``boot`` draws `nsim` replicates from `rng`. ``satterthwaite`` and
-        ``kenward-roger`` take quantiles of t instead of the normal ones that ``wald`` takes.
+        Rows are `.sig01`, … (each term's standard deviations, then its correlations), `.sigma`, and
+        the fixed effects. ``wald`` has NaN for the variance parameters, as in R. ``profile``
+        inverts the likelihood-ratio test under ML, for REML fits too, as in lme4. ``boot`` draws
+        `nsim` replicates from `rng`. ``satterthwaite`` and ``kenward-roger`` take quantiles of t
+        instead of the normal ones that ``wald`` takes.
         """
         if not 0.0 < alpha < 1.0:
-            raise UsageError(f"alpha must lie between 0 and 1, and is {alpha}.")
+            raise UsageError(f"alpha must be between 0 and 1, and is {alpha}.")
         if method == "profile":
             from rparity.lmm.profile import profile_intervals
 
@@ -423,11 +414,11 @@ class LmerResults:
             known = "'wald', 'profile', 'boot', 'satterthwaite' or 'kenward-roger'"
             raise UsageError(f"method must be {known}, and is {method!r}.")
         if method == "wald":
-            half = float(norm.ppf(1.0 - alpha / 2.0)) * self.bse
+            table = wald_limits(self.params, self.bse, alpha)
         else:
             tests = coefficient_tests(self, method)
             half = t.ppf(1.0 - alpha / 2.0, tests["df"]) * tests["std_error"]
-        table = pd.DataFrame({"conf_low": self.params - half, "conf_high": self.params + half})
+            table = pd.DataFrame({"conf_low": self.params - half, "conf_high": self.params + half})
         return table.reindex([*sd_names(self.model.template.m), *self.term_names])
 
     def boot(
@@ -444,7 +435,7 @@ class LmerResults:
         return bootmer(self, nsim, use_u=use_u, rng=rng, statistic=statistic)
 
     def summary(self, ddf: Method | None = None) -> str:
-        """Text in the layout of R's `summary(fit)`, so that the two can be laid side by side.
+        """Return text in the layout of R's `summary(fit)`.
 
         With `ddf`, "satterthwaite" or "kenward-roger", the layout is lmerTest's: degrees of freedom
         and p-values of the fixed effects.

@@ -1,4 +1,4 @@
-"""lme4's formula notation: text in, the fixed part and the random-effects bars out."""
+"""lme4's formula notation: text becomes a fixed part and random-effects terms (bars)."""
 
 import ast
 import json
@@ -13,6 +13,7 @@ from formulaic.errors import FormulaicError
 
 from rparity.errors import FormulaError
 from rparity.lmm.lme4 import NESTING, NEWEST, Lme4
+from rparity.r.format import format_r
 
 
 @dataclass(frozen=True)
@@ -21,12 +22,12 @@ class Bar:
 
     lhs: str
     group: tuple[str, ...]  # the interacting columns: ("cask", "batch") for cask:batch
-    name: str  # as lme4 prints it: "cask:batch"
+    name: str  # as lme4 prints it, such as "cask:batch"
 
 
 @dataclass(frozen=True)
 class Formula:
-    """A model formula taken apart; ``bars`` is empty for a linear model."""
+    """A parsed model formula; ``bars`` is empty for a linear model."""
 
     text: str
     response: str
@@ -37,7 +38,7 @@ class Formula:
 
 @dataclass(frozen=True)
 class Terms:
-    """What R's `terms()` keeps of a right-hand side: variables under R's labels, in R's order."""
+    """The terms of a right-hand side: variables under R's labels, in the order of R's `terms()`."""
 
     intercept: bool
     terms: tuple[tuple[str, ...], ...]
@@ -52,7 +53,6 @@ class Terms:
 class Expression:
     """One variable as Python code, in which ``c0``, ``c1``, ... stand for `columns`."""
 
-    label: str
     code: str
     columns: tuple[str, ...]
     functions: tuple[str, ...]
@@ -75,28 +75,29 @@ _TOKEN = re.compile(
 )
 _SYNTACTIC = re.compile(r"(?:[^\W\d]|\.(?!\d))[\w.]*")
 _OPERANDS = {"string", "quoted", "number", "name"}
-_CONSTANTS = {"TRUE": "True", "FALSE": "False", "NULL": "None"}
-_PYTHON_OPERATORS = {"+", "-", "*", "/", "<", ">", "<=", ">=", "==", "!=", "=", ",", "(", ")"}
+# R's constants and operators in Python; operators that bind differently there are left out.
+_SAME = ("+", "-", "*", "/", "**", "<", ">", "<=", ">=", "==", "!=", "=", ",", "(", ")")
+_PYTHON = {"TRUE": "True", "FALSE": "False", "NULL": "None", "^": "**"} | {op: op for op in _SAME}
 _UNSPACED = {"^", "**", ":", "/"}  # R's deparse() puts blanks around the other operators
 
 
 @lru_cache(maxsize=256)
 def parse(text: str, lme4: Lme4 = NEWEST) -> Formula:
-    """Take a formula apart as lme4's `nobars()`, `findbars()` and `expandDoubleVerts()` do.
+    """Parse a formula as lme4's `nobars()`, `findbars()` and `expandDoubleVerts()` do.
 
-    `lme4` is the version whose names of nested groups are used.
+    Nested groups are named as in the version `lme4`.
 
     Raises
     ------
     FormulaError
-        For what does not parse; a caret marks the place.
+        If the formula does not parse; a caret marks the place.
     """
-    text = re.sub(r"\s", " ", text)  # one line, for the caret's sake
+    text = re.sub(r"\s", " ", text)  # one line, so that the caret fits below it
     tokens = _tokenize(text)
     sides = list(_split(tokens, {"~"}))
     if len(sides) != 2 or not sides[0][1]:
         at = sides[2][0] if len(sides) > 2 else tokens[0] if tokens else None
-        _fail(text, "A formula reads `response ~ terms`, with one `~`.", at)
+        _fail(text, "A formula must read `response ~ terms`, with one `~`.", at)
     fixed: list[str] = []
     offsets: list[str] = []
     bars: list[Bar] = []
@@ -107,15 +108,15 @@ def parse(text: str, lme4: Lme4 = NEWEST) -> Formula:
             inside = term[1:-1] if _closes(term) == len(term) - 1 else []
             is_call = len(term) > 2 and _closes(term[1:]) == len(term) - 2
             if _bar(term):
-                _fail(text, "A random-effects term goes into parentheses: `(x | g)`.", _bar(term))
+                _fail(text, "A random-effects term needs parentheses: `(x | g)`.", _bar(term))
             if minus and _has_bar(term):
-                _fail(text, "A random-effects term can be added, not taken away.", sign)
+                _fail(text, "A random-effects term cannot be subtracted: add it with `+`.", sign)
             if inside and _bar(inside):
                 bars.extend(_bars(text, inside, lme4))
             elif inside and _has_bar(inside):
                 collect(inside)
             elif _has_bar(term):
-                _fail(text, "A random-effects term is added with `+`.", term[0])
+                _fail(text, "A random-effects term must be added with `+`.", term[0])
             elif is_call and term[0].text == "offset" and not minus:
                 offsets.append(_deparse(term[2:-1]))
             else:
@@ -129,11 +130,11 @@ def parse(text: str, lme4: Lme4 = NEWEST) -> Formula:
 
 @lru_cache(maxsize=256)
 def terms(text: str) -> Terms:
-    """Expand a right-hand side without bars: R's `terms()`, by formulaic's Wilkinson algebra.
+    """Expand a right-hand side without bars, as R's `terms()` does, by formulaic's algebra.
 
-    formulaic sees each variable under a plain alias, so that calls and R's dotted names pass
-    through it whole. Inside a term the variables stand in the order of their first appearance in
-    the formula, which is R's rule and decides the names of interactions.
+    formulaic gets a plain alias for each variable, so that calls and R's dotted names are not
+    changed. Within a term, variables are ordered by their first appearance in the formula. This is
+    R's rule, and it decides the names of interactions.
     """
     tokens = _tokenize(text)
     aliases: dict[str, str] = {}
@@ -152,7 +153,11 @@ def terms(text: str) -> Terms:
         else:
             power = i > 0 and tokens[i - 1].text in {"^", "**"}
             if token.kind == "number" and not power and (depth or token.text not in {"0", "1"}):
-                _fail(text, "Only 0 or 1 outside of parentheses, or I(), can be a number.", token)
+                _fail(
+                    text,
+                    "Numbers are allowed only inside I(), except 0 and 1 outside parentheses.",
+                    token,
+                )
             if token.kind == "string" or token.text.startswith(tuple("%&<>=!,")):
                 _fail(text, f"`{token.text}` is not supported here: compute a column first.", token)
             pieces.append(token.text)
@@ -175,7 +180,7 @@ def expression(label: str) -> Expression:
     Raises
     ------
     FormulaError
-        For R operators that Python lacks or that bind differently there.
+        For R operators that Python does not have, or that bind differently there.
     """
     columns: dict[str, str] = {}
     functions: list[str] = []
@@ -187,42 +192,31 @@ def expression(label: str) -> Expression:
             code.append(token.text.replace(".", "_"))
         elif token.kind == "name" and i + 1 < len(tokens) and tokens[i + 1].text == "=":
             code.append(token.text)
-        elif token.text in _CONSTANTS:
-            code.append(_CONSTANTS[token.text])
+        elif token.text in _PYTHON:
+            code.append(_PYTHON[token.text])
         elif token.kind in {"name", "quoted"}:
             code.append(columns.setdefault(token.text.strip("`"), f"c{len(columns)}"))
-        elif token.kind == "number":
-            code.append(token.text.rstrip("L"))
-        elif token.kind == "string":
-            code.append(token.text)
-        elif token.text in {"^", "**"}:
-            code.append("**")
-        elif token.text in _PYTHON_OPERATORS:
-            code.append(token.text)
+        elif token.kind in {"number", "string"}:
+            code.append(token.text.rstrip("L") if token.kind == "number" else token.text)
         else:
             _fail(label, f"`{token.text}` is not supported here: compute a column first.", token)
-    return Expression(label, " ".join(code), tuple(columns), tuple(functions))
+    return Expression(" ".join(code), tuple(columns), tuple(functions))
 
 
 def number_label(value: float) -> str:
-    """Write a number as R's `as.character()` does: 15 digits, fixed unless that is longer."""
-    digits = next(
-        d for d in range(15) if d == 14 or float(f"{value:.{d}e}") == float(f"{value:.14e}")
-    )
-    scientific = f"{value:.{digits}e}"
-    fixed = f"{value:.{max(digits - int(scientific.split('e')[1]), 0)}f}"
-    return fixed if len(fixed) <= len(scientific) else scientific
+    """Write a number as R's `as.character()` does, with up to 15 digits."""
+    return format_r(value, 15)[0]
 
 
 def _tokenize(text: str) -> list[_Token]:
-    """Cut `text` up and check that operands and operators take turns and parentheses close."""
+    """Split `text` into tokens; check that operands and operators alternate, and parentheses."""
     tokens: list[_Token] = []
     opened: list[_Token] = []
     at = 0
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            _fail(text, f"`{text[at]}` has no meaning here.", _Token("", "", at))
+            _fail(text, f"`{text[at]}` is not allowed here.", _Token("", "", at))
         kind, start, at = str(match.lastgroup), at, match.end()
         if kind == "space":
             continue
@@ -237,7 +231,7 @@ def _tokenize(text: str) -> list[_Token]:
                 _fail(text, "An operator is missing here.", token)
             opened.append(token)
         elif token.text == ")" and not opened:
-            _fail(text, "This parenthesis closes nothing.", token)
+            _fail(text, "This parenthesis has no opening one.", token)
         elif not complete and token.text not in {"+", "-", "!"}:
             missing = "The response" if token.text == "~" else "A term"
             _fail(text, f"{missing} is missing here.", token)
@@ -245,7 +239,7 @@ def _tokenize(text: str) -> list[_Token]:
             opened.pop()
         tokens.append(token)
     if opened:
-        _fail(text, "This parenthesis is never closed.", opened[-1])
+        _fail(text, "This parenthesis is not closed.", opened[-1])
     if not tokens or (tokens[-1].kind not in _OPERANDS and tokens[-1].text != ")"):
         _fail(text, "A term is missing at the end.", _Token("", "", len(text)))
     return tokens
@@ -255,7 +249,7 @@ def _bars(text: str, tokens: Sequence[_Token], lme4: Lme4) -> Iterator[Bar]:
     """Expand the inside of one ``(lhs | group)``."""
     (_, lhs), (bar, group), *more = _split(tokens, {"|", "||"})
     if more:
-        _fail(text, "A random-effects term has one `|`.", more[0][0])
+        _fail(text, "A random-effects term can have only one `|`.", more[0][0])
     left = [_source(text, lhs)]
     if bar is not None and bar.text == "||":
         parts = terms(left[0])
@@ -268,7 +262,7 @@ Group = tuple[tuple[str, ...], str]  # the columns, and the name
 
 
 def _nested(text: str, group: Sequence[_Token]) -> list[Group]:
-    """Expand `a/b` into b:a and a, the innermost first; nested columns stand in reverse order."""
+    """Expand `a/b` into b:a and a, the innermost group first and columns in reverse order."""
     paths = _paths(text, group)
     if any(token.text == "/" for token in group):
         paths = [path[::-1] for path in reversed(paths)]
@@ -291,26 +285,26 @@ def _paths(text: str, group: Sequence[_Token]) -> list[tuple[str, ...]]:
     if len(factors) == 1:
         if len(group) != 1 or group[0].kind not in {"name", "quoted"}:
             place = group[0] if len(group) == 1 else group[1]
-            _fail(text, "A grouping factor is a column, `a:b` or `a/b`.", place)
+            _fail(text, "A grouping factor must be a column, `a:b` or `a/b`.", place)
         return [(group[0].text.strip("`"),)]
     for factor in factors:
         inner = _paths(text, factor)
         if len(inner) > 1:
-            _fail(text, "A grouping factor has no `/` beside a `:`.", factor[0])
+            _fail(text, "A grouping factor cannot have `/` inside an operand of `:`.", factor[0])
         outer += inner[0]
     return [outer]
 
 
 def _nested_before(text: str, group: Sequence[_Token]) -> list[Group]:
-    """Expand `a/b` as lme4 did before 1.1-36, whose names have the brackets of R's deparse()."""
+    """Expand `a/b` as lme4 did before 1.1-36, with the brackets of R's deparse() in names."""
     found: list[Group] = []
     for _, part in _split(group, {"/"}):
         paths = _paths(text, part)
         if len(paths) > 1:
-            _fail(text, "Before version 1.1-36 lme4 took no `/` in brackets.", part[0])
+            _fail(text, "lme4 before version 1.1-36 does not allow `/` in brackets.", part[0])
         columns = paths[0]
         name = _deparse(part) if len(part) > 1 else columns[0]
-        if found:  # deparse() brackets what the right of a colon holds
+        if found:  # deparse() puts the right side of a colon in brackets
             outer, label = found[0]
             bracketed = f"({label})" if ":" in label and not label.startswith("(") else label
             columns, name = columns + outer, f"{name}:{bracketed}"
@@ -321,7 +315,7 @@ def _nested_before(text: str, group: Sequence[_Token]) -> list[Group]:
 def _split(
     tokens: Sequence[_Token], operators: set[str]
 ) -> Iterator[tuple[_Token | None, Sequence[_Token]]]:
-    """Split at `operators` outside of parentheses; signs in a row become one."""
+    """Split at `operators` outside parentheses; successive signs become one."""
     depth, begin = 0, 0
     operator: _Token | None = None
     for i, token in enumerate(tokens):
@@ -331,7 +325,7 @@ def _split(
         before = tokens[i - 1] if i else None
         if before is None or (before.kind not in _OPERANDS and before.text != ")"):  # a sign
             if i != begin:
-                continue  # the exponent's, in x^-1
+                continue  # the sign of an exponent, in x^-1
             negated = operator is not None and operator.text == "-" and token.text == "-"
             negative = operator is not None and operator.text == "-"
             if not negative or negated:
@@ -348,7 +342,7 @@ def _opens(tokens: Sequence[_Token], i: int) -> bool:
 
 
 def _closes(tokens: Sequence[_Token]) -> int:
-    """Where the parenthesis that opens at the first token closes; -1 if none opens."""
+    """Return where the parenthesis that opens at the first token closes, or -1 if none opens."""
     depth = 0
     for i, token in enumerate(tokens):
         depth += {"(": 1, ")": -1}.get(token.text, 0)
@@ -358,12 +352,12 @@ def _closes(tokens: Sequence[_Token]) -> int:
 
 
 def _bar(tokens: Sequence[_Token]) -> _Token | None:
-    """Find the first bar outside of all parentheses."""
+    """Return the first bar outside all parentheses."""
     return next((op for op, _ in _split(tokens, {"|", "||"}) if op is not None), None)
 
 
 def _has_bar(tokens: Sequence[_Token]) -> bool:
-    """Whether a bar stands anywhere but inside a call, where it is R's `or`."""
+    """Whether there is a bar outside calls; inside a call it is R's `or`."""
     calls: list[bool] = []
     for i, token in enumerate(tokens):
         if token.text == "(":
@@ -390,9 +384,7 @@ def _deparse(tokens: Sequence[_Token]) -> str:
             out.append(json.dumps(ast.literal_eval(token.text), ensure_ascii=False))
         elif token.kind == "number" and not token.text.endswith("L"):
             out.append(number_label(float(token.text)))
-        elif token.kind == "quoted" and re.fullmatch(
-            r"(?:[^\W\d]|\.(?!\d))[\w.]*", token.text[1:-1]
-        ):
+        elif token.kind == "quoted" and _SYNTACTIC.fullmatch(token.text[1:-1]):
             out.append(token.text[1:-1])
         elif token.text == ",":
             out.append(", ")

@@ -1,4 +1,4 @@
-"""R's model frame: columns of the data and functions of them, as R has them."""
+"""R's model frame: columns of the data, and functions of them, with R's values and types."""
 
 import difflib
 from collections.abc import Callable
@@ -19,15 +19,16 @@ Values: TypeAlias = "NDArray[Any] | Factor"  # float64 with one or two axes, boo
 
 
 class Frame:
-    """R's model frame: each variable of a formula evaluated once, on all rows of the data."""
+    """The variables of a formula, each evaluated once on all rows of the data."""
 
     def __init__(self, data: pd.DataFrame, state: dict[str, dict[str, Any]] | None = None) -> None:
         self.data = data
-        self.state = {} if state is None else state  # what poly() and scale() learnt
+        # What poly() and scale() computed from the data, by label.
+        self.state = {} if state is None else state
         self._columns: dict[str, Values] = {}
 
     def series(self, name: str, label: str) -> "pd.Series[Any]":
-        """Return one column of the data; FormulaError if there is none."""
+        """Return one column of the data; raises FormulaError if there is none."""
         if name in self.data.columns:
             found = self.data[name]
             if isinstance(found, pd.Series):
@@ -39,13 +40,13 @@ class Frame:
         raise FormulaError(f"The data have no column `{name}`{where}: {hint}")
 
     def column(self, name: str, label: str) -> Values:
-        """Return one column as R has it."""
+        """Return one column with R's type."""
         if name not in self._columns:
             self._columns[name] = _from_pandas(self.series(name, label))
         return self._columns[name]
 
     def value(self, label: str) -> Values:
-        """Evaluate one variable, formulaic's stateful transforms included."""
+        """Evaluate one variable of a formula."""
         e = expression(label)
         if not e.functions and e.code == "c0":
             return self.column(e.columns[0], label)
@@ -55,7 +56,7 @@ class Frame:
             if function not in FUNCTIONS:
                 raise FormulaError(
                     f"The function `{function}` in `{label}` is not supported: compute a column "
-                    f"first. Supported are {', '.join(sorted(FUNCTIONS))} and factor(x)."
+                    f"first. Supported functions are {', '.join(sorted(FUNCTIONS))} and factor(x)."
                 )
         columns = [self.column(name, label) for name in e.columns]
         names = {f"c{i}": column for i, column in enumerate(columns)}
@@ -69,18 +70,22 @@ class Frame:
             raise FormulaError(f"`{label}` cannot be evaluated: {reason}.") from error
         array = np.asarray(found)
         if array.shape[:1] != (len(self.data),):
-            raise FormulaError(f"`{label}` does not give one value a row: compute a column first.")
+            raise FormulaError(
+                f"`{label}` does not have one value for each row: compute a column first."
+            )
         return array if array.dtype == bool else array.astype(np.float64)
 
     def numeric(self, label: str, role: str) -> Floats:
-        """Return a variable that must be one number a row."""
+        """Return a variable; raises DataError unless it is one number for each row."""
         found = self.value(label)
         if isinstance(found, pd.Categorical) or found.dtype == bool or found.ndim > 1:
-            raise DataError(f"The {role} `{label}` is not numeric: turn it into one number a row.")
+            raise DataError(
+                f"The {role} `{label}` is not numeric: convert it to one number for each row."
+            )
         return found
 
     def factor(self, name: str) -> Factor:
-        """R's `factor()` of a column."""
+        """Return R's `factor()` of a column."""
         found = self.column(name, name)
         if isinstance(found, pd.Categorical):
             return found
@@ -91,13 +96,13 @@ class Frame:
 
 
 def make_factor(codes: NDArray[np.intp], levels: list[str], ordered: bool = False) -> Factor:
-    """Make a factor of codes, −1 for a missing value, and levels."""
+    """Make a factor from levels and codes; the code −1 is a missing value."""
     made: Factor = pd.Categorical.from_codes(codes, pd.Index(levels), ordered=ordered)
     return made
 
 
 def _from_pandas(series: "pd.Series[Any]") -> Values:
-    """Give a column as R has it: numbers as float64, logicals as bool, text as a sorted factor."""
+    """Return numbers as float64, logicals as bool, and text as a factor with sorted levels."""
     dtype, array = series.dtype, series.array
     if isinstance(array, pd.Categorical):
         if array.categories.inferred_type == "string":
@@ -116,8 +121,8 @@ def _from_pandas(series: "pd.Series[Any]") -> Values:
         found: Factor = pd.Categorical(series.astype(object))
         return found
     raise DataError(
-        f"The column `{series.name}` holds {kind or dtype} values: turn it into numbers, text or "
-        "a category."
+        f"The column `{series.name}` has {kind or dtype} values: convert it to numbers, text or a "
+        "category."
     )
 
 
@@ -128,7 +133,7 @@ def _level(value: object) -> str:
 
 
 def used_levels(value: Values) -> Values:
-    """Drop the levels that no row has, as `model.frame(drop.unused.levels = TRUE)` does."""
+    """Drop unused levels, as `model.frame(drop.unused.levels = TRUE)` does."""
     if not isinstance(value, pd.Categorical):
         return value
     used = np.bincount(value.codes, minlength=len(value.categories)).all()
@@ -136,23 +141,23 @@ def used_levels(value: Values) -> Values:
 
 
 def is_missing(value: Values) -> NDArray[np.bool_]:
-    """Which rows have a missing value, (n,)."""
+    """Return which rows have a missing value, (n,)."""
     if isinstance(value, pd.Categorical):
         return value.codes < 0
     return np.asarray(np.isnan(value).reshape(len(value), -1).any(axis=1))
 
 
 def count_missing(gaps: NDArray[np.bool_]) -> str:
-    """Say how many values are missing."""
+    """Return for example `2 missing values`."""
     count = int(gaps.sum())
     return f"{count} missing value{'s' if count > 1 else ''}"
 
 
 def check_finite(label: str, value: Values) -> None:
-    """Refuse infinite values."""
+    """Raise DataError if there are infinite values."""
     if isinstance(value, pd.Categorical) or value.dtype == bool or np.isfinite(value).all():
         return
-    raise DataError(f"`{label}` has infinite values: drop those rows or mend the expression.")
+    raise DataError(f"`{label}` has infinite values: drop those rows or correct the expression.")
 
 
 def _log(x: Floats, base: float | None = None) -> Floats:
@@ -163,7 +168,7 @@ def _log(x: Floats, base: float | None = None) -> Floats:
 def _scale(
     x: Floats, center: bool | float = True, scale: bool | float = True, _state: Any = None
 ) -> Floats:
-    """R's `scale()` of one column; what it learns serves new data as well."""
+    """R's `scale()` of one column; new data are scaled as the first data were."""
     if not _state:
         middle = np.nanmean(x) if center is True else float(center)
         spread = np.sqrt(np.nansum((x - middle) ** 2) / max(1, np.isfinite(x).sum() - 1))
@@ -172,18 +177,14 @@ def _scale(
     return scaled
 
 
-# What means the same in R; everything else is refused instead of guessed.
+# Functions that mean the same as in R; all others are refused.
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     "I": TRANSFORMS["I"],
     "poly": TRANSFORMS["poly"],
     "scale": _scale,
     "log": _log,
-    **{
-        name: getattr(np, name)
-        for name in ["log2", "log10", "log1p", "exp", "expm1", "sqrt", "abs"]
-    },
-    **{f.__name__: f for f in (np.log2, np.log10, np.log1p, np.exp, np.expm1, np.sqrt, np.floor)},
-    **{f.__name__: f for f in (np.sin, np.cos, np.tan)},
     "abs": np.abs,
     "ceiling": np.ceil,
+    **{f.__name__: f for f in (np.log2, np.log10, np.log1p, np.exp, np.expm1, np.sqrt, np.floor)},
+    **{f.__name__: f for f in (np.sin, np.cos, np.tan)},
 }

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cached_property
 from typing import Literal, get_args
 
@@ -30,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rparity.errors import UsageError
-from rparity.lmm.coding import Design, independent
+from rparity.lmm.coding import Coding, independent
 from rparity.lmm.formula import Terms
 from rparity.lmm.matrices import ModelMatrices
 
@@ -93,7 +94,7 @@ class FixedTerms:
         return found
 
     def _containing(self, variables: Mapping[str, set[str]]) -> dict[str, list[str]]:
-        factors = set(self.design.codings)
+        factors = set(self.design.factors)
         numeric = {
             label
             for label in self.design.terms.variables
@@ -144,7 +145,7 @@ class FixedTerms:
             return self._sequential()[label] if alone else self.coefficients(label)
         others = tuple(term for name, term in self._terms.items() if name != label)
         smaller = Terms(self.design.terms.intercept, others)
-        design = Design(smaller, self.design.codings, self.design.state)
+        design = Coding(smaller, self.design.factors, self.design.state)
         X0, _ = design.matrix(self._values, len(self.X))
         residual = self.X - X0 @ np.linalg.lstsq(X0, self.X, rcond=None)[0]
         found = self.X.T @ residual[:, np.abs(residual).sum(axis=0) > NOTHING]
@@ -156,7 +157,7 @@ class FixedTerms:
             for outer in self._terms.values():
                 covariates = [
                     name
-                    for name in set(outer) - set(self.design.codings)
+                    for name in set(outer) - set(self.design.factors)
                     if set(term) < set(outer) and name not in term
                 ]
                 for name in covariates:
@@ -186,18 +187,18 @@ class FixedTerms:
 
     def _type3(self) -> dict[str, Array]:
         values, n = self._values, len(self.X)
-        dummies = dict.fromkeys(self.design.codings, "contr.treatment")
-        design = Design.learn(self.design.terms, values, dummies, self._frame)
+        dummies = dict.fromkeys(self.design.factors, "contr.treatment")
+        design = Coding.learn(self.design.terms, values, dummies, self._frame)
         X, names = design.matrix(values, n)
         kept = independent(X)
         X, names = X[:, kept], tuple(np.array(names, dtype=object)[kept])
-        assign = design.keeping(kept).assign(values)
+        assign = replace(design, kept=kept).assign(values)
         columns = {label: np.flatnonzero(assign == at) for at, label in enumerate(self.labels, 1)}
 
         # Every cell of every term, in terms of X's columns: general estimable functions.
         cells: dict[str, Array] = {"(Intercept)": np.ones(n)} if design.terms.intercept else {}
         for term in design.terms.terms:
-            block, labels = Design.learn(Terms(False, (term,)), values, {}, self._frame).matrix(
+            block, labels = Coding.learn(Terms(False, (term,)), values, {}, self._frame).matrix(
                 values, n
             )
             cells |= dict(zip(labels, block.T, strict=True))

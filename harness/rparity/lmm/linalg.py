@@ -1,4 +1,4 @@
-"""Small pieces of linear algebra, batched, that lose no digits."""
+"""Linear algebra for batches of small matrices, without loss of digits."""
 
 from __future__ import annotations
 
@@ -11,12 +11,26 @@ Index = NDArray[np.intp]
 
 
 def triangle(A: Array) -> Array:
-    """R of the QR of A (..., n, k) with n ≥ k: upper triangular, the diagonal of any sign."""
+    """Return R of the QR of A (..., n, k), n ≥ k; the signs of its diagonal are arbitrary."""
     return np.asarray(np.linalg.qr(A, mode="r"), dtype=np.float64)
 
 
+def semidefinite_cholesky(square: Array, tolerance: float = 0.0) -> Array:
+    """Return the lower triangular L with LL' = `square` (k, k), which may be singular.
+
+    Column j of L is zero if its pivot is at most `tolerance` times the largest diagonal element.
+    """
+    L = np.zeros_like(square)
+    least = tolerance * max(float(np.diagonal(square).max(initial=0.0)), 1e-300)
+    for j in range(len(square)):
+        left = square[j:, j] - L[j:, :j] @ L[j, :j]
+        if left[0] > least:
+            L[j:, j] = left / np.sqrt(left[0])
+    return L
+
+
 def inverse(B: Array) -> tuple[Array, Array]:
-    """Give (I + BB')⁻¹ and log|I + BB'| for B (..., b, k), forming no sum that loses digits."""
+    """Return (I + BB')⁻¹ and log|I + BB'| for B (..., b, k), without sums that lose digits."""
     b = B.shape[-2]
     if b == 1:
         P = 1.0 + np.einsum("...k,...k->...", B, B)
@@ -39,7 +53,7 @@ def inverse(B: Array) -> tuple[Array, Array]:
 
 
 def group_qr(Z: Array, codes: Index, n_levels: int) -> tuple[Array, sp.csr_array]:
-    """Thin QR of each level's rows: T (levels, k, k) and orthonormal columns (n, levels · k)."""
+    """Return the QR of each level's rows: T (levels, k, k), orthonormal columns (n, levels · k)."""
     n, k = Z.shape
     if k == 1:
         size = np.sqrt(np.bincount(codes, Z[:, 0] ** 2, n_levels))
@@ -53,7 +67,7 @@ def group_qr(Z: Array, codes: Index, n_levels: int) -> tuple[Array, sp.csr_array
     for size in np.unique(sizes):
         levels = np.flatnonzero(sizes == size)
         rows = order[starts[levels][:, None] + np.arange(size)]
-        # Zero rows below make every level at least k rows high; they add nothing to Q or T.
+        # Rows of zeros, which do not change Q or T, give every level at least k rows.
         stack = np.zeros((len(levels), max(size, k), k))
         stack[:, :size] = Z[rows]
         q, t = np.linalg.qr(stack)
@@ -64,7 +78,7 @@ def group_qr(Z: Array, codes: Index, n_levels: int) -> tuple[Array, sp.csr_array
 
 
 def sparse_columns(Z: Array, codes: Index, n_levels: int) -> sp.csr_array:
-    """Z (n, k) spread out to one column for each level and coefficient: (n, levels · k)."""
+    """Spread Z (n, k) to one column for each level and coefficient: (n, levels · k)."""
     n, k = Z.shape
     columns = codes[:, None] * k + np.arange(k)
     return sp.csr_array(

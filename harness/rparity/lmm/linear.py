@@ -27,16 +27,13 @@ def lm(
 ) -> Any:
     """Fit a linear model by least squares; returns statsmodels' `RegressionResults`.
 
-    The columns of X are named as R's `lm` names its coefficients (`p1` to `p9` under
-    ``contrasts={"p": "contr.sum"}``), and solved by QR, as R does.
-
-    Rows with missing values and columns that depend on earlier ones (with a warning) are dropped,
-    as R does, or refused.
+    Coefficients have the names of R's `lm` (`p1` to `p9` with ``contrasts={"p": "contr.sum"}``) and
+    are solved by QR, as in R. `na_action` and `rank_deficient` are those of `lmer`.
 
     Raises
     ------
     FormulaError, DataError
-        With the input and the remedy named.
+        The message names the input and the remedy.
     """
     parsed = parse(formula)
     if parsed.bars:
@@ -61,7 +58,7 @@ def least_squares(m: ModelMatrices) -> Any:
     y = pd.Series(m.y - m.offset, m.rows, name=m.response)
     X = pd.DataFrame(m.X, m.rows, list(m.names))
     fit = WLS(y, X, weights=m.weights).fit(method="qr")
-    # statsmodels inverts R'R, which squares the condition of X; R inverts the triangle itself.
+    # statsmodels inverts R'R, which squares the condition number; R inverts the triangle.
     R_inv = np.linalg.inv(np.linalg.qr(fit.model.wexog, mode="r"))
     fit._results.normalized_cov_params = R_inv @ R_inv.T
     fit._results.matrices = m  # for emmeans()

@@ -1,4 +1,4 @@
-"""What lme4 does in some versions and not in others: the divisor of refits, names and orders."""
+"""Differences between versions of lme4: the divisor of refits, names and orders."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from rparity.r.version import numbers
 
 @dataclass(frozen=True)
 class Change:
-    """A change in lme4's answers: the version that made it, the cause it is called by, its source.
+    """A change in lme4's answers, with the name of the cause and the source.
 
-    `since` is the first version that behaves as lme4 does today.
+    `since` is the first version with the present behaviour.
     """
 
     since: str
@@ -48,12 +48,12 @@ CHANGES = (REFIT, NESTING, SD_FIRST)
 
 @dataclass(frozen=True)
 class Lme4:
-    """The conventions of one version of lme4; the newest one's where no version is given.
+    """The conventions of one version of lme4, by default of the newest.
 
     Raises
     ------
     UsageError
-        For a text that is no version.
+        If the text is not a version.
     """
 
     version: str | None = None
@@ -61,17 +61,17 @@ class Lme4:
     def __post_init__(self) -> None:
         if self.version is not None and not re.fullmatch(r"\d+([.-]\d+)+", self.version):
             raise UsageError(
-                f"{self.version!r} is no version of lme4: give one such as '1.1-31', or None for "
-                "the newest."
+                f"{self.version!r} is not a version of lme4: give one such as '1.1-31', or None "
+                "for the newest."
             )
 
     @classmethod
     def among(cls, versions: Mapping[str, str]) -> Lme4:
-        """Return the conventions of the lme4 among R's packages, by name their versions."""
+        """Return the conventions of lme4, given the versions of R's packages by name."""
         return cls(versions.get("lme4"))
 
     def has(self, change: Change) -> bool:
-        """Whether this version behaves as lme4 does since the change."""
+        """Whether this version already has the change."""
         return self.version is None or numbers(self.version) >= numbers(change.since)
 
 

@@ -1,9 +1,8 @@
-"""Model matrices: a formula and data in, R's columns, codes and names out."""
+"""Model matrices: from a formula and data to R's columns, codes and names."""
 
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -12,7 +11,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import DataError, FormulaError, UsageError
-from rparity.lmm.coding import Design, independent
+from rparity.lmm.coding import Coding, independent
 from rparity.lmm.formula import Bar, Formula, Terms, deparse, expression, parse, terms
 from rparity.lmm.frame import (
     Factor,
@@ -29,23 +28,39 @@ Floats = NDArray[np.float64]
 
 
 class RankDeficientWarning(UserWarning):
-    """Columns of X that depend on earlier ones were dropped; the message names them."""
+    """Columns of X that depend linearly on earlier ones were dropped; the message names them."""
 
 
 @dataclass(frozen=True, eq=False)
-class RandomTerm:
-    """One random-effects term: row i of Z̃ is `Z[i]` in the columns of level `codes[i]`."""
+class Term:
+    """R's names of one random-effects term with L levels of k coefficients."""
 
     group: str
     names: tuple[str, ...]
     levels: tuple[str, ...]
-    codes: NDArray[np.intp]  # (n,)
+
+    @property
+    def k(self) -> int:
+        """Coefficients a level."""
+        return len(self.names)
+
+    @property
+    def size(self) -> int:
+        """Random effects, kL."""
+        return self.k * len(self.levels)
+
+
+@dataclass(frozen=True, eq=False)
+class RandomTerm(Term):
+    """One random-effects term. Row i of its full matrix is `Z[i]` in the columns of its level."""
+
+    codes: NDArray[np.intp]  # the level of each row, (n,)
     Z: Floats  # (n, k)
 
 
 @dataclass(frozen=True, eq=False)
 class ModelMatrices:
-    """What R's `lFormula()` makes of a formula and data; n rows are kept, X has p columns."""
+    """The matrices of a model, as from R's `lFormula()`, with n rows used and p columns of X."""
 
     formula: str
     response: str
@@ -62,11 +77,11 @@ class ModelMatrices:
     predictors: pd.DataFrame = field(repr=False)  # the columns that X and Z are made of, (n, …)
     _offsets: tuple[str, ...] = field(repr=False)
     _offset_given: bool = field(repr=False)
-    _fixed: "Design" = field(repr=False)
-    _bars: "tuple[tuple[Bar, Design], ...]" = field(repr=False)
+    _fixed: Coding = field(repr=False)
+    _bars: tuple[tuple[Bar, Coding], ...] = field(repr=False)
 
     def warn_of_dropped_columns(self) -> None:
-        """Say what was dropped for a full rank, as lme4 does."""
+        """Warn of columns that were dropped to make X full rank, as lme4 does."""
         if self.dropped_columns:
             names = ", ".join(self.dropped_columns)
             warnings.warn(
@@ -77,7 +92,7 @@ class ModelMatrices:
             )
 
     @property
-    def design(self) -> Design:
+    def design(self) -> Coding:
         """How X is coded."""
         return self._fixed
 
@@ -103,44 +118,44 @@ class ModelMatrices:
     def random_term(self, at: int, part: Terms) -> RandomTerm:
         """The random term at a place of `random` with other terms to the left of its bar."""
         values = self.values(part)
-        Z, names = Design.learn(part, values, {}, self.frame).matrix(values, len(self.y))
+        Z, names = Coding.learn(part, values, {}, self.frame).matrix(values, len(self.y))
         return replace(self.random[at], names=names, Z=Z)
 
     def fixed(self, newdata: pd.DataFrame) -> Floats:
-        """X for new data, (m, p), coded as at the fit.
+        """Return X for new data, (m, p), with the coding of the fit.
 
         Raises
         ------
         DataError
-            For missing values and for levels that the fit has not seen.
+            For missing values, and for levels that the data of the fit do not have.
         """
         return self._fixed.of(newdata)
 
     def known(self, newdata: pd.DataFrame, offset: ArrayLike | None) -> Floats:
-        """Return the offset for new data, (m,): the formula's own terms, and `offset`.
+        """Return the offset for new data, (m,): that of the formula plus `offset`.
 
         Raises
         ------
         DataError
-            If the model was fitted with an offset beside the formula and there is none here.
+            If the model was fitted with the argument `offset` and it is missing here.
         """
         if self._offset_given and offset is None:
-            raise DataError("The model was fitted with offset=: give newdata's with offset= too.")
+            raise DataError("The model was fitted with offset=: give the offset of newdata, too.")
         frame = Frame(newdata, self._fixed.state)
         n = len(newdata)
         total = np.zeros(n) if offset is None else _vector(offset, n, "offset")
         return sum((frame.numeric(label, "offset") for label in self._offsets), total)
 
     def groups(self, newdata: pd.DataFrame) -> tuple[tuple[NDArray[np.intp], Floats], ...]:
-        """Codes, (m,), and Z, (m, k), of each random term for new data; -1 for an unknown level."""
+        """Return codes, (m,), and Z, (m, k), of each random term; the code of a new level is -1."""
         frame = Frame(newdata)
         found = []
-        for term, (bar, design) in zip(self.random, self._bars, strict=True):
+        for term, (bar, coding) in zip(self.random, self._bars, strict=True):
             factors = [frame.factor(name) for name in bar.group]
-            labels = _labels(factors)
-            codes = pd.Index(term.levels).get_indexer(pd.Index(labels, dtype=object))
+            labels = pd.Index(_labels(factors, [factor.codes for factor in factors]), dtype=object)
+            codes = pd.Index(term.levels).get_indexer(labels)
             known = np.logical_and.reduce([factor.codes >= 0 for factor in factors])
-            found.append((np.where(known, codes, -1), design.of(newdata)))
+            found.append((np.where(known, codes, -1), coding.of(newdata)))
         return tuple(found)
 
 
@@ -155,44 +170,46 @@ def build(
     rank_deficient: Literal["drop", "fail"] = "drop",
     lme4: Lme4 = NEWEST,
 ) -> ModelMatrices:
-    """Build the matrices of a model as R's `lFormula()` does, or `lm()` where there are no bars.
+    """Build the matrices of a model as R's `lFormula()` does, or `lm()` without random effects.
 
     Parameters
     ----------
     formula
-        lme4's notation, or what `parse` made of it.
+        In lme4's notation, or the result of `parse`.
     data
-        One row an observation. Categorical and text columns are factors, bool columns logicals.
+        One row for each observation. Categories and text are factors, bool columns logicals.
     weights, offset
-        One value a row of `data`; `offset` adds to the formula's own offset() terms.
+        One value for each row of `data`. `offset` is added to offset() terms of the formula.
     contrasts
-        Factor to R's contrast function, for X. As in lme4, random terms keep the default ones.
+        From factors of X to names of R's contrasts. As in lme4, random terms have the default ones.
     na_action
-        Whether rows with missing values are omitted or a `DataError`.
+        Omit rows with missing values, or raise DataError.
     rank_deficient
-        Whether columns of X that depend on earlier ones are dropped or a `DataError`.
+        Drop columns of X that depend linearly on earlier ones, or raise DataError.
     lme4
-        The version whose names of nested groups are used, where the formula is a text.
+        The version whose names of nested groups are used, if the formula is text.
 
     Raises
     ------
     FormulaError
-        For a formula that does not parse or that names an unknown column or function.
+        For a formula that does not parse, or with an unknown column or function.
     DataError
-        For data that R refuses as well, and for infinite values.
+        For data that R refuses, and for infinite values.
     """
     parsed = parse(formula, lme4) if isinstance(formula, str) else formula
     if not isinstance(data, pd.DataFrame):
-        raise DataError(f"The data are a {type(data).__name__}: turn them into a pandas DataFrame.")
+        raise DataError(
+            f"The data are a {type(data).__name__}: convert them to a pandas DataFrame."
+        )
     if na_action not in {"omit", "fail"} or rank_deficient not in {"drop", "fail"}:
-        raise UsageError("na_action is 'omit' or 'fail', rank_deficient is 'drop' or 'fail'.")
+        raise UsageError("na_action must be 'omit' or 'fail', and rank_deficient 'drop' or 'fail'.")
     n = len(data)
     if not n:
         raise DataError("The data have no rows: the model needs observations.")
     frame = Frame(data)
     right = terms(parsed.fixed)
     if parsed.response in (*right.variables, *parsed.offsets):
-        raise FormulaError(f"The response `{parsed.response}` stands on both sides of the formula.")
+        raise FormulaError(f"The response `{parsed.response}` is on both sides of the formula.")
     left = [terms(bar.lhs) for bar in parsed.bars]
     numeric = {parsed.response: frame.numeric(parsed.response, "response")}
     numeric |= {label: frame.numeric(label, "offset") for label in parsed.offsets}
@@ -213,31 +230,31 @@ def build(
     for label, value in [*numeric.items(), *values.items(), ("weights", w), ("offset", extra)]:
         check_finite(label, value)
     if (w < 0).any():
-        raise DataError("The weights have negative values: weights are zero or more.")
+        raise DataError("The weights have negative values: weights must be zero or more.")
 
-    y = numeric.pop(parsed.response).copy()  # what the caller does to the data later is not ours
+    y = numeric.pop(parsed.response).copy()  # later changes to the caller's data have no effect
     if parsed.bars and (y == y[0]).all():
-        raise DataError(f"The response `{parsed.response}` is constant: nothing is left to model.")
-    design = Design.learn(right, values, contrasts or {}, frame)
-    X, names = design.matrix(values, len(y))
+        raise DataError(f"The response `{parsed.response}` is constant: there is nothing to model.")
+    fixed = Coding.learn(right, values, contrasts or {}, frame)
+    X, names = fixed.matrix(values, len(y))
     kept = independent(X)
     dropped = tuple(name for name, ok in zip(names, kept, strict=True) if not ok)
     if dropped and rank_deficient == "fail":
         raise DataError(
             f"The column `{dropped[0]}` of the fixed part depends linearly on the columns before "
-            "it: take its term out of the formula."
+            "it: remove its term from the formula."
         )
     if dropped:
         X, names = np.ascontiguousarray(X[:, kept]), tuple(np.array(names, dtype=object)[kept])
-        design = design.keeping(kept)
+        fixed = replace(fixed, kept=kept)
 
     random, bars = [], []
     for bar, side in zip(parsed.bars, left, strict=True):
-        codes, levels = _group(bar, factors)
-        part = Design.learn(side, values, {}, frame)
-        Z, columns = part.matrix(values, len(y))
+        codes, levels = _group([factors[name] for name in bar.group])
+        coding = Coding.learn(side, values, {}, frame)
+        Z, columns = coding.matrix(values, len(y))
         random.append(RandomTerm(bar.name, columns, levels, codes, Z))
-        bars.append((bar, part))
+        bars.append((bar, coding))
         _check_identifiable(random[-1], bar)
     order = _lme4_order([len(term.levels) for term in random])
     return ModelMatrices(
@@ -256,7 +273,7 @@ def build(
         predictors=_predictors((right, *left), data, keep),
         _offsets=parsed.offsets,
         _offset_given=offset is not None,
-        _fixed=design,
+        _fixed=fixed,
         _bars=tuple(bars[i] for i in order),
     )
 
@@ -282,33 +299,27 @@ def response(formula: str, data: pd.DataFrame) -> "pd.Series[float]":
     return pd.Series(Frame(data).numeric(label, "response"), data.index, name=label)
 
 
-def _group(bar: Bar, factors: Mapping[str, Factor]) -> tuple[NDArray[np.intp], tuple[str, ...]]:
-    """Codes and levels of a grouping factor; those that no row has are dropped."""
-    parts = [factors[name] for name in bar.group]
-    shape = [len(part.categories) for part in parts]
-    cells = reduce(
-        lambda cells, part: cells * len(part.categories) + part.codes,
-        parts,
-        np.zeros(len(parts[0]), dtype=np.intp),
-    )
+def _group(factors: Sequence[Factor]) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+    """Return codes and levels of a grouping factor, the interaction of `factors`, as used."""
+    shape = [len(factor.categories) for factor in factors]
+    cells = np.ravel_multi_index([factor.codes.astype(np.intp) for factor in factors], shape)
     used, codes = np.unique(cells, return_inverse=True)
+    return codes, tuple(_labels(factors, np.unravel_index(used, shape)))
+
+
+def _labels(factors: Sequence[Factor], codes: Sequence[NDArray[Any]]) -> list[str]:
+    """Return R's names of levels of an interaction, given the codes of each factor."""
     columns = [
-        np.asarray(part.categories, dtype=object)[codes_]
-        for part, codes_ in zip(parts, np.unravel_index(used, shape), strict=True)
+        np.asarray(factor.categories, dtype=object)[code]
+        for factor, code in zip(factors, codes, strict=True)
     ]
-    return codes, tuple(":".join(labels) for labels in zip(*columns, strict=True))
-
-
-def _labels(factors: Sequence[Factor]) -> list[str]:
-    """Each row's level of an interaction, under R's name."""
-    columns = [np.asarray(f.categories, dtype=object)[f.codes] for f in factors]
     return [":".join(labels) for labels in zip(*columns, strict=True)]
 
 
 def _lme4_order(counts: list[int]) -> list[int]:
-    """lme4's order of terms: kept if levels never increase, else `rev(order(counts))`.
+    """Return lme4's order of terms: unchanged if counts never increase, else `rev(order(counts))`.
 
-    The reversal turns ties round as well; so does lme4.
+    As in lme4, the reversal also reverses ties.
     """
     if all(a >= b for a, b in pairwise(counts)):
         return list(range(len(counts)))
@@ -326,7 +337,7 @@ def _vector(values: ArrayLike, n: int, what: str) -> Floats:
 
 
 def _complete(variables: Iterable[tuple[str, Values]], n: int, na_action: str) -> NDArray[np.bool_]:
-    """Find the rows in which no variable is missing: R's `na.omit()` or `na.fail()`."""
+    """Return which rows have no missing value (R's `na.omit()` or `na.fail()`)."""
     keep = np.ones(n, dtype=bool)
     for label, value in variables:
         gaps = is_missing(value)
@@ -341,11 +352,13 @@ def _complete(variables: Iterable[tuple[str, Values]], n: int, na_action: str) -
 
 
 def _check_identifiable(term: RandomTerm, bar: Bar) -> None:
-    """lme4's checks of a random term against the number of rows."""
+    """Make lme4's checks of a random term against the number of rows."""
     n, k = term.Z.shape
     levels = len(term.levels)
     if levels < 2:
-        raise DataError(f"The grouping factor `{term.group}` has one level only: it needs two.")
+        raise DataError(
+            f"The grouping factor `{term.group}` has only one level: it needs at least two."
+        )
     if levels >= n:
         raise DataError(
             f"The grouping factor `{term.group}` has {levels} levels in {n} rows: it needs fewer "
@@ -354,5 +367,5 @@ def _check_identifiable(term: RandomTerm, bar: Bar) -> None:
     if levels * k >= n:
         raise DataError(
             f"The term ({bar.lhs} | {term.group}) has {levels * k} random effects for {n} rows, "
-            "which cannot be told from the residuals: take coefficients out of it."
+            "which cannot be distinguished from the residuals: remove coefficients from it."
         )

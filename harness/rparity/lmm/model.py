@@ -1,4 +1,4 @@
-"""A mixed model ready to be solved for any number of responses: one fit is a bootstrap of one."""
+"""A mixed model that is solved for any number of responses at once: a fit has one."""
 
 from __future__ import annotations
 
@@ -23,27 +23,27 @@ from rparity.lmm.template import Working
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
-# Up to so many random effects balanced designs are made diagonal, and others one dense block, if
-# the whole of Z has no more than so many doubles.
+# With up to so many random effects, balanced designs are made diagonal and others are one dense
+# block, if Z has at most SPAN_SIZE doubles.
 STRATA_EFFECTS = 400
 DENSE_EFFECTS = 120
 SPAN_SIZE = 2**24
-# Random effects beside the largest factor's: a square matrix of them must fit in memory.
+# Most random effects besides those of the largest factor: a square matrix of them is in memory.
 SCHUR_EFFECTS = 6000
-# Standard deviations over σ to start from again where the first start led nowhere.
+# Standard deviations over σ to start from again if the first start did not converge.
 RESTARTS = (1.0, 0.1, 10.0)
-# Points to choose further starts from where there may be several minima, how many of them are
-# tried, and the range of their standard deviations over σ, as far as these show in the responses.
+# If there may be several minima: the number of candidate starts, how many of them are tried, and
+# the range of their standard deviations over σ, in working coordinates.
 SCATTERED = 32
 TRIED = 4
 LEAST, MOST = 1e-2, 1e2
-# Multiples of the standard deviations that sums of squares suggest, to choose a start from.
+# Candidate starts as multiples of the standard deviations that sums of squares suggest.
 SCAN = 2.0 ** np.arange(-2.0, 13.0, 1.5)
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Optima of R responses, as deviations of β from the reference the responses are given from.
+    """Optima of R responses; β is relative to the β₀ of `MixedModel.deviations`.
 
     `theta` (R, m), `beta` (R, p), `sigma` (R,), `criterion` (R,), `vcov_unscaled` (R, p, p), the
     covariance of β over σ², and `converged` (R,).
@@ -56,18 +56,23 @@ class Solution:
     vcov_unscaled: Array
     converged: NDArray[np.bool_]
 
+    @classmethod
+    def join(cls, parts: Sequence[Solution]) -> Solution:
+        """Concatenate the responses of several parts."""
+        names = [each.name for each in fields(cls)]
+        return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
     def best(self) -> Solution:
-        """Keep the lowest criterion's, if all are optima of the same response."""
+        """Return the one with the lowest criterion, if all are optima of the same response."""
         r = int(np.argmin(self.criterion + 1e-8 * ~self.converged))
         return Solution(**{each.name: getattr(self, each.name)[[r]] for each in fields(self)})
 
 
 class MixedModel:
-    """Design, weights and random-effects structure of y ~ Xβ + Zb, without a response.
+    """Matrices, weights and random-effects structure of y ~ Xβ + Zb, without a response.
 
-    Responses are given as weighted deviations √w (y − offset − X β₀) from some β₀ near the
-    solution: the residual sum of squares is then small because the numbers are, not because large
-    ones cancel.
+    Responses are weighted deviations √w (y − offset − Xβ₀) from a β₀ near the solution. So the
+    residual sum of squares is a sum of small numbers, and not a difference of large ones.
     """
 
     def __init__(self, matrices: ModelMatrices) -> None:
@@ -77,7 +82,7 @@ class MixedModel:
                 "or fit it with lm()."
             )
         if not (matrices.weights > 0.0).all():
-            raise DataError("The weights have zeros: drop those rows, which count for nothing.")
+            raise DataError("The weights have zeros: drop those rows, which have no influence.")
         self.matrices = matrices
         self.sqrt_weights = np.sqrt(matrices.weights)
         self._Q, self._R = np.linalg.qr(matrices.X * self.sqrt_weights[:, None])
@@ -86,7 +91,7 @@ class MixedModel:
         self.structure = self._structure()
 
     def _structure(self) -> Structure:
-        """Choose the algebra that suits the grouping factors."""
+        """Choose the algebra by the grouping factors."""
         template, Z = self.template, self.working.Z
         codes = [term.codes for term in self.matrices.random]
         levels = [len(term.levels) for term in self.matrices.random]
@@ -95,18 +100,18 @@ class MixedModel:
             shared += 1
         if shared == len(codes):
             return OneFactor(template, Z, codes[0], levels[0], self._Q)
-        q = sum(L * part.shape[1] for L, part in zip(levels, Z, strict=True))
+        q = self.q
         if q <= STRATA_EFFECTS and self.n * q <= SPAN_SIZE and commute(Z, codes):
             span = Span.of(Z, codes, levels)
             if (common := common_eigenvectors(span)) is not None:
                 return Strata(template, span, *common, self._Q)
         if q <= DENSE_EFFECTS and self.n * q <= SPAN_SIZE:
             return Dense(template, Span.of(Z, codes, levels), self._Q)
-        rest = q - sum(levels[0] * part.shape[1] for part in Z[:shared])
+        rest = sum(term.size for term in self.matrices.random[shared:])
         if rest > SCHUR_EFFECTS:
             raise DataError(
-                f"Beside {self.matrices.random[0].group!r} there are {rest} random effects, and at "
-                f"most {SCHUR_EFFECTS} are supported: leave out the next largest grouping factor."
+                f"Besides {self.matrices.random[0].group!r} there are {rest} random effects, and "
+                f"at most {SCHUR_EFFECTS} are supported: leave out the next largest factor."
             )
         return Schur(template, Z, codes, levels, shared, self._Q)
 
@@ -123,44 +128,38 @@ class MixedModel:
     @property
     def q(self) -> int:
         """Number of random effects."""
-        return sum(len(term.levels) * len(term.names) for term in self.matrices.random)
+        return sum(term.size for term in self.matrices.random)
 
     def divisor(self, *, reml: bool) -> float:
-        """Return what the profiled σ² divides s by: n − p under REML, n under ML."""
+        """Return the divisor of s in the profiled σ²: n − p under REML, n under ML."""
         return float(self.n - self.p if reml else self.n)
 
     # -- responses ---------------------------------------------------------------------------------
 
     def ordinary_least_squares(self, y: Array) -> Array:
-        """β₀ for a response: least squares that ignore the random effects, shape (p,)."""
+        """Return β₀ for a response, (p,): least squares without the random effects."""
         return self.from_working(self._Q.T @ (self.sqrt_weights * (y - self.matrices.offset)))
 
     def deviations(self, y: Array, beta: Array) -> Array:
-        """√w (y − offset − Xβ) for y (n,) or (n, R) and β (p,): what `moments` and `solve` take."""
+        """Return √w (y − offset − Xβ) for y (n,) or (n, R) and β (p,)."""
         fitted = self.matrices.X @ beta + self.matrices.offset
-        if y.ndim == 1:
-            return np.asarray(self.sqrt_weights * (y - fitted))
-        return np.asarray(self.sqrt_weights[:, None] * (y - fitted[:, None]))
+        return np.asarray((self.sqrt_weights * (y.T - fitted)).T)
 
     def from_working(self, delta: Array) -> Array:
-        """Coefficients of X for coefficients of its orthonormal basis, shape (..., p)."""
+        """Convert coefficients of the orthonormal basis of X to coefficients of X, (..., p)."""
         solved = scipy.linalg.solve_triangular(self._R, delta.T, check_finite=False)
         return np.asarray(solved.T)
 
     # -- random effects ----------------------------------------------------------------------------
 
     def arrange(self, u: Array) -> list[Array]:
-        """Draws (R, q) in lme4's order, term by term and level by level, as (R, L, k) a term."""
-        parts, start = [], 0
-        for term in self.matrices.random:
-            shape = len(term.levels), len(term.names)
-            stop = start + shape[0] * shape[1]
-            parts.append(u[:, start:stop].reshape(len(u), *shape))
-            start = stop
-        return parts
+        """Split draws (R, q), in lme4's order of terms and levels, to (R, L, k) for each term."""
+        terms = self.matrices.random
+        parts = np.split(u, np.cumsum([term.size for term in terms])[:-1], axis=1)
+        return [part.reshape(len(u), -1, t.k) for part, t in zip(parts, terms, strict=True)]
 
     def spread(self, effects: Sequence[Array]) -> Array:
-        """Zb (n, R) for random effects b (R, L, k) of each term."""
+        """Return Zb (n, R) for random effects b (R, L, k) of each term."""
         out: Array | float = 0.0
         for term, b in zip(self.matrices.random, effects, strict=True):
             for a in range(b.shape[2]):
@@ -168,9 +167,9 @@ class MixedModel:
         return np.asarray(out)
 
     def conditional(self, theta: Array, residual: Array) -> Conditional:
-        """Random effects at θ (m,) given the weighted residual √w (y − offset − Xβ), (n,).
+        """Return random effects at θ (m,) given the weighted residual √w (y − offset − Xβ), (n,).
 
-        u is the same in all coordinates, and b = Λu in those of Z has no cancellation.
+        u does not depend on the coordinates, so b = Λu has no cancellation.
         """
         u = self.structure.conditional(self.working.W @ theta, residual)
         triangles = self.template.blocks(self.template.Lambda(theta))
@@ -182,14 +181,13 @@ class MixedModel:
     # -- the criterion -----------------------------------------------------------------------------
 
     def starts(self, deviations: Array, moments: Moments, *, reml: bool) -> Array:
-        """θ (S, m) to start from for one response (n,): where the solver needs the fewest steps.
+        """Return starts θ (S, m) for one response (n,).
 
-        With several parameters there may be several minima: lme4's own start, the identity, is then
-        the second one, and the best of some points scattered over the diagonals are others, unless
-        the model is a large one.
+        Each term's sum of squares between its levels suggests a standard deviation. Where a batch
+        costs no more than one evaluation, the best of some multiples of them is taken.
 
-        Each term's sum of squares between its levels gives the sizes of the standard deviations,
-        and the criterion at some multiples of them, where a batch costs no more than one, the rest.
+        With several parameters there may be several minima. Unless the model is large, further
+        starts are lme4's own, the identity, and the best of some points spread over the diagonals.
         """
         total = float(deviations @ deviations)
         between = []
@@ -222,7 +220,7 @@ class MixedModel:
         return np.array(found)
 
     def _scattered(self) -> Array:
-        """Diagonals of θ in working coordinates, (SCATTERED, m), even in their logarithms."""
+        """Return diagonal θ in working coordinates, (SCATTERED, m), with uniform logarithms."""
         from scipy.stats.qmc import Halton
 
         on = self.template.diagonal
@@ -239,12 +237,12 @@ class MixedModel:
         start: Array | None = None,
         f: float | None = None,
     ) -> Solution:
-        """Find every response's optimum from θ `start`, (m,) or (R, m); `f` is for n − p or n."""
+        """Find each response's optimum from θ `start`, (m,) or (R, m); `f` replaces the divisor."""
         template, structure = self.template, self.structure
         f = f or self.divisor(reml=reml)
         on = template.diagonal
         begin = on.astype(np.float64) if start is None else start @ self.working.W.T
-        # A start at zero would stay there: the slope is nothing, whatever the curvature.
+        # At zero the slope is zero whatever the curvature, so the search would not leave it.
         begin = np.where(on & (np.abs(begin) < 1e-3), 0.3, begin)
         begin = np.broadcast_to(begin, (len(moments), template.m))
 
@@ -265,7 +263,7 @@ class MixedModel:
         return self._at(moments, template.canonical(found.x), found.converged, reml=reml, f=f)
 
     def at(self, moments: Moments, theta: Array, *, reml: bool) -> Solution:
-        """Return what would be the solution if θ (R, m) were the optimum."""
+        """Return the solution as if θ (R, m) were the optimum."""
         there = np.ones(len(theta), dtype=np.bool_)
         found = self._at(
             moments, theta @ self.working.W.T, there, reml=reml, f=self.divisor(reml=reml)
@@ -275,7 +273,7 @@ class MixedModel:
     def _at(
         self, moments: Moments, theta: Array, converged: NDArray[np.bool_], *, reml: bool, f: float
     ) -> Solution:
-        """Everything that follows from θ (R, m), in working coordinates."""
+        """Return the solution at θ (R, m), which is in working coordinates."""
         at = evaluate(self.structure, moments, theta, reml=reml)
         R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ
         return Solution(
@@ -288,7 +286,7 @@ class MixedModel:
         )
 
     def constant(self, *, reml: bool) -> float:
-        """Return what in the criterion is free of θ: the determinant of X's basis, the weights."""
+        """Return the part of the criterion without θ, from the weights and the basis of X."""
         constant = -2.0 * float(np.log(self.sqrt_weights).sum())
         if reml:
             constant += 2.0 * float(np.log(np.abs(np.diagonal(self._R))).sum())

@@ -1,4 +1,4 @@
-"""Newton's method for many small smooth problems at once, each to the limit of rounding."""
+"""Newton's method for many small smooth problems at once, each to the precision of rounding."""
 
 from __future__ import annotations
 
@@ -15,46 +15,44 @@ Flags = NDArray[np.bool_]
 Objective = Callable[[Array, NDArray[np.intp]], Smooth]
 
 MAX_ITERATIONS = 150
-# The rise of a deviance over its minimum, as the quadratic model has it, before the last step:
-# 1e-6 standard errors away, and that squared after the step.
+# Before the last step, the quadratic model puts the deviance at most this much above its minimum.
+# That is 1e-6 standard errors away, and the step squares the distance.
 LAST_RISE = 1e-13
-# Where variance ratios of a million leave the gradient fewer digits, a promise as small as this is
-# rounding once so many steps have not lowered the value.
+# With variance ratios of a million the gradient has fewer digits: after so many steps that have not
+# lowered the value, a predicted decrease as small as this is rounding.
 NOISE = 1e-8
 PATIENCE = 8
-# Far from the optimum the quadratic model is not trusted beyond this factor of the present size.
+# Far from the optimum a step is limited to this multiple of the present size.
 GROWTH = 2.0
-# Curvature, beside the largest, and slope, per unit of relative change, of a direction in which
-# nothing happens.
+# A direction is flat if its curvature, relative to the largest, and its slope are at most this.
 FLAT_CURVATURE = 1e-10
 FLAT_SLOPE = 1e-8
-# How far, relative to its size, a problem is pushed off a saddle.
+# The step off a saddle, relative to the size of the parameters.
 PUSH = 0.3
 
 
 @dataclass(frozen=True)
 class Minimum:
-    """Where R problems ended: `x` (R, m), `converged` (R,), `iterations` spent on the slowest.
+    """The ends of R searches: `x` (R, m), and `converged` (R,).
 
-    `value` (R,) is the least one met, which the last step lowers by no more than rounding.
+    `value` (R,) is the lowest value before the last step, which changes it by rounding only.
     """
 
     x: Array
     value: Array
     converged: Flags
-    iterations: int
 
 
 def minimise(objective: Objective, start: Array) -> Minimum:
     """Minimise R independent deviances of m variables, of order one, from `start` (R, m).
 
-    `objective(x, index)` evaluates the problems `index` at x (len(index), m). Where the Hessian is
-    not positive definite its eigenvalues are replaced by their absolute values (a descent
-    direction that leaves saddles); steps are halved until the function does not grow. A problem is
-    converged where the Hessian is positive and a full Newton step promises no more than
-    `LAST_RISE`, or than what rounding has been denying for some steps; that step is still taken.
-    Where the function is flat in some direction there is no single minimum: the search ends, and
-    the problem is not converged.
+    `objective(x, index)` evaluates the problems `index` at x (len(index), m). If the Hessian is not
+    positive definite, its eigenvalues are replaced by their absolute values, which gives a descent
+    direction that leaves saddles. Steps are halved until the function does not grow. A problem has
+    converged if the Hessian is positive definite and a full Newton step would lower the value by at
+    most `LAST_RISE`, or by `NOISE` if the value has stopped falling; that step is still taken. If
+    the function is flat in some direction there is no single minimum: the search ends, and the
+    problem has not converged.
     """
     x = start.copy()
     converged = np.zeros(len(x), dtype=bool)
@@ -62,7 +60,7 @@ def minimise(objective: Objective, start: Array) -> Minimum:
     current = objective(x, active)
     value = current.value.copy()
     stale = np.zeros(len(x), dtype=np.intp)  # steps since the value last fell
-    for iteration in range(1, MAX_ITERATIONS + 1):
+    for _ in range(MAX_ITERATIONS):
         enough = np.where(stale[active] < PATIENCE, LAST_RISE, NOISE)
         step, rise, positive, flat = _step(current, 1.0 + np.abs(x[active]), enough)
         last = positive & (rise <= enough)
@@ -70,9 +68,9 @@ def minimise(objective: Objective, start: Array) -> Minimum:
             x[active[last]] += step[last]
             converged[active[last]] = ~flat[last]
             if last.all():
-                return Minimum(x, value, converged, iteration)
+                return Minimum(x, value, converged)
             active, step, enough = active[~last], step[~last], enough[~last]
-        # Rounding of the criterion itself must not stop a step that is still needed.
+        # Rounding of the criterion must not stop a step that is still needed.
         before = current.value if len(active) == len(current.value) else current.value[~last]
         allowed = before + 1e-12 * (1.0 + np.abs(before)) + enough
         trial = x[active] + step
@@ -87,14 +85,14 @@ def minimise(objective: Objective, start: Array) -> Minimum:
         fell = current.value < value[active]
         stale[active] = np.where(fell, 0, stale[active] + 1)
         value[active] = np.where(fell, current.value, value[active])
-    return Minimum(x, value, converged, MAX_ITERATIONS)
+    return Minimum(x, value, converged)
 
 
 def _step(f: Smooth, size: Array, enough: Array) -> tuple[Array, Array, Flags, Flags]:
-    """Newton's step −|H|⁻¹g (R, m), the rise it undoes, whether H is positive, and flat (R,).
+    """Return Newton's step −|H|⁻¹g (R, m), its predicted decrease, and if H is positive, if flat.
 
-    Directions are judged in units of relative change, `size` (R, m). A saddle, where not even the
-    rise of `enough` is to be had, is left along its steepest descent.
+    Directions are scaled to relative changes by `size` (R, m). At a saddle, where the predicted
+    decrease is at most `enough`, the step goes along the direction of most negative curvature.
     """
     g = f.gradient * size
     if g.shape[1] == 1:

@@ -1,7 +1,7 @@
-"""Profile likelihood intervals: where the deviance, all else optimised, rises by the χ² quantile.
+"""Profile likelihood intervals: they end where the profiled deviance rises by the χ² quantile.
 
-A parameter is held at a value c by writing θ and σ = exp(τ) in terms of the rest. Each standard
-deviation, and each correlation, is made the leading one by reordering its term's coefficients:
+A parameter is fixed at a value c by writing θ and σ = exp(τ) as functions of the other parameters.
+The coefficients of a term are reordered so that the standard deviation or correlation comes first:
 
     sd:   θ₁₁ = c / σ;        cor:   (θ₂₁, θ₂₂) = (c, √(1 − c²)) s,  θ₁₁ and s positive.
 """
@@ -30,10 +30,10 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 Deviance = Callable[[Array], Array]
 
-# Where a positive parameter's logarithm begins if its estimate is zero.
+# The smallest start of a positive parameter, whose logarithm is optimised.
 NEAR_ZERO = 1e-3
-UNREACHED = "A profile did not reach its confidence limit; use method='boot'."
-# Distances at which the limit is looked for, in units of where a parabola would have it.
+UNREACHED = "A profile did not reach its confidence limit: use method='boot'."
+# Distances at which a limit is sought, relative to the limit for a parabola.
 REACH = np.array([0.98, 1.2, 2.0, 6.0])
 
 
@@ -42,17 +42,16 @@ def profile_intervals(
 ) -> pd.DataFrame:
     """Likelihood-ratio intervals of standard deviations, correlations, σ and the fixed effects.
 
-    Rows `.sig01`, … in lme4's order, `.sigma`, then the terms, or those of them that are among
-    `parameters`; columns `conf_low`, `conf_high`.
-    As lme4's `confint(method = "profile")` does, a REML fit is profiled under ML. lme4 reads the
-    interval off a spline through its profile; here each end is the root itself. Where the deviance
-    stays below the quantile, a standard deviation's interval begins at 0, and a correlation's at −1
-    or ends at 1.
+    Rows are `.sig01`, … in lme4's order, `.sigma`, and the terms, or those among `parameters`;
+    columns `conf_low`, `conf_high`. As in lme4's `confint(method = "profile")`, a REML fit is
+    profiled under ML. lme4 interpolates the profile by a spline; here each end is a root of the
+    deviance. If the deviance stays below the quantile, the interval ends at the bound of the
+    parameter: 0 for a standard deviation, −1 or 1 for a correlation.
 
     Raises
     ------
     UsageError
-        Where no root is found.
+        If no root is found.
     """
     profile = _Profile(fit, float(chi2.ppf(1.0 - alpha, 1)))
     names = [name for name in profile.names if parameters is None or name in parameters]
@@ -61,25 +60,25 @@ def profile_intervals(
 
 
 def profile_rise(fit: LmerResults, parameter: str, values: Sequence[float]) -> Array:
-    """Return how far the ML deviance, all else optimised, is above its minimum at each value (k,).
+    """Return the rise of the profiled ML deviance above its minimum at each value (k,).
 
-    `parameter` is a row of `profile_intervals`, whose ends are where this is the χ² quantile. The
-    rise is infinite at a value that the parameter cannot have: a negative standard deviation.
+    `parameter` is a row of `profile_intervals`. The rise is infinite at an impossible value, such
+    as a negative standard deviation.
     """
-    along = _Profile(fit, 0.0).along(parameter)
-    asked = np.asarray(values, dtype=np.float64)
-    rise = np.full(len(asked), np.inf)
-    possible = (asked >= along.low) & (asked <= along.high)
+    profiled = _Profile(fit, 0.0).along(parameter)
+    at = np.asarray(values, dtype=np.float64)
+    rise = np.full(len(at), np.inf)
+    possible = (at >= profiled.low) & (at <= profiled.high)
     if possible.any():
-        rise[possible] = along.excess(asked[possible])
+        rise[possible] = profiled.excess(at[possible])
     return rise
 
 
 @dataclass(frozen=True)
-class _Along:
-    """One parameter: how far the deviance is above its level at values of it, and the interval.
+class _Parameter:
+    """The profile of one parameter between its bounds `low` and `high`.
 
-    `low` and `high` bound the values that the parameter can have.
+    `excess` is the profiled deviance less the level at which intervals end; `ends` finds these.
     """
 
     excess: Deviance
@@ -89,7 +88,7 @@ class _Along:
 
 
 class _Problem:
-    """A model with one response, whose ML deviance is minimised with one parameter held."""
+    """A model with one response, whose ML deviance is minimised with one parameter fixed."""
 
     def __init__(self, model: MixedModel, deviations: Array, Lam: Array, sigma: float) -> None:
         self.model = model
@@ -100,22 +99,23 @@ class _Problem:
         self._constant = model.constant(reml=False)
 
     def at(self, theta: Array) -> Evaluation:
-        """Evaluate the deviance's parts at working coordinates θ̃ (R, m)."""
+        """Evaluate the deviance at working coordinates θ̃ (R, m)."""
         moments = self.moments.take(np.zeros(len(theta), dtype=np.intp))
         return evaluate(self.model.structure, moments, theta, reml=False)
 
     def minimum(self, objective: Callable[[Array, Index], Smooth], start: Array, R: int) -> Array:
-        """Deviance (R,) minimised from `start`."""
+        """Return the minimum of the deviance from `start`, for R fixed values: (R,)."""
         found = minimise(objective, np.tile(start, (R, 1)))
         return np.asarray(objective(found.x, np.arange(R)).value + self._constant)
 
 
 class _Profile:
-    """The ML optimum of a fit, and the deviance along each parameter, for many values at once."""
+    """The ML optimum of a fit, and the profiles of its parameters."""
 
     def __init__(self, fit: LmerResults, rise: float) -> None:
         self.fit = fit
         self.model = fit.model
+        self.n = float(fit.model.n)
         beta = fit.beta
         self.deviations = self.model.deviations(fit.response, beta)
         moments = self.model.structure.moments(self.deviations[:, None])
@@ -130,10 +130,10 @@ class _Profile:
     def _leading(self, *coefficients: int) -> tuple[_Problem, int, int]:
         """Rebuild the model with `coefficients` first in their term.
 
-        Returns the problem, the position of the leading element in θ, and the term's number.
+        Return the problem, the position of the term's first element in θ, and the term's number.
         """
         template, matrices = self.model.template, self.model.matrices
-        t = int(np.searchsorted(template.starts, coefficients[0], side="right")) - 1
+        t = int(template.term[template.rows == coefficients[0]][0])
         start, stop = template.starts[t], template.starts[t + 1]
         rest = [a for a in range(start, stop) if a not in coefficients]
         order = np.array([*coefficients, *rest]) - start
@@ -150,15 +150,15 @@ class _Profile:
         Lam = self.Lam.copy()
         R = triangle(Lam[start:stop, start:stop][order].T)
         Lam[start:stop, start:stop] = (R * np.where(np.diag(R) < 0, -1.0, 1.0)[:, None]).T
-        first = int(np.flatnonzero((template.rows == start) & (template.cols == start))[0])
+        first = int(np.flatnonzero(template.term == t)[0])
         return _Problem(model, self.deviations, Lam, self.sigma), first, t
 
     @property
     def names(self) -> list[str]:
-        """Return the parameters in the order of R's `confint`."""
+        """The parameters in the order of R's `confint`."""
         return [*sd_names(self.model.template.m), *self.fit.term_names]
 
-    def along(self, name: str) -> _Along:
+    def along(self, name: str) -> _Parameter:
         """Return the profile of one parameter."""
         template, terms = self.model.template, self.fit.term_names
         if name in terms:
@@ -170,21 +170,20 @@ class _Profile:
         row, col = int(rows[sds.index(name)]), int(cols[sds.index(name)])
         return self._standard_deviation(row) if row == col else self._correlation(row, col)
 
-    def _standard_deviation(self, row: int) -> _Along:
+    def _standard_deviation(self, row: int) -> _Parameter:
         """Profile the standard deviation of a coefficient."""
         problem, lead, t = self._leading(row)
         scale = float(problem.model.working.L[t][0, 0])
         m = problem.model.template.m
         others = np.delete(np.arange(m), lead)
-        n = float(self.model.n)
 
         def deviance(sd: Array) -> Array:
             def objective(x: Array, index: Index) -> Smooth:
                 theta = np.empty((len(x), m))
                 theta[:, others] = x[:, :-1]
                 theta[:, lead] = held = scale * sd[index] * np.exp(-x[:, -1])
-                full = problem.at(theta).given_sigma(x[:, -1], n)
-                # θ̃₁₁ moves with τ: (θ̃, τ) = (others, held(τ), τ).
+                full = problem.at(theta).given_sigma(x[:, -1], self.n)
+                # θ̃₁₁ depends on τ: (θ̃, τ) = (others, held(τ), τ).
                 J = np.zeros((len(x), m + 1, m))
                 J[:, others, np.arange(m - 1)] = 1.0
                 J[:, lead, -1] = -held
@@ -203,20 +202,14 @@ class _Profile:
             low, upper = self._roots(deviance, [(0.0, sd), *high])
             return low, upper
 
-        return _Along(deviance, ends, low=0.0)
+        return _Parameter(deviance, ends, low=0.0)
 
-    def _correlation(self, row: int, col: int) -> _Along:
+    def _correlation(self, row: int, col: int) -> _Parameter:
         """Profile the correlation of two coefficients."""
         problem, lead, t = self._leading(col, row)
-        template, L = problem.model.template, problem.model.working.L[t]
-        start = template.starts[t]
-        m = template.m
-        second, own = (
-            int(np.flatnonzero((template.rows == start + 1) & (template.cols == start + c))[0])
-            for c in range(2)
-        )
+        m, L = problem.model.template.m, problem.model.working.L[t]
+        second, own = lead + 1, lead + len(L)  # θ₂₁ and θ₂₂ of the term
         others = np.delete(np.arange(m), [lead, second, own])
-        n = float(self.model.n)
 
         def deviance(c: Array) -> Array:
             def objective(x: Array, index: Index) -> Smooth:
@@ -229,7 +222,7 @@ class _Profile:
                 J[:, own, -1] = L[1, 1] * size[:, 1] * np.sqrt(1.0 - c[index] ** 2)
                 theta = J[:, :, -2] + J[:, :, -1]
                 theta[:, others] = x[:, :-2]
-                full = problem.at(theta).profiled(n)
+                full = problem.at(theta).profiled(self.n)
                 curved = [
                     (at, np.einsum("ri,ri->r", full.gradient, J[:, :, at])) for at in (m - 3, m - 2)
                 ]
@@ -251,54 +244,52 @@ class _Profile:
             )
             return low, high
 
-        return _Along(deviance, ends, low=-1.0, high=1.0)
+        return _Parameter(deviance, ends, low=-1.0, high=1.0)
 
-    def _residual(self) -> _Along:
+    def _residual(self) -> _Parameter:
         """Profile σ."""
         problem = _Problem(self.model, self.deviations, self.Lam, self.sigma)
-        m, n = self.model.template.m, float(self.model.n)
+        m = self.model.template.m
         start = np.where(
             self.model.template.diagonal, np.maximum(problem.theta, 0.1), problem.theta
         )
 
         def deviance(tau: Array) -> Array:
             def objective(theta: Array, index: Index) -> Smooth:
-                full = problem.at(theta).given_sigma(tau[index], n)
+                full = problem.at(theta).given_sigma(tau[index], self.n)
                 return Smooth(full.value, full.gradient[:, :m], full.hessian[:, :m, :m])
 
             return problem.minimum(objective, start, len(tau)) - self.level
 
         def ends() -> tuple[float, float]:
-            low, high = self._limits(deviance, problem.tau, 1.0 / np.sqrt(2.0 * n))
+            low, high = self._limits(deviance, problem.tau, 1.0 / np.sqrt(2.0 * self.n))
             return float(np.exp(low)), float(np.exp(high))
 
-        smallest = np.finfo(np.float64).tiny  # the deviance is infinite where σ is zero
-        return _Along(lambda sigma: deviance(np.log(sigma)), ends, low=smallest)
+        smallest = np.finfo(np.float64).tiny  # at zero the deviance is infinite
+        return _Parameter(lambda sigma: deviance(np.log(sigma)), ends, low=smallest)
 
-    def _coefficient(self, j: int) -> _Along:
-        """Profile β_j: the model without column j, fitted to y − x_j b for many b at once."""
+    def _coefficient(self, j: int) -> _Parameter:
+        """Profile β_j: fit the model without column j to y − x_j b, for many b at once."""
         matrices = self.model.matrices
         keep = [i for i in range(self.model.p) if i != j]
         names = tuple(matrices.names[i] for i in keep)
         reduced = MixedModel(replace(matrices, X=matrices.X[:, keep], names=names))
         x = self.model.sqrt_weights * matrices.X[:, j]
         theta = self.Lam[self.model.template.rows, self.model.template.cols]
-        centre = self.beta[j] - float(self.fit.params.iloc[j])  # the deviations' own zero
+        origin = float(self.fit.params.iloc[j])  # where the deviations are zero
 
         def deviance(b: Array) -> Array:
             moments = reduced.structure.moments(self.deviations[:, None] - np.outer(x, b))
             return reduced.solve(moments, reml=False, start=theta).criterion - self.level
 
-        origin = float(self.fit.params.iloc[j])
-
         def ends() -> tuple[float, float]:
-            low, high = self._limits(deviance, centre, float(self.bse[j]))
+            low, high = self._limits(deviance, self.beta[j] - origin, float(self.bse[j]))
             return origin + low, origin + high
 
-        return _Along(lambda b: deviance(b - origin), ends)
+        return _Parameter(lambda b: deviance(b - origin), ends)
 
     def _limits(self, excess: Deviance, centre: float, error: float) -> tuple[float, float]:
-        """Find both ends around an estimate with a standard error of about `error`."""
+        """Find both ends around an estimate whose standard error is about `error`."""
         step = error * float(np.sqrt(self.rise))
         low, high = self._roots(excess, self._brackets(excess, centre, [-step, step]))
         return low, high
@@ -306,7 +297,7 @@ class _Profile:
     def _brackets(
         self, excess: Deviance, centre: float, steps: Sequence[float]
     ) -> list[tuple[float, float]]:
-        """Find two points for each of `steps`, on its side, between which `excess` changes sign."""
+        """Find two points on the side of each of `steps` between which `excess` changes sign."""
         distances = np.outer(steps, REACH)
         for _ in range(12):
             points = centre + distances
@@ -321,7 +312,8 @@ class _Profile:
     def _roots(self, excess: Deviance, brackets: Sequence[tuple[float, float]]) -> list[float]:
         """Find where `excess` changes sign within each bracket.
 
-        On the scale of ζ, the root of the rise over the optimum, the profile is nearly straight.
+        The search is for ζ, the root of the rise over the optimum, in which a profile is almost
+        linear.
         """
 
         def beyond(x: Array) -> Array:
@@ -337,7 +329,7 @@ class _Profile:
 
 
 def _chain(f: Smooth, J: Array, curved: Sequence[tuple[int, Array]]) -> Smooth:
-    """Differentiate f(z(x)) in x, dz/dx = J (R, z, x); `curved` adds f'z'' on the diagonal."""
+    """Differentiate f(z(x)) in x, with dz/dx = J (R, z, x); `curved` has f'z'' on the diagonal."""
     gradient = (f.gradient[:, None] @ J)[:, 0]
     hessian = np.swapaxes(J, 1, 2) @ f.hessian @ J
     for at, extra in curved:

@@ -1,8 +1,8 @@
-"""Several grouping factors with thousands of levels: the largest eliminated, the rest dense.
+"""Several grouping factors with thousands of levels: the largest is eliminated, the rest is dense.
 
-The first factor's terms (Z₁) leave V₁ = I + Z₁Λ₁Λ₁'Z₁' block-diagonal, with an inverse as in
-`blocks`. With Z₂ all the other terms' columns, V = V₁ + Z₂Λ₂Λ₂'Z₂' is had through the q₂ × q₂
-matrix S = I + Λ₂'OΛ₂. Derivatives are exact and need only products of q₂ × q₂ matrices:
+The terms of the first factor (Z₁) give a block-diagonal V₁ = I + Z₁Λ₁Λ₁'Z₁', with an inverse as in
+`blocks`. With the columns Z₂ of all other terms, V = V₁ + Z₂Λ₂Λ₂'Z₂' is inverted by means of the
+q₂ × q₂ matrix S = I + Λ₂'OΛ₂. Derivatives are exact and need only products of q₂ × q₂ matrices:
 
     O = Z₂'V₁⁻¹Z₂,   N = Z₂'V₁⁻¹Z₁,   Ψ = Λ₂S⁻¹Λ₂',   Γ = I − ΨO,
     Φ = Z'V⁻¹Z:   Φ₁₁ = Z₁'V₁⁻¹Z₁ − N'ΨN,   Φ₁₂ = N'Γ,   Φ₂₂ = OΓ.
@@ -30,7 +30,7 @@ SMALL = 0.03
 
 
 class Schur:
-    """Terms of which the first `leading` share the factor eliminated; one response at a time."""
+    """Terms of which the first `leading` have the eliminated factor; one response at a time."""
 
     def __init__(
         self,
@@ -54,28 +54,28 @@ class Schur:
         self.inside = (self.Qt @ self.Z2).tocsr()  # Q'Z₂, (L₁ k₁, q₂)
         self.gram = (self.Z2t @ self.Z2).toarray()
         ends = np.cumsum([0, *(L * k for L, k in self.shapes[leading:])])
-        self.spans = [slice(a, b) for a, b in pairwise(ends)]  # the later terms' columns in Z₂
+        self.spans = [slice(a, b) for a, b in pairwise(ends)]  # each later term's columns of Z₂
 
     def moments(self, Y: Array) -> Moments:
-        """Keep the responses (n, R): sums of squares are taken of what the random effects leave."""
+        """Keep the responses (n, R): sums of squares are taken of their residuals at each θ."""
         return Moments((np.ascontiguousarray(Y.T),))
 
     def evaluate(
         self, theta: Array, moments: Moments, *, along: Array | None = None
     ) -> tuple[Smooth, Smooth]:
-        """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives."""
+        """Evaluate log|V| and M: see `Structure`."""
         found = []
         for one, y in zip(theta, moments.parts[0], strict=True):
             at = _At(self, one)
             columns = np.column_stack([self.X, y])
             found.append((at.log_determinant(along), at.products(columns, along)))
         logdet, M = zip(*found, strict=True)
-        return _stacked(logdet), _stacked(M)
+        return Smooth.join(logdet), Smooth.join(M)
 
     def conditional(self, theta: Array, residual: Array) -> Conditional:
         """See `Structure`."""
         at = _At(self, theta)
-        E = at.solve(residual[:, None]).E
+        E = _Solved(at, residual[:, None]).E
         means = [
             (Zt @ E).reshape(shape) @ Lam
             for Zt, shape, Lam in zip(self.Zt, self.shapes, at.triangles, strict=True)
@@ -83,13 +83,8 @@ class Schur:
         return Conditional(means, at.covariances())
 
 
-def _stacked(parts: Sequence[tuple[Array | float, Array, Array]]) -> Smooth:
-    value, gradient, hessian = (np.stack(part) for part in zip(*parts, strict=True))
-    return Smooth(value, gradient, hessian)
-
-
 class _Solved:
-    """V⁻¹Y = E for columns Y, and the pieces of which Y'V⁻¹Y is a sum of squares."""
+    """V⁻¹Y = E for columns Y, and the parts whose sum of squares is Y'V⁻¹Y."""
 
     def __init__(self, at: _At, Y: Array) -> None:
         s = at.structure
@@ -102,7 +97,7 @@ class _Solved:
         self.E = self._outside + s.Q @ self._within
 
     def products(self) -> Array:
-        """Y'V⁻¹Y."""
+        """Return Y'V⁻¹Y."""
         outside = self._outside.T @ self._outside
         return np.asarray(outside + self._inside.T @ self._within + self._u.T @ self._u)
 
@@ -127,16 +122,12 @@ class _At:
         self._factor = scipy.linalg.cholesky(S, lower=True, overwrite_a=True, check_finite=False)
 
     def _inner(self, A: Array, left: sp.csr_array) -> Array:
-        """Left A left' for a symmetric A."""
+        """Return left A left' for a symmetric A."""
         return np.asarray(left @ (left @ A).T)
 
     def S_solve(self, Y: Array) -> Array:
-        """S⁻¹Y."""
+        """Return S⁻¹Y."""
         return np.asarray(scipy.linalg.cho_solve((self._factor, True), Y, check_finite=False))
-
-    def solve(self, Y: Array) -> _Solved:
-        """V⁻¹Y for Y (n, c)."""
-        return _Solved(self, Y)
 
     @cached_property
     def _S_inverse(self) -> Array:
@@ -173,7 +164,7 @@ class _At:
         return G
 
     def covariances(self) -> list[Array]:
-        """Conditional covariances of each term's u over σ², (L, k, k)."""
+        """Return conditional covariances of each term's u over σ², (L, k, k)."""
         s = self.structure
         k1 = s.T.shape[2]
         Lam1 = self.Lam[:k1, :k1]
@@ -193,8 +184,8 @@ class _At:
             return np.eye(template.k), self.Lam, template.same_column
         return along, along, np.zeros_like(template.same_column)
 
-    def log_determinant(self, along: Array | None) -> tuple[float, Array, Array]:
-        """log|V| with its derivatives (m,) and, for `Template.pairs`, (pairs,)."""
+    def log_determinant(self, along: Array | None) -> Smooth:
+        """Return log|V| of this one response, (1,), with derivatives (1, m) and (1, pairs)."""
         template = self.structure.template
         left, right, same = self._directions(along)
         value = float(self._logdet1.sum() + 2.0 * np.log(np.diagonal(self._factor)).sum())
@@ -207,10 +198,11 @@ class _At:
             e[at] += e[at].T
         crossed = np.einsum("iab,abcd,jcd->ij", e, F, e)
         second = 2.0 * same * A[row[i], row[j]] - crossed[i, j]
-        return value, 2.0 * (left.T @ A @ right)[row, col], second
+        gradient = 2.0 * (left.T @ A @ right)[row, col]
+        return Smooth(np.array([value]), gradient[None], second[None])
 
     def _traces(self) -> tuple[Array, Array]:
-        """Σ_ℓ Φ_ℓℓ (k, k), and F_abcd = Σ_ℓ,ℓ' Φ_ℓa,ℓ'd Φ_ℓb,ℓ'c (k, k, k, k)."""
+        """Return Σ_ℓ Φ_ℓℓ (k, k), and F_abcd = Σ_ℓ,ℓ' Φ_ℓa,ℓ'd Φ_ℓb,ℓ'c (k, k, k, k)."""
         s, k = self.structure, self.structure.template.k
         k1 = s.T.shape[2]
         A, F = np.zeros((k, k)), np.zeros((k, k, k, k))
@@ -238,16 +230,10 @@ class _At:
             for c, d in same_term:
                 F[a, b, c, d] = np.vdot(slices(Phi, a, d), slices(Phi, b, c))
 
-        NN = {
-            (a, b): (self._N[a].T @ self._N[b]).toarray()
-            for a, b in product(range(k1), repeat=2)
-            if a >= b
-        }
-        PN = {key: Psi @ each for key, each in NN.items()}
+        NN: dict[tuple[int, int], Array] = {}
         for a, b in product(range(k1), repeat=2):
-            if a < b:
-                NN[a, b] = NN[b, a].T
-                PN[a, b] = Psi @ NN[a, b]
+            NN[b, a] = NN[a, b].T if a > b else (self._N[b].T @ self._N[a]).toarray()
+        PN = {key: Psi @ each for key, each in NN.items()}
         for a, b in product(range(k1), repeat=2):
             for c, d in product(range(k1), repeat=2):
                 F[a, b, c, d] = np.vdot(PN[d, c], PN[b, a].T) + np.sum(
@@ -262,9 +248,9 @@ class _At:
         return A, F
 
     def _later(self) -> tuple[Array, Array, Callable[[Array, Array], Array]]:
-        """Γ, Φ₂₂ = OΓ, and how a matrix X, of which XΨ is at hand, is multiplied by Γ.
+        """Return Γ, Φ₂₂ = OΓ, and a function that multiplies X by Γ, given X and XΨ.
 
-        Where no standard deviation is near zero, Γ = Ψ(Λ₂Λ₂')⁻¹ spares three products.
+        If no standard deviation is near zero, Γ = Ψ(Λ₂Λ₂')⁻¹ saves three products.
         """
         s = self.structure
         parts = self.triangles[s.leading :]
@@ -279,20 +265,17 @@ class _At:
         Gamma = (precision @ self._Psi).T
         return Gamma, precision.toarray() - precision @ Gamma, lambda _, XPsi: XPsi @ precision
 
-    def products(self, W: Array, along: Array | None) -> tuple[Array, Array, Array]:
-        """W'V⁻¹W (c, c) with its derivatives (m, c, c) and (pairs, c, c)."""
+    def products(self, W: Array, along: Array | None) -> Smooth:
+        """Return W'V⁻¹W, (1, c, c), with derivatives (1, m, c, c) and (1, pairs, c, c)."""
         s, template = self.structure, self.structure.template
         left, right, same = self._directions(along)
         lefts, rights = template.blocks(left), template.blocks(right)
         c = W.shape[1]
-        solved = self.solve(W)
+        solved = _Solved(self, W)
         h, u, moved = [], [], []
         for at in range(template.m):
-            t = int(np.searchsorted(template.starts, template.rows[at], side="right")) - 1
-            row, col = (
-                template.rows[at] - template.starts[t],
-                template.cols[at] - template.starts[t],
-            )
+            t = int(template.term[at])
+            row, col = (each[at] - template.starts[t] for each in (template.rows, template.cols))
             H = (s.Zt[t] @ solved.E).reshape(*s.shapes[t], c)
             a, b = lefts[t][:, row], rights[t][:, col]
             h.append(np.einsum("lkc,k->lc", H, a))
@@ -300,26 +283,24 @@ class _At:
             change = h[-1][:, None] * b[:, None] + u[-1][:, None] * a[:, None]
             moved.append(s.Z[t] @ change.reshape(-1, c))
         first = np.stack([a.T @ b for a, b in zip(h, u, strict=True)])
-        P = self.solve(np.hstack(moved)).products().reshape(template.m, c, template.m, c)
+        P = _Solved(self, np.hstack(moved)).products().reshape(template.m, c, template.m, c)
         i, j = template.pairs
         second = P[i, :, j]
         for pair in np.flatnonzero(same):
             second[pair] -= h[i[pair]].T @ h[j[pair]]
-        return (
-            solved.products(),
-            -(first + np.swapaxes(first, 1, 2)),
-            second + np.swapaxes(second, 1, 2),
-        )
+        gradient = -(first + np.swapaxes(first, 1, 2))
+        hessian = second + np.swapaxes(second, 1, 2)
+        return Smooth(solved.products()[None], gradient[None], hessian[None])
 
 
 def _repeated(blocks: Sequence[Array], shapes: Sequence[tuple[int, int]]) -> sp.csr_array:
-    """Each term's block, repeated for its levels, along the diagonal."""
+    """Repeat each term's block along the diagonal, once for each level."""
     parts = [sp.kron(sp.eye_array(L), block) for (L, _), block in zip(shapes, blocks, strict=True)]
     return sp.csr_array(sp.block_diag(parts, format="csr"))
 
 
 def _block_diagonal(blocks: Array) -> sp.csr_array:
-    """Blocks (L, k, k) along the diagonal."""
+    """Put blocks (L, k, k) along the diagonal."""
     L, k, _ = blocks.shape
     if k == 1:
         return sp.csr_array(sp.diags_array(blocks[:, 0, 0], format="csr"))

@@ -1,11 +1,13 @@
-"""What the deviance needs of the random effects, whatever their structure.
+"""The interface between the deviance and the structures of random effects.
 
-Notation of Bates et al. (2015): V = I + ZΛΛ'Z' is the response's covariance in units of σ². All is
-in working coordinates (`template.Working`): rows weighted, columns of Z orthogonal within a term.
+Notation of Bates et al. (2015): V = I + ZΛΛ'Z' is the covariance of the response over σ². All is in
+working coordinates (`template.Working`): rows are weighted, and the columns of Z within a term are
+orthogonal.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,11 +21,17 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Smooth:
-    """A function of θ for R responses: values (R, …), first derivatives (R, m, …) and second ones.
+    """A function of θ for R responses: values (R, …), first and second derivatives.
 
-    A structure gives second derivatives for `Template.pairs` alone, (R, pairs, …); the solver wants
-    square matrices (R, m, m).
+    First derivatives are (R, m, …). Second derivatives of a structure are (R, pairs, …), for
+    `Template.pairs`; those that the solver takes are square matrices (R, m, m).
     """
+
+    @classmethod
+    def join(cls, parts: Iterable[Smooth]) -> Smooth:
+        """Concatenate the responses of several parts."""
+        joined = zip(*((part.value, part.gradient, part.hessian) for part in parts), strict=True)
+        return cls(*map(np.concatenate, joined))
 
     value: Array
     gradient: Array
@@ -32,7 +40,7 @@ class Smooth:
 
 @dataclass(frozen=True)
 class Moments:
-    """What a structure keeps of R responses: arrays with one row a response."""
+    """A structure's reduction of R responses: arrays with one row for each response."""
 
     parts: tuple[Array, ...]
 
@@ -40,31 +48,31 @@ class Moments:
         return len(self.parts[0])
 
     def take(self, index: NDArray[np.intp]) -> Moments:
-        """Keep the responses `index`."""
+        """Select the responses `index`."""
         return Moments(tuple(part[index] for part in self.parts))
 
 
 @dataclass(frozen=True)
 class Conditional:
-    """Of each term, given the response: means (L, k) and covariances (L, k, k) over σ²."""
+    """Each term's random effects given the response: means (L, k), covariances / σ² (L, k, k)."""
 
     means: list[Array]
     covariances: list[Array]
 
 
 class Structure(Protocol):
-    """The random effects of a model, for a fixed-effects design X (n, p) in the working basis."""
+    """The random effects of a model, together with X (n, p) in its orthonormal basis."""
 
     template: Template
 
     def moments(self, Y: Array) -> Moments:
-        """Reduce responses Y (n, R) to what `evaluate` takes."""
+        """Reduce responses Y (n, R) to the moments that `evaluate` needs."""
         ...
 
     def evaluate(
         self, theta: Array, moments: Moments, *, along: Array | None = None
     ) -> tuple[Smooth, Smooth]:
-        """log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m), with derivatives.
+        """Return log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m).
 
         With `along` N (k, k), block-diagonal, the derivatives are not those in θ but those of
         ΛΛ' + Σ_i τ_i (N_a N_b' + N_b N_a') in τ at zero, with N's columns a and b those of
@@ -73,16 +81,16 @@ class Structure(Protocol):
         ...
 
     def conditional(self, theta: Array, residual: Array) -> Conditional:
-        """Spherical random effects u, where b = Λu, at θ (m,) given y − Xβ (n,).
+        """Return the spherical random effects u, where b = Λu, at θ (m,) given y − Xβ (n,).
 
-        Sources: Bates et al. (2015), eq. 56 to 58; R's `ranef(condVar = TRUE)`, which leaves out
-        the uncertainty of β.
+        Sources: Bates et al. (2015), eq. 56 to 58; R's `ranef(condVar = TRUE)`. The uncertainty of
+        β is left out.
         """
         ...
 
 
 def bordered(XX: Array, Xy: Array, yy: Array) -> Array:
-    """M (..., p + 1, p + 1) from its parts (p, p) or (..., p, p), (..., p) and (...)."""
+    """Build M (..., p + 1, p + 1) of its parts (p, p) or (..., p, p), (..., p) and (...)."""
     p = Xy.shape[-1]
     M = np.empty((*Xy.shape[:-1], p + 1, p + 1))
     M[..., :p, :p] = XX

@@ -1,8 +1,9 @@
-"""Summaries in the layout of R's `print`."""
+"""Summaries of fits and bootstraps in the layout of R's `print`."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from itertools import combinations
 from textwrap import wrap
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ from rparity.r.format import format_r
 
 FloatArray = NDArray[np.float64]
 
-# R's options `width` and `lme4.summary.cor.max`; beyond that, correlations are left out.
+# R's options `width` and `lme4.summary.cor.max`, above which correlations are left out.
 WIDTH = 80
 MOST_CORRELATED = 12
 # Largest p-values of R's significance stars.
@@ -29,37 +30,28 @@ if TYPE_CHECKING:
     from rparity.lmm.fit import LmerResults
 
 
-def columns(
-    rows: Sequence[str], table: dict[str, Sequence[str]], left: Sequence[str] = ()
+def _matrix(
+    columns: Sequence[Sequence[str]],
+    justify: Callable[[str, int], str] = str.ljust,
+    rows: Sequence[str] = (),
 ) -> list[str]:
-    """Lay out columns as R prints a matrix: right-aligned, those named in `left` left-aligned."""
-    width = max((len(row) for row in rows), default=0)
-    lines = [" " * width] + [row.ljust(width) for row in rows]
-    for name, cells in table.items():
-        wide = max(len(name), *(len(cell) for cell in cells))
-        justify = str.ljust if name in left else str.rjust
-        lines = [
-            f"{line} {justify(cell, wide)}"
-            for line, cell in zip(lines, [name, *cells], strict=True)
-        ]
+    """Lay out columns of text as R prints a matrix, after the names of rows if there are any."""
+    width = max(map(len, rows), default=0)
+    lines = [row.ljust(width) for row in rows] or [""] * len(columns[0])
+    for column in columns:
+        width = max(map(len, column))
+        lines = [f"{line} {justify(cell, width)}" for line, cell in zip(lines, column, strict=True)]
     return lines
 
 
-def named(values: pd.Series[float], digits: int = 7) -> list[str]:
-    """A named numeric vector as R prints it: names over values, both right-aligned."""
-    cells = format_r(values.to_numpy(), digits)
-    widths = [
-        max(len(str(name)), len(cell)) for name, cell in zip(values.index, cells, strict=True)
-    ]
-    width = max(widths)
-    return [
-        "".join(str(name).rjust(width) + " " for name in values.index),
-        "".join(cell.rjust(width) + " " for cell in cells),
-    ]
+def _named(names: Sequence[str], cells: Sequence[str]) -> list[str]:
+    """Lay out a vector as R prints it: names over values, both right-aligned in one width."""
+    width = max(map(len, [*names, *cells]))
+    return ["".join(f"{cell.rjust(width)} " for cell in line) for line in (names, cells)]
 
 
-def coefficient_lines(table: pd.DataFrame, digits: int = 4) -> list[str]:
-    """Coefficients as R's `printCoefmat` lays them out: estimates and errors share decimals."""
+def _coefficient_lines(table: pd.DataFrame, digits: int = 4) -> list[str]:
+    """Lay out coefficients as R's `printCoefmat` does: estimates and errors share decimals."""
     together = [name for name in ("estimate", "std_error", "df") if name in table]
     pair = table[together].to_numpy()
     sizes = np.abs(pair[np.isfinite(pair) & (pair != 0.0)])
@@ -68,14 +60,15 @@ def coefficient_lines(table: pd.DataFrame, digits: int = 4) -> list[str]:
     width = max(map(len, cells))
     cells = [cell.rjust(width) for cell in cells]
     heads = {"estimate": "Estimate", "std_error": "Std. Error", "df": "df"}
-    out: dict[str, Sequence[str]] = {
-        heads[name]: cells[at :: len(together)] for at, name in enumerate(together)
-    }
-    out["t value"] = format_r(np.round(table["statistic"].to_numpy(), digits - 1), digits)
+    columns = [[heads[name], *cells[at :: len(together)]] for at, name in enumerate(together)]
+    statistic = np.round(table["statistic"].to_numpy(), digits - 1)
+    columns.append(["t value", *format_r(statistic, digits)])
+    names = ["", *table.index]
     if "p" not in table:
-        return columns(list(table.index), out)
-    out["Pr(>|t|)"] = p_values(table["p"].to_numpy(), digits - 1)
-    return _with_stars(columns(list(table.index), out), table["p"].to_numpy())
+        return _matrix(columns, str.rjust, names)
+    p = table["p"].to_numpy()
+    columns.append(["Pr(>|t|)", *p_values(p, digits - 1)])
+    return _with_stars(_matrix(columns, str.rjust, names), p)
 
 
 def p_values(p: FloatArray, digits: int) -> list[str]:
@@ -124,14 +117,11 @@ def lmer_summary(fit: LmerResults, ddf: Method | None = None) -> str:
     else:
         values = [fit.aic, fit.bic, fit.llf, fit.criterion, fit.df_resid]
         cells = [f"{value:.1f}" for value in values[:-1]] + [str(values[-1])]
-        names = ["AIC", "BIC", "logLik", "deviance", "df.resid"]
-        lines += ["".join(name.rjust(8) + " " for name in names)]
-        lines += ["".join(cell.rjust(8) + " " for cell in cells)]
-    quantiles = pd.Series(
-        _zapsmall(np.quantile(fit.scaled_resid, [0, 0.25, 0.5, 0.75, 1]), 5),
-        ["Min", "1Q", "Median", "3Q", "Max"],
-    )
-    lines += ["", "Scaled residuals: ", *named(quantiles, 4), "", "Random effects:"]
+        lines += _named(["AIC", "BIC", "logLik", "deviance", "df.resid"], cells)
+    quantiles = _zapsmall(np.quantile(fit.scaled_resid, [0, 0.25, 0.5, 0.75, 1]), 5)
+    lines += ["", "Scaled residuals: "]
+    lines += _named(["Min", "1Q", "Median", "3Q", "Max"], format_r(quantiles, 4))
+    lines += ["", "Random effects:"]
     lines += _variance_lines(fit)
     sizes = {term.group: len(term.levels) for term in matrices.random}
     groups = "; ".join(f"{group}, {size}" for group, size in sizes.items())
@@ -144,7 +134,7 @@ def lmer_summary(fit: LmerResults, ddf: Method | None = None) -> str:
     )
     if ddf is not None:
         table = coefficient_tests(fit, ddf)
-    lines += coefficient_lines(table)
+    lines += _coefficient_lines(table)
     if 1 < len(table) <= MOST_CORRELATED:
         lines += ["", "Correlation of Fixed Effects:", *_correlation_lines(fit)]
     if matrices.dropped_columns:
@@ -171,7 +161,7 @@ def _title(text: str, kind: str) -> list[str]:
 
 
 def _zapsmall(x: FloatArray, digits: int) -> FloatArray:
-    """R's `zapsmall`: as many decimals as leave the largest element `digits` digits."""
+    """Round as R's `zapsmall`, so that the largest element has `digits` digits."""
     largest = float(np.abs(x).max())
     decimals = digits - np.log10(largest) if largest > 0 else digits
     return np.round(x, max(0, int(np.floor(decimals + 0.5))))
@@ -182,48 +172,32 @@ def _variance_lines(fit: LmerResults) -> list[str]:
     table = fit.varcorr
     sdcor = table["sdcor"]
     terms = fit.model.matrices.random
-    groups, names, keep = [], [], []
+    groups, names, keep = ["Groups"], ["Name"], []
     correlations: list[list[str]] = []
     widest = max(len(term.names) for term in terms)
     for term, label in zip(terms, groups_of(terms), strict=True):
         k = len(term.names)
         R = np.eye(k)
-        for i in range(k):
-            for j in range(i):
-                R[i, j] = sdcor[f"{label}.{term.names[j]}.{term.names[i]}"]
+        for j, i in combinations(range(k), 2):
+            R[i, j] = sdcor[f"{label}.{term.names[j]}.{term.names[i]}"]
         cells = iter(_fixed(R[np.tril_indices(k)], 2))
         lower = [[next(cells) for _ in range(i + 1)] for i in range(k)]
-        for i, name in enumerate(term.names):
-            groups.append(label if i == 0 else "")
-            names.append(name)
-            keep.append(f"{label}.{name}")
-            correlations.append(lower[i][:i] + [""] * (widest - 1 - i))
+        groups += [label, *[""] * (k - 1)]
+        names += term.names
+        keep += [f"{label}.{name}" for name in term.names]
+        correlations += [lower[i][:i] + [""] * (widest - 1 - i) for i in range(k)]
     sizes = table.loc[[*keep, "Residual"]]
-    columns_ = [
-        ["Groups", *groups, "Residual"],
-        ["Name", *names, ""],
-        ["Variance", *format_r(sizes["vcov"], 4)],
-        ["Std.Dev.", *format_r(sizes["sdcor"], 4)],
-    ]
+    columns = [[*groups, "Residual"], [*names, ""]]
+    for head, kind in (("Variance", "vcov"), ("Std.Dev.", "sdcor")):
+        cells_ = format_r(sizes[kind], 4)
+        columns.append([head, *(cell.rjust(max(map(len, cells_))) for cell in cells_)])
     for j in range(widest - 1):
-        columns_.append(["Corr" if j == 0 else "", *(row[j] for row in correlations), ""])
-    for column in columns_[2:4]:
-        width = max(map(len, column[1:]))
-        column[1:] = [cell.rjust(width) for cell in column[1:]]
-    return _left_aligned(columns_)
-
-
-def _left_aligned(table: Sequence[Sequence[str]]) -> list[str]:
-    """Lay out columns of text under their heads, as R prints a character matrix."""
-    widths = [max(map(len, column)) for column in table]
-    return [
-        "".join(f" {cell.ljust(width)}" for cell, width in zip(row, widths, strict=True))
-        for row in zip(*table, strict=True)
-    ]
+        columns.append(["Corr" if j == 0 else "", *(row[j] for row in correlations), ""])
+    return _matrix(columns)
 
 
 def _fixed(values: ArrayLike, decimals: int) -> list[str]:
-    """Numbers with the same decimals and width: R's `format(round(x, d), nsmall = d)`."""
+    """Format numbers with the same decimals and width: R's `format(round(x, d), nsmall = d)`."""
     x = np.round(np.asarray(values, dtype=np.float64), decimals)
     cells = [f"{value + 0.0:.{decimals}f}" for value in x.ravel()]
     cells = ["NaN" if cell == "nan" else cell for cell in cells]
@@ -238,13 +212,11 @@ def _correlation_lines(fit: LmerResults) -> list[str]:
     rows = ["", *abbreviate(fit.term_names, 11)[1:]]
     heads = abbreviate(fit.term_names, 6)
     table = [[heads[j], *(cells[i, j] if i > j else "" for i in range(1, p))] for j in range(p - 1)]
-    body = _left_aligned(table)
-    width = max(map(len, rows))
-    return [row.ljust(width) + line for row, line in zip(rows, body, strict=True)]
+    return _matrix(table, rows=rows)
 
 
 def abbreviate(names: Sequence[str], length: int) -> list[str]:
-    """Shorten names as R's `abbreviate`, longer where two would be the same."""
+    """Shorten names as R's `abbreviate`, which keeps different names different."""
     out = [_shortened(name, length) for name in names]
     while len(set(out)) < len(set(names)):
         length += 1
@@ -257,7 +229,7 @@ def abbreviate(names: Sequence[str], length: int) -> list[str]:
 
 
 def _shortened(name: str, length: int) -> str:
-    """Take letters away from the end: lower-case vowels first, then lower case, then any."""
+    """Remove letters from the end: first lower-case vowels, then lower case, then any."""
     letters = list(name)
     for goes in ("aeiou".__contains__, str.islower, bool):
         for i in range(len(letters) - 1, 0, -1):
@@ -270,13 +242,13 @@ def _shortened(name: str, length: int) -> str:
 
 def bootstrap_summary(boot: BootstrapResults) -> str:
     """Lay a bootstrap out as R's `print` of a `boot` object does."""
-    table = pd.DataFrame({"original": boot.t0, "bias": boot.bias, "std. error": boot.std_errors})
-    cells = {name: format_r(table[name], 7) for name in table}
+    table = {"original": boot.t0, "bias": boot.bias, "std. error": boot.std_errors}
+    columns = [[head, *format_r(values, 7)] for head, values in table.items()]
     how = "random effects kept" if boot.use_u else "random effects drawn anew"
     return "\n".join(
         [
             f"PARAMETRIC BOOTSTRAP, {boot.nsim} replicates, {how}, {boot.n_failed} failed",
             "",
-            *columns(list(table.index), {str(k): v for k, v in cells.items()}),
+            *_matrix(columns, str.rjust, ["", *boot.t.columns]),
         ]
     )

@@ -1,32 +1,34 @@
-"""θ: where its elements stand in Λ_θ, and the coordinates in which it is optimised."""
+"""The positions of the elements of θ in Λ_θ, and the coordinates in which θ is optimised."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.linalg import block_diag
 
 from rparity.lmm.linalg import triangle
 from rparity.lmm.matrices import RandomTerm
 
 Array = NDArray[np.float64]
 
-# A standard deviation this small beside σ, in working coordinates, is exactly zero: the criterion
-# is even in it, so Newton's method closes in on zero without ever landing there, and the
-# criterion itself (to 1e-12) cannot tell.
+# A standard deviation this small beside σ, in working coordinates, is set to zero. The criterion is
+# even in it, so Newton's method approaches zero without reaching it, and the criterion is the same
+# to 1e-12.
 ZERO = 1e-6
-# Columns of Z that are more nearly collinear than this are scaled, but not made orthogonal.
+# Columns of Z that are closer to collinear than this are scaled, but not made orthogonal.
 COLLINEAR = 1e-6
 
 
 @dataclass(frozen=True)
 class Template:
-    """Where the elements of θ stand in the k × k triangle Λ_θ; several terms make diagonal blocks.
+    """Rows and columns of the elements of θ in the k × k triangle Λ_θ, with one block a term.
 
-    `starts` holds the first row of each term's block, and k at the end.
+    `starts` has the first row of each term's block, and k at the end.
     """
 
     starts: tuple[int, ...]
@@ -35,7 +37,7 @@ class Template:
 
     @classmethod
     def of(cls, widths: Sequence[int]) -> Template:
-        """Lay out one lower triangle a term, column by column as lme4 orders θ."""
+        """Make one lower triangle a term, column by column, which is lme4's order of θ."""
         rows, cols, starts = [], [], [0]
         for width in widths:
             for col in range(width):
@@ -55,23 +57,33 @@ class Template:
         return len(self.rows)
 
     @cached_property
+    def spans(self) -> list[slice]:
+        """Rows of each term's block."""
+        return [slice(a, b) for a, b in pairwise(self.starts)]
+
+    @cached_property
+    def term(self) -> NDArray[np.intp]:
+        """Number of the term of each element of θ."""
+        return np.searchsorted(self.starts, self.rows, side="right") - 1
+
+    @cached_property
     def diagonal(self) -> NDArray[np.bool_]:
-        """Which elements of θ are on the diagonal, where they are not negative."""
+        """Whether each element of θ is on the diagonal, where it is not negative."""
         return np.asarray(self.rows == self.cols)
 
     @cached_property
     def pairs(self) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Indices i ≥ j of the second derivatives in θ, each pair once."""
+        """Indices i ≥ j of the second derivatives in θ."""
         return np.tril_indices(self.m)
 
     @cached_property
     def same_column(self) -> NDArray[np.bool_]:
-        """Which `pairs` lie in one column of Λ_θ: only these have a second derivative of ΛΛ'."""
+        """Which `pairs` share a column of Λ_θ: only these have a second derivative of ΛΛ'."""
         i, j = self.pairs
         return np.asarray(self.cols[i] == self.cols[j])
 
     def square(self, packed: Array) -> Array:
-        """Second derivatives (R, pairs) as symmetric matrices (R, m, m)."""
+        """Turn second derivatives (R, pairs) into symmetric matrices (R, m, m)."""
         i, j = self.pairs
         full = np.empty((len(packed), self.m, self.m))
         full[:, i, j] = packed
@@ -79,21 +91,20 @@ class Template:
         return full
 
     def blocks(self, Lam: Array) -> list[Array]:
-        """Each term's own triangle (..., k_t, k_t)."""
-        spans = [slice(a, b) for a, b in zip(self.starts, self.starts[1:], strict=False)]
-        return [Lam[..., span, span] for span in spans]
+        """Return each term's own triangle (..., k_t, k_t)."""
+        return [Lam[..., span, span] for span in self.spans]
 
     def Lambda(self, theta: Array) -> Array:
-        """Λ_θ of shape (..., k, k) for θ of shape (..., m)."""
+        """Return Λ_θ of shape (..., k, k) for θ of shape (..., m)."""
         out = np.zeros((*theta.shape[:-1], self.k, self.k))
         out[..., self.rows, self.cols] = theta
         return out
 
     def canonical(self, theta: Array) -> Array:
-        """Give θ (R, m) a diagonal that is nowhere negative, and what is as good as zero as zero.
+        """Return θ (R, m) without negative diagonal elements, and with tiny ones set to zero.
 
-        ΛΛ', and with it the criterion, stays as it is: columns change sign, and where a diagonal
-        element vanishes above others that do not, the block is brought to triangular form again.
+        ΛΛ', and so the criterion, does not change: columns change sign, and a block with a zero on
+        the diagonal above other elements is made triangular again.
         """
         theta = theta.copy()
         on = self.diagonal
@@ -114,7 +125,7 @@ class Template:
 
 
 def _triangular(Lam: Array) -> Array:
-    """Give the lower triangle with the same ΛΛ' whose column j is zero where its diagonal is."""
+    """Return the lower triangle with the same ΛΛ' whose columns are zero if their diagonal is."""
     rest, out = Lam.copy(), np.zeros_like(Lam)
     for j in range(len(Lam)):
         if np.linalg.norm(rest[0]) >= ZERO:
@@ -127,14 +138,14 @@ def _triangular(Lam: Array) -> Array:
 
 
 class Working:
-    """Random terms Z̃ = Z L⁻¹ whose columns are orthonormal times √n, with θ̃ = Wθ for θ.
+    """Random terms Z̃ = Z L⁻¹, whose columns are orthonormal times √n, and θ̃ = Wθ.
 
-    L is lower triangular, so that Λ̃ = LΛ is, and its zeros on the diagonal are those of Λ. What is
-    optimised is then free of the units and of the origin of the covariates.
+    L is lower triangular. So Λ̃ = LΛ is lower triangular too, with the zeros of Λ on its diagonal.
+    The optimisation then does not depend on units and origins of covariates.
     """
 
     def __init__(self, terms: Sequence[RandomTerm], sqrt_weights: Array) -> None:
-        self.template = Template.of([len(term.names) for term in terms])
+        self.template = Template.of([term.k for term in terms])
         self.Z: list[Array] = []
         self.L: list[Array] = []
         for term in terms:
@@ -147,10 +158,7 @@ class Working:
     @cached_property
     def W(self) -> Array:
         """θ̃ = Wθ, shape (m, m)."""
-        template = self.template
-        L = np.zeros((template.k, template.k))
-        for block, part in zip(template.blocks(L), self.L, strict=True):
-            block[:] = part
+        template, L = self.template, block_diag(*self.L)
         same = template.cols[:, None] == template.cols
         return np.where(same, L[template.rows[:, None], template.rows], 0.0)
 
@@ -164,7 +172,7 @@ class Working:
 
 
 def _lower_factor(Z: Array) -> Array:
-    """L with Z'Z / n = L'L, lower triangular: Z's columns made orthogonal from the last one on."""
+    """Return the lower triangular L with Z'Z / n = L'L, orthogonalising from the last column on."""
     size = np.sqrt(np.einsum("ij,ij->j", Z, Z) / len(Z))
     size[size == 0.0] = 1.0
     if len(size) > 1:

@@ -1,34 +1,20 @@
-"""θ in the words of R: variances, standard deviations and correlations, their order and names."""
+"""R's variances, standard deviations and correlations from θ: their order and their names."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from itertools import pairwise
-from typing import Protocol
+from itertools import combinations, pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rparity.lmm.lme4 import SD_FIRST, Lme4
+from rparity.lmm.matrices import Term
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
-
-
-class Term(Protocol):
-    """What names need of a random-effects term."""
-
-    @property
-    def group(self) -> str:
-        """Name of the grouping factor."""
-        ...
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        """Names of the coefficients."""
-        ...
 
 
 def covariance(template: Template, theta: Array) -> Array:
@@ -52,45 +38,40 @@ def sd_and_correlation(template: Template, theta: Array) -> Array:
 
 
 def order(template: Template) -> tuple[Index, Index]:
-    """Rows and columns of (k, k) in the order of R's `VarCorr`: a term's variances come first."""
+    """Return rows and columns of (k, k) in R's `VarCorr` order, each term's variances first."""
     rows: list[int] = []
     cols: list[int] = []
     for start, stop in pairwise(template.starts):
-        pairs = [(i, j) for j in range(start, stop) for i in range(j + 1, stop)]
-        rows += [*range(start, stop), *(i for i, _ in pairs)]
-        cols += [*range(start, stop), *(j for _, j in pairs)]
+        pairs = [*combinations(range(start, stop), 2)]
+        rows += [*range(start, stop), *(i for _, i in pairs)]
+        cols += [*range(start, stop), *(j for j, _ in pairs)]
     return np.array(rows, dtype=np.intp), np.array(cols, dtype=np.intp)
 
 
 def groups(terms: Sequence[Term]) -> list[str]:
     """Name the terms' groups as R's `VarCorr` does: a second term of g is `g.1`.
 
-    Where a name occurs twice R makes all of them syntactic (`make.names`), and g:h becomes g.h.
+    If a name occurs twice, R makes all names syntactic (`make.names`), and g:h becomes g.h.
     """
     names = [term.group for term in terms]
     if len(set(names)) < len(names):
         names = [re.sub(r"[^\w.]", ".", name) for name in names]
     repeats = [names[:i].count(name) for i, name in enumerate(names)]
-    return [
-        f"{name}.{again}" if again else name for name, again in zip(names, repeats, strict=True)
-    ]
+    return [f"{name}.{i}" if i else name for name, i in zip(names, repeats, strict=True)]
 
 
 def labels(terms: Sequence[Term]) -> list[str]:
-    """`group.var1` of variances and `group.var1.var2` of covariances, in `order`."""
+    """Name variances `group.var1` and covariances `group.var1.var2`, in the order of `order`."""
     out = []
     for term, group in zip(terms, groups(terms), strict=True):
-        k = len(term.names)
         out += [f"{group}.{name}" for name in term.names]
-        out += [
-            f"{group}.{term.names[j]}.{term.names[i]}" for j in range(k) for i in range(j + 1, k)
-        ]
+        out += [f"{group}.{one}.{other}" for one, other in combinations(term.names, 2)]
     return out
 
 
 def theta_names(terms: Sequence[Term]) -> list[str]:
     """Name θ as R's `getME(fit, "theta")` does: `group.row`, or `group.row.column`."""
-    template = Template.of([len(term.names) for term in terms])
+    template = Template.of([term.k for term in terms])
     names = [(term.group, name) for term in terms for name in term.names]
     return [
         ".".join(names[row] if row == col else (*names[row], names[col][1]))
@@ -99,10 +80,10 @@ def theta_names(terms: Sequence[Term]) -> list[str]:
 
 
 def sd_order(template: Template, lme4: Lme4) -> tuple[Index, Index]:
-    """Rows and columns of (k, k) in the order of R's `confint`: the order of `sd_names`."""
+    """Return rows and columns of (k, k) in the order of R's `confint`, which `sd_names` names."""
     return order(template) if lme4.has(SD_FIRST) else (template.rows, template.cols)
 
 
 def sd_names(m: int) -> list[str]:
-    """lme4's short names of the m variance parameters and σ in intervals: `.sig01`, …, `.sigma`."""
+    """Name the m variance parameters and σ as R's `confint` does: `.sig01`, …, `.sigma`."""
     return [f".sig{i + 1:02d}" for i in range(m)] + [".sigma"]

@@ -1,4 +1,4 @@
-"""What R answered to a call: its values, the same random stream, and the check of Python's."""
+"""R's answer to a call of `r_parity`: its values, its random stream, and the check of Python's."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ from typing import Any
 import pandas as pd
 
 from rparity.errors import RparityError, UsageError
-from rparity.parity.check import HEADS, RTOL, Outcome, Terms, check
-from rparity.parity.store import Recorded
+from rparity.parity.check import HEADS, RTOL, CheckOptions, CheckResult, check
+from rparity.parity.store import RecordedCall
 from rparity.parity.values import encode, layout, value_of
 from rparity.rrandom import RRandom
 from rparity.text import visible
 
-DEFAULT = Terms()
+DEFAULT = CheckOptions()
 
 
 class RAnswer:
-    """R's answer to a call; `answer["glance"]` and `answer.glance` are parts of its `value`.
+    """R's answer to a call. `answer["glance"]` and `answer.glance` are parts of its `value`.
 
     Attributes
     ----------
     value
-        A scalar; a Series where R gave a vector with names, an array where it gave one without; a
-        DataFrame where it gave a matrix or a data frame; a dict of these where it gave a list.
+        A scalar; a Series for a vector with names, an array for one without; a DataFrame for a
+        matrix or a data frame; a dict of these for a list.
     provenance
-        What was asked, and what gave the answer: R and its packages, platform, BLAS, settings,
-        seed, hashes, warnings, time.
+        The call, and what gave the answer: R and its packages, platform, BLAS, settings, seed,
+        hashes, warnings, time.
     checked
         Whether `check()` was called.
     """
 
     def __init__(
         self,
-        recorded: Recorded,
+        recorded: RecordedCall,
         *,
         path: Path | None = None,
-        today: Recorded | None = None,
+        today: RecordedCall | None = None,
         shown: int | None = None,
     ) -> None:
         self.value: Any = value_of(recorded.answer)
@@ -52,7 +52,7 @@ class RAnswer:
 
     @cached_property
     def rng(self) -> RRandom:
-        """The stream from which R drew, from its beginning: R's `set.seed(seed)`.
+        """R's random numbers from the beginning of the call, which are those of `set.seed(seed)`.
 
         Raises
         ------
@@ -73,46 +73,52 @@ class RAnswer:
         tolerances: Mapping[str, float | Mapping[str, float]] | None = None,
         only: str | Iterable[str] | None = None,
     ) -> pd.DataFrame:
-        """Fail unless Python's value is R's: the same names, and every value within its tolerance.
+        """Fail unless Python's value has the same names as R's, and each number is close enough.
 
         Parameters
         ----------
         mine
-            A scalar, array, Series, DataFrame, or a dict of these, as R's answer is one. What has
-            names is matched by name in any order; a dict of scalars is a vector with names, a data
-            frame of one row, or a list. What has none (scalars, lists, arrays, pandas' own
-            numbering 0, 1, …) is matched by position. NaN, None and R's NA agree.
+            Python's value: a scalar, array, Series, DataFrame, or a dict of these. A dict of
+            scalars is a vector with names, a data frame of one row, or a list, as R's answer is.
+            Values with names are matched by name, in any order. Values without names (scalars,
+            lists, arrays, pandas' own numbering 0, 1, …) are matched by position. NaN, None and
+            R's NA are equal.
         rtol, atol
-            A number of R's, c, may be missed by atol + rtol · abs(c). The default asks for eight
-            digits; both zero ask for the same number, bit for bit. Where c is 0 and atol is too,
-            12 decimals are rounding. Strings, booleans and dates must be equal.
+            Python's number may differ from R's number c by atol + rtol · abs(c). The default asks
+            for eight digits. With both 0, the bits must be the same. If c and atol are 0, a
+            difference in the 12th decimal counts as rounding. Strings, booleans and dates must be
+            equal.
         tolerances
-            Other tolerances for some places: a place to an rtol, or to a dict with `rtol`, `atol`
-            or both. A place is a part of R's answer, such as `"coef"`, or a column or an element in
-            it, such as `"coef.std_error"`; the longest that fits holds.
+            Other tolerances for some places. The keys are places; the values are an rtol, or a
+            dict with `rtol`, `atol` or both. A place is a part of R's answer, such as `"coef"`, or
+            a column or an element of it, such as `"coef.std_error"`. The longest place that fits
+            a value decides.
         only
-            Places to compare, where Python does not have them all. What is missing on either side
-            fails otherwise.
+            The places to compare. By default all are compared, and a place that is missing on
+            either side fails.
 
         Returns
         -------
-        Every comparison, a row a value: its digits and verdict, with the columns of
-        `rparity.compare.COLUMNS`.
+        pandas.DataFrame
+            The comparisons, one value a row, with their digits and verdicts; the columns are
+            `rparity.compare.COLUMNS`.
 
         Raises
         ------
         AssertionError
-            With every value that differs.
+            Some values differ; the message lists them.
         UsageError
-            A tolerance or place that makes no sense, or a value that cannot be compared.
+            A tolerance or a place makes no sense, or a value cannot be compared.
         """
         __tracebackhide__ = True
         self.checked = True
         try:
             chosen = (only,) if isinstance(only, str) else only
-            terms = Terms(rtol, atol, tolerances, None if chosen is None else tuple(chosen))
-            self.check_drift(terms)
-            found = check(self._function, self._recorded.answer, mine, terms)
+            options = CheckOptions(
+                rtol, atol, tolerances, None if chosen is None else tuple(chosen)
+            )
+            self.check_drift(options)
+            found = check(self._function, self._recorded.answer, mine, options)
         except RparityError as error:
             raise error.with_traceback(None) from None
         if found.differences:
@@ -120,14 +126,14 @@ class RAnswer:
         return found.comparisons
 
     def __getitem__(self, name: str) -> Any:
-        """Part of a list, element of a vector, or column of a table."""
+        """Return a part of a list, an element of a vector, or a column of a table."""
         if name in (names := list(self)):
             return self.value[name]
         there = f"it has {', '.join(map(repr, names))}" if names else f"it is {self.value!r}"
         raise UsageError(f"R's answer to {self._call} has no {name!r}: {there}.")
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):  # looked for by copy, pickle and others, before there is a value
+        if name.startswith("_"):  # copy and pickle look for such names before there is a value
             raise AttributeError(name)
         try:
             return self[name]
@@ -141,22 +147,22 @@ class RAnswer:
     def __repr__(self) -> str:
         return f"<R's answer to {self._call}: {self.value!r}>"
 
-    def check_drift(self, terms: Terms = DEFAULT) -> None:
-        """Fail where R gives something else today than was recorded, if it was asked.
+    def check_drift(self, options: CheckOptions = DEFAULT) -> None:
+        """Fail if R was asked today (`--r=check`) and its answer differs from the recording.
 
         Raises
         ------
         AssertionError
-            With every value that differs.
+            Some values differ; the message lists them.
         """
         __tracebackhide__ = True
-        found = self._drift(terms)
+        found = self._drift(options)
         if found and found.differences:
             heads = ("term", "recording", "R today", "digits", "tolerance")
             raise AssertionError(self._report("R differs from its recording", found, heads))
 
     def drift(self) -> tuple[str, str]:
-        """Tell, as a heading and a line, whether R gives today what was recorded."""
+        """Return a heading and a line on whether R's answer today equals the recording."""
         found = self._drift(DEFAULT)
         assert found is not None
         assert self._today is not None
@@ -168,11 +174,11 @@ class RAnswer:
         line = f"{self._path}: {least:.1f} digits at least; {versions}"
         return "answers of R other than recorded", line
 
-    def _drift(self, terms: Terms) -> Outcome | None:
+    def _drift(self, options: CheckOptions) -> CheckResult | None:
         if self._today is None:
             return None
         today = value_of(self._today.answer)
-        return check(self._function, self._recorded.answer, today, terms)
+        return check(self._function, self._recorded.answer, today, options)
 
     @property
     def _function(self) -> str:
@@ -182,7 +188,7 @@ class RAnswer:
     def _call(self) -> str:
         return f"{self._function}() in {self.provenance['asked']['script']}"
 
-    def _report(self, what: str, found: Outcome, heads: Sequence[str]) -> str:
+    def _report(self, what: str, found: CheckResult, heads: Sequence[str]) -> str:
         n = len(found.differences)
         seed = self.provenance["asked"]["seed"]
         source = ", ".join(

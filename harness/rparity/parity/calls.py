@@ -1,4 +1,4 @@
-"""Calls of R functions from tests: answered by R, or by the recording of what R answered."""
+"""`RParity`: calls of R functions from tests, answered by R or by recordings."""
 
 from __future__ import annotations
 
@@ -16,39 +16,37 @@ import pandas as pd
 from rparity import paths
 from rparity.engines.r import stamp
 from rparity.errors import RError, RparityError, UsageError
+from rparity.files import sha256
 from rparity.parity import MODES, store
 from rparity.parity.answer import RAnswer
-from rparity.parity.store import Place, Recorded
+from rparity.parity.store import Place, RecordedCall
 from rparity.parity.values import decode, encode, layout, tree
 from rparity.r.session import RSession, missing_package
-from rparity.r.values import to_wire
-from rparity.recordings import sha256
+from rparity.r.to_r import to_wire
 from rparity.text import visible
 
 TIMEOUT = 60.0
 RNG_KIND = ("Mersenne-Twister", "Inversion", "Rejection")
 OUTPUT_SHOWN = 5000
 
-Tell = Callable[[str, str], None]
-
 
 class RParity:
-    """Calls functions of the R files that lie beside a test: what the fixture `r_parity` is.
+    """The fixture `r_parity`: it calls functions of the R files beside a test.
 
-    Each call has an R process of its own (0.6 s), so that nothing that a script sets, loads or
-    breaks is there in the next one. In the mode `replay` no R runs.
+    Each call has its own R process (0.6 s), so that no script can change the next call. In the mode
+    `replay` no R runs.
 
     Parameters
     ----------
     place
-        The test: its file, beside which R files are looked for and recordings lie, and its name.
+        The test: its name, and its file, beside which the R files and the recordings lie.
     mode
         `replay` answers from recordings; `live` asks R; `record` asks R and writes its answers;
         `check` answers from recordings, and asks R whether it still gives the same.
     node
-        The test as it is named on pytest's command line, for the command that records it.
-    tell
-        Called with a heading and a line of what is worth knowing at the end of the session.
+        The test's name on pytest's command line, for the command that records its calls.
+    on_note
+        Called with a heading and a line for the summary at the end of the session.
     shown
         Number of differences that a report shows; None for all.
     """
@@ -59,7 +57,7 @@ class RParity:
         mode: str = "live",
         *,
         node: str = "",
-        tell: Tell = lambda _heading, _line: None,
+        on_note: Callable[[str, str], None] = lambda _heading, _line: None,
         shown: int | None = None,
     ) -> None:
         if mode not in MODES:
@@ -68,7 +66,7 @@ class RParity:
         self.calls = 0
         self._mode = mode
         self._command = f"pytest --r=record {shlex.quote(node)}"
-        self._tell = tell
+        self._on_note = on_note
         self._shown = shown
         self._answers: list[RAnswer] = []
 
@@ -92,39 +90,40 @@ class RParity:
             R file, relative to the folder of the test file.
         function
             Name of a function in it. It returns a number, a vector with names, a matrix, a data
-            frame, or a named list of these; logicals, strings, factors and dates count as well.
+            frame, or a named list of these, of numbers, logicals, strings, factors or dates.
         seed
-            For R's `set.seed()` right before the call (Mersenne-Twister, Inversion, Rejection); the
-            same stream is the answer's `rng`.
+            For R's `set.seed()` right before the call (Mersenne-Twister, Inversion, Rejection). The
+            answer's `rng` is the same stream.
         libraries
-            R files with helpers, sourced before the script. What a script itself sources is not
-            noticed when it changes.
+            R files with helpers, sourced before the script. If the script itself sources a file,
+            changes of that file are not noticed.
         packages
-            R packages that must be installed, and whose versions the provenance tells; those that
-            the function has loaded are told anyway.
+            R packages that must be installed. The provenance has their versions, and those of all
+            packages that the function loads.
         timeout
             Seconds that R may take.
         **arguments
             Arguments by name: numbers, strings, booleans, dates, arrays, Series, data frames (a
-            categorical becomes a factor, its levels in order), dicts; missing values become NA.
+            categorical becomes a factor with the same order of levels), dicts. Missing values
+            become NA.
 
         Raises
         ------
         RecordingError
             The recording is missing, stale or corrupt; the message has the command that makes it.
         RError
-            R raised an error, or returned something else.
+            R raised an error, or returned a value of another kind.
         RNotAvailableError
-            R must run and cannot; the message says what to install.
+            R is needed and does not run; the message says what to install.
         RCrashedError, RTimeoutError
-            R died, or took too long. The next call has an R of its own.
+            R died, or took too long. The next call has a new R.
         UsageError
             No such script, or an argument that R cannot take.
         """
         __tracebackhide__ = True
         self.calls += 1
         try:
-            question = Question(
+            call = RCall(
                 self.place.file.parent,
                 Path(script),
                 function,
@@ -133,75 +132,75 @@ class RParity:
                 tuple(_several(packages)),
                 arguments,
             )
-            answer = self._answer(question, timeout)
+            answer = self._answer(call, timeout)
         except RparityError as error:
             raise error.with_traceback(None) from None
         self._answers.append(answer)
         return answer
 
     def finish(self) -> None:
-        """Hold what R says today against the recordings that no `check()` has looked at.
+        """In the mode `check`, compare R's answers with recordings that no `check()` has compared.
 
         Raises
         ------
         AssertionError
-            R gives something else, in the mode `check`.
+            R gives something else today.
         """
         __tracebackhide__ = True
         for answer in self._answers:
             if not answer.checked:
                 answer.check_drift()
 
-    def _answer(self, question: Question, timeout: float) -> RAnswer:
+    def _answer(self, call: RCall, timeout: float) -> RAnswer:
         path = self.place.recording(self.calls)
-        asked = {"test": self.place.test, "call": self.calls, **question.asked()}
+        asked = {"test": self.place.test, "call": self.calls, **call.asked()}
         remedy = f"run `{self._command}`, which needs R"
         if self._mode in ("replay", "check"):
             recorded = store.read(path, asked, remedy)
         if self._mode == "replay":
             return RAnswer(recorded, path=path, shown=self._shown)
-        today = self._ask(question, asked, timeout)
+        today = self._ask(call, asked, timeout)
         if self._mode == "live":
             return RAnswer(today, shown=self._shown)
         if self._mode == "check":
             answer = RAnswer(recorded, path=path, today=today, shown=self._shown)
-            self._tell(*answer.drift())
+            self._on_note(*answer.drift())
             return answer
         if store.write(path, today):
-            self._tell("answers of R recorded", str(path))
+            self._on_note("answers of R recorded", str(path))
         else:
-            self._tell("recordings left as they were: R answers the same", "")
+            self._on_note("recordings left as they were: R answers the same", "")
         return RAnswer(today, path=path, shown=self._shown)
 
-    def _ask(self, question: Question, asked: Mapping[str, Any], timeout: float) -> Recorded:
+    def _ask(self, call: RCall, asked: Mapping[str, Any], timeout: float) -> RecordedCall:
         with RSession(timeout=timeout) as session:
             result = session.call(
-                question.path(question.script),
-                question.function,
-                question.arguments,
-                libraries=[question.path(library) for library in question.libraries],
-                seed=question.seed,
+                call.path(call.script),
+                call.function,
+                call.arguments,
+                libraries=[call.path(library) for library in call.libraries],
+                seed=call.seed,
             )
-            told = session.call(
+            found = session.call(
                 paths.r_scripts() / "provenance.R",
                 "provenance",
-                {"packages": list(question.packages)},
+                {"packages": list(call.packages)},
             ).value
         if result.output:
-            print(f"{question.function}() printed:\n{visible(result.output[:OUTPUT_SHOWN])}")
-        made_by = {k: v.to_dict() if isinstance(v, pd.Series) else v for k, v in told.items()}
-        for package in question.packages:
+            print(f"{call.function}() printed:\n{visible(result.output[:OUTPUT_SHOWN])}")
+        made_by = {k: v.to_dict() if isinstance(v, pd.Series) else v for k, v in found.items()}
+        for package in call.packages:
             if pd.isna(made_by["packages"][package]):
                 raise missing_package(package)
-        if question.seed is not None and result.rng_kind != RNG_KIND:
+        if call.seed is not None and result.rng_kind != RNG_KIND:
             raise RError(
-                f"{question.function}() changed R's random number generator to "
-                f"{', '.join(result.rng_kind)}, whose stream `rng` is not; leave RNGkind() alone, "
-                "or call it without seed=."
+                f"{call.function}() changed R's random number generator to "
+                f"{', '.join(result.rng_kind)}, which `rng` does not follow; leave RNGkind() "
+                "alone, or call the function without seed=."
             )
-        # As a recording would give it, so that no mode sees more than another.
-        answer = decode(json.loads(layout(encode(tree(result.wire, question.function)))))
-        return Recorded(
+        # Through the format of recordings, so that tests see the same in every mode.
+        answer = decode(json.loads(layout(encode(tree(result.wire, call.function)))))
+        return RecordedCall(
             answer,
             {
                 "asked": asked,
@@ -214,8 +213,8 @@ class RParity:
 
 
 @dataclass(frozen=True)
-class Question:
-    """What R is asked: a function of a script in a folder, its arguments and the seed."""
+class RCall:
+    """A call of R: a function of a script in a folder, its arguments and the seed."""
 
     folder: Path
     script: Path
@@ -226,11 +225,11 @@ class Question:
     arguments: Mapping[str, object]
 
     def path(self, script: Path) -> Path:
-        """Where a script lies."""
+        """Return the path of a script."""
         return self.folder / script
 
     def asked(self) -> dict[str, Any]:
-        """Return all that R's answer depends on, scripts and arguments by their hashes.
+        """Return what R's answer depends on; of scripts and arguments, their hashes.
 
         Raises
         ------
@@ -244,7 +243,7 @@ class Question:
             "packages": list(self.packages),
             "scripts": {self._name(s): self._hash(s) for s in (*self.libraries, self.script)},
             "arguments": {
-                # ASCII, and a tuple of bytes and strings: the same text on every machine.
+                # The text of a tuple of bytes and strings, in ASCII, is the same on every machine.
                 name: sha256(
                     ascii(to_wire(value, f"argument {name} of {self.function}()")).encode()
                 )
@@ -269,9 +268,9 @@ def _seed(seed: Any) -> int | None:
     try:
         return None if seed is None else operator.index(seed)
     except TypeError:
-        raise UsageError(f"The seed is a whole number, not {seed!r}.") from None
+        raise UsageError(f"The seed must be a whole number, and is {seed!r}.") from None
 
 
 def _several(names: Any) -> list[Any]:
-    """One name or several of them."""
+    """Return a list of names; a single one may be given as it is."""
     return [names] if isinstance(names, str | Path) else list(names)

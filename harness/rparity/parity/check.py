@@ -1,4 +1,4 @@
-"""The comparison of R's answer with Python's: every value by name, and a table of what differs."""
+"""The comparison of R's answer with Python's value by value, and the table of differences."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ from rparity.text import visible
 
 RTOL = 1e-8
 HEADS = ("term", "R", "Python", "digits", "tolerance")
+# What a report shows for a value that is missing, and as the place of an answer without names.
 ABSENT, ANSWER = "missing", "(the answer)"
 WIDEST = 40  # characters of a text that a report shows
 
 
 @dataclass(frozen=True)
-class Terms:
-    """What is compared, and how closely.
+class CheckOptions:
+    """What is compared, and how closely: the arguments of `RAnswer.check`.
 
-    A place is a table of R's answer, such as `glance`, or a column of a matrix or data frame or an
-    element of a vector in it, such as `glance.statistic`. What `tolerances` says of a place goes
-    before `rtol` and `atol`, and the longer of two places before the shorter.
+    A place is a part of R's answer, such as `glance`; or a column of a table or an element of a
+    vector in it, such as `glance.statistic`. For a value, the longest place in `tolerances` that
+    fits decides, and else `rtol` and `atol`.
     """
 
     rtol: float = RTOL
@@ -37,16 +38,16 @@ class Terms:
     only: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        """Refuse tolerances that would let everything or nothing pass."""
+        """Refuse tolerances with which everything, or nothing, would pass."""
         _require_tolerance("", {"rtol": self.rtol, "atol": self.atol})
-        for place, given in self.wishes.items():
+        for place, given in self.exceptions.items():
             _require_tolerance(f" of {place!r}", given)
         if self.only == ():
             raise UsageError("only= names nothing to compare; leave it out to compare everything.")
 
     @property
-    def wishes(self) -> dict[str, Mapping[str, float]]:
-        """The tolerances that differ from the common ones, each as a mapping."""
+    def exceptions(self) -> dict[str, Mapping[str, float]]:
+        """`tolerances`, each as a mapping."""
         return {
             place: given if isinstance(given, Mapping) else {"rtol": given}
             for place, given in (self.tolerances or {}).items()
@@ -57,23 +58,23 @@ class Terms:
         return self.only is None or any(_within(place, chosen) for chosen in self.only)
 
     def tolerance(self, place: str) -> Tolerance:
-        """Tolerance of a place."""
+        """Return the tolerance of a place."""
         stated: dict[str, float] = {"rtol": self.rtol, "atol": self.atol}
-        for name in sorted(self.wishes, key=len):
+        for name in sorted(self.exceptions, key=len):
             if _within(place, name):
-                stated |= self.wishes[name]
+                stated |= self.exceptions[name]
         return Tolerance(stated["rtol"], "stated in the test", stated["atol"])
 
     def require_known(self, places: Iterable[str]) -> None:
-        """Refuse a name that R's answer does not have: it would be ignored.
+        """Refuse a place that R's answer does not have, which would be ignored otherwise.
 
         Raises
         ------
         UsageError
-            With the names that there are.
+            The message lists the places that there are.
         """
         there = list(places)
-        for option, names in (("only", self.only or ()), ("tolerances", self.wishes)):
+        for option, names in (("only", self.only or ()), ("tolerances", self.exceptions)):
             for name in names:
                 if not any(_within(place, name) for place in there):
                     raise UsageError(
@@ -83,14 +84,14 @@ class Terms:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """Every value compared (as `rparity.compare` tells it), and the lines of those that differ."""
+class CheckResult:
+    """Every comparison, as `rparity.compare.compare` gives it, and a line for each difference."""
 
     comparisons: pd.DataFrame
     differences: list[tuple[str, ...]]
 
     def report(self, heads: Sequence[str], shown: int | None) -> str:
-        """Lay the differences out as a table, up to that many of them."""
+        """Return the differences as a table of text; `shown` is their largest number, or None."""
         rows = [tuple(map(visible, row)) for row in self.differences[:shown]]
         lines = [tuple(heads), *rows]
         aligned = (str.ljust, str.rjust, str.rjust, str.rjust, str.ljust)
@@ -103,42 +104,42 @@ class Outcome:
         return text + (f"\n… and {more} more; pytest -vv shows them all." if more else "")
 
 
-def check(function: str, theirs: Tree, mine: object, terms: Terms) -> Outcome:
-    """Compare what a function of R gave with Python's value.
+def check(function: str, theirs: Tree, mine: object, options: CheckOptions) -> CheckResult:
+    """Compare R's answer to a call of `function` with Python's value.
 
     Raises
     ------
     UsageError
-        Python's value holds what cannot be compared, or a place is named that is not there.
+        Python's value cannot be compared, or the options name a place that is not there.
     """
-    terms.require_known(_places(theirs, ""))
+    options.require_known(_places(theirs, ""))
     reports, differences = [], []
     for path, leaf, yours in _beside(theirs, mine, ""):
-        if not any(map(terms.chooses, _places(leaf, path))):
+        if not any(map(options.chooses, _places(leaf, path))):
             continue
         if not isinstance(leaf, Leaf) or yours is _NOTHING:
             differences.append((path or ANSWER, *map(_shape, (leaf, yours)), "", ""))
             continue
         try:
-            both = _chosen(pair(leaf, yours, path or f"{function}()"), path, terms)
+            both = _chosen(pair(leaf, yours, path or f"{function}()"), path, options)
         except MismatchError as error:
             differences.append((path or ANSWER, str(leaf), error.mine, "", error.asked))
             continue
-        found = _compared(function, path, both, terms)
+        found = _compared(function, path, both, options)
         reports.append(found)
         failing = found[[Verdict(verdict).fails for verdict in found["verdict"]]]
         differences += [_line(row, both, path) for row in failing.itertuples()]
     frame = (
         pd.concat(reports, ignore_index=True) if reports else pd.DataFrame(columns=list(COLUMNS))
     )
-    return Outcome(frame, differences)
+    return CheckResult(frame, differences)
 
 
 _NOTHING = object()
 
 
 def _beside(theirs: Any, mine: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Go through both by name: R's vectors and tables with what Python has in their places."""
+    """Yield each vector and table of R's answer: its place, R's value and Python's."""
     if not isinstance(theirs, Mapping):
         yield path, theirs, mine
         return
@@ -154,7 +155,7 @@ def _beside(theirs: Any, mine: Any, path: str) -> Iterator[tuple[str, Any, Any]]
 
 
 def _places(node: Any, path: str) -> list[str]:
-    """Places of R's answer or of a part of it; where nothing in it has a name, that of the part."""
+    """Return the places of a part of R's answer; a part without names is one place."""
     if isinstance(node, Mapping):
         return [place for name, item in node.items() for place in _places(item, _join(path, name))]
     if not isinstance(node, Leaf):
@@ -171,22 +172,22 @@ def _within(place: str, name: str) -> bool:
     return place == name or place.startswith(f"{name}.")
 
 
-def _chosen(both: Pair, path: str, terms: Terms) -> Pair:
-    if terms.only is None:
+def _chosen(both: Pair, path: str, options: CheckOptions) -> Pair:
+    if options.only is None:
         return both
 
     def choose(frame: pd.DataFrame) -> pd.DataFrame:
-        return frame[[name for name in frame.columns if terms.chooses(_join(path, name))]]
+        return frame[[name for name in frame.columns if options.chooses(_join(path, name))]]
 
     theirs, mine = both.numbers
     return Pair(choose(both.theirs), choose(both.mine), (choose(theirs), choose(mine)), both.exact)
 
 
-def _compared(function: str, path: str, both: Pair, terms: Terms) -> pd.DataFrame:
+def _compared(function: str, path: str, both: Pair, options: CheckOptions) -> pd.DataFrame:
     def tolerance(_table: str, column: str) -> Tolerance:
         if column in both.exact:
             return Tolerance(0.0, "no number")
-        return terms.tolerance(_join(path, column))
+        return options.tolerance(_join(path, column))
 
     theirs, mine = both.numbers
     reference = Reference("R", {path: theirs}, tolerance)
@@ -194,7 +195,7 @@ def _compared(function: str, path: str, both: Pair, terms: Terms) -> pd.DataFram
 
 
 def _line(row: Any, both: Pair, path: str) -> tuple[str, ...]:
-    """Tell one difference: term, R's value, Python's, digits, tolerance."""
+    """Return the line for a difference: term, R's value, Python's, digits, tolerance."""
     term = " ".join(part for part in (path, row.row, row.column) if part not in ("", ALL))
     values = [_value(side, row.row, row.column) for side in (both.theirs, both.mine)]
     if row.verdict == Verdict.MISSING:
@@ -207,7 +208,7 @@ def _line(row: Any, both: Pair, path: str) -> tuple[str, ...]:
 
 
 def _value(side: pd.DataFrame, row: str, column: str) -> str:
-    """One value as its side gave it; of a whole row or column how many there are."""
+    """Return one value as text; for a whole row or column, the number of its values."""
     if ALL not in (row, column):
         return _shown(side.at[row, column])
     if (column not in side) if row == ALL else (row not in side.index):
@@ -247,5 +248,5 @@ def _require_tolerance(place: str, given: Mapping[str, float]) -> None:
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0.0 <= value < top:
             raise UsageError(
                 f"{name}{place} is {value!r}; it must be a number of at least 0"
-                + (" and below 1: from there on zero would pass." if name == "rtol" else ".")
+                + (" and below 1: with more, zero would pass." if name == "rtol" else ".")
             )

@@ -1,8 +1,7 @@
-"""Python's value laid beside R's: the same rows and columns by name, as numbers to compare.
+"""`pair` brings R's value and Python's into one layout: the same rows and columns, by name.
 
-R's answer decides how Python's is read. What has no names on Python's side (a scalar, a list, an
-array, a frame with pandas' own numbering) goes by position and takes R's names; what has names goes
-by these, whatever their order.
+A value of Python without names (a scalar, a list, an array, a frame with pandas' own numbering) is
+matched by position, and takes R's names. A value with names is matched by name, in any order.
 """
 
 from __future__ import annotations
@@ -19,14 +18,14 @@ from pandas.api import types
 
 from rparity.errors import UsageError
 from rparity.parity.values import Leaf
-from rparity.r.values import as_character, type_name
+from rparity.r.to_r import as_character, type_name
 
-# What a value is, beside missing. Only numbers have a size; the others are equal or are not.
+# The kinds of values. Numbers may be equal within a tolerance, the others are equal or not.
 NUMBER, TEXT, LOGICAL, DATE = "number", "text", "logical", "date"
 
 
 class MismatchError(Exception):
-    """Two values that cannot be laid beside one another: what Python's is, and what is asked."""
+    """Two values of different shapes: `mine` describes Python's, `asked` what it must have."""
 
     def __init__(self, mine: str, asked: str) -> None:
         super().__init__(mine, asked)
@@ -38,9 +37,10 @@ class MismatchError(Exception):
 class Pair:
     """R's and Python's values in one layout.
 
-    A vector with names is one row with a column a name, so that each may have a tolerance; one
-    without is a column of numbered rows. `theirs` and `mine` hold the values as they were given,
-    `numbers` the same two as floats; in the columns `exact` these are codes of what is no number.
+    A vector with names is one row, with a column for each name, so that each name may have its own
+    tolerance. A vector without names is one column of numbered rows. `theirs` and `mine` hold the
+    values as they were given, and `numbers` both of them as floats. In the columns `exact`, whose
+    values are not all numbers, the floats are codes.
     """
 
     theirs: pd.DataFrame
@@ -50,14 +50,14 @@ class Pair:
 
 
 def pair(theirs: Leaf, mine: object, place: str) -> Pair:
-    """Lay Python's value beside R's; `place` names it in errors.
+    """Bring R's value and Python's into one layout; `place` names Python's in errors.
 
     Raises
     ------
     MismatchError
-        The two have not the same shape, or only Python's has names.
+        The two have different shapes, or only Python's has names.
     UsageError
-        Python's value is nothing that could be compared, or has a name twice.
+        Python's value cannot be compared, or has a name twice.
     """
     yours = read(mine, place)
     if yours.is_vector and yours.is_named and not theirs.is_vector and len(theirs.frame) == 1:
@@ -74,13 +74,13 @@ def pair(theirs: Leaf, mine: object, place: str) -> Pair:
 
 
 def read(mine: Any, place: str) -> Leaf:
-    """Read a Python value as a vector or a table; axes without names get a RangeIndex."""
+    """Return a Python value as a vector or a table; axes without names get a RangeIndex."""
     try:
         frame, is_vector = _frame(mine, place)
         frame = frame.infer_objects()
     except (TypeError, ValueError) as error:
         raise UsageError(
-            f"{place}: Python's {type(mine).__name__} is no vector or table: {error}."
+            f"{place}: Python's {type(mine).__name__} is not a vector or a table: {error}."
         ) from None
     axes = []
     for axis in (frame.index, frame.columns):
@@ -98,13 +98,13 @@ def read(mine: Any, place: str) -> Leaf:
 
 
 def _name(label: Any) -> str:
-    """Write a label as R does, and what R has not as Python does."""
+    """Return a label as R writes it, or as Python does if R has no such value."""
     name = as_character(label)
     return str(label) if name is None else name
 
 
 def _frame(mine: Any, place: str) -> tuple[pd.DataFrame, bool]:
-    """Make a frame of any value; a vector, which is told beside it, is the column 0."""
+    """Return any value as a frame, and whether it is a vector, which is then the column 0."""
     if isinstance(mine, pd.DataFrame):
         return mine, False
     if isinstance(mine, Mapping):
@@ -115,7 +115,7 @@ def _frame(mine: Any, place: str) -> tuple[pd.DataFrame, bool]:
         return mine.to_frame(0), True
     if isinstance(mine, pd.Index | pd.api.extensions.ExtensionArray):
         return pd.DataFrame({0: mine}), True
-    if callable(getattr(mine, "to_pandas", None)):  # its names would be lost
+    if callable(getattr(mine, "to_pandas", None)):  # of polars: NumPy would lose its names
         raise UsageError(
             f"{place}: check() cannot compare {type_name(type(mine))}; use its .to_pandas()."
         )
@@ -133,14 +133,14 @@ def _frame(mine: Any, place: str) -> tuple[pd.DataFrame, bool]:
 
 
 def _labels(axis: pd.Index[Any]) -> list[str]:
-    """Names of R's rows or columns; numbers from 1, as R counts, where there are none."""
+    """Return the names of R's rows or columns, or their numbers from 1 if they have no names."""
     if not isinstance(axis, pd.RangeIndex):
         return cast("list[str]", axis.tolist())
     return [str(i + 1) for i in range(len(axis))]
 
 
 def _adopted(mine: pd.Index[Any], theirs: pd.Index[Any], yours: Leaf) -> list[str]:
-    """Python's names; R's where Python has none."""
+    """Return Python's names, or R's names if Python's value has none."""
     if not isinstance(mine, pd.RangeIndex):
         if isinstance(theirs, pd.RangeIndex):
             some = ", ".join(mine[:3]) + (", …" if len(mine) > 3 else "")
@@ -153,7 +153,7 @@ def _adopted(mine: pd.Index[Any], theirs: pd.Index[Any], yours: Leaf) -> list[st
 
 
 def _upright(column: pd.DataFrame, theirs: Leaf) -> pd.DataFrame:
-    """Lay a vector out: one row if R's has names, else one column; a lone value has no name."""
+    """Return a vector as one row if R's has names, else as one column; one value has no name."""
     if theirs.is_named:
         return column.T.set_axis([""], axis=0)
     frame = column.set_axis([""], axis=1)
@@ -162,7 +162,7 @@ def _upright(column: pd.DataFrame, theirs: Leaf) -> pd.DataFrame:
 
 
 def _numbered(theirs: pd.DataFrame, mine: pd.DataFrame, place: str) -> Pair:
-    """Make floats of both: numbers themselves, and codes of what is no number on both sides."""
+    """Return both as floats: numbers as they are, other values as codes that both sides share."""
     sides = (theirs, mine)
     if all(_is_number(dtype) for side in sides for dtype in side.dtypes):
         floats = tuple(side.astype(np.float64) for side in sides)
@@ -194,7 +194,7 @@ def _is_number(dtype: Any) -> bool:
 
 
 def _keys(column: pd.Series[Any], place: str) -> list[tuple[str, Any] | None]:
-    """What each value is and its size, or None where it is missing."""
+    """Return the kind and the value of each cell, or None if it is missing."""
     missing = column.isna().tolist()
     return [
         None if gone else kind_and_value(cell, place)
@@ -203,12 +203,12 @@ def _keys(column: pd.Series[Any], place: str) -> list[tuple[str, Any] | None]:
 
 
 def kind_and_value(cell: Any, place: str) -> tuple[str, Any]:
-    """Say what a value is: a number, text, logical or a date.
+    """Return the kind of a value (number, text, logical or date) and the value itself.
 
     Raises
     ------
     UsageError
-        For anything else; the message names its type.
+        The value is of another kind; the message names its type.
     """
     if isinstance(cell, bool | np.bool_):
         return LOGICAL, bool(cell)

@@ -1,6 +1,6 @@
-"""What a session of pytest knows of R: the mode, notes for its end, recordings without a test.
+"""The hooks of the pytest plugin: the mode, the notes in the summary, recordings without a test.
 
-Light to import: every session loads it, also one whose tests ask nothing of R.
+Every session of pytest loads this module, so it imports little until a test uses `r_parity`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ ORPHANS = "recordings that no test uses: remove them"
 
 
 class ParitySession:
-    """Hooks of one process; under pytest-xdist the workers hand their notes to the controller."""
+    """The hooks of one process. Under pytest-xdist, workers send their notes to the controller."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.mode: str = config.getoption(OPTION) or config.getini(OPTION)
@@ -41,7 +41,7 @@ class ParitySession:
         self._failed: set[str] = set()
 
     def parity(self, item: pytest.Item) -> RParity:
-        """Return what the fixture gives to a test."""
+        """Return the value of the fixture `r_parity` for a test."""
         from rparity.parity.calls import RParity
 
         place = _place(item)
@@ -50,21 +50,21 @@ class ParitySession:
             place,
             self.mode,
             node="::".join([file, *_names(item)]),
-            tell=self.tell,
+            on_note=self.note,
             shown=None if self._config.get_verbosity() > 1 else 60,
         )
 
-    def tell(self, heading: str, line: str) -> None:
-        """Note something for the summary; under a heading the same line stands once."""
+    def note(self, heading: str, line: str) -> None:
+        """Add a line to the summary, below a heading, unless it is there."""
         if not line or line not in self._notes[heading]:
             self._notes[heading].append(line)
 
     def used(self, item: pytest.Item, calls: int) -> None:
-        """Note how many calls a test has made."""
+        """Count the calls that a test has made."""
         self._calls[item.nodeid] = calls
 
     def pytest_report_header(self) -> str | None:
-        """Name the mode where it is not the usual one."""
+        """Name the mode in pytest's header, unless it is the usual one."""
         return None if self.mode == MODES[0] else f"r_parity: {self.mode}"
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
@@ -72,29 +72,29 @@ class ParitySession:
         self._collected[item.path] += 1
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Keep account of which tests got through."""
+        """Remember which tests have ended, and which of them failed."""
         if not report.passed:
             self._failed.add(report.nodeid)
         if report.when == "teardown":
             self._finished.add(report.nodeid)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Look for recordings without a test; hand the notes to the controller, if there is one."""
+        """Look for recordings without a test; a worker sends its notes to the controller."""
         if not self._config.getoption("collectonly"):
             for path in self._orphans(session.items):
-                self.tell(ORPHANS, str(path))
+                self.note(ORPHANS, str(path))
         if hasattr(self._config, "workeroutput"):
             self._config.workeroutput["r_parity"] = dict(self._notes)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
-        """Take over a worker's notes."""
+        """Take the notes of a worker."""
         for heading, lines in getattr(node, "workeroutput", {}).get("r_parity", {}).items():
             for line in lines:
-                self.tell(heading, line)
+                self.note(heading, line)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
-        """Tell what is worth knowing."""
+        """Print the notes."""
         if self._notes:
             terminalreporter.section("r_parity")
         here = f"{self._config.invocation_params.dir}{os.sep}"
@@ -105,11 +105,11 @@ class ParitySession:
                 terminalreporter.line(f"  {visible(line)}")
 
     def _orphans(self, items: list[pytest.Item]) -> Iterator[Path]:
-        """Go through the recordings that no test can have wanted.
+        """Yield the recordings that no test uses.
 
-        Those of a test that no longer is, where all tests of its file were collected and none was
-        deselected; those of calls that a test did not make although it passed; and those of a test
-        file that no longer is.
+        They are those of test files that do not exist; those of calls that a test did not make
+        although it passed; and those of tests that do not exist, in files all of whose tests were
+        selected.
         """
         tests: dict[Path, list[pytest.Item]] = defaultdict(list)
         for item in items:
@@ -132,14 +132,14 @@ class ParitySession:
                     yield from recordings_in(folder)
 
     def _allowed(self, item: pytest.Item) -> float:
-        """Number of recordings that a test may have: of one that did not get through, any."""
+        """Return the number of recordings that a test uses; unlimited if it did not pass."""
         if item.nodeid in self._finished - self._failed:
             return self._calls.get(item.nodeid, 0)
         return float("inf")
 
 
 def _names(item: pytest.Item) -> list[str]:
-    """Names of a test in its file: of its classes, and its own with its parameters."""
+    """Return the names of a test's classes, and its own name with its parameters."""
     return [n.name for n in item.listchain() if isinstance(n, pytest.Class | pytest.Item)]
 
 

@@ -1,4 +1,4 @@
-"""The recordings of calls: where each lies, and whether it still answers what is asked."""
+"""Recordings of calls, one JSON file each: where it lies, and whether it answers this call."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rparity import recordings
 from rparity.errors import RecordingError
+from rparity.files import content_of, opened, replacing, seal, sha256, unseal
 from rparity.parity import FOLDER
 from rparity.parity.values import Tree, decode, encode, layout, require_distinct, value_of
 from rparity.signing import Sign
 
-# A test whose name is a plain file name, on any system, lends it to its recordings.
+# Names of tests that are file names on every system: the recordings have these names.
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}(\[[a-z0-9_.,=+-]{1,99}\])?")
 NUMBERED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)\.json")
 STAMP = ("command", "time")
@@ -34,40 +34,41 @@ class Place:
 
     @property
     def stem(self) -> str:
-        """File name of its recordings, up to the call's number."""
+        """Start of the file names of its recordings; the call's number follows."""
         if PLAIN.fullmatch(self.test):
             return self.test
         tidy = re.sub(r"[^A-Za-z0-9_.=+-]+", "-", self.test)[:60].strip("-.")
-        return f"{tidy}-{recordings.sha256(self.test.encode())[:12]}"
+        return f"{tidy}-{sha256(self.test.encode())[:12]}"
 
     def recording(self, number: int) -> Path:
-        """File of the recording of the test's call of that number, from 1."""
+        """File of the recording of one of the test's calls; the first has the number 1."""
         return self.folder / f"{self.stem}.{number}.json"
 
 
 @dataclass(frozen=True)
-class Recorded:
-    """R's answer to a call, and all that is known of how it came about."""
+class RecordedCall:
+    """R's answer to a call, and where, when and by what it was made."""
 
     answer: Tree
     provenance: Mapping[str, Any]
 
 
-def write(path: Path, recorded: Recorded) -> bool:
-    """Write a recording in place of the old one; tell whether there was anything new to write.
+def write(path: Path, recorded: RecordedCall) -> bool:
+    """Write a recording in place of the old one. Return False if only the command or time differs.
 
-    Where R answers as it did and only the time differs, the old one stays.
+    In that case the old one stays.
 
     Raises
     ------
     RecordingError
-        Where the folder cannot be written or the disk is full, and where another test's recording
-        has a name that differs in capitals only.
+        The folder cannot be written, the disk is full, or another test's recording has a name that
+        differs in capitals only.
     """
     asked, value = recorded.provenance["asked"], encode(recorded.answer)
-    document = {"asked": asked, "value": value, **recorded.provenance}  # in the order to read it
+    # In the order in which a person reads it.
+    document = {"asked": asked, "value": value, **recorded.provenance}
     try:
-        old, _ = recordings.opened(path, _content(path), "")
+        old, _ = opened(path, _content(path), "")
     except RecordingError:
         old = {}
     if _unstamped(old) == _unstamped(document):
@@ -78,39 +79,39 @@ def write(path: Path, recorded: Recorded) -> bool:
                 f"Some disks would take {path} and {other.name} for one file: give one of the "
                 "tests another name, and remove the recording that no test uses any more."
             )
-    recordings.write_file(path, _encoded(recordings.seal(document)))
+    _replace(path, seal(document))
     return True
 
 
 def sign(folder: Path, key: Sign) -> list[Path]:
-    """Sign all recordings in a folder and in those within; return them.
+    """Sign all recordings in a folder and below it; return their files.
 
     Raises
     ------
     RecordingError
-        Where one is corrupt, or cannot be written; those before it are signed.
+        One is corrupt, or cannot be written. Those before it are signed by then.
     """
     found = [path for inner in (folder, *folder.rglob("*/")) for path in recordings_in(inner)]
     for path in found:
-        document, _ = recordings.opened(path, _content(path), "record it again")
-        recordings.write_file(path, _encoded(recordings.seal(document, key)))
+        document, _ = opened(path, _content(path), "record it again")
+        _replace(path, seal(document, key))
     return found
 
 
-def read(path: Path, asked: Mapping[str, Any], remedy: str) -> Recorded:
-    """Read the recording of the call `asked`, every byte of it checked.
+def read(path: Path, asked: Mapping[str, Any], remedy: str) -> RecordedCall:
+    """Read the recording of the call `asked` and check every byte of it.
 
     Raises
     ------
     RecordingError
-        Where it is missing, corrupt, or answers another question; it names the file, what has
-        changed, and the remedy.
+        It is missing, corrupt, or the recording of another call; the message names the file, what
+        has changed, and the remedy.
     """
     call = f"call {asked['call']} of {asked['test']}, {asked['function']}() in {asked['script']}"
     content = _content(path)
     if content is None:
         raise RecordingError(f"There is no recording {path} of {call}: {remedy}.")
-    document = recordings.unseal(path, content, remedy)
+    document = unseal(path, content, remedy)
     try:
         changed = _changed(document["asked"], asked)
         answer = decode(document.pop("value"))
@@ -118,26 +119,27 @@ def read(path: Path, asked: Mapping[str, Any], remedy: str) -> Recorded:
         str.__str__(document["made_by"]["platform"]), str.__str__(document["time"])
         value_of(answer)
         require_distinct(answer)
-    except Exception as error:  # whatever is in it is not what R's run wrote
-        raise RecordingError(f"{path} is no recording of a call: {remedy}.") from error
+    except Exception as error:  # of many types: the file may hold anything
+        raise RecordingError(f"{path} is not a recording of a call: {remedy}.") from error
     if changed:
         raise RecordingError(f"The recording {path} is stale: {changed}; {remedy}.")
-    return Recorded(answer, document)
+    return RecordedCall(answer, document)
 
 
 def recordings_in(folder: Path) -> dict[Path, tuple[str, int]]:
-    """Return the recordings that lie in a folder, each with the stem of its test and its number."""
+    """Return a folder's recordings, each with its test's `Place.stem` and its call's number."""
     found = {path: NUMBERED.fullmatch(path.name) for path in sorted(folder.glob("*.json"))}
     return {path: (name["stem"], int(name["number"])) for path, name in found.items() if name}
 
 
-def _encoded(document: Mapping[str, Any]) -> bytes:
-    return (layout(document) + "\n").encode()
+def _replace(path: Path, document: Mapping[str, Any]) -> None:
+    with replacing(path) as stage:
+        stage.write_bytes((layout(document) + "\n").encode())
 
 
 def _content(path: Path) -> bytes | None:
     try:
-        return recordings.content_of(path)
+        return content_of(path)
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -149,7 +151,7 @@ def _unstamped(document: Mapping[str, Any]) -> str:
 
 
 def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
-    """Say in what way a call is not the one that R answered."""
+    """Return how a call differs from the one that R answered, or nothing if it is the same."""
     if then["test"] != now["test"]:
         return f"it is of another test, {then['test']}"
     if (then["script"], then["function"]) != (now["script"], now["function"]):

@@ -1,4 +1,4 @@
-"""R's answer as a tree of vectors and tables, and the tree as JSON that reads well in a diff."""
+"""R's answer as a tree of vectors and tables, and the tree as JSON that reads well in diffs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ import pandas as pd
 from pandas.api import types
 
 from rparity.errors import RError
-from rparity.r.values import Wire, from_wire, read_names
+from rparity.r.from_r import from_wire, read_names
+from rparity.r.wire import Wire
 
 REMEDY = "return a number, a vector with names, a matrix, a data frame, or a named list of these"
 LINE = 72
@@ -23,8 +24,8 @@ LINE = 72
 class Leaf:
     """A vector (a frame of one column) or a table: a matrix or a data frame.
 
-    Names are strings; rows or columns without names have a RangeIndex. A number is a vector of
-    length one without a name.
+    Names are strings. Rows or columns without names have a RangeIndex. A single number is a vector
+    of length one without names.
     """
 
     frame: pd.DataFrame
@@ -37,7 +38,7 @@ class Leaf:
 
     @property
     def value(self) -> Any:
-        """What a test sees: a scalar, an array, a Series with R's names, or a DataFrame; a copy."""
+        """A copy for the test: a scalar, an array, a Series with R's names, or a DataFrame."""
         if not self.is_vector:
             return self.frame.copy()
         series = self.frame.iloc[:, 0].copy()
@@ -62,12 +63,12 @@ Tree: TypeAlias = "Mapping[str, Tree] | Leaf"
 
 
 def tree(wire: Wire, function: str, place: str = "") -> Tree:
-    """Sort R's value into vectors and tables.
+    """Return R's value as a tree of vectors and tables.
 
     Raises
     ------
     RError
-        It, or a part of it, is something else, or has names by which nothing can be matched.
+        The value or a part of it is something else, or has a name twice.
     """
     kind, data, attributes = wire
     what = (
@@ -92,7 +93,7 @@ def tree(wire: Wire, function: str, place: str = "") -> Tree:
 
 
 def require_distinct(node: Tree, what: str = "it is") -> None:
-    """Refuse names that stand twice in a vector or a table.
+    """Refuse a vector or a table that has a name twice.
 
     Raises
     ------
@@ -121,7 +122,7 @@ def _leaf(value: Any) -> Leaf:
 
 
 def value_of(node: Tree) -> Any:
-    """Return what a test sees of R's answer."""
+    """Return R's answer for the test: the `Leaf.value` of each leaf, in dicts."""
     if isinstance(node, Leaf):
         return node.value
     return {name: value_of(item) for name, item in node.items()}
@@ -131,7 +132,7 @@ def value_of(node: Tree) -> Any:
 
 
 def encode(node: Tree) -> dict[str, Any]:
-    """Return a tree as what JSON can hold: every bit of every number, a row of a table a list."""
+    """Return a tree as values of JSON; each row of a table is a list, and numbers keep all bits."""
     if not isinstance(node, Leaf):
         return {"list": {name: encode(item) for name, item in node.items()}}
     frame = node.frame
@@ -158,7 +159,7 @@ def decode(node: Mapping[str, Any]) -> Tree:
 
 
 def layout(item: Any, margin: str = "\n") -> str:
-    """Write JSON: what is short on one line, and otherwise each row of a table on one."""
+    """Write JSON: short values on one line, and long ones with one line for each part."""
     inner = margin + " "
     text = _json(item)
     if len(text) <= LINE:

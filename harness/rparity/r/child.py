@@ -1,191 +1,44 @@
-"""The R process behind `RSession`: it embeds R and answers calls on a pipe (`children.Child`).
+"""The R process behind `RSession`: it embeds R and answers calls on a pipe (`workers.child.Child`).
 
-It imports nothing of the package, so that it starts quickly and R stays out of every other process.
-What it says, as pickled tuples:
-`("ready", versions)` or `("unavailable", exception, text)` once; then for each call any number of
-`("message" | "warning", text)` and one `("result", value, output, elapsed, rng_kind)` or
-`("error", where, text, missing_package)`. Values travel as described in `r.values`.
+Only this module touches rpy2. It imports little, so that R starts quickly. Every message is a pair,
+as `workers.serve` has it: something said, or a problem as the exception's type and text. The first
+message has R's versions. Then come, for each call, any number of `("message" | "warning", text)`
+and one `("result", value, output, elapsed, rng_kind)` or `("error", where, text, missing_package)`.
+`r.wire` describes how values travel.
 """
 
 import hashlib
 import time
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from rparity.workers.serve import serve
+
 MAX_OUTPUT = 1_000_000
-
-# Everything that must happen on R's side. `refresh` makes each call start from the same options,
-# generators, locale and folder, whatever the script before it did to them. A call names its
-# arguments as variables, so that match.call() in R sees `data` and not the data themselves.
-PRELUDE = r"""
-local({
-  kinds <- c("Mersenne-Twister", "Inversion", "Rejection")
-  levels <- 50  # so deep may lists lie in lists, as `r.values` has it
-  longest <- 8000  # characters of a message that are handed on
-  options(contrasts = c("contr.treatment", "contr.poly"), digits = 7, stringsAsFactors = FALSE,
-          warn = 1, device = function(...) grDevices::pdf(NULL, ...))
-  initial <- list(options = options(), folder = getwd(), environment = Sys.getenv())
-  sourced <- new.env()
-
-  refresh <- function() {
-    while (sink.number() > 0) sink()
-    options(initial$options)
-    setwd(initial$folder)
-    now <- Sys.getenv()
-    if (!identical(now, initial$environment)) {
-      Sys.unsetenv(setdiff(names(now), names(initial$environment)))
-      do.call(Sys.setenv, as.list(initial$environment))
-    }
-    if (suppressWarnings(Sys.setlocale("LC_ALL", "C.UTF-8")) == "") Sys.setlocale("LC_ALL", "C")
-    Sys.setlocale("LC_COLLATE", "C")
-    # RNGkind() draws a new state even where the kind stays, which would break off a stream.
-    if (!identical(RNGkind(), kinds)) do.call(RNGkind, as.list(kinds))
-  }
-
-  load <- function(paths, hash) {
-    script <- paths[length(paths)]
-    if (!identical(sourced[[script]]$hash, hash)) {
-      env <- new.env(parent = globalenv())
-      for (path in paths) {
-        tryCatch(
-          source(path, local = env, encoding = "UTF-8", keep.source = FALSE),
-          error = function(e) {
-            e$where <- sprintf("source(\"%s\")", basename(path))
-            stop(e)
-          })
-      }
-      assign(script, list(hash = hash, env = env), envir = sourced)
-    }
-    sourced[[script]]$env
-  }
-
-  # What R says, as text in UTF-8, whatever it is: bytes that are none are shown as <e9>.
-  text_of <- function(condition) {
-    text <- tryCatch(as.character(conditionMessage(condition)),
-                     error = function(...) "an error without a message")
-    strange <- !validEnc(text) | Encoding(text) == "bytes"
-    text[strange] <- iconv(text[strange], "UTF-8", "UTF-8", sub = "byte")
-    text <- paste(enc2utf8(text), collapse = "\n")
-    more <- nchar(text, "chars") - longest
-    if (more > 0) text <- sprintf("%s [%d more characters]", substr(text, 1, longest), more)
-    if (text == "" && inherits(condition, "error")) "an error without a message" else text
-  }
-
-  run <- function(paths, hash, name, arguments, seed, note) {
-    note_failure <- function(e) {
-      missing <- if (inherits(e, "packageNotFoundError")) e$package else ""
-      where <- if (is.null(e$where)) paste0(name, "()") else e$where
-      list(FALSE, where, text_of(e), missing)
-    }
-    withCallingHandlers(
-      tryCatch({
-        refresh()
-        env <- load(paths, hash)
-        if (!exists(name, envir = env, mode = "function", inherits = FALSE))
-          stop(sprintf("%s defines no such function", basename(paths[length(paths)])))
-        frame <- list2env(arguments, parent = env)
-        symbols <- lapply(names(arguments), as.name)
-        code <- as.call(c(as.name(name), structure(symbols, names = names(arguments))))
-        if (!is.null(seed)) set.seed(seed, kinds[1], kinds[2], kinds[3])
-        list(TRUE, flatten(eval(code, frame), name, ""), RNGkind())
-      }, error = note_failure),
-      warning = function(w) {
-        note("warning", text_of(w))
-        tryInvokeRestart("muffleWarning")
-      },
-      message = function(m) {
-        # What a package says when it is loaded is said in the first call only: no part of a result.
-        if (!inherits(m, "packageStartupMessage"))
-          note("message", sub("\n$", "", text_of(m)))
-        tryInvokeRestart("muffleMessage")
-      })
-  }
-
-  unfit <- function(x) {
-    known <- c("factor", "ordered", "Date", "data.frame")
-    if (is.function(x)) return(sprintf("a function (%s)", typeof(x)))
-    if (is.data.frame(x) && !is.list(x)) return("a data frame that is no list")
-    if (isS4(x)) return(sprintf("an S4 object of class %s", class(x)[1]))
-    if (is.object(x) && !all(class(x) %in% known))
-      return(sprintf("an object of class %s", class(x)[1]))
-    if (inherits(x, "Date") && !is.numeric(unclass(x))) return("a Date that is no number")
-    if (is.list(x) && !is.null(dim(x)) && !is.data.frame(x)) return("a matrix of lists")
-    if (is.character(x) && !all(validEnc(x) & Encoding(x) != "bytes"))
-      return("a string that is no text in its encoding (iconv() gives it the right one)")
-    plain <- c("NULL", "logical", "integer", "double", "character", "list")
-    if (typeof(x) %in% plain) return(NULL)
-    labels <- c(environment = "an environment", externalptr = "an external pointer",
-                complex = "complex numbers", raw = "raw bytes")
-    if (typeof(x) %in% names(labels)) labels[[typeof(x)]] else sprintf("R code (%s)", typeof(x))
-  }
-
-  # list(kind, data without attributes, attributes by name, each flattened in turn)
-  flatten <- function(x, name, path, level = 0) {
-    problem <- if (level > levels) sprintf("a list of more than %d levels", levels) else unfit(x)
-    if (level > levels) path <- ""
-    if (!is.null(problem)) {
-      what <- if (path == "") problem else sprintf("a list in which %s is %s", path, problem)
-      remedy <- paste("return a number, a vector with names, a matrix, a data frame,",
-                      "or a named list of these")
-      e <- simpleError(sprintf("%s() returned %s; %s", name, what, remedy))
-      e$where <- ""
-      stop(e)
-    }
-    extra <- attributes(x)[c("names", "dim", "dimnames", "levels", "class")]
-    if (is.data.frame(x) && .row_names_info(x) > 0) extra$row.names <- row.names(x)
-    extra <- Filter(Negate(is.null), extra)
-    if (is.data.frame(x)) extra$nrow <- nrow(x)
-    attributes(x) <- NULL
-    if (is.character(x)) {
-      x <- enc2utf8(x)
-    } else if (is.list(x)) {
-      labels <- extra$names
-      steps <- if (is.null(labels)) sprintf("[[%d]]", seq_along(x)) else paste0("$", labels)
-      x <- lapply(seq_along(x), function(i)
-        flatten(x[[i]], name, paste0(path, steps[i]), level + 1))
-    }
-    list(typeof(x), x, lapply(extra, flatten, name, path))
-  }
-
-  build <- function(data, extra) {
-    attributes(data) <- extra
-    data
-  }
-
-  versions <- function() {
-    of <- function(package) {
-      found <- suppressWarnings(utils::packageDescription(package, fields = "Version"))
-      if (!is.na(found)) found
-    }
-    found <- list(R = as.character(getRversion()), lme4 = of("lme4"), nlme = of("nlme"))
-    flatten(found, "versions", "")
-  }
-
-  environment()
-}, envir = new.env(parent = baseenv()))
-"""
+# The functions that run on R's side.
+PRELUDE = Path(__file__).with_name("prelude.R")
 
 
 class Output:
-    """What R prints, up to `MAX_OUTPUT` characters and a note of how much more there was."""
+    """What R prints: the first `MAX_OUTPUT` characters, and how many more there were."""
 
     def __init__(self) -> None:
         self.parts: list[str] = []
         self.length = 0
 
     def write(self, text: str) -> None:
-        """Keep what R prints, as far as there is room."""
+        """Take what R prints."""
         room = MAX_OUTPUT - self.length
         self.length += len(text)
         if room > 0:
             self.parts.append(text[:room])
 
     def take(self) -> str:
-        """Return what was printed since the last time, and forget it."""
+        """Return what R has printed since the last `take`."""
         cut = self.length - MAX_OUTPUT
         text = "".join(self.parts) + (f"\n[{cut} more characters cut off]" if cut > 0 else "")
         self.parts, self.length = [], 0
@@ -193,10 +46,10 @@ class Output:
 
 
 class EmbeddedR:
-    """R inside this process, through rpy2's low-level interface alone.
+    """R inside this process, through rpy2's low-level interface.
 
-    `rpy2.robjects` and its conversion rules stay out: they live in a ContextVar that threads lose,
-    and turn model objects into lists.
+    `rpy2.robjects` is not used: its conversion rules turn model objects into lists, and live in a
+    ContextVar that threads lose.
     """
 
     def __init__(self) -> None:
@@ -210,7 +63,7 @@ class EmbeddedR:
         callbacks.consolewrite_warnerror = self.output.write
         callbacks.showmessage = self.output.write
         rinterface.initr(interactive=False)
-        self.prelude = rinterface.evalr(PRELUDE)
+        self.prelude = rinterface.evalr(PRELUDE.read_text(encoding="utf-8"))
         self.vectors: dict[str, tuple[Any, Any]] = {
             "logical": (rinterface.BoolSexpVector, "i"),
             "integer": (rinterface.IntSexpVector, "i"),
@@ -218,7 +71,7 @@ class EmbeddedR:
         }
 
     def to_r(self, value: tuple[str, Any, dict[str, Any]]) -> Any:
-        """Make an R value of (kind, data, attributes), as `r.values.to_wire` gives it."""
+        """Make an R value of (kind, data, attributes), as `r.to_r.to_wire` gives it."""
         kind, data, extra = value
         if kind == "NULL":
             return self.ri.NULL
@@ -237,7 +90,7 @@ class EmbeddedR:
         return vector
 
     def from_r(self, flat: Any) -> tuple[str, Any, dict[str, Any]]:
-        """Return (kind, data, attributes) of an R value that the prelude has flattened."""
+        """Return (kind, data, attributes) of an R value that `flatten` of the prelude made."""
         kind, vector, extra = flat[0][0], flat[1], flat[2]
         data: Any = None
         if kind == "list":
@@ -261,7 +114,7 @@ class EmbeddedR:
         """Call an R function of the scripts at `paths`; return ("result", …) or ("error", …)."""
 
         def note(kind: Any, text: Any) -> Any:
-            connection.send((kind[0], text[0]))
+            connection.send(((kind[0], text[0]), None))
             return self.ri.NULL
 
         digest = hashlib.sha256()
@@ -287,25 +140,14 @@ class EmbeddedR:
 
 def main(connection: Connection) -> None:
     """Start R, and answer calls until the connection closes."""
-    try:
+
+    def load() -> tuple[Callable[[Any], Any], Any]:
         r = EmbeddedR()
-        versions = r.versions()
-    except Exception as error:
-        connection.send(("unavailable", type(error).__name__, str(error)))
-        return
-    connection.send(("ready", versions))
-    while True:
-        try:
-            request = connection.recv()
-        except EOFError:
-            return
-        try:
-            answer = r.call(connection, *request)
-        except (
-            Exception
-        ) as error:  # R's own are answers: this one jumped out of the call, or is ours
-            traceback.print_exc()
-            said = " ".join(f"{type(error).__name__} {error}".split())[:300]
-            text = f"{request[1]}() gave no answer ({said}): R code must not invoke restarts"
-            answer = ("error", "", text, None)
-        connection.send(answer)
+        return lambda request: r.call(connection, *request), r.versions()
+
+    serve(connection, load, _describe)
+
+
+def _describe(error: Exception) -> tuple[str, str]:
+    traceback.print_exc()
+    return type(error).__name__, str(error)

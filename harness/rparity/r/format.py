@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 def format_r(values: ArrayLike, digits: int = 7) -> list[str]:
     """Format numbers together as R's `format(x, digits = …)` does.
 
-    The fewest significant digits, at most `digits`, that show every element to `digits` of them;
-    one number of decimals for all; fixed notation unless scientific is narrower.
+    All get the same number of decimals: the fewest with which each shows at least `digits`
+    significant digits, or all that it has. Scientific notation is used only if it is narrower.
     """
     x = np.asarray(values, dtype=np.float64).ravel()
     finite = x[np.isfinite(x)]
@@ -40,7 +40,7 @@ def format_r(values: ArrayLike, digits: int = 7) -> list[str]:
 
 
 def _significant(value: float, digits: int) -> tuple[int, int]:
-    """Significant digits that `value` needs, at most `digits`, and its decimal exponent."""
+    """Return the significant digits that a value needs, at most `digits`, and its exponent."""
     if value == 0.0:
         return 1, 0
     text, exponent = format(abs(value), f".{digits - 1}e").split("e")

@@ -1,8 +1,6 @@
-"""R in a process of its own: call functions of R scripts, with values, warnings and errors.
+"""`RSession` calls functions of R scripts, in a process of its own (`child.py`).
 
-The only module of the package that touches rpy2, and it does so in a child process (`child.py`):
-R never shares memory with Python here, so that a script that quits, crashes or loops takes nothing
-else down with it.
+R shares no memory with this process. So a script that quits, crashes or loops ends nothing else.
 """
 
 import os
@@ -12,12 +10,10 @@ import shutil
 import signal
 import subprocess
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from rparity.errors import (
@@ -27,13 +23,17 @@ from rparity.errors import (
     RTimeoutError,
     UsageError,
 )
-from rparity.r.values import Wire, from_wire, require_text, to_wire
-from rparity.workers.child import Child, DiedError, LateError, likely_cause
+from rparity.r.from_r import from_wire
+from rparity.r.to_r import require_text, to_wire
+from rparity.r.version import numbers
+from rparity.r.wire import Wire
+from rparity.workers.child import ONE_THREAD, Child, likely_cause
 
 CHILD = "rparity.r.child:main"
 START_SECONDS = 120.0
-FEWEST_FILES = 256  # that R and Python need together, with room to spare
-# rpy2's set-up asks R how it was built, for which R calls make.
+# With fewer open files than this allowed, the limit is the likely reason why R does not start.
+FEWEST_FILES = 256
+# rpy2's set-up asks R how it was built, and R runs make to answer.
 INSTALL_R = "apt-get install r-base-core r-cran-lme4 make"
 # In ABI mode nothing is compiled: neither a compiler nor the headers of R and Python are needed.
 INSTALL_RPY2 = 'RPY2_CFFI_MODE=ABI pip install "rparity[r]"'
@@ -43,10 +43,10 @@ NEWER_RPY2 = "RPY2_CFFI_MODE=ABI pip install --upgrade rpy2-rinterface"
 
 @dataclass(frozen=True)
 class RResult:
-    """What a call gave: its value, what R said and printed meanwhile, and the seconds it took.
+    """What a call gave: its value, what R said and printed during it, and the seconds it took.
 
-    `wire` is the value as it came, in which NULL and a missing string differ (`r.values`);
-    `rng_kind` is what `RNGkind()` says after the call.
+    `wire` is the value as R sent it (`r.wire`), in which NULL and a missing string differ.
+    `rng_kind` is `RNGkind()` after the call.
     """
 
     value: Any
@@ -60,7 +60,7 @@ class RResult:
 
 @dataclass(frozen=True)
 class Availability:
-    """What there is of R on this machine; `problem` is None where all of it works."""
+    """The versions of R and its packages on this machine; `problem` is None if R works."""
 
     r_version: str | None = None
     r_home: str | None = None
@@ -72,18 +72,18 @@ class Availability:
 
 
 class RSession:
-    """An R process that starts at the first call, and anew after a crash or a time-out.
+    """An R process that starts at the first call, and again after a crash or a time-out.
 
-    Each call starts from the same options, contrasts, generator kinds, locale and folder; the state
-    of the random stream and what scripts assign are kept between calls. Several threads may share a
-    session: their calls queue up.
+    Each call starts from the same options, contrasts, generator kinds, locale and folder. The state
+    of the random stream, and what scripts assign, stay from one call to the next. Several threads
+    may share a session; one call runs at a time.
 
     Parameters
     ----------
     timeout
         Seconds that a call may take; None for no limit.
     on_message
-        Called with each `message()` of R at once, while R computes on.
+        Called with each `message()` of R while R computes on.
     """
 
     def __init__(
@@ -91,34 +91,29 @@ class RSession:
     ) -> None:
         self._timeout = timeout
         self._on_message = on_message
-        self._child: _Child | None = None
+        self._child: RProcess | None = None
         self._was_up = False
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.close()
 
     def close(self) -> None:
         """Stop R. The next call starts it again."""
         child, self._child = self._child, None
         if child is not None:
-            child.process.stop()
+            child.stop()
 
     @property
     def pid(self) -> int | None:
-        """Process id of R, or None where it does not run."""
-        return None if self._child is None else self._child.process.pid
+        """Process id of R, or None if R does not run."""
+        return None if self._child is None else self._child.pid
 
     def versions(self) -> dict[str, str | None]:
-        """Start R if need be; give the versions of `R`, `lme4` and `nlme` (None: not installed)."""
+        """Return the versions of `R`, `lme4` and `nlme` (None: not installed); may start R."""
         with self._lock:
             return self._started().versions
 
@@ -137,7 +132,7 @@ class RSession:
         Parameters
         ----------
         script
-            R file, sourced into an environment of its own, and again when it has changed.
+            R file. It is sourced into an environment of its own, and again when it has changed.
         function
             Name of a function in it.
         arguments
@@ -145,18 +140,19 @@ class RSession:
         libraries
             R files with helpers, sourced before the script into the same environment.
         seed
-            For `set.seed()` immediately before the call; None goes on in R's stream.
+            For `set.seed()` right before the call. None continues R's stream.
         timeout
             Seconds for this call, instead of the session's.
 
         Raises
         ------
         RError
-            R raised an error, or returned what is no plain value.
+            R raised an error, or returned a value that Python cannot take.
         RNotAvailableError
-            R, rpy2 or an R package is missing or does not fit; the message has the remedy.
+            R, rpy2 or an R package is missing or has the wrong version; the message says what to
+            install.
         RCrashedError, RTimeoutError
-            R died, or took too long and was stopped. The session remains usable.
+            R died, or took too long and was stopped. The session can still be used.
         UsageError
             No such script, or an argument that R cannot take.
         """
@@ -165,7 +161,7 @@ class RSession:
             if not os.access(path, os.R_OK):
                 raise UsageError(f"There is no readable R script {path}.")
         if seed is not None and not -(2**31) < seed < 2**31:
-            raise UsageError(f"The seed {seed} is no 32-bit integer, as R's set.seed() needs.")
+            raise UsageError(f"The seed {seed} is not a 32-bit integer, as R's set.seed() needs.")
         require_text(arguments or (), f"a name of an argument of {function}()")
         values = {
             name: to_wire(value, f"argument {name} of {function}()")
@@ -176,11 +172,11 @@ class RSession:
         with self._lock:
             return self._exchange(self._started(), request, function, limit)
 
-    def _started(self) -> "_Child":
+    def _started(self) -> "RProcess":
         # A forked process inherits the object, but must leave its parent's R alone.
-        if self._child is None or self._child.process.owner != os.getpid():
+        if self._child is None or self._child.owner != os.getpid():
             self._child = None
-            self._child = child = _Child()
+            self._child = child = RProcess()
             try:
                 child.start(again=self._was_up)
             except BaseException:
@@ -190,18 +186,17 @@ class RSession:
         return self._child
 
     def _exchange(
-        self, child: "_Child", request: tuple[Any, ...], function: str, limit: float | None
+        self, child: "RProcess", request: tuple[Any, ...], function: str, limit: float | None
     ) -> RResult:
         said: dict[str, list[str]] = {"warning": [], "message": []}
-        doing = f"{function}()"
-        began = time.monotonic()
+        child.doing = f"{function}()"
         try:
-            child.send(request, doing)
-            while (answer := child.receive(doing, began, limit))[0] in said:
+            child.send(request, limit)
+            while (answer := child.next_answer())[0] in said:
                 said[answer[0]].append(answer[1])
                 if answer[0] == "message" and self._on_message is not None:
                     self._on_message(answer[1])
-        except BaseException:  # also Ctrl-C, or on_message itself: R is in the middle of something
+        except BaseException:  # also Ctrl-C, or an error of `on_message`: R is in mid-call
             self.close()
             raise
         if answer[0] == "error":
@@ -211,71 +206,71 @@ class RSession:
             raise RError(f"R error in {where}: {text}" if where else text)
         _, wire, output, elapsed, rng_kind = answer
         warnings, messages = tuple(said["warning"]), tuple(said["message"])
-        return RResult(from_wire(wire, doing), warnings, messages, output, elapsed, rng_kind, wire)
+        return RResult(
+            from_wire(wire, child.doing), warnings, messages, output, elapsed, rng_kind, wire
+        )
 
 
-class _Child:
-    """The R process: what it is asked, what it says, and why it ended."""
+class RProcess(Child):
+    """The process in which R runs; its errors say what R was doing."""
 
     def __init__(self) -> None:
         self.home = r_home()
         self.versions: dict[str, str | None] = {}
-        self.process = Child(
-            CHILD, environment=_environment(self.home), options=("-W", "ignore"), log=True
+        self.doing = "its start"
+        super().__init__(
+            CHILD,
+            limit=START_SECONDS,
+            environment=_environment(self.home),
+            options=("-W", "ignore"),
+            log=True,
         )
 
     def start(self, *, again: bool) -> None:
-        """Wait until R is up, or say why it is not.
+        """Wait until R is up; `again` says that R has been up before in this session.
 
         Raises
         ------
         RNotAvailableError
-            Where R does not start.
+            R does not start.
         RCrashedError
-            Where it was killed, or died although it has been up before: it may start another time.
+            R was killed, or died although it has been up before: another try may succeed.
         """
         try:
-            answer = self.receive("its start", time.monotonic(), START_SECONDS)
-        except (RCrashedError, RTimeoutError) as error:
-            if isinstance(error, RCrashedError) and (
-                again or self.process.status() in (-signal.SIGKILL, -signal.SIGTERM)
-            ):
+            versions, problem = self.receive()
+        except RCrashedError as error:
+            if again or self.status() in (-signal.SIGKILL, -signal.SIGTERM):
                 raise
-            answer = ("unavailable", "", str(error))
-        if answer[0] == "unavailable":
-            raise _why_unavailable(self.home, *answer[1:])
-        self.versions = from_wire(answer[1])
+            problem = "", str(error)
+        except RTimeoutError as error:
+            problem = "", str(error)
+        if problem is not None:
+            raise _why_unavailable(self.home, *problem)
+        self.versions = from_wire(versions)
 
-    def send(self, request: tuple[Any, ...], doing: str) -> None:
-        """Ask R for a call."""
-        try:
-            self.process.send(request)
-        except DiedError:
-            raise self.death(doing) from None
+    def next_answer(self) -> tuple[Any, ...]:
+        """Return the next thing that R says during a call (`r.child`).
 
-    def receive(self, doing: str, began: float, limit: float | None) -> tuple[Any, ...]:
-        """Next message.
-
-        Raises RCrashedError once R is dead, RTimeoutError `limit` seconds after it began.
+        Raises
+        ------
+        RCrashedError, RTimeoutError
+            R died, or has not answered within the call's limit.
         """
-        try:
-            answer: tuple[Any, ...] = self.process.receive(None if limit is None else began + limit)
-        except DiedError:
-            raise self.death(doing) from None
-        except LateError:
-            raise RTimeoutError(
-                f"R did not finish {doing} within {limit:g} s and was stopped; "
-                "give it less work or a longer timeout."
-            ) from None
+        answer: tuple[Any, ...] | None
+        answer, problem = self.receive()
+        if answer is None:  # R code jumped out of the call
+            said = " ".join(" ".join(problem).split())[:300]
+            text = f"{self.doing} gave no answer ({said}): R code must not invoke restarts"
+            return "error", "", text, None
         return answer
 
-    def death(self, doing: str) -> RCrashedError:
-        """How R ended, and what to do about it."""
-        status = self.process.status()
+    def died(self) -> RCrashedError:
+        """Return the error that says how R ended, and what to do about it."""
+        status = self.status()
         if status is None:
             cause, remedy = "it closed its pipe", "a script must leave file descriptors alone"
         else:
-            last_words = self.process.last_words()
+            last_words = self.last_words()
             if status >= 0:
                 cause, remedy = f"it quit with status {status}", "R code must not call quit()"
             else:
@@ -283,11 +278,18 @@ class _Child:
                 remedy = likely_cause(status) or "run the script under Rscript"
             if last_words:
                 remedy += f". Its last words: {last_words}"
-        return RCrashedError(f"R died during {doing} ({cause}); {remedy}.")
+        return RCrashedError(f"R died during {self.doing} ({cause}); {remedy}.")
+
+    def late(self) -> RTimeoutError:
+        """Return the error that says that R took too long."""
+        return RTimeoutError(
+            f"R did not finish {self.doing} within {self.limit:g} s and was stopped; "
+            "give it less work or a longer timeout."
+        )
 
 
 def availability() -> Availability:
-    """Find out what there is of R, by starting it. Never raises; takes about a second."""
+    """Start R to find out whether it works, and its versions. Takes a second, and never raises."""
     home: str | None = None
     try:
         home = r_home()
@@ -310,9 +312,12 @@ def availability() -> Availability:
 
 
 def r_home() -> str:
-    """Folder of R: `R_HOME` if set, else what the R on the PATH says.
+    """Return the folder of R: `R_HOME` if it is set, else the home of the R on the PATH.
 
-    Raises RNotAvailableError where there is no R.
+    Raises
+    ------
+    RNotAvailableError
+        There is no R.
     """
     home = os.environ.get("R_HOME")
     if home:
@@ -328,13 +333,13 @@ def r_home() -> str:
 
 
 def r_version(home: str) -> str | None:
-    """Version of the R in that folder, such as `4.2.2`, without starting it."""
+    """Return the version of the R in a folder, such as `4.2.2`, without starting it."""
     found = re.search(r"R version (\d+\.\d+\.\d+)", _ask_r(f"{home}/bin/R", "--version"))
     return found and found[1]
 
 
 def rpy2_version() -> str | None:
-    """Version of the installed rpy2-rinterface, or of an rpy2 from before it was split up."""
+    """Return the version of rpy2-rinterface, or of an rpy2 that is older than this package."""
     for name in ("rpy2-rinterface", "rpy2"):
         try:
             return metadata.version(name)
@@ -354,13 +359,13 @@ def _ask_r(program: str, option: str) -> str:
 
 
 def _environment(home: str) -> dict[str, str]:
-    """Environment of the child: nobody's profile, one thread, English, UTC."""
+    """Return the child's environment: no profile, one thread, English, UTC."""
     env = {k: v for k, v in os.environ.items() if not k.startswith("LC_")}
     for name in ("R_DEFAULT_PACKAGES", "R_SESSION_TMPDIR"):
         env.pop(name, None)
-    # Empty means none. rpy2 runs Rscript while it starts, which would read them despite --vanilla.
+    # "" means that there is no such file. rpy2 runs Rscript at its start, without --vanilla.
     env |= dict.fromkeys(("R_PROFILE", "R_PROFILE_USER", "R_ENVIRON", "R_ENVIRON_USER"), "")
-    env |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+    env |= ONE_THREAD
     env |= {"LC_ALL": "C.UTF-8", "LANGUAGE": "en", "TZ": "UTC", "PYTHONIOENCODING": "utf-8"}
     env["R_HOME"] = home
     env.setdefault("RPY2_CFFI_MODE", "ABI")
@@ -374,18 +379,18 @@ def _named_list(values: Mapping[str, Any]) -> Any:
 
 
 def missing_package(package: str) -> RNotAvailableError:
-    """Return the error that tells how to install an R package."""
+    """Return the error for an R package that is missing; it says how to install the package."""
     in_r = f'install.packages("{package}") in R'
     remedy = f"apt-get install r-cran-lme4 (or {in_r})" if package == "lme4" else in_r
     return RNotAvailableError(f"The R package {package} is not installed", remedy)
 
 
 def _why_unavailable(home: str, kind: str, text: str) -> RNotAvailableError:
-    """Tell the known reasons why R did not come up apart."""
+    """Return the error that names the reason, if it is a known one, and the remedy."""
     installed, version = rpy2_version(), r_version(home)
     if kind == "ModuleNotFoundError" and installed is None:
         return RNotAvailableError("rpy2 is not installed", INSTALL_RPY2)
-    if installed and version and _numbers(installed) >= (3, 6, 6) and _numbers(version) < (4, 5):
+    if installed and version and numbers(installed) >= (3, 6, 6) and numbers(version) < (4, 5):
         return RNotAvailableError(
             f"rpy2-rinterface {installed} needs R 4.5 or newer and this is R {version}",
             MATCHING_RPY2,
@@ -398,11 +403,7 @@ def _why_unavailable(home: str, kind: str, text: str) -> RNotAvailableError:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if most != resource.RLIM_INFINITY and most < FEWEST_FILES:
         return RNotAvailableError(
-            f"R does not start, where only {most} files may be open at once", "`ulimit -n 1024`"
+            f"R does not start: only {most} files may be open at once", "`ulimit -n 1024`"
         )
-    fitting = NEWER_RPY2 if version and _numbers(version) >= (4, 5) else MATCHING_RPY2
+    fitting = NEWER_RPY2 if version and numbers(version) >= (4, 5) else MATCHING_RPY2
     return RNotAvailableError(f"R does not start through rpy2 ({kind} {text})", fitting)
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in re.findall(r"\d+", version)[:3])

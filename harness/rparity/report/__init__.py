@@ -1,1 +1,1 @@
-"""What a reader sees: tables in a terminal, and figures."""
+"""Reports: text for the terminal, JSON, the audit's page, and figures."""

@@ -6,16 +6,16 @@ import textwrap
 from collections.abc import Iterator
 from math import isnan
 
-from rparity.audit.explain import ARBITER, Argument, Explanation, Voice
-from rparity.compare import ALL
+from rparity.audit.explanation import ARBITER, Argument, Explanation, Statement
 from rparity.diagnosis.experiments.base import PUBLISHED
+from rparity.report.numbers import everything
 
 WIDTH = 96
 LABEL = 12
-# Characters of what an experiment says.
-SAID = 280
-# R and the packages that decide what it says of a model; the rest is in the recording.
-TELLING = ("R", "lme4", "nlme", "nloptr", "Matrix")
+# The result of an experiment is cut to this many characters.
+RESULT = 280
+# R and the packages on which its answer depends. The recording names the others.
+DECISIVE = ("R", "lme4", "nlme", "nloptr", "Matrix")
 
 
 def as_text(found: Explanation) -> str:
@@ -28,16 +28,16 @@ def as_text(found: Explanation) -> str:
         against = " and ".join(agreeing["reference"].unique())
         blocks.append(
             f"{found.engine} agrees with {against} on {rest} {len(agreeing)} values of "
-            f"{found.case.name}: {worst['digits']:.1f} digits at fewest, "
-            f"{worst['table']} {worst['row']} {worst['column']}, {worst['verdict']}."
+            f"{found.case.name}, with {worst['digits']:.1f} or more digits. The fewest are in "
+            f"{worst['table']} {worst['row']} {worst['column']} ({worst['verdict']})."
         )
     blocks += [f"The ledger's entry {name} no longer occurs: remove it." for name in found.stale]
     return "\n\n".join(blocks)
 
 
 def _argument(found: Explanation, argument: Argument) -> str:
-    place = (argument.table, _all(argument.row, "rows"), _all(argument.column, "columns"))
-    lines = [f"{found.engine} on {found.case.name}: {', '.join(place)}", ""]
+    row, column = everything(argument.row, "rows"), everything(argument.column, "columns")
+    lines = [f"{found.engine} on {found.case.name}: {argument.table}, {row}, {column}", ""]
     lines += _labelled("Case", found.case.title)
     lines += _labelled("Question", found.questions[argument.table.partition(".")[0]])
     lines += _values(argument)
@@ -51,63 +51,58 @@ def _argument(found: Explanation, argument: Argument) -> str:
         for reference in argument.entry.references:
             lines += _labelled("", reference, "  ")
     lines += _labelled("Reproduce", argument.reproduce)
-    for i, voice in enumerate(argument.voices):
-        lines += _labelled("" if i else "Made by", _made_by(voice), "  ")
+    for i, statement in enumerate(argument.statements):
+        lines += _labelled("" if i else "Made by", _made_by(statement), "  ")
     return "\n".join(lines)
 
 
-def _all(name: str, what: str) -> str:
-    return f"all {what}" if name == ALL else name
-
-
 def _labelled(label: str, text: str, indent: str = "") -> list[str]:
-    """Wrap a text beside its label; lines after the first are indented further."""
-    told = textwrap.wrap(
+    """Wrap a text beside its label. Lines after the first have a further indentation."""
+    lines = textwrap.wrap(
         text,
         WIDTH - LABEL,
         subsequent_indent=indent,
         break_long_words=False,
         break_on_hyphens=False,
     )
-    return [f"{label if not i else '':<{LABEL}}{line}" for i, line in enumerate(told)]
+    return [f"{label if not i else '':<{LABEL}}{line}" for i, line in enumerate(lines)]
 
 
 def _values(argument: Argument) -> Iterator[str]:
-    values = [v.decimals or (f"{v.value:.17g}").replace("nan", "NaN") for v in argument.voices]
-    wide = max(len(voice.name) for voice in argument.voices) + 2
+    values = [v.decimals or (f"{v.value:.17g}").replace("nan", "NaN") for v in argument.statements]
+    wide = max(len(statement.name) for statement in argument.statements) + 2
     long = max(map(len, values)) + 2
-    for i, (voice, value) in enumerate(zip(argument.voices, values, strict=True)):
-        said = "" if voice.digits is None else f"{voice.digits:.1f} digits"
-        if voice.digits is None:
-            said = "the arbiter, proven" if voice.name == ARBITER else "the reference"
-        yield f"{'' if i else 'Values':<{LABEL}}{voice.name:<{wide}}{value:<{long}}{said}"
+    for i, (statement, value) in enumerate(zip(argument.statements, values, strict=True)):
+        role = "the arbiter, proven" if statement.name == ARBITER else "the reference"
+        role = role if statement.digits is None else f"{statement.digits:.1f} digits"
+        yield f"{'' if i else 'Values':<{LABEL}}{statement.name:<{wide}}{value:<{long}}{role}"
 
 
 def _nearer(argument: Argument) -> list[str]:
-    """Say which of two sides is nearer the reference, where there are two."""
-    sides = [voice for voice in argument.voices if voice.digits is not None]
-    told = argument.voices[-1].name
+    """Return a line about which of two sides is nearer to the reference, if there are two."""
+    sides = [statement for statement in argument.statements if statement.digits is not None]
+    reference = argument.statements[-1].name
     if len(sides) < 2:
         return []
-    one, other = sorted(sides, key=lambda voice: -(voice.digits or 0.0))
+    one, other = sorted(sides, key=lambda statement: -(statement.digits or 0.0))
     ahead = (one.digits or 0.0) - (other.digits or 0.0)
     if ahead < 0.1:
-        return _labelled("Nearer", f"{one.name} and {other.name} are as near to {told}")
+        return _labelled("Nearer", f"{one.name} and {other.name} are equally near to {reference}")
     return _labelled(
         "Nearer",
-        f"{one.name} is nearer to {told} than {other.name}, by {ahead:.1f} digits",
+        f"{one.name} is nearer to {reference} than {other.name}, by {ahead:.1f} digits",
     )
 
 
 def _experiments(argument: Argument) -> list[str]:
     if not argument.steps:
-        return _labelled("Experiments", "none has a place here")
-    before = argument.voices[0].digits or 0.0
+        return _labelled("Experiments", "none applies here")
+    before = argument.statements[0].digits or 0.0
     lines = []
     for i, step in enumerate(argument.steps):
         after = f"{before:.1f} → {step.digits:.1f} digits"
-        done = "it says nothing of this value" if isnan(step.digits) else after
-        says = textwrap.shorten(step.says, SAID, placeholder=" …")
+        done = "does not apply to this value" if isnan(step.digits) else after
+        says = textwrap.shorten(step.says, RESULT, placeholder=" …")
         done = f"{done}, which explains it: {says}" if step.vanished else done
         text = f"{i + 1}. {step.experiment}: {done}"
         lines += _labelled("" if i else "Experiments", text, "   ")
@@ -115,16 +110,17 @@ def _experiments(argument: Argument) -> list[str]:
 
 
 def _cause(argument: Argument) -> list[str]:
-    named = argument.cause or "none found: nothing explains it"
+    named = argument.cause or "none found"
     others = argument.alike - 1
-    alike = f". {others} more here have it, {argument.fewest:.1f} digits at fewest"
+    have = "value has" if others == 1 else "values have"
+    alike = f". {others} more {have} it, with {argument.fewest:.1f} or more digits"
     return _labelled("Cause", f"{named} ({argument.verdict}){alike * bool(others)}")
 
 
-def _made_by(voice: Voice) -> str:
-    when = "answered now" if voice.when is None else f"recorded {voice.when[:10]}"
-    when = "as printed" if voice.name == PUBLISHED else when
-    versions = [f"{p} {v}" for p, v in voice.made_by.items()]
-    if "R" in voice.made_by:
-        versions = [f"{p} {voice.made_by[p]}" for p in TELLING if p in voice.made_by]
-    return f"{voice.name}: {', '.join([*versions, when])}"
+def _made_by(statement: Statement) -> str:
+    when = "answered now" if statement.when is None else f"recorded {statement.when[:10]}"
+    when = "as printed" if statement.name == PUBLISHED else when
+    versions = [f"{p} {v}" for p, v in statement.made_by.items()]
+    if "R" in statement.made_by:
+        versions = [f"{p} {statement.made_by[p]}" for p in DECISIVE if p in statement.made_by]
+    return f"{statement.name}: {', '.join([*versions, when])}"

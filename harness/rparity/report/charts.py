@@ -1,4 +1,4 @@
-"""The audit's figures: digits by engine, where each stopped, and replicates R against Python."""
+"""The audit's figures: digits by engine, stopping points, and bootstrap replicates."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from numpy.typing import NDArray
 
 from rparity.audit.results import Audit, Cell
 from rparity.compare import MAX_DIGITS, ROUNDING_DIGITS
+from rparity.report.numbers import number
 from rparity.report.svg import Drawing, Scale
-from rparity.report.terminal import number
 
 Array = NDArray[np.float64]
 Link = Callable[[str, str], str]
 
 PYTHON = "rparity"
 REPLICATES = ".replicates"
-# Points of a scatter that are drawn, and how many of them are the furthest off.
+# A scatter plot shows this many points, among them this many of those furthest off.
 POINTS, FURTHEST = 1200, 60
 PANELS = 6
-# What is below is rounding: it is drawn on the edge.
+# Values below these limits are rounding and are drawn on the edge.
 NEAREST, LOWEST = 1e-14, 1e-14
 COLOURS = 7
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A figure: its drawings, what they show as a sentence, and the numbers behind as a table."""
+    """A figure: its drawings, a caption, and its numbers as a table."""
 
     name: str
     title: str
@@ -41,7 +41,7 @@ class Figure:
 
 
 def figures(audit: Audit, link: Link) -> list[Figure]:
-    """Draw what an audit has figures of; `link` gives the address of an engine and a case."""
+    """Draw all figures of an audit. `link` returns the address of an engine and a case."""
     drawn = (digits_by_engine(audit, link), where_they_stopped(audit), replicates(audit))
     return [figure for figure in drawn if figure is not None]
 
@@ -50,7 +50,7 @@ def figures(audit: Audit, link: Link) -> list[Figure]:
 
 
 def digits_by_engine(audit: Audit, link: Link) -> Figure | None:
-    """Draw a mark for each case in a row for each engine, at its fewest digits."""
+    """Draw a row for each engine, with a mark at the fewest digits of each case."""
     cells = {
         engine: sorted(
             (c for (e, _), c in audit.cells.items() if e == engine and c.digits is not None),
@@ -108,7 +108,7 @@ def digits_by_engine(audit: Audit, link: Link) -> Figure | None:
 
 
 def swarm(places: Sequence[float], apart: float = 8.0, step: float = 4.5) -> list[float]:
-    """Return how far to move marks off their line, so that those close by do not hide another."""
+    """Return how far to move each mark off its line, so that no mark hides another."""
     shifts: list[float] = []
     for i, place in enumerate(places):
         near = [shifts[j] for j in range(i) if abs(place - places[j]) < apart]
@@ -125,11 +125,11 @@ def _median(cells: Sequence[Cell]) -> float:
     return float(np.median([_digits(cell) for cell in cells]))
 
 
-# -- where they stopped ----------------------------------------------------------------------------
+# -- stopping points -------------------------------------------------------------------------------
 
 
 def where_they_stopped(audit: Audit) -> Figure | None:
-    """Draw how far above its minimum the criterion is where each engine stopped."""
+    """Draw how far above its minimum the criterion is at each engine's stopping point."""
     stops = audit.stops
     if stops.empty:
         return None
@@ -158,8 +158,8 @@ def where_they_stopped(audit: Audit) -> Figure | None:
         kind = f"stop s{i % COLOURS}"
         of_each = zip(*(mine[column] for column in stops.columns), strict=True)
         for case, model, _, distance, rise in of_each:
-            told = f"{name}, {case} {model}: {distance:.1e} off, the criterion {rise:+.1e}"
-            drawing.mark(x(distance), y(rise), kind, told, shape=i)
+            label = f"{name}, {case} {model}: {distance:.1e} off, the criterion {rise:+.1e}"
+            drawing.mark(x(distance), y(rise), kind, label, shape=i)
         at = 80 + 135 * (i % 5), 428 + 20 * (i // 5)
         drawing.mark(*at, kind, "", shape=i)
         drawing.text(at[0] + 10, at[1] + 4, name, "tick")
@@ -182,18 +182,18 @@ def where_they_stopped(audit: Audit) -> Figure | None:
 
 
 def replicates(audit: Audit) -> Figure | None:
-    """Draw R's bootstrap replicates against this package's, of the first case that has both."""
+    """Draw R's bootstrap replicates against this package's, for the first case with both."""
     for case in audit.cases:
         reply = audit.replies.get((PYTHON, case.name))
         mine = {} if reply is None or reply.answer is None else reply.answer.tables
-        told = audit.truth[case.name]
-        both = [name for name in mine if name.endswith(REPLICATES) and name in told]
+        theirs = audit.reference_tables[case.name]
+        both = [name for name in mine if name.endswith(REPLICATES) and name in theirs]
         if both:
             pairs = [
-                (name.removesuffix(REPLICATES), str(term), mine[name][term], told[name][term])
+                (name.removesuffix(REPLICATES), str(term), mine[name][term], theirs[name][term])
                 for name in both
-                for term in told[name].columns
-                if term in mine[name] and len(mine[name]) == len(told[name])
+                for term in theirs[name].columns
+                if term in mine[name] and len(mine[name]) == len(theirs[name])
             ]
             return _replicates(case.name, pairs[:PANELS]) if pairs else None
     return None
@@ -229,7 +229,7 @@ def _replicates(case: str, pairs: Sequence[tuple[str, str, pd.Series, pd.Series]
 
 
 def _pair(name: str, what: str, r: Array, python: Array, off: Array) -> Drawing:
-    """Draw one term: Python against R, and the differences beneath."""
+    """Draw one term: Python against R, and below it their differences."""
     size = np.abs(off)
     worst = float(size.max())
     says = (
@@ -253,7 +253,7 @@ def _pair(name: str, what: str, r: Array, python: Array, off: Array) -> Drawing:
 
 
 def thinned(size: Array) -> NDArray[np.intp]:
-    """Choose which points to draw: some of all, evenly, and the largest."""
+    """Return the points to draw: an even selection, and the largest."""
     if len(size) <= POINTS:
         return np.arange(len(size))
     even = np.linspace(0, len(size) - 1, POINTS - FURTHEST).astype(np.intp)

@@ -1,4 +1,4 @@
-"""One cell of the audit's matrix in full: values side by side, experiments, who answered."""
+"""The details of a cell of the audit's matrix: values, experiments and who answered."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from rparity.audit.results import Audit, Cell, Reply
-from rparity.compare import ALL, MAX_DIGITS, SEVERITY, Verdict
-from rparity.diagnosis.diagnose import Finding
+from rparity.audit.results import Audit, Cell, EngineReply
+from rparity.compare import Verdict
 from rparity.diagnosis.experiments.base import Trial
+from rparity.diagnosis.explain import Finding
 from rparity.diagnosis.ledger import Entry
-from rparity.report.summary import counted, fewest, made_by, made_when
+from rparity.report.numbers import counted, everything, exactly, fewest, parted, severity
+from rparity.report.summary import AnswerSource, source, versions_of
 
-# Values shown side by side; of more, those that agree least.
+# At most this many values are shown, those that agree least.
 VALUES = 50
 
 
 @dataclass(frozen=True)
-class Value:
-    """A value beside its reference; `same` and `rest` are its digits up to where they part."""
+class ComparedValue:
+    """A value beside its reference. `same` are the digits that agree, `rest` the others."""
 
     table: str
     row: str
@@ -35,10 +36,11 @@ class Value:
 
 
 @dataclass(frozen=True)
-class Tried:
-    """What an experiment did to the values of a finding: their fewest digits after it.
+class TriedExperiment:
+    """One experiment on the values of a finding.
 
-    They are NaN where it says nothing of them.
+    `digits` is their fewest digits after it, or NaN if it does not apply to them. `gone` is the
+    number of differences that vanished.
     """
 
     experiment: str
@@ -49,20 +51,20 @@ class Tried:
 
 
 @dataclass(frozen=True)
-class Found:
-    """One cause in one part: its values, its experiments in their order, the ledger's entry."""
+class CauseDetail:
+    """One cause in one part: its values, the experiments in order, the ledger's entry."""
 
     part: str
     cause: str
     values: int
     digits: float
-    tried: Sequence[Tried]
+    tried: Sequence[TriedExperiment]
     entry: Entry | None
 
 
 @dataclass(frozen=True)
-class Table:
-    """How one table agrees: number of values, fewest digits and where, verdicts counted."""
+class TableSummary:
+    """The agreement of one table: number of values, fewest digits and their place, verdicts."""
 
     name: str
     values: int
@@ -72,29 +74,20 @@ class Table:
 
 
 @dataclass(frozen=True)
-class Side:
-    """One side of a comparison: who, made when, by what."""
-
-    name: str
-    when: str
-    versions: str
-
-
-@dataclass(frozen=True)
 class Detail:
-    """A cell, and all there is to see behind it; `tables` where not every value is shown."""
+    """A cell and its details. `tables` is empty if `values` has every value."""
 
     cell: Cell
-    sides: Sequence[Side]
-    tables: Sequence[Table]
-    values: Sequence[Value]
-    findings: Sequence[Found]
+    sides: Sequence[AnswerSource]
+    tables: Sequence[TableSummary]
+    values: Sequence[ComparedValue]
+    findings: Sequence[CauseDetail]
     gaps: Mapping[str, str]
     notes: Sequence[str]
 
 
 def details(audit: Audit) -> dict[tuple[str, str], Detail]:
-    """Return what is behind each cell that has comparisons, by engine and case."""
+    """Return the details of each cell that has comparisons, by engine and case."""
     grouped = audit.comparisons.groupby(["engine", "case"], sort=False)
     findings: dict[tuple[str, str], list[Finding]] = {}
     for finding in audit.findings:
@@ -102,13 +95,14 @@ def details(audit: Audit) -> dict[tuple[str, str], Detail]:
     found = {}
     for (engine, case), rows in grouped:
         place = str(engine), str(case)
-        cell, reply = audit.cells.get(place), audit.replies.get(place, Reply(None))
-        if cell is None:  # what is stale in the ledger may be about an engine that was not asked
+        cell, reply = audit.cells.get(place), audit.replies.get(place, EngineReply(None))
+        if cell is None:  # a stale entry of the ledger may be about an engine that was not asked
             continue
         answer = reply.answer
+        names = dict.fromkeys([place[0], *rows["reference"].dropna()])
         found[place] = Detail(
             cell=cell,
-            sides=[_side(audit, name, place[1]) for name in _names(place[0], rows)],
+            sides=[_side(audit, name, place[1]) for name in names],
             tables=_tables(rows) if len(rows) > VALUES else (),
             values=_values(rows),
             findings=[_found(f, rows.loc[f.rows]) for f in findings.get(place, ())],
@@ -118,44 +112,33 @@ def details(audit: Audit) -> dict[tuple[str, str], Detail]:
     return found
 
 
-def _names(engine: str, rows: pd.DataFrame) -> list[str]:
-    return list(dict.fromkeys([engine, *rows["reference"].dropna()]))
-
-
-def _side(audit: Audit, name: str, case: str) -> Side:
-    """Return who answered; R's recording of the case itself has a provenance of its own."""
+def _side(audit: Audit, name: str, case: str) -> AnswerSource:
+    """Return who answered. R's recording of a case is no reply and has its own provenance."""
     reply = audit.replies.get((name, case))
     if reply is not None:
-        return Side(name, made_when(name, reply), made_by(reply))
-    told = audit.provenance.get(case, {})
-    packages = told.get("made_by", {}).get("packages", {})
-    versions = ", ".join(f"{package} {version}" for package, version in packages.items())
-    return Side(name, f"recorded {str(told.get('time', ''))[:10]}".strip(), versions)
+        return source(name, reply)
+    provenance = audit.provenance.get(case, {})
+    packages = provenance.get("made_by", {}).get("packages", {})
+    when = f"recorded {str(provenance.get('time', ''))[:10]}".strip()
+    return AnswerSource(name, when, versions_of(packages))
 
 
-def _tables(rows: pd.DataFrame) -> list[Table]:
-    return [_table(str(name), of) for name, of in rows.groupby("table", sort=False)]
+def _tables(comparisons: pd.DataFrame) -> list[TableSummary]:
+    found = []
+    for name, rows in comparisons.groupby("table", sort=False):
+        worst = rows.iloc[int(rows["digits"].to_numpy().argmin())]
+        at = f"{everything(worst['row'])} {everything(worst['column'])}"
+        found.append(TableSummary(str(name), len(rows), fewest(rows), at, counted(rows)))
+    return found
 
 
-def _table(name: str, rows: pd.DataFrame) -> Table:
-    worst = rows.iloc[int(rows["digits"].to_numpy().argmin())]
-    at = " ".join(everything(worst[place]) for place in ("row", "column"))
-    return Table(name, len(rows), fewest(rows), at, counted(rows))
-
-
-def everything(name: str) -> str:
-    """Name a row or a column, also where a comparison is about all of them."""
-    return "all" if name == ALL else name
-
-
-def _values(rows: pd.DataFrame) -> list[Value]:
-    """Return the values with the worst verdicts and the fewest digits, as they came."""
-    severity = rows["verdict"].map(lambda verdict: -SEVERITY.index(Verdict(verdict)))
-    order = np.lexsort([rows["digits"], severity])[:VALUES]
+def _values(rows: pd.DataFrame) -> list[ComparedValue]:
+    """Return the values with the worst verdicts and the fewest digits, in their first order."""
+    order = np.lexsort([rows["digits"], severity(rows)])[:VALUES]
     columns = ("table", "row", "column", "value", "reference_value", "digits", "verdict", "cause")
     chosen = rows.iloc[np.sort(order)]
     return [
-        Value(
+        ComparedValue(
             table,
             everything(row),
             everything(column),
@@ -171,29 +154,9 @@ def _values(rows: pd.DataFrame) -> list[Value]:
     ]
 
 
-def exactly(value: float) -> str:
-    """Sixteen significant digits: about what a double holds."""
-    return "NA" if np.isnan(value) else f"{value:.16g}"
-
-
-def parted(value: float, digits: float) -> tuple[str, str]:
-    """Split a value's text after as many significant digits as agree."""
-    text = exactly(value)
-    if digits >= MAX_DIGITS:
-        return text, ""
-    left, begun = int(digits), False
-    for i, char in enumerate(text):
-        begun |= char in "123456789"
-        if begun and char.isdigit():
-            left -= 1
-        if left < 0 or char == "e":
-            return text[:i], text[i:]
-    return (text, "") if begun else ("", text)
-
-
-def _found(finding: Finding, rows: pd.DataFrame) -> Found:
+def _found(finding: Finding, rows: pd.DataFrame) -> CauseDetail:
     decisive = finding.decisive
-    return Found(
+    return CauseDetail(
         finding.part,
         finding.cause,
         len(rows),
@@ -203,7 +166,7 @@ def _found(finding: Finding, rows: pd.DataFrame) -> Found:
     )
 
 
-def _tried(trial: Trial, places: pd.Index[int], *, decisive: bool) -> Tried:
+def _tried(trial: Trial, places: pd.Index[int], *, decisive: bool) -> TriedExperiment:
     digits = float(trial.digits.reindex(places).min()) + 0.0
     gone = int(trial.vanished.reindex(places, fill_value=False).sum())
-    return Tried(trial.experiment, trial.says, digits, gone, decisive)
+    return TriedExperiment(trial.experiment, trial.says, digits, gone, decisive)

@@ -1,4 +1,4 @@
-"""Comparisons as JSON, the same for every command."""
+"""Comparisons as JSON, in the same form for every command."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ def as_json(
     columns: Sequence[str] = COLUMNS,
     problems: Sequence[Mapping[str, str]] = (),
 ) -> str:
-    """One list of objects with the keys `columns`, one a line; what is not finite becomes null.
+    """Return a list of objects with the keys `columns`, one a line. NaN and infinity become null.
 
-    `problems` follow the comparisons, with the same keys: null where they have no value.
+    `problems` follow the comparisons as objects with the same keys. A missing key becomes null.
     """
     values = [_plain(comparisons[name]) for name in columns]
     encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
@@ -31,7 +31,7 @@ def as_json(
 
 
 def _plain(values: pd.Series[Any]) -> list[Any]:
-    """Return what JSON can hold, floats with all their bits; JSON knows only finite numbers."""
+    """Return the values as JSON values, floats with all their bits, or null if not finite."""
     if not pd.api.types.is_float_dtype(values.dtype):
         return values.tolist()
     finite = np.isfinite(values.to_numpy())

@@ -1,4 +1,4 @@
-"""An audit as text: the matrix, the causes, what fails, and who answered."""
+"""An audit as text: the matrix, causes, failures and who answered."""
 
 from __future__ import annotations
 
@@ -11,22 +11,26 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rparity.audit.results import Audit, Cell
+from rparity.audit.results import Audit
 from rparity.compare import Verdict
 from rparity.report import summary
-from rparity.report.details import everything, exactly
-from rparity.report.summary import GAP, LEGEND, MARKS, PROBLEM, REFERENCE, SYLLABLES
-from rparity.report.terminal import STYLES, marked, numbers_of, plain_table, styled
+from rparity.report.numbers import everything, exactly
+from rparity.report.summary import (
+    BLANK,
+    GAP,
+    LEGEND,
+    MARKS,
+    PROBLEM,
+    REFERENCE,
+    SYLLABLES,
+    ShownCell,
+)
+from rparity.report.terminal import STYLES, marked, numbers_of, plain_table, styled, totals
 
 HEADER = 8
-# As wide as digits with their mark: rich strips what is beyond.
-BLANKS = {
-    REFERENCE: marked(" ", ("ref", "dim")),
-    GAP: marked("   ", ("·", "dim")),
-    PROBLEM: marked("   ", ("!", "bold red")),
-}
 NAMED = 4
 FAILURES_SHOWN = 40
+BLANK_STYLES = {REFERENCE: "dim", GAP: "dim", PROBLEM: "bold red"}
 
 
 def show_audit(audit: Audit, out: Console) -> None:
@@ -37,13 +41,11 @@ def show_audit(audit: Audit, out: Console) -> None:
     _show_reasons("Gaps", summary.gaps(audit), out)
     _show_causes(audit, out)
     _show_failures(audit, out)
-    _show_witnesses(audit, out)
+    _show_sources(audit, out)
     out.print()
     if audit.unchecked:
         out.print(marked(("not checked", "bold red"), f": {audit.unchecked}"))
-    counts = summary.counted(audit.comparisons)
-    tally = numbers_of({v: counts.get(v, 0) for v in Verdict})
-    out.print(marked(f"{len(audit.comparisons)} comparisons: ", tally, f"; {audit.seconds:.0f} s"))
+    out.print(marked(totals(audit.comparisons), f"; {audit.seconds:.0f} s"))
 
 
 def _matrix(audit: Audit) -> Table:
@@ -51,26 +53,25 @@ def _matrix(audit: Audit) -> Table:
     table.add_column("fewest digits", no_wrap=True)
     for engine in audit.engines:
         table.add_column(header(engine), no_wrap=True)
-    blanks = summary.blanks(audit)
+    cells = summary.shown_cells(audit)
     for case in audit.cases:
-        places = [(engine, case.name) for engine in audit.engines]
-        cells = (BLANKS[blanks[p]] if p in blanks else _cell(audit.cells[p]) for p in places)
-        table.add_row(case.name, *cells)
+        table.add_row(case.name, *(_cell(cells[engine, case.name]) for engine in audit.engines))
     return table
 
 
+def _cell(shown: ShownCell) -> Text:
+    """Return the text of a cell, padded on the left so that all digits are aligned."""
+    blank = " " * (4 - len(shown.text))
+    if shown.kind in BLANK_STYLES:
+        return marked(blank, (shown.text, BLANK_STYLES[shown.kind]))
+    return Text(f"{blank}{shown.text}{shown.mark}", STYLES[Verdict(shown.kind)])
+
+
 def header(engine: str) -> str:
-    """Break an engine's name into lines that a narrow column holds."""
+    """Break the name of an engine into lines for a narrow column."""
     for name, broken in SYLLABLES.items():
         engine = engine.replace(name, broken)
     return "\n".join(textwrap.wrap(engine, HEADER))
-
-
-def _cell(cell: Cell) -> Text:
-    assert cell.digits is not None
-    assert cell.verdict is not None
-    mark = MARKS.get(cell.verdict, "")
-    return Text(f"{cell.digits + 0.0:4.1f}{mark}", STYLES[cell.verdict])
 
 
 def _show_legend(out: Console) -> None:
@@ -80,16 +81,10 @@ def _show_legend(out: Console) -> None:
         "verdict of all its tables:"
     )
     out.print(marked(("12.3", "green"), " agrees  ", marks))
-    out.print(
-        marked(
-            ("ref", "dim"),
-            " what the others are compared with  ",
-            ("·", "dim"),
-            " gap  ",
-            ("!", "bold red"),
-            " problem",
-        )
+    blanks = (
+        marked((text, BLANK_STYLES[kind]), f" {says}") for kind, (text, says) in BLANK.items()
     )
+    out.print(Text("  ").join(blanks))
 
 
 def _show_reasons(
@@ -110,7 +105,7 @@ def _show_reasons(
 
 
 def some(cases: Sequence[str]) -> str:
-    """Name a few cases, count many."""
+    """Return the names of a few cases, or the number of many."""
     return ", ".join(cases) if len(cases) < NAMED else f"{len(cases)} cases"
 
 
@@ -119,15 +114,8 @@ def _show_causes(audit: Audit, out: Console) -> None:
     if not found:
         return
     out.print("\nCauses, each found by an experiment")
-    table = plain_table(
-        "cause",
-        "cells",
-        "values",
-        "fewest digits",
-        "verdicts",
-        "ledger",
-        right=["cells", "values", "fewest digits"],
-    )
+    columns = "cause", ">cells", ">values", ">fewest digits", "verdicts", "ledger"
+    table = plain_table(*columns)
     table.add_column("engines")
     for cause in found:
         table.add_row(
@@ -143,26 +131,24 @@ def _show_causes(audit: Audit, out: Console) -> None:
 
 
 def _show_failures(audit: Audit, out: Console) -> None:
-    failing = summary.failing(audit)
+    failing = summary.failure_groups(audit)
     if failing.empty:
         return
     out.print(marked("\n", ("What fails", "bold red"), ", with the worst value of each kind"))
-    columns = ("verdict", "engine", "what", "cases", "values", "digits")
-    table = plain_table(*columns, right=["cases", "values", "digits"])
-    for name in ("worst at", "value", "reference", "cause"):
-        table.add_column(name, overflow="fold")
+    columns = ("verdict", "engine", "what", ">cases", ">values", ">digits")
+    table = plain_table(*columns, wrapped=["worst at", "value", "reference", "cause"])
     for _, row in failing.head(FAILURES_SHOWN).iterrows():
         table.add_row(styled(row["verdict"]), *failure(row))
     out.print(table)
     if len(failing) > FAILURES_SHOWN:
         out.print(f"and {len(failing) - FAILURES_SHOWN} more; --format json has every value.")
     if entries := summary.entries_to_paste(audit):
-        out.print("\nFor a ledger, to be completed with what documents them:\n")
+        out.print("\nEntries for a ledger, in which the references are yours to add:\n")
         out.print(entries, soft_wrap=True)
 
 
 def failure(row: pd.Series[Any]) -> tuple[str, ...]:
-    """Return a row of `summary.failing` as text, without its verdict."""
+    """Return a row of `summary.failure_groups` as text, without the verdict."""
     return (
         row["engine"],
         f"{row['kind']} {everything(row['column'])}",
@@ -176,11 +162,10 @@ def failure(row: pd.Series[Any]) -> tuple[str, ...]:
     )
 
 
-def _show_witnesses(audit: Audit, out: Console) -> None:
+def _show_sources(audit: Audit, out: Console) -> None:
     out.print("\nWho answered")
-    table = plain_table("engine", "cases", "seconds", "when", right=["cases", "seconds"])
-    table.add_column("versions", overflow="fold")
-    for told in summary.witnesses(audit):
-        seconds = f"{told.seconds:.1f}" if told.seconds else ""
-        table.add_row(told.engine, str(told.cases), seconds, told.when, told.versions)
+    table = plain_table("engine", ">cases", ">seconds", "when", wrapped=["versions"])
+    for one in summary.sources(audit):
+        seconds = f"{one.seconds:.1f}" if one.seconds else ""
+        table.add_row(one.engine, str(one.cases), seconds, one.when, one.versions)
     out.print(table)

@@ -1,24 +1,28 @@
-"""Files that a command writes: whole or not at all, and refused before the work starts."""
+"""Files that a command writes: whole or not at all, and checked before the work starts."""
 
 from __future__ import annotations
 
 import glob
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TextIO
 
 from rparity.errors import UsageError
 
 
-def require_folder(file: Path) -> None:
-    """Refuse, before the work starts, a file that could not be written after it.
+def require_folder(file: Path | None) -> None:
+    """Check before the work starts that a file can be written after it. `None` is no file.
 
     Raises
     ------
     UsageError
-        Where its folder does not exist.
+        If its folder does not exist, or if it is a folder itself.
     """
+    if file is None:
+        return
     if not file.absolute().parent.is_dir():
         raise UsageError(f"There is no folder {file.absolute().parent} to put {file.name} in.")
     if file.is_dir():
@@ -27,14 +31,14 @@ def require_folder(file: Path) -> None:
 
 @contextmanager
 def writing(file: Path) -> Iterator[Path]:
-    """Give a file beside the target that takes its place, so that a full disk leaves no half of it.
+    """Yield a temporary file that then replaces the target, so that the target is always whole.
 
-    What a killed run has left there is removed by the next one that writes the same target.
+    A killed run leaves its temporary file. The next run with the same target removes it.
 
     Raises
     ------
     UsageError
-        Where it cannot be written.
+        If the file cannot be written.
     """
     name, number = f".{file.name}.new.", str(os.getpid())
     temporary = file.with_name(f"{name}{number}{file.suffix}")
@@ -54,8 +58,18 @@ def writing(file: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def destination(file: Path | None) -> Iterator[TextIO]:
+    """Yield a stream to a file, written as by `writing`, or standard output for `None`."""
+    if file is None:
+        yield sys.stdout
+        return
+    with writing(file) as temporary, temporary.open("w", encoding="utf-8") as out:
+        yield out
+
+
 def _lives(process: str) -> bool:
-    """Whether there is a process of that number; of what is no number, nothing is known."""
+    """Return whether a process with this number runs, or may run."""
     try:
         os.kill(int(process), 0)
     except ProcessLookupError:

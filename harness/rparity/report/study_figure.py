@@ -1,4 +1,4 @@
-"""The study's figure: intervals of some data sets in both worlds, and how often each is right."""
+"""The study's figure: the intervals of some data sets, and how often each interval is right."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rparity.report.figure import FIXED as BLUE
-from rparity.report.figure import MIXED as RED
+from rparity.report.document_figure import FIXED as BLUE
+from rparity.report.document_figure import MIXED as RED
 from rparity.report.output import writing
-from rparity.report.study import NAMES, WORLDS
+from rparity.report.study_text import NAMES, WORLDS
 from rparity.study.coverage import MEAN_OF_LINES, MEAN_OF_POPULATION, SLOPE, Study
-from rparity.study.design import World
+from rparity.study.data_sets import World
 
-# Data sets whose intervals are drawn one by one.
+# The number of data sets whose intervals are drawn one by one.
 SHOWN = 40
 COLOURS = {
     "lm": BLUE,
@@ -25,7 +25,7 @@ COLOURS = {
     "boot_fix_u": BLUE,
 }
 FILL = {True: "full", False: "none"}
-# What an interval is to hold in each world: parameter, target, symbol, filled, what it is called.
+# The targets of the intervals in each world: parameter, target, symbol, filled, label.
 MARKS = {
     World.FIXED: [
         ("(Intercept)", MEAN_OF_LINES, "o", True, "intercept: the lines' mean"),
@@ -40,12 +40,12 @@ MARKS = {
 
 
 def draw(study: Study, file: Path) -> None:
-    """Draw the study; the suffix of `file` chooses the format.
+    """Draw the study. The suffix of `file` chooses the format.
 
     Raises
     ------
     UsageError
-        Where the file cannot be written or its suffix names no known format.
+        If the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -64,7 +64,7 @@ def draw(study: Study, file: Path) -> None:
 
 
 def _intervals(axes: Any, study: Study, world: World) -> None:
-    """Draw the first data sets' intervals by lmer and by lm, around what they are to hold."""
+    """Draw the intervals of lmer and of lm in the first data sets, around their target."""
     target = study.design.intercept
     rows = study.answers.query("world == @world.value and parameter == '(Intercept)'")
     seeds = rows["seed"].unique()[:SHOWN]
@@ -79,7 +79,7 @@ def _intervals(axes: Any, study: Study, world: World) -> None:
     low, high = rows["conf_low"].min(), rows["conf_high"].max()
     axes.set_ylim(low - 0.5 * (high - low), high + 0.05 * (high - low))
     if world is World.FIXED:
-        pale = "pale: holds it, full: misses it"
+        pale = "pale: contains it, full: misses it"
         axes.legend(fontsize=8, frameon=False, loc="upper left", title=pale, title_fontsize=8)
     near = axes.inset_axes([0.09, 0.03, 0.88, 0.24])
     lm = rows[rows["interval"] == "lm"]
@@ -92,7 +92,7 @@ def _intervals(axes: Any, study: Study, world: World) -> None:
 
 
 def _bars(axes: Any, rows: pd.DataFrame, target: float, width: float, interval: str) -> None:
-    """Draw a bar from end to end, one a data set; those that miss the target stand out."""
+    """Draw an interval for each data set. Those that miss the target have a full colour."""
     held = (rows["conf_low"] <= target) & (target <= rows["conf_high"])
     for those, alpha in ((held, 0.35), (~held, 1.0)):
         axes.vlines(
@@ -107,7 +107,7 @@ def _bars(axes: Any, rows: pd.DataFrame, target: float, width: float, interval: 
 
 
 def _coverage(axes: Any, study: Study, world: World) -> None:
-    """Draw how often each interval holds what it may be asked to hold."""
+    """Draw how often each interval contains its targets."""
     marks = MARKS[world]
     names = list(NAMES)
     rows: dict[tuple[object, ...], dict[Any, Any]] = {
@@ -141,5 +141,5 @@ def _coverage(axes: Any, study: Study, world: World) -> None:
             )
     axes.set_yticks(range(len(names)), [NAMES[name] for name in names])
     axes.set(xlim=(-2, 102), ylim=(len(names) - 0.5, -0.5))
-    axes.set_xlabel("% of the intervals that hold it (dotted: 95)")
+    axes.set_xlabel("% of the intervals that contain it (dotted: 95)")
     axes.legend(fontsize=8, frameon=False, loc="center", bbox_to_anchor=(0.42, 0.5))

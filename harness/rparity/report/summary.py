@@ -1,26 +1,27 @@
-"""What an audit comes to: causes counted, what fails, gaps and problems, who answered."""
+"""An audit in summary: the matrix, causes, failures, gaps, problems and who answered."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from glob import escape
 
 import pandas as pd
 
-from rparity.audit.results import Audit, Reply
-from rparity.compare import ALL, SEVERITY, Verdict
-from rparity.diagnosis.diagnose import Finding
+from rparity.audit.results import Audit, Cell, EngineReply
+from rparity.compare import ALL, Verdict
 from rparity.diagnosis.experiments.base import PUBLISHED
+from rparity.diagnosis.explain import Finding
 from rparity.diagnosis.ledger import UNBOUNDED
+from rparity.report import numbers
+from rparity.report.numbers import counted, fewest, severity
 
-# Rows, columns and tables that an entry of the ledger names one by one.
+# An entry of the ledger names up to this many rows, columns or tables one by one.
 NAMED = 6
-# Beside a cell's digits, for those who see no colours.
+# Signs beside the digits of a cell, for readers who do not see colours.
 MARKS: Mapping[Verdict, str] = {
     Verdict.KNOWN: "~",
     Verdict.NEW: "+",
@@ -41,15 +42,60 @@ SYLLABLES = {
     "linearmodels": "linear-models",
     "published": "pub-lished",
 }
-# What a cell without comparisons is, where it is no problem.
+# The kinds of cells without comparisons.
 REFERENCE, GAP, PROBLEM = "reference", "gap", "problem"
+# The text of such a cell, and its meaning.
+BLANK = {
+    REFERENCE: ("ref", "what the others are compared with"),
+    GAP: ("·", "gap"),
+    PROBLEM: ("!", "problem"),
+}
+# A cell with fewer digits than this has a deeper colour.
+FEW, NONE = 6.0, 2.0
 
 
 @dataclass(frozen=True)
-class Cause:
-    """One cause across an audit: where it acts, and how few digits it leaves.
+class ShownCell:
+    """A cell of the matrix as it is shown.
 
-    `verdicts` counts its values; `entries` are the ids of the ledger that know some of them.
+    `text` and `mark` are written in it. `kind` is its verdict, or one of `BLANK`. `says` explains
+    it in a sentence. `depth` is `none` or `few` for a cell with few digits, otherwise empty.
+    """
+
+    cell: Cell
+    text: str
+    kind: str
+    says: str
+    mark: str = ""
+    depth: str = ""
+
+
+def shown_cells(audit: Audit) -> dict[tuple[str, str], ShownCell]:
+    """Return the cells of the matrix, by engine and case."""
+    references = set(audit.comparisons.groupby(["reference", "case"]).groups)
+    found = {}
+    for place, cell in audit.cells.items():
+        if cell.digits is None or cell.verdict is None:
+            kind = REFERENCE if place in references else GAP
+            kind = kind if cell.problem is None else PROBLEM
+            text, means = BLANK[kind]
+            why = cell.problem or "; ".join(left_out(audit.replies.get(place))) or means
+            found[place] = ShownCell(cell, text, kind, f"{means}: {why}" if why != means else why)
+        else:
+            says = ", ".join([f"{cell.values} values, {cell.verdict}", *cell.causes])
+            depth = "none" if cell.digits < NONE else "few" if cell.digits < FEW else ""
+            mark = MARKS.get(cell.verdict, "")
+            text = f"{cell.digits + 0.0:.1f}"
+            found[place] = ShownCell(cell, text, cell.verdict, says, mark, depth)
+    return found
+
+
+@dataclass(frozen=True)
+class CauseSummary:
+    """One cause in an audit: where it occurs, and how few digits it leaves.
+
+    `verdicts` counts the verdicts of its values. `entries` are the ids of the ledger's entries for
+    some of them.
     """
 
     name: str
@@ -62,15 +108,15 @@ class Cause:
     entries: tuple[str, ...]
 
 
-def causes(audit: Audit) -> list[Cause]:
-    """Count what the experiments found, the most frequent cause first."""
+def causes(audit: Audit) -> list[CauseSummary]:
+    """Return the causes that experiments found, the most frequent one first."""
     rows = audit.comparisons[audit.comparisons["cause"] != ""]
     entries: dict[str, dict[str, None]] = {}
     for finding in audit.findings:
         if finding.entry is not None:
             entries.setdefault(finding.cause, {})[finding.entry.id] = None
     found = [
-        Cause(
+        CauseSummary(
             str(name),
             tuple(engine for engine in audit.engines if (of["engine"] == engine).any()),
             tuple(of["case"].unique()),
@@ -85,65 +131,40 @@ def causes(audit: Audit) -> list[Cause]:
     return sorted(found, key=lambda cause: (-cause.cells, cause.name))
 
 
-def fewest(comparisons: pd.DataFrame) -> float:
-    """Return the fewest digits of some comparisons."""
-    return float(comparisons["digits"].min()) + 0.0  # not −0
+def failure_groups(audit: Audit) -> pd.DataFrame:
+    """Return the failures in groups, one row a group, the worst group first.
 
-
-def counted(comparisons: pd.DataFrame) -> dict[Verdict, int]:
-    """Count the verdicts of some comparisons, the best first; what does not occur is left out."""
-    counts = Counter(comparisons["verdict"].tolist())
-    return {v: counts[v] for v in SEVERITY if v in counts}
-
-
-def failing(audit: Audit) -> pd.DataFrame:
-    """Return one row for what fails alike, the worst first.
-
-    Columns `engine, reference, kind` (of table)`, column, verdict, cause`; `cases` and `values`,
-    how many; and of the worst value `case, table, row, reference_value, value, digits`.
+    The failures of a group have the same `engine, reference, kind` (of table)`, column, verdict,
+    cause`. The columns `cases` and `values` are counts; `case, table, row, reference_value, value,
+    digits` are those of the worst value.
     """
-    rows = audit.comparisons
-    rows = rows[rows["verdict"].isin([v for v in Verdict if v.fails])]
+    rows = numbers.failing(audit.comparisons)
     rows = rows.assign(kind=rows["table"].str.split(".").str[-1]).fillna({"reference": ""})
     by = ["engine", "reference", "kind", "column", "verdict", "cause"]
     of = rows.groupby(by)
     counts = {"cases": of["case"].transform("nunique"), "values": of["row"].transform("size")}
     worst = rows.assign(**counts).sort_values("digits", kind="stable").drop_duplicates(by)
-    severity = worst["verdict"].map(lambda verdict: -SEVERITY.index(Verdict(verdict)))
-    worst = worst.assign(severity=severity).sort_values(["severity", "digits"], kind="stable")
+    worst = worst.assign(severity=severity(worst))
+    worst = worst.sort_values(["severity", "digits"], kind="stable")
     return worst.drop(columns="severity")
 
 
-def blanks(audit: Audit) -> dict[tuple[str, str], str]:
-    """Say what each cell without comparisons is: `reference` to the others, `gap` or `problem`."""
-    referees = set(audit.comparisons.groupby(["reference", "case"]).groups)
-    found = {}
-    for place, cell in audit.cells.items():
-        if cell.values:
-            continue
-        if cell.problem is not None:
-            found[place] = PROBLEM
-        else:
-            found[place] = REFERENCE if place in referees else GAP
-    return found
-
-
 def problems(audit: Audit) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Return what kept engines and references from answering: engine, reason, cases."""
+    """Return why engines and references could not answer: engine, reason, cases."""
     return _by_engine((place, [reason]) for place, reason in audit.problems.items())
 
 
 def gaps(audit: Audit) -> list[tuple[str, str, tuple[str, ...]]]:
     """Return why cells are empty: engine, reason, cases."""
-    empty = [audit.cells[place] for place, kind in blanks(audit).items() if kind == GAP]
     return _by_engine(
-        ((cell.engine, cell.case), left_out(audit.replies.get((cell.engine, cell.case))))
-        for cell in empty
+        (place, left_out(audit.replies.get(place)))
+        for place, shown in shown_cells(audit).items()
+        if shown.kind == GAP
     )
 
 
-def left_out(reply: Reply | None) -> list[str]:
-    """Return why an engine left out whole parts, or why nothing of its answer was compared."""
+def left_out(reply: EngineReply | None) -> list[str]:
+    """Return why an engine did not answer whole parts, or why its answer was not compared."""
     if reply is None or reply.answer is None:
         return []
     reasons = dict.fromkeys(r for place, r in reply.answer.gaps.items() if "." not in place)
@@ -153,7 +174,7 @@ def left_out(reply: Reply | None) -> list[str]:
 def _by_engine(
     reasons: Iterable[tuple[tuple[str, str], Iterable[str]]],
 ) -> list[tuple[str, str, tuple[str, ...]]]:
-    """Gather the cases of each reason; those that differ in the case's name alone are one."""
+    """Group cases by reason. Reasons that differ only in the name of the case are the same."""
     found: dict[tuple[str, str], dict[str, str]] = {}
     for (engine, case), given in reasons:
         for reason in given:
@@ -166,55 +187,54 @@ def _by_engine(
 
 
 @dataclass(frozen=True)
-class Witness:
-    """Who answered: versions as text, whether just now or when, and for how many cases.
+class AnswerSource:
+    """An engine that answered: when, with which versions, how many cases, in how many seconds.
 
-    `seconds` is the time it took, for what was asked now.
+    `seconds` counts only answers that were made in this audit.
     """
 
     engine: str
-    versions: str
     when: str
-    cases: int
-    seconds: float
+    versions: str
+    cases: int = 1
+    seconds: float = 0.0
 
 
-def witnesses(audit: Audit) -> list[Witness]:
-    """Return who answered, in the order of the matrix, references last."""
+def sources(audit: Audit) -> list[AnswerSource]:
+    """Return the engines that answered, in the order of the matrix, then the references."""
     names = dict.fromkeys([*audit.engines, *(engine for engine, _ in audit.replies)])
-    return [found for name in names for found in [_witness(audit, name)] if found is not None]
+    found = []
+    for name in names:
+        replies = [r for (engine, _), r in audit.replies.items() if engine == name]
+        replies = [r for r in replies if r.answer is not None and r.answer.tables]
+        if replies:
+            each = [source(name, reply) for reply in replies]
+            when = " and ".join(sorted({one.when for one in each}))
+            versions = "; or ".join(dict.fromkeys(one.versions for one in each if one.versions))
+            seconds = sum(one.seconds for one in each)
+            found.append(AnswerSource(name, when, versions, len(each), seconds))
+    return found
 
 
-def _witness(audit: Audit, name: str) -> Witness | None:
-    replies = [r for (engine, _), r in audit.replies.items() if engine == name]
-    replies = [r for r in replies if r.answer is not None and r.answer.tables]
-    if not replies:
-        return None
-    versions = "; or ".join(dict.fromkeys(said for r in replies if (said := made_by(r))))
-    seconds = sum(reply.seconds for reply in replies)
-    when = " and ".join(sorted({made_when(name, reply) for reply in replies}))
-    return Witness(name, versions, when, len(replies), seconds)
+def source(engine: str, reply: EngineReply) -> AnswerSource:
+    """Return when and with which versions an engine gave one answer."""
+    when = "now" if reply.when is None else f"recorded {reply.when[:10]}"
+    when = "as printed" if engine == PUBLISHED else when
+    return AnswerSource(engine, when, versions_of(reply.made_by), seconds=reply.seconds)
 
 
-def made_by(reply: Reply) -> str:
-    """Return the versions of what answered, as text."""
-    return ", ".join(f"{package} {version}" for package, version in reply.made_by.items())
-
-
-def made_when(engine: str, reply: Reply) -> str:
-    """Say when an answer was made."""
-    if engine == PUBLISHED:
-        return "as printed"
-    return "now" if reply.when is None else f"recorded {reply.when[:10]}"
+def versions_of(packages: Mapping[str, str]) -> str:
+    """Return packages and their versions as text."""
+    return ", ".join(f"{package} {version}" for package, version in packages.items())
 
 
 # -- the ledger ------------------------------------------------------------------------------------
 
 
 def entries_to_paste(audit: Audit) -> str:
-    """Return an entry of a ledger, in TOML, for each cause that the ledger does not know.
+    """Return an entry in TOML for each cause that is not in the ledger.
 
-    `references` stay empty: an entry is complete with what documents it.
+    Its `references` are empty. The user adds the sources that document the cause.
     """
     new = audit.comparisons[audit.comparisons["verdict"] == Verdict.NEW]
     by = new.groupby(["engine", "reference", "cause"], sort=False)
@@ -223,7 +243,7 @@ def entries_to_paste(audit: Audit) -> str:
 
 
 def _why(findings: Iterable[Finding], *place: str) -> str:
-    """Return what an experiment said that named a cause between an engine and a reference."""
+    """Return the result of the experiment that found a cause between an engine and a reference."""
     for finding in findings:
         if (finding.engine, finding.reference, finding.cause) == place and finding.decisive:
             return finding.decisive.says
@@ -253,6 +273,6 @@ def _entry(rows: pd.DataFrame, why: str, engine: str, reference: str, cause: str
 
 
 def _patterns(names: pd.Series[str], else_: list[str]) -> list[str]:
-    """Name a few as they are; of more than a few, what they have in common."""
+    """Return a pattern for each name if there are few, or else the patterns `else_`."""
     found = names.unique()
     return [escape(name) for name in found] if len(found) <= NAMED else else_

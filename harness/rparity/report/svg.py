@@ -1,4 +1,4 @@
-"""Drawings as inline SVG: axes, marks and text, which a style sheet colours."""
+"""Drawings as inline SVG: axes, marks and text. A style sheet gives the colours."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from xml.etree.ElementTree import Element, SubElement, tostring
 
-# Outlines of marks within a unit circle, which differ without colours too.
+# Outlines of marks within a unit circle. They differ in shape, not only in colour.
 MARKS = (
     "M-.9 0A.9 .9 0 1 0 .9 0 .9 .9 0 1 0-.9 0z",
     "M-.8-.8h1.6v1.6h-1.6z",
@@ -20,7 +20,7 @@ MARKS = (
 
 @dataclass(frozen=True)
 class Scale:
-    """Places data between `start` and `end` of a drawing; `log` where it is logarithmic."""
+    """A scale from `low` to `high` between `start` and `end` of a drawing; `log`: logarithmic."""
 
     low: float
     high: float
@@ -29,7 +29,7 @@ class Scale:
     log: bool = False
 
     def __call__(self, value: float) -> float:
-        """Return the place of a value; what is beyond the ends is put on them."""
+        """Return the position of a value. Values beyond the ends are put on the ends."""
         low, high = (math.log10(v) if self.log else v for v in (self.low, self.high))
         if self.log:
             value = math.log10(value) if value > 0.0 else low
@@ -38,7 +38,7 @@ class Scale:
 
     @property
     def ticks(self) -> list[float]:
-        """About five round values."""
+        """Return about five round values."""
         if self.log:
             powers = range(round(math.log10(self.low)), round(math.log10(self.high)) + 1)
             return [10.0**power for power in powers[:: max(1, round(len(powers) / 7))]]
@@ -50,9 +50,9 @@ class Scale:
 
 
 class Drawing:
-    """One drawing, `width` × `height` units, with a title and a description for those who listen.
+    """One drawing of `width` × `height` units, with a title and a description for screen readers.
 
-    `name` tells it from the others of a page.
+    `name` is unique on the page.
     """
 
     def __init__(
@@ -70,25 +70,24 @@ class Drawing:
         SubElement(self.root, "desc", {"id": f"{name}d"}).text = description
         self.width, self.height = width, height
 
-    def line(self, x: Sequence[float], y: Sequence[float], kind: str) -> None:
-        """Draw a line of the class `kind` through points."""
+    def line(self, x: Sequence[float], y: Sequence[float], kind: str, end: str = "") -> None:
+        """Draw a line of the class `kind` through points. The `end` `z` closes it."""
         points = "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
-        SubElement(self.root, "path", {"class": kind, "d": f"M{points}"})
+        SubElement(self.root, "path", {"class": kind, "d": f"M{points}{end}"})
 
     def area(self, x: Sequence[float], y: Sequence[float], kind: str) -> None:
-        """Fill what a line of points encloses."""
-        points = "L".join(f"{a:.1f} {b:.1f}" for a, b in zip(x, y, strict=True))
-        SubElement(self.root, "path", {"class": kind, "d": f"M{points}z"})
+        """Fill the area inside a line of points."""
+        self.line(x, y, kind, end="z")
 
     def dots(self, points: Iterable[tuple[float, float]], kind: str) -> None:
-        """Draw many equal dots as one path: the style sheet gives their size."""
+        """Draw many equal dots as one path. The style sheet gives their size."""
         path = "".join(f"M{x:.1f} {y:.1f}h0" for x, y in points)
         SubElement(self.root, "path", {"class": kind, "d": path})
 
     def mark(
         self, x: float, y: float, kind: str, says: str, *, shape: int = 0, href: str = ""
     ) -> None:
-        """Draw one mark that says something of itself, and leads somewhere."""
+        """Draw one mark with a tooltip and a link."""
         parent = SubElement(self.root, "a", {"href": href}) if href else self.root
         where = f"translate({x:.1f} {y:.1f}) scale(4.5)"
         outline = MARKS[shape % len(MARKS)]
@@ -114,12 +113,12 @@ class Drawing:
         self.text(x.start - 46, y.end - 10, up, "name")
 
     def __str__(self) -> str:
-        """Return it as text to put into a page; what comes from data is escaped."""
+        """Return the drawing as text for a page. Text from data is escaped."""
         return tostring(self.root, encoding="unicode")
 
 
 def tick(value: float, scale: Scale) -> str:
-    """Return a value of an axis as text: powers of ten on a logarithmic one."""
+    """Return the label of a value on an axis: a power of ten on a logarithmic scale."""
     if scale.log:
         return f"1e{round(math.log10(value))}"
     return f"{value:.6g}".replace("-", "−") if abs(value) > 1e-300 else "0"

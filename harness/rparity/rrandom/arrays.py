@@ -1,4 +1,4 @@
-"""What the parts share: array types, checked counts, and parameters recycled as R does."""
+"""Types of arrays, checks of counts, and R's recycling of parameters."""
 
 from __future__ import annotations
 
@@ -22,40 +22,41 @@ EXACT = 2.0**53  # whole numbers up to here are exact as doubles
 
 
 def count(n: object, name: str) -> int:
-    """Return n as an integer of at least 0; UsageError if it is none."""
+    """Return n as an integer; raises UsageError unless it is a whole number of at least 0."""
     try:
         value = operator.index(n)  # type: ignore[arg-type]
     except TypeError:
         value = -1
     if value < 0:
-        raise UsageError(f"{name} is a whole number of at least 0, not {n!r}.")
+        raise UsageError(f"{name} must be a whole number of at least 0, not {n!r}.")
     return value
 
 
 def recycle(n: int, parameter: Parameter) -> Floats:
-    """Make one value or n of a parameter; none becomes NaN, as in R."""
+    """Return a parameter as an array of one value or of n; as in R, an empty one becomes NaN."""
     try:
         values = np.atleast_1d(np.asarray(parameter, dtype=np.float64))
     except (TypeError, ValueError):
         values = np.empty((0, 0))
     if values.ndim != 1:
-        raise UsageError("A parameter is a number or one dimension of numbers.")
+        raise UsageError("A parameter must be a number, or numbers in one dimension.")
     if values.size == 0:
         return np.array([np.nan])
     return values if values.size == 1 else np.resize(values, n)
 
 
 def pick(values: Floats, where: Any) -> Floats:
-    """Index recycled values: the single value of all draws stays what it is."""
+    """Index recycled values; a single value holds for all draws and is returned unchanged."""
     return values if values.size == 1 else values[where]
 
 
 def place(
     n: int, live: Flags, idle: Floats, draw: Callable[..., Floats], *parameters: Floats
 ) -> Floats:
-    """Return `draw(how many, *their parameters)` where live, and elsewhere the idle values.
+    """Draw where `live` is true; elsewhere return the `idle` values, which need no draw.
 
-    Idle draws take nothing off the stream; a NaN among them is warned of, as in R.
+    `draw` gets the number of live places and their parameters. As in R, NaN among the idle values
+    gives a warning.
     """
     if live.all():
         return draw(n, *parameters)
@@ -68,15 +69,5 @@ def place(
 
 
 def counted(values: Floats) -> Ints | Floats:
-    """Return whole numbers as int64; as they are if one is NaN or above 2^53."""
+    """Return whole numbers as int64, or unchanged if one is NaN or above 2^53."""
     return values.astype(np.int64) if (np.abs(values) <= EXACT).all() else values
-
-
-def visited(following: NDArray[np.intp]) -> NDArray[np.intp]:
-    """List the places that lead from 0 to the last one, by doubling the length of the step."""
-    last = following.size - 1
-    found = np.zeros(1, dtype=np.intp)
-    while found[-1] < last:
-        found = np.concatenate([found, following.take(found)])
-        following = following.take(following)
-    return found[: found.searchsorted(last)]

@@ -17,10 +17,10 @@ LOG_LARGEST = sys.float_info.max_exp * log(2.0)
 
 
 def beta(source: Source, shape1: float, shape2: float) -> Draw:
-    """Draw from the beta distribution of shapes that are finite and positive, or both 0.
+    """Return a function that draws beta variates; the shapes are finite and positive, or both 0.
 
-    Both algorithms make w / (c + w) or c / (c + w) of a ratio w = factor * exp(v), where v is a
-    logistic variate over a rate; they differ in how they accept it.
+    Both algorithms return w / (c + w) or c / (c + w) for a ratio w = factor * exp(v), where v is a
+    scaled logistic variate. They differ in how they accept w.
     """
     if shape1 == shape2 == 0.0:
         return lambda: 0.0 if source.unif_rand() < 0.5 else 1.0
@@ -92,7 +92,7 @@ def _bc(source: Source, a: float, b: float) -> Draw:
 
 
 def _times_exp(factor: float, v: float) -> float:
-    """Return factor * exp(v), or the largest number where that is too large or none."""
+    """Return factor * exp(v), but at most the largest double."""
     w = factor * exp(v) if v <= LOG_LARGEST else LARGEST
     return min(w, LARGEST)
 

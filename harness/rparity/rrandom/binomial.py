@@ -1,98 +1,47 @@
 """Binomial variates, as R's `rbinom`: inversion below a mean of 30, BTPE from there on.
 
-Kachitvichyanukul & Schmeiser (1988), Communications of the ACM 31, 216-222. R 4.7 is to mend two
-signs and a constant of its BTPE, and then `RNGkind(binom.kind = "Buggy BTPE")` gives these draws.
+Kachitvichyanukul & Schmeiser (1988), Communications of the ACM 31, 216-222. R 4.7 will
+correct two signs and a constant of BTPE, and then `RNGkind(binom.kind = "Buggy BTPE")` gives these
+draws.
 """
 
 from __future__ import annotations
 
 from math import log, sqrt
 
-import numpy as np
-
 from rparity.errors import UsageError
-from rparity.rrandom.arrays import BLOCK, Floats, Ints, pick
+from rparity.rrandom.arrays import Floats
 from rparity.rrandom.source import Draw, Source, each
 from rparity.rrandom.stream import Stream
 
-LARGEST_SIZE = 2**31 - 2  # beyond it R inverts the distribution function, in its own rounding
+LARGEST_SIZE = 2**31 - 2  # beyond it R inverts the distribution function, which is not ported
 SMALL_MEAN = 30.0
-MOST = 110  # inversion looks no further, and begins again with another uniform
+MOST = 110  # inversion stops here and starts again with another uniform
 
 
 def binomials(stream: Stream, n: int, size: Floats, prob: Floats) -> Floats:
     """Return n binomials of positive whole sizes and probabilities inside (0, 1).
 
-    UsageError if a size is above LARGEST_SIZE.
+    Raises UsageError if a size is above LARGEST_SIZE.
     """
     if size.max(initial=0.0) > LARGEST_SIZE:
         raise UsageError(f"rbinom() takes sizes up to {LARGEST_SIZE}, not {size.max():.0f}.")
-    p = np.minimum(prob, 1.0 - prob)
-    small = size * p < SMALL_MEAN
-    none = _powers(1.0 - p, np.where(small, size, 0.0).astype(np.int64))
-    if not small.all():
-        return each(stream, n, _binomial, size, prob, none)
-    out = _by_inversion(stream, n, size, p, none)
-    return np.where(prob > 0.5, size - out, out)
+    return each(stream, n, _binomial, size, prob)
 
 
-def _binomial(source: Source, size: float, prob: float, none: float) -> Draw:
-    """Draw by the algorithm that R chooses; `none` is (1 - p)^size where that inverts."""
+def _binomial(source: Source, size: float, prob: float) -> Draw:
+    """Draw by the algorithm that R chooses, for the smaller of prob and 1 - prob."""
     p = min(prob, 1.0 - prob)
-    draw = _inversion if size * p < SMALL_MEAN else _btpe
-    successes = draw(source, int(size), p, none)
+    successes = (_inversion if size * p < SMALL_MEAN else _btpe)(source, int(size), p)
     return successes if prob <= 0.5 else lambda: size - successes()
 
 
-def _powers(x: Floats, n: Ints) -> Floats:
-    """Return x^n by squaring, R's `R_pow_di`."""
-    out = np.ones(np.broadcast_shapes(x.shape, n.shape))
-    while n.any():
-        out = np.where(n & 1, out * x, out)
-        x, n = x * x, n >> 1
-    return out
-
-
-def _by_inversion(stream: Stream, n: int, size: Floats, p: Floats, none: Floats) -> Floats:
-    """Draw all by inversion: a uniform each, but where a draw begins again."""
-    r = p / (1.0 - p)
-    g = r * (size + 1.0)
-    out = np.empty(n)
-    done, u = 0, np.empty(0)
-    while done < n:
-        rows = slice(done, min(done + BLOCK, n))
-        wanted = rows.stop - done
-        u = np.concatenate([u, stream.uniforms(wanted - u.size)])
-        k = _successes(u, *(pick(values, rows) for values in (none, g, r)))
-        endless = np.flatnonzero(k < 0)
-        good = int(endless[0]) if endless.size else wanted
-        out[done : done + good] = k[:good]
-        done += good
-        u = u[good + 1 :]
-    return out
-
-
-def _successes(u: Floats, f: Floats, g: Floats, r: Floats) -> Floats:
-    """Take the probabilities f of 0, 1, ... off each u until it is less; -1 if MOST is passed."""
-    out = np.zeros(u.size)
-    left = np.flatnonzero(u >= f)
-    k, u, f, g, r = 0, u[left], pick(f, left), pick(g, left), pick(r, left)
-    while left.size and k <= MOST:
-        k += 1
-        u = u - f
-        f = f * (g / k - r)
-        on = u >= f
-        out[left[~on]] = k
-        left, u, f, g, r = left[on], u[on], pick(f, on), pick(g, on), pick(r, on)
-    out[left] = -1
-    return out
-
-
-def _inversion(source: Source, size: int, p: float, none: float) -> Draw:
-    """One draw of the same, for where other rows take other numbers of uniforms."""
+def _inversion(source: Source, n: int, p: float) -> Draw:
+    """Subtract the probabilities of 0, 1, ... from a uniform until it is less than the next."""
     unif_rand = source.unif_rand
+    none = _power(1.0 - p, n)
     r = p / (1.0 - p)
-    g = r * (size + 1)
+    g = r * (n + 1)
 
     def draw() -> float:
         while True:
@@ -107,7 +56,17 @@ def _inversion(source: Source, size: int, p: float, none: float) -> Draw:
     return draw
 
 
-def _btpe(source: Source, n: int, p: float, _: float) -> Draw:
+def _power(x: float, n: int) -> float:
+    """Return x^n by repeated squaring, with the rounding of R's `R_pow_di`."""
+    out = 1.0
+    while n:
+        if n & 1:
+            out *= x
+        x, n = x * x, n >> 1
+    return out
+
+
+def _btpe(source: Source, n: int, p: float) -> Draw:
     """Rejection under a triangle, two parallelograms and exponential tails (BTPE)."""
     unif_rand = source.unif_rand
     q = 1.0 - p
@@ -185,11 +144,11 @@ def _btpe(source: Source, n: int, p: float, _: float) -> Draw:
 
 
 def _stirling(x: float) -> float:
-    """The correction to Stirling's formula; R adds all four, two of them with the wrong sign."""
+    """Return the correction to Stirling's formula; R adds two of the four with the wrong sign."""
     x2 = x * x
     return (13860.0 - (462.0 - (132.0 - (99.0 - 140.0 / x2) / x2) / x2) / x2) / x / 166320.0
 
 
 def _int32(x: int) -> int:
-    """Wrap as C's int: R's square of a distance of 46341 and more is wrong, and so is this."""
+    """Wrap as a C int does: R's square overflows from a distance of 46341 on."""
     return (x + 2**31) % 2**32 - 2**31

@@ -1,4 +1,4 @@
-"""Gamma variates, and what is made of them, as R's `rgamma`: GD from a shape of 1 on, GS below.
+"""Gamma, chi-squared and t variates, as R's `rgamma`: GD from a shape of 1 on, GS below.
 
 Ahrens & Dieter (1982), Communications of the ACM 25, 47-54, and (1974), Computing 12, 223-246.
 """
@@ -13,23 +13,23 @@ INVERSE_E = 0.36787944117144232159
 SQRT_32 = 5.656854  # rounded as in the paper
 TAU = -0.71874483771719  # below this no proposal of the double exponential is accepted
 
-# Polynomials from the highest power down, the last one to be multiplied by its argument.
+# Coefficients from the highest power down; the second polynomial is multiplied by its argument.
 Q0 = (2.424e-4, 2.4511e-4, -7.388e-5, 0.00144121, 0.00801191, 0.02083148, 0.04166669)
 LOG_QUOTIENT = (0.1233795, -0.1367177, 0.1423657, -0.1662921, 0.2000062, -0.250003, 0.3333333)
 
 
 def gamma(source: Source, shape: float, scale: float) -> Draw:
-    """Draw from the gamma distribution of a positive finite shape and scale."""
+    """Return a function that draws gamma variates; shape and scale are positive and finite."""
     return (_gs if shape < 1 else _gd)(source, shape, scale)
 
 
 def chi_squared(source: Source, df: float) -> Draw:
-    """Draw from the chi-squared distribution of positive finite degrees of freedom."""
+    """Return a function that draws chi-squared variates; df is positive and finite."""
     return gamma(source, df / 2.0, 2.0)
 
 
 def student(source: Source, df: float) -> Draw:
-    """Draw from Student's t distribution of positive, finite or infinite, degrees of freedom."""
+    """Return a function that draws Student's t variates; df is positive and may be infinite."""
     if df == inf:
         return source.norm_rand
     norm_rand, squares = source.norm_rand, chi_squared(source, df)
@@ -43,7 +43,7 @@ def student(source: Source, df: float) -> Draw:
 
 
 def _gs(source: Source, shape: float, scale: float) -> Draw:
-    """Rejection under x^(shape - 1) up to 1, and exp(-x) beyond."""
+    """Reject from a hat that is x^(shape - 1) up to 1, and exp(-x) beyond."""
     unif_rand, _, exp_rand = source
     area = 1.0 + INVERSE_E * shape
 
@@ -63,7 +63,7 @@ def _gs(source: Source, shape: float, scale: float) -> Draw:
 
 
 def _gd(source: Source, shape: float, scale: float) -> Draw:
-    """A normal's square, accepted at once or by squeeze or quotient; else from a Laplace hat."""
+    """Accept a normal's square at once, by a squeeze or by a quotient; else use a Laplace hat."""
     unif_rand, norm_rand, exp_rand = source
     s2 = shape - 0.5
     s = sqrt(s2)
@@ -77,7 +77,7 @@ def _gd(source: Source, shape: float, scale: float) -> Draw:
         b, sigma, c = 1.77, 0.75, 0.1515 / s
 
     def log_quotient(t: float) -> float:
-        """The logarithm of the density of t over that of the normal."""
+        """Return the logarithm of the density at t over that of the normal."""
         v = t / (s + s)
         if abs(v) <= 0.25:
             return q0 + 0.5 * t * t * _polynomial(LOG_QUOTIENT, v) * v

@@ -1,4 +1,4 @@
-"""`RRandom`: the functions of R that draw, on a stream of R's default generators."""
+"""`RRandom`: R's functions that draw random numbers, with R's default generators."""
 
 from __future__ import annotations
 
@@ -12,12 +12,11 @@ from rparity.errors import UsageError
 from rparity.rrandom.arrays import BLOCK, Floats, Ints, Parameter, count, counted, place, recycle
 from rparity.rrandom.beta import beta
 from rparity.rrandom.binomial import binomials
-from rparity.rrandom.exponential import exponentials
 from rparity.rrandom.gamma import chi_squared, gamma, student
 from rparity.rrandom.indices import distinct_indices, indices
 from rparity.rrandom.normal import normals_from
-from rparity.rrandom.poisson import poissons
-from rparity.rrandom.source import each
+from rparity.rrandom.poisson import poisson
+from rparity.rrandom.source import Draw, Source, each
 from rparity.rrandom.stream import Stream, uniforms_from
 from rparity.rrandom.weighted import (
     distinct_weighted_indices,
@@ -36,17 +35,17 @@ class RRandom(Stream):
     seed
         Any integer that R takes: -2147483647 to 2147483647.
     sample_kind
-        "Rejection", or "Rounding" for what `sample` gave before R 3.6, as R's `RNGkind` has it.
+        How `sample` makes indices, as in R's `RNGkind`: "Rejection", or "Rounding" as before R 3.6.
 
     Raises
     ------
     UsageError
-        If R would take neither.
+        If R would not take the seed, or there is no such sample kind.
 
     Notes
     -----
-    Every draw takes as much off the stream as R's does. Parameters are recycled; those that R
-    answers with NaN and a warning give NaN and a RuntimeWarning.
+    Every draw takes as many words off the stream as in R. Parameters are recycled. Where R returns
+    NaN with a warning, the draw is NaN and a RuntimeWarning is given.
     """
 
     def runif(self, n: int, min: Parameter = 0.0, max: Parameter = 1.0) -> Floats:
@@ -71,7 +70,7 @@ class RRandom(Stream):
         idle, live = np.where(valid, mean, np.nan), valid & (sd > 0) & np.isfinite(mean)
 
         def draw(k: int, sd: Floats, mean: Floats) -> Floats:
-            return _affine(self.standard_normals(np.empty(k)), sd, mean)
+            return _affine(self._normals(k), sd, mean)
 
         return place(n, live, idle, draw, sd, mean)
 
@@ -81,7 +80,7 @@ class RRandom(Stream):
         with np.errstate(divide="ignore"):
             scale = 1.0 / recycle(n, rate)
         idle, live = np.where(scale == 0, 0.0, np.nan), np.isfinite(scale) & (scale > 0)
-        return place(n, live, idle, lambda k, s: s * exponentials(self.uniforms, k), scale)
+        return place(n, live, idle, lambda k, s: s * each(self, k, _exp_rand), scale)
 
     def rgamma(
         self,
@@ -91,10 +90,10 @@ class RRandom(Stream):
         *,
         scale: Parameter | None = None,
     ) -> Floats:
-        """Return n gamma variates, shape (n,), as R's `rgamma`, of a rate (1) or else of a scale.
+        """Return n gamma variates, shape (n,), as R's `rgamma`; the default rate is 1.
 
-        A shape or scale of 0 gives 0, and an infinite one Inf; both take nothing off the stream.
-        UsageError if both rate and scale are given.
+        A shape or scale of 0 gives 0, an infinite one Inf; neither takes anything off the stream.
+        Raises UsageError if both rate and scale are given.
         """
         n = count(n, "n")
         if rate is not None and scale is not None:
@@ -126,8 +125,8 @@ class RRandom(Stream):
     def rbeta(self, n: int, shape1: Parameter, shape2: Parameter) -> Floats:
         """Return n beta variates, shape (n,), as R's `rbeta`.
 
-        A shape of 0 or Inf puts all mass at 0, at 1 or, two Inf, at 0.5, and takes nothing off the
-        stream; two of 0 put half at either end, by a uniform.
+        A shape of 0 or Inf puts all mass at 0 or 1, and two shapes of Inf at 0.5; such draws take
+        nothing off the stream. Two shapes of 0 give 0 or 1, each half of the time.
         """
         n = count(n, "n")
         a, b = recycle(n, shape1), recycle(n, shape2)
@@ -142,7 +141,7 @@ class RRandom(Stream):
 
         Returns
         -------
-        int64; float64 where one is NaN, of which numpy has none among integers.
+        An array of int64, or of float64 if a draw is NaN.
         """
         n = count(n, "n")
         size, prob = recycle(n, size), recycle(n, prob)
@@ -157,14 +156,14 @@ class RRandom(Stream):
 
         Returns
         -------
-        int64; float64 where one is NaN, or above 2^53.
+        An array of int64, or of float64 if a draw is NaN or above 2^53.
         """
         n = count(n, "n")
         mean = recycle(n, lam)
         valid = np.isfinite(mean) & (mean >= 0)
         idle = np.where(valid, 0.0, np.nan)
         live = valid & (mean > 0)
-        return counted(place(n, live, idle, lambda k, mean: poissons(self, k, mean), mean))
+        return counted(place(n, live, idle, lambda k, mean: each(self, k, poisson, mean), mean))
 
     def sample(
         self,
@@ -175,14 +174,14 @@ class RRandom(Stream):
     ) -> NDArray[Any]:
         """Sample from 1..x if x is a number, else from the elements of x, as R's `sample`.
 
-        A sequence is always itself: R would take `c(5)` for 1:5, this does not.
+        Unlike R, which reads `c(5)` as 1:5, this samples a sequence of one from its one element.
 
         Parameters
         ----------
         x
-            A number of at least 1, of which only the whole part counts, or one dimension.
+            A number of at least 1, whose fraction is ignored, or a sequence of one dimension.
         size
-            How many; all of x if None.
+            Number of elements to draw; all of x if None.
         replace
             Whether an element may be drawn again.
         prob
@@ -195,15 +194,20 @@ class RRandom(Stream):
         Raises
         ------
         UsageError
-            If x is neither of these or has too few elements, or R would not take prob.
+            If x is neither of these or has too few elements, or if R would not take prob.
         """
         given = np.asarray(x)
         if given.ndim > 1:
-            raise UsageError(f"sample() takes one dimension, not {given.ndim}.")
+            raise UsageError(
+                f"sample() takes a number or one dimension, not {given.ndim} dimensions."
+            )
         n = given.size if given.ndim else _population(given)
         k = n if size is None else count(size, "size")
         if k > n and (n == 0 or not replace):
-            raise UsageError(f"A sample of {k} out of {n} needs replace=True and an element.")
+            raise UsageError(
+                f"A sample of {k} cannot be drawn from {n} elements: give a smaller size, or "
+                "replace=True and at least one element."
+            )
         if prob is not None:
             p = probabilities(prob, n, k, replace)
             index = (weighted_indices if replace else distinct_weighted_indices)(self, p, k)
@@ -211,23 +215,20 @@ class RRandom(Stream):
             index = (indices if replace or k < 2 else distinct_indices)(self, n, k)
         return given[index] if given.ndim else index + 1
 
-    def standard_normals(self, out: Floats) -> Floats:
-        """Fill `out` with standard normals in place, and return it: R's `norm_rand`, Inversion.
-
-        `out` is contiguous float64 of any shape (else UsageError), and filled in the order of its
-        memory: an F-ordered matrix by columns, as R's `matrix(rnorm(...), ...)`.
-        """
-        if out.dtype != np.float64 or not out.flags.forc or not out.flags.writeable:
-            raise UsageError("standard_normals() fills a writeable contiguous array of float64.")
-        flat = out.ravel(order="K")
-        scratch = np.empty((4, min(flat.size, BLOCK)))
-        for start in range(0, flat.size, BLOCK):
-            z = flat[start : start + BLOCK]
+    def _normals(self, n: int) -> Floats:
+        """Return n standard normals (R's `norm_rand`, Inversion)."""
+        out, scratch = np.empty(n), np.empty((4, min(n, BLOCK)))
+        for start in range(0, n, BLOCK):
+            z = out[start : start + BLOCK]
             low, *_ = work = scratch[:, : z.size]
             words = self.words(2 * z.size)
             uniforms_from(words[1::2], low)
             normals_from(words[::2], low, z, work[1:])
         return out
+
+
+def _exp_rand(source: Source) -> Draw:
+    return source.exp_rand
 
 
 def _affine(values: Floats, scale: Floats, shift: Floats) -> Floats:
@@ -237,7 +238,9 @@ def _affine(values: Floats, scale: Floats, shift: Floats) -> Floats:
 
 
 def _population(x: NDArray[Any]) -> int:
-    """Return the whole part of a number that R samples 1..x from."""
+    """Return the whole part of x, if x is a number from which R samples 1..x."""
     if x.dtype.kind not in "iuf" or not 1 <= x <= LARGEST_POPULATION:
-        raise UsageError(f"sample() takes a number from 1 to 4.5e15 or elements, not {x.item()!r}.")
+        raise UsageError(
+            f"sample() takes a number from 1 to 4.5e15 or a sequence, not {x.item()!r}."
+        )
     return int(x)

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rparity.rrandom.arrays import BLOCK, Ints
+from rparity.rrandom.source import Source
 from rparity.rrandom.stream import Stream
 
-HASH_ABOVE = 10_000_000  # sample.int() turns to hashing above this n when size <= n / 2
-LARGEST_INT = 2**31 - 1  # above it Rounding makes an index of two uniforms
+HASH_ABOVE = 10_000_000  # above this n, sample.int() hashes if size <= n / 2
+LARGEST_INT = 2**31 - 1  # above it Rounding makes each index of two uniforms
 
 
 def indices(stream: Stream, n: int, size: int) -> Ints:
@@ -22,8 +22,8 @@ def indices(stream: Stream, n: int, size: int) -> Ints:
         return _rounded(stream, np.full(1, n), size)
     out = np.empty(size, dtype=np.int64)
     done = 0
-    while done < size:  # as many candidates a round as are missing: none is taken too many
-        drawn = candidates(_tries(stream, n, min(size - done, BLOCK)), n)
+    while done < size:  # one candidate for each missing index, so that none is taken too many
+        drawn = _candidates(stream, n, min(size - done, BLOCK))
         kept = drawn[drawn < n]
         out[done : done + kept.size] = kept
         done += kept.size
@@ -34,7 +34,7 @@ def distinct_indices(stream: Stream, n: int, size: int) -> Ints:
     """Draw `size` different integers from 0 to n - 1."""
     if n > HASH_ABOVE and size <= n / 2:
         out = np.empty(0, dtype=np.int64)
-        while out.size < size:  # R's sample2: whatever was drawn before is drawn again
+        while out.size < size:  # R's sample2: duplicates are drawn again
             out = np.concatenate([out, indices(stream, n, size - out.size)])
             out = out[np.sort(np.unique(out, return_index=True)[1])]
         return out
@@ -46,24 +46,29 @@ def distinct_indices(stream: Stream, n: int, size: int) -> Ints:
     return np.array(drawn, dtype=np.int64)
 
 
-def words_a_try(n: int) -> int:
-    """Return how many words a candidate for an index below n takes: 16 bits of each."""
-    return _bits(n) // 16 + 1
+def one_index(source: Source, n: int) -> Callable[[], int]:
+    """Return a function that draws an index below n."""
+    unif_rand, tries, mask = source.unif_rand, range(0, _bits(n) + 1, 16), 2 ** _bits(n) - 1
+
+    def draw() -> int:
+        while True:
+            index = 0
+            for _ in tries:
+                index = (index << 16 | int(unif_rand() * 65536.0)) & mask
+            if index < n:
+                return index
+
+    return draw
 
 
-def candidates(words: NDArray[np.uint64], n: int) -> Ints:
-    """Return R's `rbits` of each row of words: an index, unless it is n or more."""
-    value = np.zeros(len(words), dtype=np.int64)  # at most 52 bits count: the sign is cut off
-    for word in words.T >> 16:
+def _candidates(stream: Stream, n: int, size: int) -> Ints:
+    """Draw `size` candidates for an index (R's `rbits`), which are rejected if n or more."""
+    value = np.zeros(size, dtype=np.int64)  # only up to 52 bits are kept, so the sign is lost
+    for word in stream.words(size * (_bits(n) // 16 + 1)).reshape(size, -1).T >> 16:
         value <<= 16
         value |= word.astype(np.int64)
     value &= 2 ** _bits(n) - 1
     return value
-
-
-def _tries(stream: Stream, n: int, size: int) -> NDArray[np.uint64]:
-    width = words_a_try(n)
-    return stream.words(size * width).reshape(size, width)
 
 
 def _falling(stream: Stream, n: int, size: int) -> Iterator[int]:
@@ -73,9 +78,9 @@ def _falling(stream: Stream, n: int, size: int) -> Iterator[int]:
         return
     end = n - size
     while n > end:
-        fewest = (1 << _bits(n)) >> 1  # with so few left a draw takes one bit less
+        fewest = (1 << _bits(n)) >> 1  # once so few are left, an index takes one bit less
         tries = min(n - end, n - fewest, BLOCK)
-        for index in candidates(_tries(stream, n, tries), n).tolist():
+        for index in _candidates(stream, n, tries).tolist():
             if index < n:
                 n -= 1
                 yield index

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias, TypeVar
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from rparity.rrandom.arrays import Floats
 
 Coefficients: TypeAlias = Sequence[tuple[float, float]]
-Number = TypeVar("Number", float, Floats)
 
 HIGH_BITS = 27  # taken from the first of the two uniforms of a normal
 
-# Numerator and denominator, from the highest power down to 1.
+# Coefficients of numerator and denominator, from the highest power to the constant.
 CENTRAL = (
     (2509.0809287301226727, 5226.495278852854561),
     (33430.575583588128105, 28729.085735721942674),
@@ -52,50 +51,31 @@ FAR_TAIL = (
 )
 
 
-def one_normal(high: int, low: float) -> float:
-    """Make a normal of a word and a uniform."""
-    return quantile(((high >> (32 - HIGH_BITS)) + low) * 2.0**-HIGH_BITS)
-
-
 def normals_from(high: NDArray[np.uint64], low: Floats, out: Floats, scratch: Floats) -> None:
-    """Make normals of words and uniforms, into out.
+    """Write normals to `out`, made of the words `high` and the uniforms `low`.
 
-    low is written over; scratch has the shape (3, out.size).
+    `low` is overwritten; scratch has the shape (3, out.size).
     """
     p = np.add(high >> (32 - HIGH_BITS), low, out=low)
     p *= 2.0**-HIGH_BITS
     quantiles(p, out, scratch)
 
 
-def quantile(p: float) -> float:
-    """Return the normal quantile of p in (0, 1], R's `qnorm`."""
-    q = p - 0.5
-    if abs(q) <= 0.425:
-        over, under = _polynomials(CENTRAL, 0.180625 - q * q)
-        return over * q / under
-    area = p if q < 0 else 0.5 - p + 0.5
-    if area == 0:
-        return math.inf
-    r = math.sqrt(-math.log(area))
-    value = _ratio(NEAR_TAIL, r - 1.6) if r <= 5 else _ratio(FAR_TAIL, r - 5.0)
-    return -value if q < 0 else value
-
-
 def quantiles(p: Floats, out: Floats, scratch: Floats) -> None:
-    """Write the normal quantiles of p in (0, 1] to out; scratch has the shape (3, p.size)."""
+    """Write R's `qnorm` of p in (0, 1] to `out`; scratch has the shape (3, p.size)."""
     q, r, under = scratch
     np.subtract(p, 0.5, out=q)
     np.multiply(q, q, out=r)
     np.subtract(0.180625, r, out=r)
-    _polynomials_into(out, under, CENTRAL, r)
+    _polynomials(CENTRAL, r, out, under)
     out *= q
-    with np.errstate(all="ignore"):  # in the tails, which are written over
+    with np.errstate(all="ignore"):  # the tails are overwritten below
         out /= under
 
     tails = np.flatnonzero(np.abs(q, out=r) > 0.425)
     lower, area = q[tails] < 0, p[tails]
     area = np.where(lower, area, 0.5 - area + 0.5)
-    r = np.maximum(area, np.finfo(float).tiny)  # p may round to 1, of which R's quantile is Inf
+    r = np.maximum(area, np.finfo(float).tiny)  # p may round to 1, whose quantile in R is Inf
     r = np.sqrt(-np.fromiter(map(math.log, r.tolist()), np.float64, count=r.size))
     values = _ratio(NEAR_TAIL, r - 1.6)
     if (far := r > 5).any():
@@ -103,29 +83,17 @@ def quantiles(p: Floats, out: Floats, scratch: Floats) -> None:
     out[tails] = np.where(lower, -values, values)
 
 
-def _polynomials(coefficients: Coefficients, r: Number) -> tuple[Number, Number]:
-    """Evaluate both polynomials at r by Horner's rule."""
-    over = under = 0.0 * r
-    for a, b in coefficients:
-        over = over * r + a
-        under = under * r + b
-    return over, under
+def _polynomials(coefficients: Coefficients, r: Floats, over: Floats, under: Floats) -> None:
+    """Evaluate numerator and denominator at r in place, by Horner's rule."""
+    over[:], under[:] = coefficients[0]
+    for a, b in coefficients[1:]:
+        over *= r
+        over += a
+        under *= r
+        under += b
 
 
-def _polynomials_into(over: Floats, under: Floats, coefficients: Coefficients, r: Floats) -> None:
-    """Evaluate them in place: most of the time of a normal goes here."""
-    for power, (a, b) in enumerate(coefficients):
-        if power == 0:
-            np.multiply(r, a, out=over)
-            np.multiply(r, b, out=under)
-        else:
-            over += a
-            under += b
-            if power < len(coefficients) - 1:
-                over *= r
-                under *= r
-
-
-def _ratio(coefficients: Coefficients, r: Number) -> Number:
-    over, under = _polynomials(coefficients, r)
-    return over / under
+def _ratio(coefficients: Coefficients, r: Floats) -> Floats:
+    over, under = np.empty_like(r), np.empty_like(r)
+    _polynomials(coefficients, r, over, under)
+    return np.asarray(over / under)

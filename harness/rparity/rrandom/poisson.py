@@ -7,11 +7,7 @@ from __future__ import annotations
 
 from math import copysign, exp, floor, log, pow, sqrt
 
-import numpy as np
-
-from rparity.rrandom.arrays import BLOCK, Floats, pick
-from rparity.rrandom.source import Draw, Source, each
-from rparity.rrandom.stream import Stream
+from rparity.rrandom.source import Draw, Source
 
 SMALL_MEAN = 10.0
 ONE_OVER_SQRT_TWO_PI = 0.398942280401432677939946059934
@@ -20,46 +16,16 @@ FACTORIALS = (1.0, 1.0, 2.0, 6.0, 24.0, 120.0, 720.0, 5040.0, 40320.0, 362880.0)
 LOGARITHM = (0.1250060, -0.1384794, 0.1421878, -0.1661269, 0.2000118, -0.2500068, 0.3333333, -0.5)
 
 
-def poissons(stream: Stream, n: int, mean: Floats) -> Floats:
-    """Return n Poisson variates of positive finite means."""
-    if (mean < SMALL_MEAN).all():
-        return _by_inversion(stream, n, mean)
-    return each(stream, n, _poisson, mean)
-
-
-def _poisson(source: Source, mean: float) -> Draw:
+def poisson(source: Source, mean: float) -> Draw:
+    """Return a function that draws from the Poisson distribution of a positive finite mean."""
     return _inversion(source, mean) if mean < SMALL_MEAN else _rejection(source, mean)
 
 
-def _by_inversion(stream: Stream, n: int, mean: Floats) -> Floats:
-    """Draw all by inversion, a uniform each: below a mean of 10 R's table of 36 always suffices."""
-    out = np.empty(n)
-    for start in range(0, n, BLOCK):
-        rows = slice(start, start + BLOCK)
-        block = out[rows]
-        block[:] = _events(stream.uniforms(block.size), pick(mean, rows))
-    return out
-
-
-def _events(u: Floats, mean: Floats) -> Floats:
-    """Return the least k each with the cumulative probability u."""
-    out = np.zeros(u.size)
-    p = np.array([exp(-mu) for mu in mean.tolist()])
-    left = np.flatnonzero(u > p)
-    k, u, mean, p = 0, u[left], pick(mean, left), pick(p, left)
-    q = p
-    while left.size:
-        k += 1
-        p = p * (mean / k)
-        q = q + p
-        on = u > q
-        out[left[~on]] = k
-        left, u, mean, p, q = left[on], u[on], pick(mean, on), pick(p, on), pick(q, on)
-    return out
-
-
 def _inversion(source: Source, mean: float) -> Draw:
-    """One draw of the same, for where other rows take other numbers of uniforms."""
+    """Add up the probabilities of 0, 1, ... until they reach a uniform.
+
+    R looks them up in a table of 36, which suffices below a mean of 10.
+    """
     unif_rand = source.unif_rand
     none = exp(-mean)
 
@@ -75,7 +41,7 @@ def _inversion(source: Source, mean: float) -> Draw:
 
 
 def _rejection(source: Source, mean: float) -> Draw:
-    """A normal's floor, accepted at once or after a squeeze, a quotient, or from a Laplace hat."""
+    """Accept a normal's floor at once, by a squeeze or by a quotient; else use a Laplace hat."""
     unif_rand, norm_rand, exp_rand = source
     s = sqrt(mean)
     d = 6.0 * mean * mean
@@ -90,7 +56,7 @@ def _rejection(source: Source, mean: float) -> Draw:
     c = 0.1069 / mean
 
     def densities(k: int) -> tuple[float, float, float, float]:
-        """The Poisson probability py * exp(px) and the discrete normal's fy * exp(fx)."""
+        """Return px, py, fx, fy: the Poisson has py * exp(px), the normal fy * exp(fx)."""
         below = mean - k
         if k < len(FACTORIALS):
             px, py = -mean, pow(mean, k) / FACTORIALS[k]

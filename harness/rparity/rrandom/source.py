@@ -1,4 +1,4 @@
-"""Draws one at a time, as rejection methods need them: R's unif_rand, norm_rand and exp_rand."""
+"""R's unif_rand, norm_rand and exp_rand, one draw a call, as rejection methods need them."""
 
 from __future__ import annotations
 
@@ -12,16 +12,15 @@ import numpy as np
 
 from rparity.rrandom.arrays import BLOCK, Floats
 from rparity.rrandom.exponential import one_exponential
-from rparity.rrandom.normal import normals_from, one_normal
-from rparity.rrandom.stream import SMALLEST_UNIFORM, WORD_UNIT, Stream, uniforms_from
+from rparity.rrandom.normal import normals_from
+from rparity.rrandom.stream import Stream, uniforms_from
 
-FEW = 32  # for fewer draws than this, reading ahead costs more than it saves
-AHEAD = 4  # uniforms read ahead for a draw
-SETUPS = 2**14  # rows of parameters whose constants are kept
+AHEAD = 4  # words read ahead for each draw
+SETUPS = 2**14  # rows of parameters whose constants are cached
 
 
 class Source(NamedTuple):
-    """R's three functions that everything else draws from; each call is one draw."""
+    """The three functions of R from which all other draws are made."""
 
     unif_rand: Callable[[], float]
     norm_rand: Callable[[], float]
@@ -33,9 +32,9 @@ Sampler: TypeAlias = Callable[..., Draw]  # (source, *parameters) -> a function 
 
 
 def each(stream: Stream, n: int, sampler: Sampler, *parameters: Floats) -> Floats:
-    """Return n draws of `sampler(source, *parameters)()`, made one after another.
+    """Make n draws one after another, each by the function `sampler(source, *parameters)`.
 
-    A parameter is one value or n; R recomputes constants where parameters change, and so does this.
+    A parameter is one value or n. A sampler computes its constants once for each row of parameters.
     """
     with one_by_one(stream, n) as source:
         make = partial(sampler, source)
@@ -55,37 +54,14 @@ def _rows(n: int, parameters: tuple[Floats, ...]) -> Iterator[tuple[float, ...]]
 
 @contextmanager
 def one_by_one(stream: Stream, draws: int) -> Iterator[Source]:
-    """Lend a source that reads from the stream; reading ahead for many draws, and giving back."""
-    if draws < FEW:
-        yield _word_by_word(stream)
-        return
-    mark = stream.mark()
-    source, taken = _reading_ahead(stream, min(BLOCK, AHEAD * draws))
-    try:
-        yield source
-    finally:
-        stream.rewind(mark, taken())
+    """Yield a source of single draws; the stream then continues after the last word used.
 
-
-def _word_by_word(stream: Stream) -> Source:
-    word = stream.word
-
-    def unif_rand() -> float:
-        return max(word() * WORD_UNIT, SMALLEST_UNIFORM)
-
-    def norm_rand() -> float:
-        return one_normal(word(), unif_rand())
-
-    return Source(unif_rand, norm_rand, partial(one_exponential, unif_rand))
-
-
-def _reading_ahead(stream: Stream, block: int) -> tuple[Source, Callable[[], int]]:
-    """Return a source, and a function that counts the words it took.
-
-    Normals are made a block at a time, as if one began at every word.
+    Words are read in blocks. Normals are computed for a whole block, as if one began at each word.
     """
+    mark = stream.mark()
+    block = min(BLOCK, AHEAD * draws)
     words = np.empty(block + 1, dtype=np.uint64)
-    words[-1] = stream.word()
+    words[-1:] = stream.words(1)
     u, z, scratch = np.empty(block + 1), np.empty(block), np.empty((3, block))
     uniform: list[float] = []
     normal: list[float] = []
@@ -93,7 +69,7 @@ def _reading_ahead(stream: Stream, block: int) -> tuple[Source, Callable[[], int
 
     def read() -> None:
         nonlocal at, past, uniform
-        words[0] = words[-1]  # the second half of a normal that began with the word before
+        words[0] = words[-1]  # a normal that began with the last word needs the next one too
         words[1:] = stream.words(block)
         uniforms_from(words, u)
         uniform = u.tolist()
@@ -118,7 +94,7 @@ def _reading_ahead(stream: Stream, block: int) -> tuple[Source, Callable[[], int
         at += 2
         return normal[at - 2]
 
-    def taken() -> int:
-        return past + at
-
-    return Source(unif_rand, norm_rand, partial(one_exponential, unif_rand)), taken
+    try:
+        yield Source(unif_rand, norm_rand, partial(one_exponential, unif_rand))
+    finally:
+        stream.rewind(mark, past + at)

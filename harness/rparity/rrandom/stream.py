@@ -1,4 +1,4 @@
-"""The words behind all draws: R's Mersenne-Twister, its seed, its state, and how to move on."""
+"""R's Mersenne-Twister: its seed, its state, its words, and moves along the stream."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ SMALLEST_UNIFORM = 0.5 * 2.328306437080797e-10  # what R gives instead of 0
 
 
 class Stream:
-    """R's Mersenne-Twister (Matsumoto & Nishimura 1998), with numpy's MT19937 behind it."""
+    """R's Mersenne-Twister (Matsumoto & Nishimura 1998); numpy's MT19937 makes the words."""
 
     def __init__(self, seed: SupportsIndex = 0, sample_kind: SampleKind = "Rejection") -> None:
         if sample_kind not in KINDS:
-            raise UsageError(f'sample_kind is "Rejection" or "Rounding", not {sample_kind!r}.')
+            raise UsageError(f'sample_kind must be "Rejection" or "Rounding", not {sample_kind!r}.')
         self._sample_kind = sample_kind
         self._words = np.random.MT19937(0)
         self.set_seed(seed)
 
     @property
     def sample_kind(self) -> SampleKind:
-        """How `sample` makes indices of uniforms, R's `RNGkind()[3]`."""
+        """How `sample` makes indices (R's `RNGkind()[3]`)."""
         return self._sample_kind
 
     def set_seed(self, seed: SupportsIndex) -> None:
-        """Start again, as R's `set.seed(seed)` does; UsageError if R would not take the seed."""
+        """Start again, as R's `set.seed(seed)` does; raises UsageError if R would not take it."""
         try:
             value = operator.index(seed)
         except TypeError:
@@ -52,7 +52,7 @@ class Stream:
 
     @classmethod
     def from_state(cls, state: Sequence[int] | NDArray[Any]) -> Self:
-        """Continue where another stream stood: `state` is R's `.Random.seed`, 626 integers."""
+        """Return a stream with this state: R's `.Random.seed`, 626 integers."""
         stream = cls(0)
         stream.state = np.asarray(state)
         return stream
@@ -61,7 +61,7 @@ class Stream:
     def state(self) -> NDArray[np.int32]:
         """R's `.Random.seed`: 626 signed integers (kind, position, 624 words).
 
-        Setting it raises UsageError on what is not such a state.
+        Setting it raises UsageError if the value is not such a state.
         """
         inner: Any = self._words.state["state"]
         words = inner["key"].astype(np.uint32).view(np.int32)
@@ -72,26 +72,26 @@ class Stream:
         given = np.asarray(state)
         if given.shape != (WORDS + 2,) or given.dtype.kind not in "iu":
             raise UsageError(
-                f"A state is R's .Random.seed, {WORDS + 2} integers; "
+                f"A state must be R's .Random.seed, {WORDS + 2} integers; "
                 f"this one has shape {given.shape} and type {given.dtype}."
             )
         kind, position, words = int(given[0]), int(given[1]), given[2:]
         sample_kind = next((name for name, number in KINDS.items() if number == kind), None)
         if sample_kind is None:
             raise UsageError(
-                f"A state of kind {kind} is neither of R's default kind {KINDS['Rejection']} nor "
-                f"of that before R 3.6, {KINDS['Rounding']}; "
+                f"A state of kind {kind} is not supported, only R's default kind "
+                f"{KINDS['Rejection']} and the one before R 3.6, {KINDS['Rounding']}: "
                 'call RNGkind("Mersenne-Twister", "Inversion", "Rejection") in R first.'
             )
         if not 1 <= position <= WORDS:
-            raise UsageError(f"The position in a state is 1 to {WORDS}, not {position}.")
+            raise UsageError(f"The position in a state must be 1 to {WORDS}, not {position}.")
         if int(words.min()) < -(2**31) or int(words.max()) >= 2**32 or not words.any():
-            raise UsageError("The words of a state are 32-bit integers, and not all of them zero.")
+            raise UsageError("The words of a state must be 32-bit integers, not all of them zero.")
         self._sample_kind = sample_kind
         self._set_words((words.astype(np.int64) & 0xFFFFFFFF).astype(np.uint32), position)
 
     def copy(self) -> Self:
-        """Return an independent stream that stands at the same place."""
+        """Return an independent stream at the same place."""
         return type(self).from_state(self.state)
 
     def skip_unif(self, n: int) -> None:
@@ -99,12 +99,8 @@ class Stream:
         self._words.random_raw(count(n, "n"), output=False)
 
     def skip_norm(self, n: int) -> None:
-        """Move on as `rnorm(n)` would, without its quantiles: two uniforms a normal."""
+        """Move on as `rnorm(n)` would, by two uniforms a normal."""
         self.skip_unif(2 * count(n, "n"))
-
-    def word(self) -> int:
-        """Take one word of 32 bits off the stream."""
-        return self._words.random_raw()
 
     def words(self, n: int) -> NDArray[np.uint64]:
         """Take n words of 32 bits off the stream."""
@@ -133,6 +129,6 @@ class Stream:
 
 
 def uniforms_from(words: NDArray[np.uint64], out: Floats) -> None:
-    """Make R's uniforms of words, into out: a word times 2^-32, kept off zero."""
+    """Write R's uniforms to `out`: words times 2^-32, kept above zero."""
     np.multiply(words, WORD_UNIT, out=out)
     np.maximum(out, SMALLEST_UNIFORM, out=out)

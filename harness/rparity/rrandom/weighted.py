@@ -1,4 +1,4 @@
-"""Indices for samples with probabilities, R's `sample(prob=)`: by search, or by aliases for many.
+"""Indices for weighted samples, R's `sample(prob=)`: by search, or by aliases if there are many.
 
 Walker (1977), ACM Transactions on Mathematical Software 3, 253-256; Ripley (1987), Stochastic
 Simulation, algorithm 3.13B.
@@ -7,35 +7,35 @@ Simulation, algorithm 3.13B.
 from __future__ import annotations
 
 import numpy as np
-from numpy.lib.stride_tricks import sliding_window_view
 
 from rparity.errors import UsageError
-from rparity.rrandom.arrays import BLOCK, Floats, Ints, Parameter, visited
-from rparity.rrandom.indices import candidates, words_a_try
-from rparity.rrandom.stream import Stream, uniforms_from
+from rparity.rrandom.arrays import Floats, Ints, Parameter
+from rparity.rrandom.indices import one_index
+from rparity.rrandom.source import Draw, Source, each
+from rparity.rrandom.stream import Stream
 
-MANY = 200  # with more probabilities than this above 0.1 / n, R turns to Walker's aliases
+MANY = 200  # with more probabilities above 0.1 / n than this, R uses Walker's aliases
 
 
 def probabilities(prob: Parameter, n: int, size: int, replace: bool) -> Floats:
-    """Return the weights divided by their sum; UsageError if R would not take them."""
+    """Return the weights divided by their sum; raises UsageError if R would not take them."""
     try:
         weights = np.asarray(prob, dtype=np.float64)
     except (TypeError, ValueError):
         weights = np.empty(0)
     if weights.shape != (n,):
-        raise UsageError(f"prob is one number for each of the {n} elements.")
+        raise UsageError(f"prob must be one number for each of the {n} elements.")
     if not (np.isfinite(weights) & (weights >= 0)).all():
-        raise UsageError("prob holds a number that is negative, infinite or NaN.")
+        raise UsageError("prob must not have negative, infinite or NaN values.")
     positive = np.count_nonzero(weights)
     if positive == 0 or (size > positive and not replace):
-        raise UsageError(f"A sample of {size} needs more than {positive} positive prob.")
+        raise UsageError(f"A sample of {size} needs more than {positive} positive values in prob.")
     total: float = np.add.accumulate(weights)[-1]  # summed in order, as R does
     return weights / total
 
 
 def weighted_indices(stream: Stream, p: Floats, size: int) -> Ints:
-    """Draw indices of p, `size` of them, with replacement."""
+    """Draw `size` indices of p, with replacement."""
     if np.count_nonzero(p.size * p > 0.1) > MANY:
         return _by_aliases(stream, p, size)
     order = descending(p)
@@ -43,7 +43,7 @@ def weighted_indices(stream: Stream, p: Floats, size: int) -> Ints:
 
 
 def distinct_weighted_indices(stream: Stream, p: Floats, size: int) -> Ints:
-    """Draw different indices of p, `size` of them: what is drawn is taken out."""
+    """Draw `size` indices of p, without replacement."""
     order = descending(p)
     p = p[order]
     mass = np.add.accumulate(p)
@@ -56,7 +56,7 @@ def distinct_weighted_indices(stream: Stream, p: Floats, size: int) -> Ints:
         total -= float(p[j])
         p[j:last] = p[j + 1 : last + 1]
         order[j:last] = order[j + 1 : last + 1]
-        if j < last:  # the sums before j stay
+        if j < last:  # the sums before j do not change
             mass[j:last] = p[j:last]
             mass[j] += mass[j - 1] if j else 0.0
             np.add.accumulate(mass[j:last], out=mass[j:last])
@@ -64,7 +64,7 @@ def distinct_weighted_indices(stream: Stream, p: Floats, size: int) -> Ints:
 
 
 def descending(p: Floats) -> Ints:
-    """Return the order of falling p that R's `revsort` makes: heapsort leaves ties in disorder."""
+    """Return the order of decreasing p, ties included, that R's heapsort `revsort` gives."""
     order = np.argsort(-p)
     if (p[order[1:]] < p[order[:-1]]).all():
         return order
@@ -78,7 +78,7 @@ def descending(p: Floats) -> Ints:
 
 
 def _sift(heap: list[tuple[float, int]], item: tuple[float, int], hole: int, end: int) -> None:
-    """Put item where nothing below it, up to end, is less; the least of all is at the top."""
+    """Sift item down from `hole` in a heap of `end` elements whose least is at the top."""
     while (child := 2 * hole + 1) < end:
         if child + 1 < end and heap[child + 1][0] < heap[child][0]:
             child += 1
@@ -90,19 +90,28 @@ def _sift(heap: list[tuple[float, int]], item: tuple[float, int], hole: int, end
 
 
 def _by_aliases(stream: Stream, p: Floats, size: int) -> Ints:
-    """Draw an index and a uniform, and with them the index itself or its alias."""
+    """Draw an index and a uniform, which decides between the index and its alias."""
     keep, alias = _aliases(p)
     if stream.sample_kind == "Rounding":
         place = p.size * stream.uniforms(size)
         index = place.astype(np.int64)
-    else:
-        index, fraction = _indices_and_uniforms(stream, p.size, size)
-        place = index + fraction
-    return np.where(place < keep[index], index, alias[index])
+        return np.where(place < keep[index], index, alias[index])
+    limits, aliases = keep.tolist(), alias.tolist()
+
+    def sampler(source: Source) -> Draw:
+        unif_rand, index = source.unif_rand, one_index(source, p.size)
+
+        def draw() -> float:
+            i = index()
+            return i if i + unif_rand() < limits[i] else aliases[i]
+
+        return draw
+
+    return each(stream, size, sampler).astype(np.int64)
 
 
 def _aliases(p: Floats) -> tuple[Floats, Ints]:
-    """Return where, from its index on, each element is itself, and what it is beyond."""
+    """Return the limits up to which index + uniform keeps the index, and the aliases."""
     n = p.size
     q = p * n
     is_small = q < 1.0
@@ -117,29 +126,3 @@ def _aliases(p: Floats) -> tuple[Floats, Ints]:
             if giver == n:
                 break
     return np.arange(n) + share, np.array(alias)
-
-
-def _indices_and_uniforms(stream: Stream, n: int, size: int) -> tuple[Ints, Floats]:
-    """Draw by turns an index below n and a uniform.
-
-    As if an index were tried at every word; then the tries are followed from one to the next, which
-    is a uniform later if the index is taken.
-    """
-    index, fraction = np.empty(size, dtype=np.int64), np.empty(size)
-    width = words_a_try(n)
-    pending = np.empty(0, dtype=np.uint64)
-    done = 0
-    while done < size:  # no word is fetched that no draw needs
-        fetched = min(size - done, BLOCK) * (width + 1) - pending.size
-        words = np.concatenate([pending, stream.words(fetched)])
-        tried = candidates(sliding_window_view(words[:-1], width), n)
-        taken = tried < n
-        following = np.arange(width, width + tried.size) + taken
-        at = visited(np.append(np.minimum(following, tried.size), tried.size))
-        pending = words[following[at[-1]] :]
-        at = at[taken[at]]
-        rows = slice(done, done + at.size)
-        index[rows] = tried[at]
-        uniforms_from(words[at + width], fraction[rows])
-        done += at.size
-    return index, fraction

@@ -1,1 +1,1 @@
-"""The question asked of thousands of data sets: which interval is right in which world."""
+"""Coverage of the document's confidence intervals, over thousands of data sets of two kinds."""

@@ -1,21 +1,23 @@
-"""One data set's answers: what lm, lmer and both bootstraps say of the intercept and the slope."""
+"""Intervals for one data set, by lm, by lmer and by both of its bootstraps."""
 
 from __future__ import annotations
+
+from operator import attrgetter
 
 import numpy as np
 import pandas as pd
 
-from rparity.lmm.bootstrap import BootstrapResults, Replicates, bootmer
-from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.bootstrap import bootmer
+from rparity.lmm.fit import lmer
 from rparity.lmm.linear import lm
 from rparity.lmm.profile import profile_intervals
 from rparity.rrandom import RRandom
-from rparity.study.design import Design, Drawn, World
+from rparity.study.data_sets import DataSet, StudyDesign, World
 
 ALPHA = 0.05
 PARAMETERS = ["(Intercept)", "x"]
 COLUMNS = ["estimate", "std_error", "conf_low", "conf_high"]
-# What R's functions give by default, at 95 %.
+# The intervals that R's functions give by default, at 95 %.
 INTERVALS = {
     "lm": "lm, contr.sum: Student's t, N − points − 1 degrees of freedom",
     "wald": "lmer: estimate ± 1.96 standard errors",
@@ -26,11 +28,11 @@ INTERVALS = {
 
 
 def answer(
-    design: Design, world: World, seed: int, nsim: int, *, lme4: str | None = None
-) -> tuple[Drawn, dict[str, pd.DataFrame]]:
-    """Draw the data set `seed` and answer it, all from one stream, as the question's R code does.
+    design: StudyDesign, world: World, seed: int, nsim: int, *, lme4: str | None = None
+) -> tuple[DataSet, dict[str, pd.DataFrame]]:
+    """Draw the data set `seed` and compute its intervals, all from one stream, as in R.
 
-    The data come first, then the bootstrap with `use_u=False`, then the one with `use_u=True`.
+    The data are drawn first, then the bootstrap with `use_u=False`, then that with `use_u=True`.
     `lme4` is the version of lme4 to reproduce: see `lmer`.
 
     Returns
@@ -48,17 +50,9 @@ def answer(
         "profile": _table(mixed.params, None, profile_intervals(mixed, ALPHA, PARAMETERS)),
     }
     for name, use_u in (("boot_simulate_u", False), ("boot_fix_u", True)):
-        boot = bootmer(mixed, nsim, use_u, rng=rng, statistic=_fixef)
-        tables[name] = _boot_table(mixed, boot)
+        boot = bootmer(mixed, nsim, use_u, rng=rng, statistic=attrgetter("params"))
+        tables[name] = _table(mixed.params, boot.std_errors, boot.conf_int(ALPHA))
     return drawn, tables
-
-
-def _fixef(replicates: Replicates) -> pd.DataFrame:
-    return replicates.params
-
-
-def _boot_table(mixed: LmerResults, boot: BootstrapResults) -> pd.DataFrame:
-    return _table(mixed.params, boot.std_errors, boot.conf_int(ALPHA))
 
 
 def _table(

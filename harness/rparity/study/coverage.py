@@ -1,4 +1,4 @@
-"""The study itself: thousands of data sets in both worlds, and how often each interval is right."""
+"""The study: thousands of data sets in both worlds, and the coverage of each interval."""
 
 from __future__ import annotations
 
@@ -10,50 +10,41 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
+from scipy.stats import binomtest
 
 from rparity.errors import RparityError, UsageError
 from rparity.study.answers import ALPHA, COLUMNS, INTERVALS, PARAMETERS, answer
-from rparity.study.design import Design, World
+from rparity.study.data_sets import StudyDesign, World
 from rparity.workers.cluster import Progress, Workers, cluster
 
-# Replicates of each bootstrap that a worker is asked for at a time: half a second's work.
+# Replicates of each bootstrap in a part of the work, which takes half a second.
 REPLICATES_A_PART = 5_000
 MEAN_OF_LINES, MEAN_OF_POPULATION, SLOPE = "lines", "population", "slope"
 
 
 @dataclass(frozen=True)
 class _Part:
-    """Data sets of a world with consecutive seeds."""
+    """Data sets of one world with consecutive seeds."""
 
     world: World
     seeds: range
 
     def __str__(self) -> str:
-        """Return what a crash is named by."""
+        """Return the name of the part in messages about a crash."""
         return f"The {self.world} world's part from seed {self.seeds[0]} to {self.seeds[-1]}"
 
 
 @dataclass(frozen=True)
-class _Answered:
-    """A data set's numbers (intervals, parameters, columns), or why there are none."""
-
-    seed: int
-    values: NDArray[np.float64]
-    lines: float
-    failure: str | None
-
-
-@dataclass(frozen=True)
 class Study:
-    """What was asked and every answer: a row for each world, data set, interval and parameter.
+    """The parameters of a study and all its intervals.
 
-    `answers` has the columns `world, seed, interval, parameter, estimate, std_error, conf_low,
-    conf_high` and `lines`, the mean of the intercepts of the data set's own lines; `failures` says
-    of a world's seed why there is no answer.
+    `answers` has a row for each world, data set, interval and parameter, and the columns `world,
+    seed, interval, parameter, estimate, std_error, conf_low, conf_high` and `lines`, the mean
+    intercept of the data set's own lines. `failures` has the reason for each world and seed that
+    could not be answered.
     """
 
-    design: Design
+    design: StudyDesign
     nsim: int
     datasets: int
     seed: int
@@ -62,21 +53,21 @@ class Study:
 
     @cached_property
     def coverage(self) -> pd.DataFrame:
-        """How often each interval holds its target, and how wide it is.
+        """How often each interval contains its target, and how wide it is.
 
-        One row for each `world, parameter, target, interval`. In the fixed world the intercept's
-        target is the mean of the lines that stay; in the random one there are two, the population's
-        mean and the mean of the lines that were drawn. Columns: `n`, the data sets that have this
-        interval; `coverage`, its Monte Carlo error √(c(1 − c)/n), and Wilson's 95 % interval,
-        `coverage_low` and `coverage_high`; `below` and `above`, the shares of intervals that lie
+        One row for each `world, parameter, target, interval`. In the fixed world the target of the
+        intercept is the mean of the lines. In the random world there are two targets: the mean of
+        the population and the mean of the lines that were drawn. Columns: `n`, the data sets with
+        this interval; `coverage`, its Monte Carlo error √(c(1 − c)/n), and Wilson's (1927) 95 %
+        interval, `coverage_low` and `coverage_high`; `below` and `above`, the shares of intervals
         wholly below and above the target; the mean `width` and its Monte Carlo error.
         """
         rows = []
         for (world, parameter, interval), found in self._groups():
-            for target, truth in self._targets(World(world), parameter, found):
-                held = (found["conf_low"] <= truth) & (truth <= found["conf_high"])
+            for target, value in self._targets(World(world), parameter, found):
+                held = (found["conf_low"] <= value) & (value <= found["conf_high"])
                 n, width = len(found), found["conf_high"] - found["conf_low"]
-                low, high = wilson(int(held.sum()), n)
+                wilson = binomtest(int(held.sum()), n).proportion_ci(1.0 - ALPHA, "wilson")
                 share = float(held.mean())
                 rows.append(
                     {
@@ -87,31 +78,31 @@ class Study:
                         "n": n,
                         "coverage": share,
                         "coverage_error": math.sqrt(share * (1.0 - share) / n),
-                        "coverage_low": low,
-                        "coverage_high": high,
-                        "below": float((found["conf_high"] < truth).mean()),
-                        "above": float((found["conf_low"] > truth).mean()),
+                        "coverage_low": wilson.low,
+                        "coverage_high": wilson.high,
+                        "below": float((found["conf_high"] < value).mean()),
+                        "above": float((found["conf_low"] > value).mean()),
                         "width": float(width.mean()),
-                        "width_error": _error_of_mean(width),
+                        "width_error": float(width.std(ddof=1)) / math.sqrt(n),
                     }
                 )
         return pd.DataFrame(rows)
 
     @cached_property
     def standard_errors(self) -> pd.DataFrame:
-        """What each method claims as standard error, and how much its estimate really varies.
+        """The standard error that each method states, and the actual spread of its estimates.
 
-        One row for each `world, parameter, interval` that has a standard error. Columns: `n`;
-        `std_error`, its mean, and the Monte Carlo error of that; `spread`, the standard deviation
-        of the estimates over the data sets, and its Monte Carlo error, spread/√(2(n − 1)); `bias`,
-        the estimates' mean less the fixed lines' or the population's, and its Monte Carlo error.
+        One row for each `world, parameter, interval` with a standard error. Columns: `n`; the mean
+        `std_error` and its Monte Carlo error; `spread`, the standard deviation of the estimates
+        over the data sets, and its Monte Carlo error, spread/√(2(n − 1)); `bias`, the mean estimate
+        less the mean of the fixed lines or of the population, and its Monte Carlo error.
         """
         rows = []
         for (world, parameter, interval), found in self._groups():
             if found["std_error"].isna().all():
                 continue
             n, spread = len(found), float(found["estimate"].std(ddof=1))
-            truth = self.design.slope if parameter == "x" else self.design.intercept
+            expected = self.design.slope if parameter == "x" else self.design.intercept
             rows.append(
                 {
                     "world": world,
@@ -119,10 +110,10 @@ class Study:
                     "interval": interval,
                     "n": n,
                     "std_error": float(found["std_error"].mean()),
-                    "std_error_error": _error_of_mean(found["std_error"]),
+                    "std_error_error": float(found["std_error"].std(ddof=1)) / math.sqrt(n),
                     "spread": spread,
                     "spread_error": spread / math.sqrt(2.0 * max(n - 1, 1)),
-                    "bias": float(found["estimate"].mean()) - truth,
+                    "bias": float(found["estimate"].mean()) - expected,
                     "bias_error": spread / math.sqrt(n),
                 }
             )
@@ -147,7 +138,7 @@ class Study:
 
 
 def run_study(
-    design: Design,
+    design: StudyDesign,
     *,
     datasets: int = 1000,
     nsim: int = 1000,
@@ -155,20 +146,20 @@ def run_study(
     workers: Workers = None,
     tell: Callable[[Progress], None] | None = None,
 ) -> Study:
-    """Ask the question of `datasets` data sets in each world.
+    """Draw `datasets` data sets in each world and compute their intervals.
 
     Parameters
     ----------
-    design : Design
-        What the data sets are like.
+    design : StudyDesign
+        The parameters of the data sets.
     datasets : int
-        Data sets in each world. Each is its seed: `seed`, `seed` + 1, …, in both worlds.
+        Data sets in each world, with the seeds `seed`, `seed` + 1, …
     nsim : int
         Replicates of each of the two bootstraps.
     seed : int
         Seed of the first data set.
     workers : int, str, distributed.Client, Cluster or None
-        Where the data sets are answered: see `rparity.workers.cluster`. No result depends on it.
+        Where the work is done: see `rparity.workers.cluster`. No result depends on it.
     tell : callable, optional
         Called with the progress, in data sets.
 
@@ -177,10 +168,12 @@ def run_study(
     UsageError
         For too few data sets or replicates, and for seeds that R would not take.
     RparityError
-        The first data set's, where none could be answered.
+        If no data set could be answered, with the first reason.
     """
     if datasets < 2:
-        raise UsageError(f"--datasets must be at least 2 for a spread, and is {datasets}.")
+        raise UsageError(
+            f"--datasets must be at least 2 to have a standard deviation, and is {datasets}."
+        )
     if nsim < 2:
         raise UsageError(f"--nsim must be at least 2 to have a standard deviation, and is {nsim}.")
     if not -(2**31) < seed <= seed + datasets - 1 < 2**31:
@@ -193,72 +186,45 @@ def run_study(
         for world in World
     ]
 
-    def told(progress: Progress) -> None:
+    def count_data_sets(progress: Progress) -> None:
         if tell is not None:
             done = min(progress.done * size, 2 * datasets)
             tell(replace(progress, done=done, total=2 * datasets))
 
-    found: dict[tuple[World, int], _Answered] = {}
+    found: dict[tuple[World, int], NDArray[np.float64] | str] = {}
     with cluster(workers) as pool:
-        for outcome in pool.map(_answered, (design, nsim), parts, tell=told):
+        for outcome in pool.map(_answered, (design, nsim), parts, on_progress=count_data_sets):
             part = outcome.item
-            values = [_nothing(s, str(outcome.error)) for s in part.seeds]
-            for one in values if outcome.error else outcome.result():
-                found[part.world, one.seed] = one
-    failures = {at: one.failure for at, one in sorted(found.items()) if one.failure is not None}
+            lost = [str(outcome.error)] * len(part.seeds)
+            answered = lost if outcome.error else outcome.result()
+            found |= {(part.world, s): one for s, one in zip(part.seeds, answered, strict=True)}
+    failures = {at: one for at, one in sorted(found.items()) if isinstance(one, str)}
     if len(failures) == len(found):
         raise RparityError(f"No data set could be answered: {next(iter(failures.values()))}")
-    return Study(design, nsim, datasets, seed, _long(found), failures)
+    index = pd.MultiIndex.from_product(
+        [[world.value for world in World], seeds, INTERVALS, PARAMETERS],
+        names=["world", "seed", "interval", "parameter"],
+    )
+    nothing = np.full((len(INTERVALS) * len(PARAMETERS), len(COLUMNS) + 1), np.nan)
+    ordered = [found[world, s] for world in World for s in seeds]
+    values = np.concatenate([nothing if isinstance(one, str) else one for one in ordered])
+    answers = pd.DataFrame(values, index, [*COLUMNS, "lines"]).reset_index()
+    return Study(design, nsim, datasets, seed, answers, failures)
 
 
-def _answered(shared: tuple[Design, int], part: _Part) -> list[_Answered]:
-    """Answer some data sets, on a worker or here."""
+def _answered(shared: tuple[StudyDesign, int], part: _Part) -> list[NDArray[np.float64] | str]:
+    """Answer some data sets: numbers (intervals · parameters, columns), or why there are none.
+
+    The last column is the mean intercept of the data set's own lines.
+    """
     design, nsim = shared
-    found = []
+    found: list[NDArray[np.float64] | str] = []
     for seed in part.seeds:
         try:
             drawn, tables = answer(design, part.world, seed, nsim)
         except RparityError as error:
-            found.append(_nothing(seed, str(error)))
+            found.append(str(error))
         else:
-            values = np.array([tables[name].to_numpy() for name in INTERVALS])
-            found.append(_Answered(seed, values, drawn.lines, None))
+            rows = pd.concat([tables[name] for name in INTERVALS])
+            found.append(rows.assign(lines=drawn.lines).to_numpy())
     return found
-
-
-def _nothing(seed: int, failure: str) -> _Answered:
-    shape = len(INTERVALS), len(PARAMETERS), len(COLUMNS)
-    return _Answered(seed, np.full(shape, np.nan), math.nan, failure)
-
-
-def _long(found: dict[tuple[World, int], _Answered]) -> pd.DataFrame:
-    """Return a row for each world, seed, interval and parameter, in that order."""
-    ordered = [
-        (world, seed) for world in World for seed in sorted(s for w, s in found if w == world)
-    ]
-    index = pd.MultiIndex.from_tuples(
-        [
-            (world.value, seed, interval, parameter)
-            for world, seed in ordered
-            for interval in INTERVALS
-            for parameter in PARAMETERS
-        ],
-        names=["world", "seed", "interval", "parameter"],
-    )
-    values = np.concatenate([found[at].values.reshape(-1, len(COLUMNS)) for at in ordered])
-    frame = pd.DataFrame(values, index, COLUMNS).reset_index()
-    each = len(INTERVALS) * len(PARAMETERS)
-    return frame.assign(lines=np.repeat([found[at].lines for at in ordered], each))
-
-
-def wilson(held: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:
-    """Wilson's (1927) interval of a share, which has a width also where the share is 0 or 1."""
-    z = float(norm.ppf(1.0 - alpha / 2.0))
-    share = held / n
-    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
-    half = z / (1 + z**2 / n) * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
-    return max(centre - half, 0.0), min(centre + half, 1.0)
-
-
-def _error_of_mean(values: pd.Series[float]) -> float:
-    return float(values.std(ddof=1)) / math.sqrt(len(values))

@@ -1,4 +1,4 @@
-"""Work in numbered items, done here, by processes or by a Dask cluster: the same outcomes."""
+"""A task done for many items: in this process, by processes of this machine, or by Dask."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, Generic, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from rparity.errors import UsageError, WorkerCrashedError
 
@@ -19,9 +19,10 @@ Shared = TypeVar("Shared")
 Item = TypeVar("Item")
 Value = TypeVar("Value")
 Task: TypeAlias = Callable[[Shared, Item], Value]
+AnyTask: TypeAlias = Callable[[Any, Any], Any]
 
 INSTALL_DASK = 'pip install "rparity[dask]"'
-# How often an item is given to a worker, if it costs the first one its life.
+# How many workers may die of an item before it is given up.
 TRIES = 2
 
 
@@ -29,8 +30,8 @@ TRIES = 2
 class Outcome(Generic[Item, Value]):
     """What became of an item: the task's value, or the error that it ended in.
 
-    An item that cost two workers their lives, or that twice took longer than its time limit, ends
-    in a `WorkerCrashedError`; whatever the task itself raised is the error as it was raised.
+    The error is the one that the task raised; or a `WorkerCrashedError` if two workers died of the
+    item, or it took longer than its limit twice.
     """
 
     item: Item
@@ -46,7 +47,7 @@ class Outcome(Generic[Item, Value]):
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a piece of work is: items done, out of how many if that is known, in what time."""
+    """How far the work is: items done, their total if it is known, and the seconds so far."""
 
     done: int
     total: int | None
@@ -54,12 +55,12 @@ class Progress:
 
     @property
     def rate(self) -> float:
-        """Items a second."""
+        """Items per second."""
         return self.done / max(self.seconds, 1e-9)
 
     @property
     def remaining(self) -> float | None:
-        """Seconds that the rest will take at this rate."""
+        """Seconds that the rest will take at this rate; None if the total is not known."""
         return None if self.total is None else (self.total - self.done) / self.rate
 
     def __str__(self) -> str:
@@ -70,7 +71,7 @@ class Progress:
 
 
 class Cluster(ABC):
-    """Somewhere to do work: `map` a task over items."""
+    """A place where work is done: `map` does a task for many items."""
 
     def map(
         self,
@@ -79,61 +80,53 @@ class Cluster(ABC):
         items: Iterable[Item],
         *,
         limit: float | None = None,
-        tell: Callable[[Progress], None] | None = None,
+        on_progress: Callable[[Progress], None] | None = None,
     ) -> Iterator[Outcome[Item, Value]]:
-        """Yield the outcome of `task(shared, item)` for each item, as they come.
+        """Yield the outcome of `task(shared, item)` for each item, in the order in which they end.
 
-        What a task returns must depend on its arguments alone: then nothing depends on the number
-        of workers or on their order. Items are taken from `items` as workers become free, so that
-        memory does not grow with their number.
+        What a task returns must depend on its arguments alone. Then no result depends on the number
+        of workers, or on their order. An item is taken from `items` when a worker is free, so that
+        memory does not grow with the number of items.
 
         Parameters
         ----------
         task : callable
             A function that a worker can import.
         shared : object
-            What all the items have in common; a worker is sent it once.
+            An argument that all items have in common. It is sent to each worker once.
         items : iterable
-            One argument each. An item that crashes is named by its `str`.
+            The other argument. Errors name an item by its `str`.
         limit : float, optional
-            Seconds an item may take before its worker is stopped and replaced. An item is tried
-            twice. There is nobody to stop an item that is worked on here, without workers.
-        tell : callable, optional
+            Seconds that an item may take; then its worker is stopped and replaced, and the item is
+            tried once more. Without workers there is no limit.
+        on_progress : callable, optional
             Called after each item.
 
         Raises
         ------
         ClusterError
-            Where there are no workers left, or the scheduler is gone.
+            There are no workers left, or the scheduler is gone.
         """
         total = len(items) if isinstance(items, Sized) else None
         began = time.monotonic()
         for done, outcome in enumerate(self._outcomes(task, shared, items, limit), 1):
-            if tell is not None:
-                tell(Progress(done, total, time.monotonic() - began))
+            if on_progress is not None:
+                on_progress(Progress(done, total, time.monotonic() - began))
             yield outcome
 
     @abstractmethod
     def _outcomes(
-        self,
-        task: Task[Shared, Item, Value],
-        shared: Shared,
-        items: Iterable[Item],
-        limit: float | None,
-    ) -> Iterator[Outcome[Item, Value]]:
+        self, task: AnyTask, shared: object, items: Iterable[Any], limit: float | None
+    ) -> Iterator[Outcome[Any, Any]]:
         """Yield an outcome for each item, in any order."""
 
 
 class Here(Cluster):
-    """Where we are, in this process: one item after the other."""
+    """The process itself as a cluster: it does one item after the other."""
 
     def _outcomes(
-        self,
-        task: Task[Shared, Item, Value],
-        shared: Shared,
-        items: Iterable[Item],
-        limit: float | None,  # noqa: ARG002
-    ) -> Iterator[Outcome[Item, Value]]:
+        self, task: AnyTask, shared: object, items: Iterable[Any], _limit: float | None
+    ) -> Iterator[Outcome[Any, Any]]:
         for item in items:
             try:
                 outcome = Outcome(item, value=task(shared, item))
@@ -145,35 +138,38 @@ class Here(Cluster):
 def crash(
     item: object, tries: int, limit: float | None, late: bool, ended: str
 ) -> WorkerCrashedError:
-    """Return the error of an item that ended its last worker, or took too long, and how."""
+    """Return the error of an item that its last worker died of, or that took too long.
+
+    `ended` says how the worker died, if that is known.
+    """
     why = f"took longer than {limit:g} s" if late else "cost its worker process its life"
     how = f" ({ended})" if ended else ""
     times = "" if tries == 1 else f", the {tries}nd time"
     return WorkerCrashedError(f"{item} {why}{times}{how}.")
 
 
-# Nobody, so many processes, a scheduler's address, or a cluster that is there already.
+# What users give as `workers`: see `cluster`.
 Workers: TypeAlias = "int | str | Client | Cluster | None"
 
 
 @contextmanager
 def cluster(workers: Workers) -> Iterator[Cluster]:
-    """Open somewhere to work, and close what was opened.
+    """Open a cluster, and close it at the end.
 
     Parameters
     ----------
     workers : int, str, distributed.Client, Cluster or None
-        So many processes of one thread on this machine, to which nobody else can connect; the
-        address of a Dask scheduler, such as ``tls://host:8786`` with the certificates that Dask's
-        configuration names; a client or a cluster that is open and stays so; or None, for this
-        process alone, without Dask.
+        A number: so many processes of this machine, of one thread each, to which nobody else can
+        connect. A string: the address of a Dask scheduler, such as ``tls://host:8786``, with the
+        certificates that Dask's configuration names. A client or a cluster: it is used, and stays
+        open. None: this process alone, without Dask.
 
     Raises
     ------
     UsageError
-        For fewer than one worker, an address where nobody answers, and where Dask is missing.
+        The number is less than 1, no scheduler answers at the address, or Dask is missing.
     ClusterError
-        Where the cluster's workers have no rparity.
+        The workers cannot run rparity, or there are none.
     """
     if workers is None:
         yield Here()

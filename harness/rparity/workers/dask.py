@@ -1,8 +1,8 @@
-"""The Dask side of `cluster`, the only module that imports it; loaded where workers are asked for.
+"""Work on a Dask cluster. Only this module imports Dask.
 
-Dask does the work: processes, their restarts, transport, other machines. Each worker is given one
-item at a time, so that when a worker dies there is no doubt which item it died of. Whoever can
-connect to a `tcp://` cluster runs what they like as its workers; `tls://` asks for certificates.
+Dask starts processes on other machines, restarts them, and carries values. A worker has one item at
+a time, so that it is clear which item a worker died of. Everybody who can connect to a cluster at
+`tcp://` can run code as its workers' user; `tls://` asks for certificates.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from distributed import Client, Future, KilledWorker, Security, WorkerPlugin, ge
 
 from rparity import __version__
 from rparity.errors import ClusterError, UsageError, WorkerCrashedError
-from rparity.workers.cluster import TRIES, Cluster, Item, Outcome, Shared, Task, Value, crash
+from rparity.workers.cluster import TRIES, AnyTask, Cluster, Outcome, crash
 
 T = TypeVar("T")
 
 CONNECT_SECONDS = 10.0
-# How often to look for workers that joined or came back, and how long to wait for the first one.
+# How often to look for new workers, and how long to wait if there are none.
 LOOK_SECONDS = 1.0
 NO_WORKERS_SECONDS = 60.0
 
@@ -39,7 +39,7 @@ TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 
 @contextmanager
 def connected(workers: str | Client) -> Iterator[Dask]:
-    """Use the cluster of an address or a client; see `cluster`."""
+    """Use the cluster at an address, or that of a client; see `cluster`."""
     if isinstance(workers, Client):
         yield Dask(workers)
     else:
@@ -58,8 +58,8 @@ def _client_at(address: str) -> Client:
         )
     with suppress(OSError, ValueError, TypeError):
         return Client(address, timeout=CONNECT_SECONDS, set_as_default=False)
-    # The client that failed closes itself when it is collected: now, and not in the thread that the
-    # next one starts, where it would wait for a lock that this one holds.
+    # A client that failed closes itself when it is collected. Later, that might be in the thread of
+    # another client, where it would wait for ever for a lock.
     gc.collect()
     asks = "which accepts these certificates " if secure else ""
     raise UsageError(
@@ -69,7 +69,7 @@ def _client_at(address: str) -> Client:
 
 
 class _Shared(WorkerPlugin):  # type: ignore[misc]
-    """What all the items have in common, on each worker, those that join later too."""
+    """The argument that all items have in common, on every worker, also on later ones."""
 
     def __init__(self, value: object) -> None:
         self.value = value
@@ -87,10 +87,10 @@ class Dask(Cluster):
 
     def __init__(self, client: Client) -> None:
         self._client = client
-        self._greet()
+        self._check_workers()
 
-    def _greet(self) -> None:
-        """Find out whether the workers can do our work before they are given any."""
+    def _check_workers(self) -> None:
+        """Refuse workers that are not there, or have another version of rparity or none."""
         try:
             self._client.wait_for_workers(1, timeout=NO_WORKERS_SECONDS)
         except TimeoutError as error:
@@ -99,7 +99,7 @@ class Dask(Cluster):
                 f"`dask worker {self._address} --nthreads 1`."
             ) from error
         found = self._patiently(lambda: self._client.run(_version, on_error="return").values())
-        # One that died meanwhile has no version: if it comes back, it is the same as the others.
+        # An OSError is a worker that died meanwhile. If it comes back, it is like the others.
         for answer in found:
             if isinstance(answer, Exception) and not isinstance(answer, OSError):
                 raise ClusterError(
@@ -114,7 +114,7 @@ class Dask(Cluster):
             )
 
     def _patiently(self, ask: Callable[[], T]) -> T:
-        """Ask all the workers something, again where one of them dies in the middle of it."""
+        """Ask all workers something, and again if one of them dies meanwhile."""
         until = time.monotonic() + NO_WORKERS_SECONDS
         while True:
             try:
@@ -129,12 +129,8 @@ class Dask(Cluster):
         return str(self._client.scheduler.address)
 
     def _outcomes(
-        self,
-        task: Task[Shared, Item, Value],
-        shared: Shared,
-        items: Iterable[Item],
-        limit: float | None,
-    ) -> Iterator[Outcome[Item, Value]]:
+        self, task: AnyTask, shared: object, items: Iterable[Any], limit: float | None
+    ) -> Iterator[Outcome[Any, Any]]:
         name = f"rparity-{uuid.uuid4().hex}"
         plugin = _Shared(shared)
         self._patiently(lambda: self._client.register_plugin(plugin, name=name))
@@ -159,7 +155,7 @@ class Dask(Cluster):
                     limit,
                     key=(name, attempt.number, attempt.tries),
                     pure=False,
-                    # If it is gone this moment, any other one will do.
+                    # If this worker is gone by now, any other one may do it.
                     workers=[address],
                     allow_other_workers=True,
                 )
@@ -186,13 +182,13 @@ class Dask(Cluster):
                     fill()  # the worker goes on while the value travels
                 outcome = self._outcome(future, attempt, took, limit)
                 if isinstance(outcome.error, WorkerCrashedError):
-                    looked = -math.inf  # its address is no worker's any more
+                    looked = -math.inf  # its worker is gone: look for workers now
                     if attempt.tries < TRIES:
                         again.append(replace(attempt, tries=attempt.tries + 1))
                         continue
                 yield outcome
         finally:
-            with suppress(Exception):  # the cluster itself may be what went wrong
+            with suppress(Exception):  # the cluster may be gone
                 self._client.cancel(list(running), force=True)
                 self._client.unregister_worker_plugin(name)
 
@@ -234,11 +230,11 @@ def _version() -> str:
     return __version__
 
 
-def _worked(task: Task[Any, Any, Value], name: str, item: object, limit: float | None) -> Value:
-    """Work on an item, on a worker.
+def _worked(task: AnyTask, name: str, item: object, limit: float | None) -> Any:
+    """Do the task for an item, on a worker.
 
-    The time limit is faulthandler's: its watchdog is no Python thread, and ends the process even
-    where C code hangs. The process is then replaced, as after any other death.
+    faulthandler keeps the time limit. Its watchdog is not a Python thread, and so ends the process
+    even if C code hangs. Dask then replaces the process.
     """
     shared = get_worker().plugins[name].value
     if limit is None:

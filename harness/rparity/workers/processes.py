@@ -1,14 +1,13 @@
-"""Work in processes of this machine, which nobody else can reach: they are spoken to by pipes.
+"""Work in processes of this machine. They are reached by pipes, so nobody else can reach them.
 
-Each worker is given one item at a time, so that when a worker dies there is no doubt which item it
-died of. It has to say that it is up before it is given one: what kills it earlier costs no item.
+A worker has one item at a time, so that it is clear which item a worker died of. It gets the first
+one when it has said that it is loaded: a death before that is no item's fault.
 """
 
 from __future__ import annotations
 
 import os
 import pickle
-import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -19,19 +18,18 @@ from typing import Any
 import cloudpickle
 
 from rparity.errors import ClusterError
-from rparity.workers.child import LOOK_SECONDS, Child, DiedError, LateError, how
-from rparity.workers.cluster import TRIES, Cluster, Item, Outcome, Shared, Task, Value, crash
+from rparity.workers.child import LOOK_SECONDS, ONE_THREAD, Child, DiedError, LateError, how
+from rparity.workers.cluster import TRIES, AnyTask, Cluster, Outcome, crash
+from rparity.workers.serve import serve
 
 WORK = "rparity.workers.processes:work"
-READY = "ready"
-# So many workers that die one after the other before they are up: it is not chance.
+# If so many workers die one after the other before they are loaded, the work is given up.
 FAILED_STARTS = 5
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @contextmanager
 def processes(n: int) -> Iterator[Processes]:
-    """Open so many processes of one thread, and end them."""
+    """Open `n` processes of one thread each, and end them."""
     found = Processes(n)
     try:
         yield found
@@ -52,28 +50,27 @@ def _child() -> Child:
 
 @dataclass
 class _Worker:
-    """A process, what it is at and since when; `knows` is the task that it was told."""
+    """A process, the item that it works on, and the task that it was sent last."""
 
     child: Child = field(default_factory=_child)
-    up: bool = False
-    knows: bytes | None = None
+    loaded: bool = False
+    task: bytes | None = None
     attempt: _Attempt | None = None
-    began: float = 0.0
 
-    def begin(self, attempt: _Attempt, task: bytes) -> None:
-        """Hand over an item, with the task if it is another one."""
-        with suppress(DiedError):  # the next look at it tells
-            self.child.send((None if self.knows is task else task, attempt.sent))
-        self.attempt, self.knows, self.began = attempt, task, time.monotonic()
+    def begin(self, attempt: _Attempt, task: bytes, limit: float | None) -> None:
+        """Send an item, and the task unless the process has it."""
+        with suppress(DiedError):  # `_finished` will see it
+            self.child.send((None if self.task is task else task, attempt.sent), limit)
+        self.attempt, self.task = attempt, task
 
     def replace(self) -> None:
         """End the process, and start another in its place."""
         self.child.stop()
-        self.child, self.up, self.knows, self.attempt = _child(), False, None, None
+        self.child, self.loaded, self.task, self.attempt = _child(), False, None, None
 
 
 class Processes(Cluster):
-    """So many processes of this machine."""
+    """`n` processes of this machine."""
 
     def __init__(self, n: int) -> None:
         self._workers: list[_Worker] = []
@@ -86,7 +83,7 @@ class Processes(Cluster):
             raise
 
     def close(self) -> None:
-        """End the processes, whatever they do."""
+        """End the processes at once."""
         for worker in self._workers:
             worker.child.stop()
 
@@ -96,24 +93,20 @@ class Processes(Cluster):
         return [worker.child.pid for worker in self._workers]
 
     def _outcomes(
-        self,
-        task: Task[Shared, Item, Value],
-        shared: Shared,
-        items: Iterable[Item],
-        limit: float | None,
-    ) -> Iterator[Outcome[Item, Value]]:
-        told = cloudpickle.dumps((task, shared))
+        self, task: AnyTask, shared: object, items: Iterable[Any], limit: float | None
+    ) -> Iterator[Outcome[Any, Any]]:
+        packed = cloudpickle.dumps((task, shared))
         fresh = (_Attempt(item, cloudpickle.dumps(item)) for item in items)
         again: deque[_Attempt] = deque()
 
         def fill() -> bool:
-            """Give each idle worker an item; tell whether there may be more."""
+            """Give each idle worker an item; return whether there may be more."""
             for worker in self._workers:
-                if worker.up and worker.attempt is None:
+                if worker.loaded and worker.attempt is None:
                     attempt = again.popleft() if again else next(fresh, None)
                     if attempt is None:
                         return False
-                    worker.begin(attempt, told)
+                    worker.begin(attempt, packed, limit)
             return True
 
         for worker in self._workers:
@@ -121,43 +114,42 @@ class Processes(Cluster):
                 worker.replace()
         try:
             while (more := fill()) or any(worker.attempt for worker in self._workers):
-                for worker in self._reporting(wanted=more):
-                    outcome = self._heard(worker, limit, again)
+                for worker in self._waited_for(starting=more):
+                    outcome = self._finished(worker, again)
                     if outcome is not None:
-                        fill()  # the worker goes on while the outcome is looked at
+                        fill()  # the worker goes on while the caller looks at the outcome
                         yield outcome
         finally:
             for worker in self._workers:
                 if worker.attempt is not None:
-                    worker.child.stop()  # nobody wants its answer
+                    worker.child.stop()  # nobody waits for its answer
 
-    def _reporting(self, *, wanted: bool) -> list[_Worker]:
-        """Wait a little for those that work, or start where they are wanted; return all these."""
-        ours = [w for w in self._workers if w.attempt is not None or (wanted and not w.up)]
+    def _waited_for(self, *, starting: bool) -> list[_Worker]:
+        """Wait a little for workers that have an item, and for those that start if `starting`."""
+        ours = [w for w in self._workers if w.attempt is not None or (starting and not w.loaded)]
         wait([worker.child.pipe for worker in ours], LOOK_SECONDS)
         return ours
 
-    def _heard(
-        self, worker: _Worker, limit: float | None, again: deque[_Attempt]
-    ) -> Outcome[Any, Any] | None:
-        """Return the outcome of a worker's item, if there is one by now."""
-        now = time.monotonic()
-        late = False
+    def _finished(self, worker: _Worker, again: deque[_Attempt]) -> Outcome[Any, Any] | None:
+        """Return the outcome of a worker's item if there is one by now.
+
+        A worker that died or is late is replaced; its item goes to `again` unless it had its tries.
+        """
+        if not worker.child.ready():
+            return None
+        late, ended, attempt, limit = False, "", worker.attempt, worker.child.limit
         try:
-            value, error = worker.child.receive(now)
+            value, error = worker.child.receive()
         except LateError:
-            late = worker.attempt is not None and limit is not None and now - worker.began >= limit
-            if not late:
-                return None
-        except DiedError:
-            pass
+            late = True
+        except DiedError as death:
+            ended = how(death.status)
         else:
-            if worker.attempt is None:
-                worker.up, self._failed_starts = True, 0
+            if attempt is None:
+                worker.loaded, self._failed_starts = True, 0
                 return None
-            item, worker.attempt = worker.attempt.item, None
-            return Outcome(item, None if value is None else pickle.loads(value), error)
-        attempt, ended = worker.attempt, "" if late else how(worker.child.status())
+            worker.attempt = None
+            return Outcome(attempt.item, None if value is None else pickle.loads(value), error)
         if attempt is None:
             self._failed_starts += 1
             if self._failed_starts >= FAILED_STARTS:
@@ -180,28 +172,21 @@ def work(pipe: Connection) -> None:
     """Work on the items that come, until the pipe closes."""
     task: Any = None
     shared: Any = None
-    pipe.send((READY, None))
-    while True:
-        try:
-            told, item = pipe.recv()
-        except EOFError:
-            return
-        try:
-            if told is not None:
-                task, shared = pickle.loads(told)
-            # What a function of a script returns may be of its own classes, or hold a lambda.
-            value = cloudpickle.dumps(task(shared, pickle.loads(item)))
-            reply: tuple[bytes | None, Exception | None] = value, None
-        except Exception as error:
-            reply = None, _portable(error)
-        try:
-            pipe.send(reply)
-        except OSError:
-            return
+
+    def value(message: tuple[bytes | None, bytes]) -> bytes:
+        nonlocal task, shared
+        new_task, item = message
+        if new_task is not None:
+            task, shared = pickle.loads(new_task)
+        # cloudpickle, because the value may be of a class that a script defines, or hold a lambda.
+        dumped: bytes = cloudpickle.dumps(task(shared, pickle.loads(item)))
+        return dumped
+
+    serve(pipe, lambda: (value, None), _portable)
 
 
 def _portable(error: Exception) -> Exception:
-    """Return the error, or what it says if another process could not read it."""
+    """Return the error, or one with its text if another process could not read it."""
     try:
         pickle.loads(pickle.dumps(error))
     except Exception:

@@ -1,4 +1,4 @@
-"""Whether the BLAS kernel that is asked for runs on this processor."""
+"""Whether the kernel of OpenBLAS that the user names runs on this processor."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ PRODUCT = "import numpy as np; np.ones((64, 64)) @ np.ones((64, 64))"
 
 
 def check_kernel() -> None:
-    """See whether the kernel that OPENBLAS_CORETYPE names, if it is set, runs here.
+    """Try the kernel that OPENBLAS_CORETYPE names, if it is set, in another process.
 
-    OpenBLAS takes the name at its word: where the processor lacks an instruction of that kernel,
-    the first product of matrices ends the process. So another process makes one.
+    OpenBLAS uses the kernel without checking the processor. If the processor lacks one of its
+    instructions, the first matrix product kills the process.
 
     Raises
     ------
     UsageError
-        Where that process ended so.
+        The processor lacks an instruction of the kernel.
     """
     kernel = os.environ.get(KERNEL)
     if not kernel:

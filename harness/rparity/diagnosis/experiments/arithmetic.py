@@ -1,4 +1,4 @@
-"""Experiments on arithmetic: what the last bit of the data does to the answer."""
+"""Experiments on arithmetic: how far the last bits of the data move the answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import pandas as pd
 from scipy.stats import t as student
 
 from rparity.cases.base import Lm, Lmer
-from rparity.compare import Reference, Tables, Tolerance
+from rparity.compare import Reference, Tables, Tolerance, kind_of, part_of
+from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import ROOM, Dispute, Trial, compared, places
 from rparity.engines.native import lm_tables, model_tables
 from rparity.errors import RparityError
@@ -20,20 +21,20 @@ from rparity.lmm.matrices import build
 
 PERTURBATIONS = 6
 NO_DIGITS = 2.0
-LAST_PLACES = 4e-15  # what a difference from one may be off by
+LAST_PLACES = 4e-15  # the error of a difference from one
 BAR = Tolerance(1e-12, "rounding")
 
 
 def conditioning(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Change the last bit of every number in the data, and see whether the answer moves as much."""
-    model, data = dispute.asked.parts.get(part), dispute.asked.data
+    """See how far the exact answer moves when the last bit of every number in the data changes."""
+    model, data = dispute.context.parts.get(part), dispute.context.data
     if not isinstance(model, Lm | Lmer) or data is None:
         return None
-    moved = dispute.asked.movements(model, _movements)
+    moved = dispute.context.movements(model, _movements)
     if not moved:
         return None
     tables = {f"{part}.{kind}": table for kind, table in moved.items()}
-    truth = {name: table for name, table in dispute.truth.items() if name in tables}
+    known = {name: table for name, table in dispute.reference_tables.items() if name in tables}
 
     def room(table: str, column: str) -> Tolerance:
         by = tables[table].get(column)
@@ -41,55 +42,54 @@ def conditioning(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | Non
 
     return compared(
         "the last bit of the data changed",
-        "conditioning",
+        Cause.CONDITIONING,
         f"a change of the last bit of the data moves the answer by as much, up to {ROOM:.0f} times",
         rows,
         dispute.answer,
-        Reference("truth", truth, room, partial=True),
+        Reference("reference", known, room, partial=True),
     )
 
 
 def other_units(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Ask the engine again with the predictors divided by powers of two, to be of size 1."""
-    model = dispute.asked.parts.get(part)
+    """Take the engine's answer to the predictors divided by powers of two, to be of size 1."""
+    model = dispute.context.parts.get(part)
     if not dispute.rescaled or not isinstance(model, Lm):
         return None
-    moved = dispute.asked.movements(model, _movements)
+    moved = dispute.context.movements(model, _movements)
 
     def room(table: str, column: str) -> Tolerance:
-        by = moved.get(table.rpartition(".")[2], pd.DataFrame()).get(column)
+        by = moved.get(kind_of(table), pd.DataFrame()).get(column)
         return replace(BAR, atol=0.0 if by is None else ROOM * by)
 
     trial = compared(
         "predictors in other units",
-        "scale of the predictors",
+        Cause.SCALE,
         f"given the predictors divided by powers of two, which rounds nothing, {dispute.engine} "
         "has the answer: large numbers beside small ones cost it the digits, no more of them than "
         f"{ROOM:.0f} times what the last bit of the largest number in X moves",
         rows,
         dispute.rescaled,
-        Reference("truth", dispute.truth, room, partial=True),
-        instead_of=dispute.truth,
+        Reference("reference", dispute.reference_tables, room, partial=True),
+        instead_of=dispute.reference_tables,
     )
-    by = dispute.asked.movements(model, _largest_movements)
+    by = dispute.context.movements(model, _largest_movements)
     most = [
-        ROOM * float(by[kind][column][row]) if kind in by else 0.0
+        ROOM * float(by[kind_of(table)][column][row]) if kind_of(table) in by else 0.0
         for table, row, column in places(rows)
-        for kind in [table.rpartition(".")[2]]
     ]
     off = (rows["value"] - rows["reference_value"]).abs()
     return replace(trial, vanished=trial.vanished & (off <= most))
 
 
 def unstable_arithmetic(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """See whether the engine's own answers to data changed in the last bit scatter as much.
+    """See how far the engine's own answers scatter when the last bits of the data change.
 
-    Coefficients are solved for together: where the scatter leaves most of a table's values no
-    digits, the others of the model, NaN among them, are lost too.
+    Coefficients are solved for together. If the scatter leaves no digits of most estimates, the
+    model's other values, NaN among them, count as lost too.
     """
-    noise = {t: frame for t, frame in dispute.noise.items() if t.partition(".")[0] == part}
-    truth = {name: table for name, table in dispute.truth.items() if name in noise}
-    if not truth:
+    noise = {t: frame for t, frame in dispute.noise.items() if part_of(t) == part}
+    known = {name: table for name, table in dispute.reference_tables.items() if name in noise}
+    if not known:
         return None
 
     def room(table: str, column: str) -> Tolerance:
@@ -98,12 +98,12 @@ def unstable_arithmetic(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
 
     trial = compared(
         "the engine asked again, the data changed in the last bit",
-        "unstable arithmetic",
+        Cause.UNSTABLE,
         f"with the last bits of the data {dispute.engine}'s own answer moves by as much, up to "
         f"{ROOM:.0f} times, where the exact one does not",
         rows,
         dispute.answer,
-        Reference("truth", truth, room, partial=True),
+        Reference("reference", known, room, partial=True),
     )
     estimates = (rows["table"] == f"{part}.coef") & (rows["column"] == "estimate")
     lost = trial.vanished & estimates & (rows["digits"] < NO_DIGITS)
@@ -113,14 +113,14 @@ def unstable_arithmetic(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
 
 
 def inverted_variances(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Allow random effects what it costs to invert the variance of the responses as it is.
+    """Allow random effects the digits that inverting the responses' variance directly costs.
 
-    Its condition is κ, the largest variance over the smallest conditional one: predictions, and
-    residuals with them, lose κ last bits, and a conditional variance, a small difference of two
-    large ones, κ².
+    The condition number κ is the largest variance over the smallest conditional variance. Random
+    effects and residuals lose κ units of the last place. A conditional variance is a small
+    difference of two large ones and loses κ².
     """
     ranef, varcorr, glance = (
-        dispute.truth.get(f"{part}.{kind}") for kind in ("ranef", "varcorr", "glance")
+        dispute.reference_tables.get(f"{part}.{kind}") for kind in ("ranef", "varcorr", "glance")
     )
     if ranef is None or varcorr is None or glance is None:
         return None
@@ -137,17 +137,21 @@ def inverted_variances(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial
         "condval": replace(BAR, atol=off),
         "value": replace(BAR, atol=off / sigma),
     }
-    told = (f"{part}.ranef", f"{part}.residual_quantiles")
+    bounded = (f"{part}.ranef", f"{part}.residual_quantiles")
     return compared(
         "what the inverse of the variance loses",
-        "unstable arithmetic",
+        Cause.UNSTABLE,
         f"the variance of the responses has the condition {kappa:.1e}: inverted as it is, it "
         "leaves random effects, their deviations and the residuals no more digits",
         rows,
         dispute.answer,
         Reference(
-            "truth",
-            {name: dispute.truth[name] for name in told if name in dispute.truth},
+            "reference",
+            {
+                name: dispute.reference_tables[name]
+                for name in bounded
+                if name in dispute.reference_tables
+            },
             lambda _table, column: room[column],
             partial=True,
         ),
@@ -155,8 +159,8 @@ def inverted_variances(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial
 
 
 def subtracted_from_one(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Take p-values as one less the distribution function, which has no digits below 1e-16."""
-    coef, glance = (dispute.truth.get(f"{part}.{kind}") for kind in ("coef", "glance"))
+    """Compute p-values as one minus the distribution function, which loses those below 1e-16."""
+    coef, glance = (dispute.reference_tables.get(f"{part}.{kind}") for kind in ("coef", "glance"))
     mine = dispute.answer.get(f"{part}.coef", pd.DataFrame())
     if coef is None or glance is None or not {"statistic", "p_value"} <= set(mine):
         return None
@@ -165,23 +169,23 @@ def subtracted_from_one(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
     tolerance = Tolerance(1e-9, "a few units of one's last place", 2e-15)
     trial = compared(
         "p-values by subtraction from one",
-        "unstable arithmetic",
+        Cause.UNSTABLE,
         f"{dispute.engine} subtracts the distribution function from one, which leaves nothing of "
         "a p-value below 1e-16",
         rows,
         dispute.answer,
         Reference("prediction", {f"{part}.coef": lost}, lambda _t, _c: tolerance, partial=True),
-        instead_of=dispute.truth,
+        instead_of=dispute.reference_tables,
     )
     off = (rows["value"] - rows["reference_value"]).abs()
     small = (rows["column"] == "p_value") & (off <= LAST_PLACES)
-    # A difference from one is a multiple of half the last place of one.
+    # One minus a number is a multiple of 2⁻⁵³.
     coarse = (rows["value"] * 2.0**53) % 1.0 == 0.0
     return replace(trial, vanished=trial.vanished & small & coarse)
 
 
 def scatter(base: Tables, others: Sequence[Tables]) -> Tables:
-    """Return the largest change of each value of `base` among other answers."""
+    """Return how far each value of `base` is at most from the same value in other answers."""
     found = {}
     for name, table in base.items():
         changes = [
@@ -204,9 +208,9 @@ def _movements(model: Lm | Lmer, data: pd.DataFrame) -> Tables:
 
 
 def _largest_movements(model: Lm, data: pd.DataFrame) -> Tables:
-    """Largest change of each value where every number in X moves by the last bit of the largest.
+    """Largest change of each value if every number in X moves by the last bit of the largest.
 
-    So large is the rounding of what is stable for a matrix, but not for each of its columns.
+    This is the rounding of an algorithm that is stable for the matrix, but not column by column.
     """
     rng = np.random.default_rng(1)
     m = build(model.formula, data, contrasts=model.contrasts, na_action="fail")
@@ -222,14 +226,14 @@ def _largest_movements(model: Lm, data: pd.DataFrame) -> Tables:
 
 
 def _largest(base: Tables, others: Sequence[Tables]) -> Tables:
-    # Half a unit in the last place of the value itself is always possible.
+    # Every value may be off by half a unit in its own last place.
     least = {kind: table.abs() * 2.0**-53 for kind, table in base.items()}
     largest = scatter(base, others)
     return {kind: table.where(table > least[kind], least[kind]) for kind, table in largest.items()}
 
 
 def last_bits(data: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Move every float of the data by a unit in its last place, or not, or the other way."""
+    """Move every float of the data at random by −1, 0 or 1 units in its last place."""
     out = data.copy()
     for name in data.columns:
         if pd.api.types.is_float_dtype(data[name]):

@@ -1,4 +1,4 @@
-"""What an experiment is: one thing is changed, and the digits are counted again."""
+"""What an experiment is: it changes one thing, and counts the digits again."""
 
 from __future__ import annotations
 
@@ -13,33 +13,33 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rparity.cases.base import Boot, Call, Case, Data, Lm, Lmer, Part
-from rparity.compare import ROUNDING_DIGITS, Reference, Tables, Tolerance, Verdict, measure
+from rparity.compare import FAILING, ROUNDING_DIGITS, Reference, Tables, Tolerance, measure
+from rparity.diagnosis.causes import Cause
 from rparity.engines.base import Question
 from rparity.engines.native import Native, fitted
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.lme4 import CHANGES, NEWEST, Lme4
 
-# A disagreement has vanished where so much of it is left: formulas evaluated at another's
-# parameters, which are themselves rounded, do not agree to the last bit.
+# A difference counts as explained if no more than this is left of it: the parameters at which
+# formulas are evaluated are themselves rounded.
 VANISHED = Tolerance(1e-9, "formulas at rounded parameters", spread=1e-9)
 DIFFERENCE = Tolerance(1e-6, "a small difference of large variances, as some compute it")
 PUBLISHED = "published"
 BETTER = 0.5  # digits
 CONDITIONAL = ("condval", "condsd")
 PLACE = ("table", "row", "column")
-FAILING = [verdict.value for verdict in Verdict if verdict.fails]
-# The safety factor of every bound that follows from last bits: the largest effect of a few random
-# ones is a sample; an engine's own rounding, which differs from one BLAS kernel to the next, is
-# another, of some sums of them.
+# The safety factor of every bound that follows from last bits. The largest effect of a few random
+# perturbations is only a sample, and an engine's own rounding differs from one BLAS kernel to the
+# next.
 ROOM = 30.0
 
 
-class Asked:
+class CaseContext:
     """What all disputes about one case share: its parts, data and recording, and fits of them.
 
-    `parts` are the models and bootstraps by name; `recorded` is R's own recording of the case,
-    with its `provenance`. Fits are made when an experiment first needs them, but for those that
-    are there already, by `Lmer.key`.
+    `parts` are the models and bootstraps by name. `recorded` is R's own recording of the case,
+    with its `provenance`. A fit is made when an experiment first needs it; `fits` are fits that
+    already exist, by `Lmer.key`.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Asked:
         self._elsewhere: dict[tuple[object, ...], LmerResults] = {}
 
     def lmer(self, part: Lmer) -> LmerResults:
-        """Return the package's own fit of a mixed model: formulas to evaluate anywhere."""
+        """Return this package's fit of a mixed model, whose formulas can be evaluated anywhere."""
         if part.key not in self._fits:
             assert self.data is not None
             self._fits[part.key] = fitted(part, self.data)
@@ -76,10 +76,10 @@ class Asked:
         return self._elsewhere[key]
 
     def answered(self, part: Boot | Lmer | Call, lme4: Lme4) -> Tables:
-        """Return the package's own answer to one part, as a version of lme4 gives it.
+        """Return this package's answer to one part, under the conventions of a version of lme4.
 
-        A bootstrap goes on where those before it left the stream, and has as many replicates as
-        R's recording.
+        A bootstrap continues the random stream where the bootstraps before it ended. It has as
+        many replicates as R's recording.
         """
         key = (part.name, *map(lme4.has, CHANGES))
         if key not in self._answered:
@@ -97,7 +97,7 @@ class Asked:
         return self._answered[key]
 
     def movements(self, part: Lmer | Lm, measure: Callable[[Any, pd.DataFrame], Tables]) -> Tables:
-        """Return how far a model's tables move with some last bits, as `measure` says once."""
+        """Return how far a model's tables move with last bits; `measure` is called once a model."""
         key = (measure, *part.key)
         if key not in self._movements:
             assert self.data is not None
@@ -107,58 +107,59 @@ class Asked:
 
 @dataclass(frozen=True)
 class Dispute:
-    """Two answers to a question that differ: the engine's, and the reference's as `truth`.
+    """Two answers to a question that differ: an engine's, and a reference's.
 
-    `noise` is how far the engine's own values move with the last bits of the data, where that was
-    measured: an engine's rounding is no disagreement with what an experiment predicts. `rescaled`
-    is its answer where it was asked in other units. `lme4` are the versions of lme4 whose
-    conventions the engine's and the reference's answers follow.
+    `noise` is how far the engine's own values move with the last bits of the data, if that was
+    measured: so much an experiment's prediction may be off. `rescaled` is the engine's answer to
+    the question in other units, if it was asked. `lme4` are the versions of lme4 whose conventions
+    the engine's and the reference's answers follow.
     """
 
-    asked: Asked
+    context: CaseContext
     engine: str
     reference: str
     answer: Tables
-    truth: Tables
+    reference_tables: Tables
     notes: Sequence[str] = ()
     noise: Tables = field(default_factory=dict)
     rescaled: Tables = field(default_factory=dict)
     lme4: tuple[Lme4, Lme4] = (NEWEST, NEWEST)
-    # What several experiments on a part need, worked out once.
+    # What several experiments on a part need; computed once.
     shared: dict[str, Any] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def between_rs(self) -> bool:
-        """Whether both sides are Rs, of which neither is right by definition."""
+        """Whether both answers are R's: then neither is right by definition."""
         return self.engine.startswith("R ") and self.reference.startswith("R ")
 
     @cached_property
     def figures(self) -> Tables:
-        """The published figures, on whichever side they are; none elsewhere."""
+        """The published figures, if one of the two answers is published; else empty."""
         if self.reference == PUBLISHED:
-            return self.truth
+            return self.reference_tables
         return self.answer if self.engine == PUBLISHED else {}
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one experiment did to the disagreements of one part.
+    """What one experiment did to the differences in one part.
 
-    `digits` has those of each disagreement after the change, and `vanished` whether it is gone;
-    the indices are those of the comparisons.
+    `digits` has the agreement of each value after the change, and `vanished` whether the
+    difference is gone. Both have the index of the comparisons.
     """
 
     experiment: str
-    cause: str
+    cause: Cause
     says: str
     digits: pd.Series[float]
     vanished: pd.Series[bool]
 
 
 class Experiment(Protocol):
-    """Changes one thing for a part of a dispute, and compares again; None where it has no place.
+    """Changes one thing for a part of a dispute, and compares again.
 
-    `rows` are the comparisons of that part that nothing has explained yet.
+    `rows` are the comparisons of that part that differ. Returns None if the experiment does not
+    apply to them.
     """
 
     def __call__(self, dispute: Dispute, part: str, rows: pd.DataFrame, /) -> Trial | None:
@@ -168,7 +169,7 @@ class Experiment(Protocol):
 
 def compared(
     experiment: str,
-    cause: str,
+    cause: Cause,
     says: str,
     rows: pd.DataFrame,
     subject: Tables,
@@ -176,30 +177,30 @@ def compared(
     *,
     instead_of: Tables | None = None,
 ) -> Trial:
-    """Return the trial in which `subject` is held against what the experiment predicts for it.
+    """Compare `subject` with what the experiment predicts for it, and return the trial.
 
-    Where the prediction comes `instead_of` the truth, a disagreement is gone only if it became
-    smaller. What hardly differs from the truth is gone with those that did: it hardly differs
-    from what is nearly the truth either, whatever was changed.
+    If the prediction replaces the reference, `instead_of` is the reference: then a difference is
+    gone only if it became smaller. A value that hardly differs from the reference cannot become
+    much closer to a prediction near it, so it is gone if others became closer.
     """
-    after, agrees = _again(subject, predicted, rows)
+    after, agrees = agreement(subject, predicted, rows)
     gone = agrees
     if instead_of is not None:
         known = {t: frame for t, frame in instead_of.items() if t in predicted.tables}
-        _, before = _again(subject, replace(predicted, tables=known), rows)
-        # Beside zero there are no digits to count: there, what failed before passes now.
+        _, before = agreement(subject, replace(predicted, tables=known), rows)
+        # Near zero there are no digits to count: it is enough that a failing value now passes.
         closer = (after >= ROUNDING_DIGITS) | (after >= rows["digits"] + BETTER) | ~before
         better = agrees & closer
         gone = better | (agrees & before & bool(better.any()))
     return Trial(experiment, cause, says, after, gone)
 
 
-def _again(
+def agreement(
     subject: Tables, reference: Reference, rows: pd.DataFrame
 ) -> tuple[pd.Series[float], pd.Series[bool]]:
-    """Compare again what is in `rows`: its digits, and whether it passes."""
+    """Compare the places of `rows` again: return the digits, and whether each value passes."""
     both = [t for t in rows["table"].unique() if t in reference.tables and t in subject]
-    # Two NaN agree, also with a partial reference: correlations with what does not vary.
+    # Two NaN agree, also with a partial reference: correlations with a constant are NaN.
     found = measure(subject, replace(reference, partial=False), both)
     passes = ~np.isin(found["verdict"], FAILING)
     at = {place: i for i, place in enumerate(places(found))}
@@ -211,14 +212,14 @@ def _again(
 
 
 def places(rows: Mapping[str, Any] | pd.DataFrame) -> Iterable[tuple[str, str, str]]:
-    """Return where each comparison was made: table, row and column."""
+    """Return table, row and column of each comparison."""
     return zip(*(rows[name].tolist() for name in PLACE), strict=True)
 
 
 def predicted(dispute: Dispute, tables: Tables, part: str) -> Reference:
-    """Return a part's tables by kind as what is predicted, up to the engine's own rounding.
+    """Return a part's tables by kind as a reference, with the engine's own rounding as tolerance.
 
-    Random effects may all be as good as zero: they are seen beside the residuals.
+    Random effects may all be nearly zero: their tolerance is relative to the residuals' size.
     """
     named = {f"{part}.{kind}": table for kind, table in tables.items()}
     sigma = tables["glance"]["sigma"].iloc[0] if {"glance", "ranef"} <= tables.keys() else 0.0

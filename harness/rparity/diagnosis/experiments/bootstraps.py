@@ -1,4 +1,4 @@
-"""Experiments on bootstraps: the noise of weighted rows, and other draws."""
+"""Experiments on bootstraps: other draws, and the noise of weighted rows."""
 
 from __future__ import annotations
 
@@ -7,21 +7,22 @@ import pandas as pd
 
 from rparity.cases.base import Boot, Lmer, monte_carlo_error
 from rparity.compare import Tables
+from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import Dispute, Trial
 from rparity.lmm.fit import LmerResults
 from rparity.rrandom import RRandom
 
-# Standard errors of a difference that chance hardly exceeds, among some hundred of them.
+# Among a hundred differences, chance hardly makes one exceed this many standard errors.
 CHANCE = 4.0
-# Replicates that tell a standard deviation to a fiftieth.
+# So many replicates give a standard deviation to about 2 %.
 DRAWS = 2000
 
 
 def monte_carlo(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """State the difference of two bootstraps' standard errors in units of its own error."""
-    if not isinstance(dispute.asked.parts.get(part), Boot):
+    """Express the difference of two bootstraps' standard errors in Monte Carlo errors."""
+    if not isinstance(dispute.context.parts.get(part), Boot):
         return None
-    mine, theirs = (_spread(tables, part) for tables in (dispute.answer, dispute.truth))
+    mine, theirs = (_spread(tables, part) for tables in (dispute.answer, dispute.reference_tables))
     if mine is None or theirs is None or not _own_draws(dispute, part):
         return None
     return _by_chance(
@@ -30,20 +31,20 @@ def monte_carlo(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None
         rows,
         theirs,
         "other draws",
-        "Monte Carlo",
+        Cause.MONTE_CARLO,
         "its draws are its own: the standard errors differ",
     )
 
 
 def noise_scaled_by_weights(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Draw each row's noise with the variance that its prior weight says; R ignores weights."""
-    boot = dispute.asked.parts.get(part)
+    """Draw each row's noise with variance σ²/w; R's bootstrap ignores the prior weights w."""
+    boot = dispute.context.parts.get(part)
     if not isinstance(boot, Boot) or not _own_draws(dispute, part):
         return None
-    model = dispute.asked.parts.get(boot.of)
+    model = dispute.context.parts.get(boot.of)
     if not isinstance(model, Lmer) or model.weights is None:
         return None
-    fit = dispute.asked.lmer(model)
+    fit = dispute.context.lmer(model)
     spread = _weighted_bootstrap(fit, use_u=boot.use_u).std(ddof=1)
     return _by_chance(
         dispute,
@@ -51,7 +52,7 @@ def noise_scaled_by_weights(dispute: Dispute, part: str, rows: pd.DataFrame) -> 
         rows,
         (spread, DRAWS),
         "noise scaled by prior weights",
-        "noise scaled by prior weights",
+        Cause.WEIGHTED_NOISE,
         "where each row's noise is divided by the root of its weight, the standard errors differ",
     )
 
@@ -80,10 +81,10 @@ def _by_chance(
     rows: pd.DataFrame,
     other: tuple[pd.Series[float], int],
     experiment: str,
-    cause: str,
+    cause: Cause,
     says: str,
 ) -> Trial | None:
-    """Return the trial in which a bootstrap's table is compared up to Monte Carlo error."""
+    """Return the trial that compares two bootstraps up to Monte Carlo error."""
     mine = _spread(dispute.answer, part)
     if mine is None:
         return None
@@ -92,8 +93,10 @@ def _by_chance(
     z = z.dropna()
     if z.empty:
         return None
-    # A mean's error is the standard deviation over √n; the bias is one, and the estimate is not.
-    biased = dispute.answer[f"{part}.boot"]["bias"] - dispute.truth[f"{part}.boot"]["bias"]
+    # The bias is a mean over replicates, so its error is the standard deviation over √n.
+    biased = (
+        dispute.answer[f"{part}.boot"]["bias"] - dispute.reference_tables[f"{part}.boot"]["bias"]
+    )
     z_bias = biased.reindex(z.index) / np.hypot(ours / np.sqrt(n), theirs / np.sqrt(m))
     worst = float(max(z.abs().max(), z_bias.abs().max()))
     chance = (rows["table"] == f"{part}.boot") & rows["column"].isin(["std_error", "bias"])
@@ -107,7 +110,7 @@ def _by_chance(
 
 
 def _spread(tables: Tables, part: str) -> tuple[pd.Series[float], int] | None:
-    """Standard errors of a bootstrap and the number of its replicates."""
+    """Return a bootstrap's standard errors and its number of replicates."""
     boot, replicates = tables.get(f"{part}.boot"), tables.get(f"{part}.replicates")
     if boot is None:
         return None
@@ -120,5 +123,5 @@ def _spread(tables: Tables, part: str) -> tuple[pd.Series[float], int] | None:
 
 
 def _own_draws(dispute: Dispute, part: str) -> bool:
-    """Whether the engine gives no replicates to compare with R's, draw for draw."""
+    """Whether the engine drew its own replicates, and gives none to compare with R's."""
     return f"{part}.replicates" not in dispute.answer

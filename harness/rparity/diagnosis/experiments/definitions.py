@@ -1,4 +1,4 @@
-"""Experiments on definitions: contrasts, penalties, and what is left undefined."""
+"""Experiments on definitions: contrasts, R², and what AIC and BIC count."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ import numpy as np
 import pandas as pd
 
 from rparity.cases.base import Lm, Lmer
-from rparity.diagnosis.experiments.base import Dispute, Trial, compared, predicted
+from rparity.diagnosis.causes import Cause
+from rparity.diagnosis.experiments.base import Dispute, Trial, agreement, compared, predicted
 from rparity.engines.native import model_tables
 from rparity.lmm.formula import parse, terms
 from rparity.lmm.matrices import response
 
 CONTRASTS = ("contr.treatment", "contr.sum", "contr.helmert", "contr.poly")
-# A penalty counts whole parameters, up to the rounding of a criterion of a thousand.
+# AIC and BIC count whole parameters, up to the rounding of a log-likelihood of about a thousand.
 WHOLE = 1e-8
 R_SQUARED = ("r_squared", "adj_r_squared")
 
 
 def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Code the factors by other contrasts: the same model in other coefficients."""
-    model, data = dispute.asked.parts.get(part), dispute.asked.data
+    """Code the factors by other contrasts, which changes the coefficients but not the model."""
+    model, data = dispute.context.parts.get(part), dispute.context.data
     if not isinstance(model, Lm | Lmer) or data is None:
         return None
     if not rows["table"].isin([f"{part}.coef", f"{part}.vcov", f"{part}.confint_wald"]).any():
@@ -34,32 +35,34 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
     for contrast in CONTRASTS if factors else ():
         coded = replace(model, contrasts=dict.fromkeys(factors, contrast))
         found = model_tables(coded, data)
-        if f"{part}.coef" in dispute.truth:  # the same number of them, under the question's names
-            names = dispute.truth[f"{part}.coef"].index
+        if (
+            f"{part}.coef" in dispute.reference_tables
+        ):  # the same number of them, under the question's names
+            names = dispute.reference_tables[f"{part}.coef"].index
             found = {k: _renamed(table, names) for k, table in found.items()}
         trial = compared(
             "other contrasts",
-            "parametrisation",
+            Cause.PARAMETRISATION,
             f"coded by {contrast}, the same model has these coefficients",
             rows,
             dispute.answer,
             predicted(dispute, found, part),
-            instead_of=dispute.truth,
+            instead_of=dispute.reference_tables,
         )
         if best is None or trial.vanished.sum() > best.vanished.sum():
             best = trial
     if best is None or not best.vanished.any():
         return best
-    # The other side must have what the contrasts that were asked for give.
+    # The reference must follow from the contrasts that the question names.
     asked = model_tables(model, data)
-    theirs = compared("", "", "", rows, dispute.truth, predicted(dispute, asked, part))
-    return replace(best, vanished=best.vanished & theirs.vanished)
+    _, follows = agreement(dispute.reference_tables, predicted(dispute, asked, part), rows)
+    return replace(best, vanished=best.vanished & follows)
 
 
 def other_r_squared(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Take R² about the mean where the model has no intercept, or about zero where it has one."""
-    model, data = dispute.asked.parts.get(part), dispute.asked.data
-    glance = dispute.truth.get(f"{part}.glance")
+    """Compute R² about the mean instead of zero, or about zero instead of the mean."""
+    model, data = dispute.context.parts.get(part), dispute.context.data
+    glance = dispute.reference_tables.get(f"{part}.glance")
     if not isinstance(model, Lm) or data is None or glance is None:
         return None
     if not rows["column"].isin(R_SQUARED).any():
@@ -80,12 +83,12 @@ def other_r_squared(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
             )
             trial = compared(
                 f"R² about {about}",
-                "definition of R squared",
+                Cause.R_SQUARED,
                 f"its R² is about {about}; R takes it about zero where there is no intercept",
                 rows,
                 dispute.answer,
                 predicted(dispute, {"glance": other[list(R_SQUARED)]}, part),
-                instead_of=dispute.truth,
+                instead_of=dispute.reference_tables,
             )
             if best is None or trial.vanished.sum() > best.vanished.sum():
                 best = trial
@@ -93,7 +96,7 @@ def other_r_squared(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
 
 
 def _renamed(table: pd.DataFrame, names: pd.Index[str]) -> pd.DataFrame:
-    """Name the rows, and of a square table the columns, by position."""
+    """Rename the rows by position, and the columns too if the table is square."""
     if len(table) != len(names):
         return table
     square = list(table.columns) == list(table.index)
@@ -101,36 +104,39 @@ def _renamed(table: pd.DataFrame, names: pd.Index[str]) -> pd.DataFrame:
 
 
 def count_of_parameters(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Work AIC and BIC out from the engine's own log-likelihood, and count parameters.
+    """Compute from the engine's AIC, BIC and log-likelihood how many parameters it counts.
 
-    AIC and BIC that are NaN were left undefined. Where they, or the degrees of freedom, differ by
-    whole parameters, the engine counts other ones; BIC may also take another number of rows.
+    If AIC, BIC or the residual degrees of freedom differ by a whole number of parameters, the
+    engine counts others. BIC may also use another number of rows. NaN means that the engine leaves
+    the value undefined.
     """
-    mine, truth = (tables.get(f"{part}.glance") for tables in (dispute.answer, dispute.truth))
-    if mine is None or truth is None or dispute.asked.data is None or "log_lik" not in mine:
+    mine, theirs = (
+        tables.get(f"{part}.glance") for tables in (dispute.answer, dispute.reference_tables)
+    )
+    if mine is None or theirs is None or dispute.context.data is None or "log_lik" not in mine:
         return None
-    told, known = mine.loc["1"], truth.loc["1"]
-    if not np.isfinite(told["log_lik"]) or not {"log_lik", "aic"} <= set(known.index):
+    given, known = mine.loc["1"], theirs.loc["1"]
+    if not np.isfinite(given["log_lik"]) or not {"log_lik", "aic"} <= set(known.index):
         return None
-    coef = dispute.truth.get(f"{part}.coef", pd.DataFrame())
+    coef = dispute.reference_tables.get(f"{part}.coef", pd.DataFrame())
     n, p = float(mine.get("nobs", pd.Series([np.nan])).iloc[0]), len(coef)
     if not n > p + 1:
         return None
     k = round((known["aic"] + 2.0 * known["log_lik"]) / 2.0)
     counts = {
-        "aic": {"": (told.get("aic", np.nan) + 2.0 * told["log_lik"]) / 2.0},
+        "aic": {"": (given.get("aic", np.nan) + 2.0 * given["log_lik"]) / 2.0},
         "bic": {
-            name: (told.get("bic", np.nan) + 2.0 * told["log_lik"]) / np.log(rows_)
+            name: (given.get("bic", np.nan) + 2.0 * given["log_lik"]) / np.log(rows_)
             for name, rows_ in (("n", n), ("n − p", n - p))
         },
-        "df_residual": {"": n - told.get("df_residual", np.nan)},
+        "df_residual": {"": n - given.get("df_residual", np.nan)},
     }
     usual = {"aic": ("", k), "bic": ("n", k), "df_residual": ("", n - known.get("df_residual", n))}
     vanished, said, undefined = [], [], False
     for table, column in zip(rows["table"], rows["column"], strict=True):
-        if table != f"{part}.glance" or column not in counts or column not in told:
+        if table != f"{part}.glance" or column not in counts or column not in given:
             vanished.append(False)
-        elif np.isnan(told[column]):
+        elif np.isnan(given[column]):
             vanished.append(True)
             undefined = True
             said.append(f"{column} is NaN, though {dispute.engine} gives what it is made of")
@@ -150,7 +156,7 @@ def count_of_parameters(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
         return None
     return Trial(
         "AIC, BIC and degrees of freedom from the engine's own numbers",
-        "left undefined" if undefined else "count of parameters",
+        Cause.UNDEFINED if undefined else Cause.PARAMETER_COUNT,
         "; ".join(dict.fromkeys(said)),
         rows["digits"],
         pd.Series(vanished, rows.index),

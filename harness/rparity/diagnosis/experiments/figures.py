@@ -5,46 +5,49 @@ from __future__ import annotations
 import pandas as pd
 
 from rparity.cases.base import first_names
-from rparity.compare import Reference, Tables, Tolerance
+from rparity.compare import Reference, Tables, Tolerance, kind_of, part_of, tables_of
+from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import Dispute, Trial, compared
 
-# The same stopping place up to one unit of the last printed digit, beside its rounding of 0.55.
+# One unit of the last printed digit beyond the rounding of 0.55 units.
 NEIGHBOUR = 1.55 / 0.55
 
 
 def rounding_of_the_figure(dispute: Dispute, _part: str, rows: pd.DataFrame) -> Trial | None:
     """Round the other side's value to the digits that were printed."""
-    other = dispute.answer if dispute.figures is dispute.truth else dispute.truth
+    other = (
+        dispute.answer if dispute.figures is dispute.reference_tables else dispute.reference_tables
+    )
     return _printed(
         dispute,
         rows,
         other,
         "rounded to the printed digits",
-        "rounding of the published figure",
+        Cause.ROUNDED_FIGURE,
         "to the digits that are printed, it is the same figure",
     )
 
 
 def tight_controls(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Ask lme4 with tight controls, and see whether it prints what was published."""
+    """See whether lme4 with tight controls prints the published figures."""
     return _printed(
         dispute,
         rows,
-        _renamed(dispute.asked.recorded, f"{part}_tight", part),
+        _renamed(dispute.context.recorded, f"{part}_tight", part),
         "lme4 at tight controls",
-        "stopped early",
+        Cause.STOPPED_EARLY,
         "lme4 with xtol_rel=1e-10 prints the published figure",
     )
 
 
 def optimizer_of_the_time(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Ask lme4 with bobyqa, its default when the figures were printed."""
+    """See whether lme4 with bobyqa, its default when the page was made, prints the figures."""
     return _printed(
         dispute,
         rows,
-        _renamed(dispute.asked.recorded, f"{part}_bobyqa", part),
+        _renamed(dispute.context.recorded, f"{part}_bobyqa", part),
         'lme4 with optimizer="bobyqa"',
-        "stopped early",
+        Cause.STOPPED_EARLY,
         'lme4 with optimizer="bobyqa", its default at the time, stops where the figure says, up to '
         "a unit of the last printed digit",
         scale=NEIGHBOUR,
@@ -52,13 +55,13 @@ def optimizer_of_the_time(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tr
 
 
 def decimals_as_written(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Ask the arbiter for the optimum of the decimals that were written, not of the doubles."""
+    """See whether the optimum for the decimals as written, before rounding to doubles, agrees."""
     return _printed(
         dispute,
         rows,
-        _renamed(dispute.truth, f"{part}_decimal", part),
+        _renamed(dispute.reference_tables, f"{part}_decimal", part),
         "the data as the decimals that were written",
-        "data rounded to double",
+        Cause.ROUNDED_DATA,
         "the arbiter, given the decimals as they were written, has the published figure: what is "
         "lost is lost when the data become doubles",
     )
@@ -69,13 +72,13 @@ def _printed(
     rows: pd.DataFrame,
     source: Tables,
     experiment: str,
-    cause: str,
+    cause: Cause,
     says: str,
     *,
     scale: float = 1.0,
 ) -> Trial | None:
-    """Hold the printed figures against those that `source` would have printed."""
-    published = dispute.asked.case.published
+    """Compare the printed figures with what `source` would have printed."""
+    published = dispute.context.case.published
     tables = [table for table in rows["table"].unique() if table in source]
     if published is None or not dispute.figures or not tables:
         return None
@@ -103,22 +106,16 @@ def _decimals(text: str) -> int:
 
 
 def _figure_tables(dispute: Dispute) -> dict[str, str]:
-    """Return the name in the case's figures of each table that the dispute has."""
-    published = dispute.asked.case.published
+    """Map each table of the dispute to its name among the case's published figures."""
+    published = dispute.context.case.published
     assert published is not None
-    first = first_names(dispute.asked.case)
+    first = first_names(dispute.context.case)
     return {
-        f"{first.get(part, part)}.{kind}": table
+        f"{first.get(part_of(table), part_of(table))}.{kind_of(table)}": table
         for table in published.figures
-        for part, _, kind in [table.rpartition(".")]
     } | {table: table for table in published.figures}
 
 
 def _renamed(tables: Tables, old: str, new: str) -> Tables:
     """Return the tables of one part under another part's name."""
-    return {
-        f"{new}.{kind}": table
-        for name, table in tables.items()
-        for part, _, kind in [name.rpartition(".")]
-        if part == old
-    }
+    return {f"{new}.{kind}": table for kind, table in tables_of(tables, old).items()}

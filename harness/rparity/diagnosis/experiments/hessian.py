@@ -17,9 +17,9 @@ def joint_cov_params(fit: LmerResults) -> pd.DataFrame:
     """Invert the observed information of (β, ψ) and return its β block, shape (p, p).
 
     ψ are the elements of ΛΛ', σ² is profiled out, and the information is evaluated at the θ of
-    `fit`. This is what statsmodels' `MixedLM` takes its standard errors from; lme4's `vcov` inverts
-    the β block alone. The two agree where the blocks do not meet, as in balanced designs. Dense in
-    the q random effects: time grows with the cube of q.
+    `fit`. statsmodels' `MixedLM` computes its standard errors in this way; lme4's `vcov` inverts
+    the β block alone. The two agree if β and ψ are orthogonal, as in balanced designs. All
+    matrices are dense in the q random effects: time grows with the cube of q.
     """
     model, weights = fit.model, fit.model.sqrt_weights
     X = weights[:, None] * model.matrices.X
@@ -63,13 +63,13 @@ def joint_cov_params(fit: LmerResults) -> pd.DataFrame:
 
 
 @dataclass(frozen=True)
-class Element:
+class CovarianceElement:
     """An element of ΛΛ', and V's derivative in it: the sum of Z[:, a] Z[:, b]' over `pairs`."""
 
     pairs: list[tuple[NDArray[np.intp], NDArray[np.intp]]]
 
 
-def _random_effects(fit: LmerResults) -> tuple[Array, Array, list[Element]]:
+def _random_effects(fit: LmerResults) -> tuple[Array, Array, list[CovarianceElement]]:
     """Z of the weighted responses, (n, q), the covariance of b over σ², (q, q), its elements."""
     model = fit.model
     Lam = model.template.Lambda(fit.theta_hat)
@@ -88,6 +88,6 @@ def _random_effects(fit: LmerResults) -> tuple[Array, Array, list[Element]]:
                 pairs = [(at[a], at[b])] if a == b else [(at[a], at[b]), (at[b], at[a])]
                 for left, right in pairs:
                     S[left, right] = block[a, b]
-                elements.append(Element(pairs))
+                elements.append(CovarianceElement(pairs))
         first += len(block) * levels
     return np.hstack(columns), S, elements

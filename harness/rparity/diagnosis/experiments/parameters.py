@@ -1,4 +1,4 @@
-"""Experiments on mixed models: the same formulas at another's variance parameters."""
+"""Experiments on mixed models: the formulas, evaluated at either side's variance parameters."""
 
 from __future__ import annotations
 
@@ -11,62 +11,66 @@ from typing import Self
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from rparity.cases.base import LMER_TABLES, Lmer
-from rparity.compare import ROUNDING_DIGITS, Reference, Tables, digits, measure
+from rparity.compare import FAILING, ROUNDING_DIGITS, Reference, Tables, digits, kind_of, measure
+from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import (
-    FAILING,
     VANISHED,
     Dispute,
     Trial,
+    agreement,
     compared,
     places,
     predicted,
 )
 from rparity.diagnosis.experiments.hessian import joint_cov_params
 from rparity.engines.native import lmer_tables
+from rparity.lmm.arrange import wald_limits
 from rparity.lmm.fit import LmerResults
+from rparity.lmm.linalg import semidefinite_cholesky
 from rparity.lmm.varcorr import labels, order
 
 Array = NDArray[np.float64]
 
-# An optimizer that stops early leaves the criterion no higher than this above its minimum, unless
-# it says itself that it did not converge.
+# An optimizer that stops early leaves the criterion at most this far above its minimum, unless it
+# reports that it did not converge.
 RISE = 0.05
-# Rounding of a criterion, relative to its size: no answer is further below the minimum.
+# A criterion rounds by this, relative to its size: no answer can be further below the minimum.
 BELOW = 1e-8
-# Random effects up to which a dense covariance is worth its time.
+# With more random effects than this, a dense covariance takes too long.
 DENSE = 2000
 KINDS = LMER_TABLES
 FIXED = {"coef", "vcov", "confint_wald"}
 
 
 def stopped_early(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Evaluate the formulas at the variance parameters of either side.
+    """Evaluate the formulas at the variance parameters of each side.
 
-    Where each side's values follow from its own parameters, and the criterion is there hardly
-    above its minimum, the formulas are the same, and only the stopping points differ.
+    If each side's values follow from its own parameters, and the criterion there is hardly above
+    its minimum, then both use the same formulas and only their optimizers stopped elsewhere.
     """
     pair = Sides.of(dispute, part)
     if pair is None or pair.same_place or pair.contradicted(rows):
         return None
     rises = {dispute.engine: pair.rise(pair.mine), dispute.reference: pair.rise(pair.theirs)}
     if min(rises.values()) < -BELOW * (1.0 + abs(pair.fit.criterion)):
-        return None  # what is called the minimum is none
+        return None  # our fit is not the minimum
     who = max(rises, key=lambda name: rises[name])
     trial = compared(
         "at each side's own variance parameters",
-        "stopped early",
+        Cause.STOPPED_EARLY,
         f"{who} stopped where the criterion is {rises[who]:.1e} above its minimum; the formulas, "
         "evaluated there, give its values",
         rows,
         dispute.answer,
         pair.from_mine,
-        instead_of=dispute.truth,
+        instead_of=dispute.reference_tables,
     )
     admitted = any("onverge" in note for note in dispute.notes)
-    return pair.vouched(trial, rows) if max(rises.values()) <= RISE or admitted else None
+    return (
+        pair.if_reference_follows(trial, rows) if max(rises.values()) <= RISE or admitted else None
+    )
 
 
 def joint_hessian(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
@@ -76,23 +80,23 @@ def joint_hessian(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         return None
     joint = joint_cov_params(pair.mine)
     if np.allclose(joint, pair.mine.cov_params(), rtol=VANISHED.rtol, atol=0.0):
-        return None  # as in every balanced design: the formulas do not differ
+        return None  # the formulas give the same, as in every balanced design
     tables = _with_cov(pair.mine, joint)
     trial = compared(
         "standard errors from the joint Hessian",
-        "formula of the standard error",
+        Cause.STANDARD_ERROR,
         "at the engine's own variance parameters, the inverse of the Hessian in β and the "
         "variances together gives its standard errors; R inverts the block of β alone",
         rows,
         dispute.answer,
         predicted(dispute, tables, part),
-        instead_of=dispute.truth,
+        instead_of=dispute.reference_tables,
     )
-    return pair.vouched(trial, rows)
+    return pair.if_reference_follows(trial, rows)
 
 
 def adjusted_sigma(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Divide σ² by n − p where maximum likelihood divides by n, for the standard errors alone."""
+    """Use σ² over n − p, not n, in the standard errors of a maximum likelihood fit."""
     pair = Sides.of(dispute, part)
     if pair is None or pair.fit.reml or not _about(rows, FIXED):
         return None
@@ -100,19 +104,19 @@ def adjusted_sigma(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | N
     tables = _with_cov(pair.mine, pair.mine.cov_params() * (n / (n - p)))
     trial = compared(
         "σ² over n − p in the standard errors",
-        "formula of the standard error",
+        Cause.STANDARD_ERROR,
         f"its standard errors under maximum likelihood are R's times √(n / (n − p)), n = {n}, "
         f"p = {p}",
         rows,
         dispute.answer,
         predicted(dispute, tables, part),
-        instead_of=dispute.truth,
+        instead_of=dispute.reference_tables,
     )
-    return pair.vouched(trial, rows)
+    return pair.if_reference_follows(trial, rows)
 
 
 def ml_for_reml(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Fit by the other criterion, and evaluate it where the engine's parameters are."""
+    """Fit by the other criterion, REML or ML, and evaluate it at the engine's parameters."""
     pair = Sides.of(dispute, part)
     if pair is None or pair.same_place:
         return None
@@ -122,20 +126,20 @@ def ml_for_reml(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None
     rise = there.criterion - other.criterion
     trial = compared(
         f"{gave} in place of {asked}",
-        "ML or REML",
+        Cause.ML_OR_REML,
         f"asked for {asked}, {dispute.engine} gives {gave}: it stopped {rise:.1e} above that "
         "criterion's minimum, and its values follow from it",
         rows,
         dispute.answer,
         pair.predicted(there),
-        instead_of=dispute.truth,
+        instead_of=dispute.reference_tables,
     )
-    return pair.vouched(trial, rows) if rise <= RISE else None
+    return pair.if_reference_follows(trial, rows) if rise <= RISE else None
 
 
 @dataclass(frozen=True)
 class Sides:
-    """The package's fit of the model in question, and what its formulas give at either side's θ."""
+    """The fit of a model by this package, and what its formulas give at the θ of each side."""
 
     dispute: Dispute
     part: str
@@ -145,7 +149,7 @@ class Sides:
 
     @classmethod
     def of(cls, dispute: Dispute, part: str) -> Self | None:
-        """Return the sides of a dispute about a mixed model, if both give its parameters."""
+        """Return the two sides, or None unless both give parameters of a mixed model."""
         if part not in dispute.shared:
             dispute.shared[part] = cls._of(dispute, part)
         found: Self | None = dispute.shared[part]
@@ -153,16 +157,18 @@ class Sides:
 
     @classmethod
     def _of(cls, dispute: Dispute, part: str) -> Self | None:
-        model = dispute.asked.parts.get(part)
-        if not isinstance(model, Lmer) or dispute.asked.data is None:
+        model = dispute.context.parts.get(part)
+        if not isinstance(model, Lmer) or dispute.context.data is None:
             return None
         if dispute.figures and f"{part}.theta" not in dispute.figures:
-            return None  # what is worked out from rounded variances proves nothing
-        fit = dispute.asked.lmer(model)
-        places = [parameters(fit, part, side) for side in (dispute.answer, dispute.truth)]
+            return None  # nothing follows from variances that are rounded
+        fit = dispute.context.lmer(model)
+        places = [
+            parameters(fit, part, side) for side in (dispute.answer, dispute.reference_tables)
+        ]
         if places[0] is None or places[1] is None:
             return None
-        mine, theirs = (dispute.asked.at(model, *place) for place in places if place)
+        mine, theirs = (dispute.context.at(model, *place) for place in places if place)
         return cls(dispute, part, fit, mine, theirs)
 
     @property
@@ -172,15 +178,15 @@ class Sides:
         return bool((digits(mine, theirs) >= ROUNDING_DIGITS).all())
 
     def rise(self, there: LmerResults) -> float:
-        """How far the criterion is above its minimum."""
+        """Return how far the criterion is above its minimum there."""
         return there.criterion - self.fit.criterion
 
-    def vouched(self, trial: Trial, rows: pd.DataFrame) -> Trial:
-        """Let a trial hold only where the other side's values follow from its own parameters."""
+    def if_reference_follows(self, trial: Trial, rows: pd.DataFrame) -> Trial:
+        """Limit a trial to where the reference's values follow from its own parameters."""
         if not trial.vanished.any():
             return trial
-        theirs = compared("", "", "", rows, self.dispute.truth, self.from_theirs)
-        return replace(trial, vanished=trial.vanished & theirs.vanished)
+        _, follows = agreement(self.dispute.reference_tables, self.from_theirs, rows)
+        return replace(trial, vanished=trial.vanished & follows)
 
     @cached_property
     def from_mine(self) -> Reference:
@@ -197,38 +203,38 @@ class Sides:
         return predicted(self.dispute, lmer_tables(there, KINDS), self.part)
 
     def contradicted(self, rows: pd.DataFrame) -> bool:
-        """Whether a value that agrees with the truth would not, did it follow from the parameters.
+        """Whether a value agrees with the reference but not with the engine's own parameters.
 
-        Parameters follow from themselves; this tells those that nothing else follows from.
+        Then the engine's other values do not follow from the parameters that it gives.
         """
-        told = [table for table in self.dispute.answer if table in self.from_mine.tables]
-        found = measure(self.dispute.answer, self.from_mine, told)
+        known = [table for table in self.dispute.answer if table in self.from_mine.tables]
+        found = measure(self.dispute.answer, self.from_mine, known)
         failing = np.isin(found["verdict"], FAILING) & ~np.isnan(found["value"])
         return not set(compress(places(found), failing)) <= set(places(rows))
 
 
 def standard_deviations(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Read variances as standard deviations, and the other way round."""
-    varcorr = dispute.truth.get(f"{part}.varcorr")
+    """Exchange variances and standard deviations."""
+    varcorr = dispute.reference_tables.get(f"{part}.varcorr")
     if varcorr is None or not _about(rows, {"varcorr"}):
         return None
     swapped = varcorr.rename(columns={"vcov": "sdcor", "sdcor": "vcov"})
     return compared(
         "variances read as standard deviations",
-        "parametrisation",
+        Cause.PARAMETRISATION,
         "the engine's variances are the reference's standard deviations, or the other way round",
         rows,
         dispute.answer,
         predicted(dispute, {"varcorr": swapped}, part),
-        instead_of=dispute.truth,
+        instead_of=dispute.reference_tables,
     )
 
 
 def parameters(fit: LmerResults, part: str, answer: Tables) -> tuple[Array, float | None] | None:
-    """θ and σ of an answer: its own θ where it has one, else what its variances come to.
+    """Return θ and σ of an answer: the θ that it gives, or else the θ of its variances.
 
-    σ is None, to be profiled out, where it gives none; all is None where it does not have finite
-    parameters, or not those of the model.
+    σ is None if the answer has no residual variance; σ is then profiled out. Returns None if the
+    answer does not have finite parameters of this model.
     """
     varcorr = answer.get(f"{part}.varcorr", pd.DataFrame())
     wanted = [*labels(fit.model.matrices.random), "Residual"]
@@ -246,36 +252,21 @@ def parameters(fit: LmerResults, part: str, answer: Tables) -> tuple[Array, floa
         square[i, j] = square[j, i] = value
     Lam = np.zeros_like(square)
     for block, target in zip(template.blocks(square), template.blocks(Lam), strict=True):
-        target[:] = semidefinite_cholesky(block)
+        target[:] = semidefinite_cholesky(block, tolerance=1e-14)
     return Lam[template.rows, template.cols], sigma
 
 
-def semidefinite_cholesky(square: Array) -> Array:
-    """Return L with LL' = `square` (k, k), lower triangular, also where that is singular."""
-    k = len(square)
-    L = np.zeros_like(square)
-    floor = 1e-14 * max(float(np.diagonal(square).max(initial=0.0)), 1e-300)
-    for j in range(k):
-        left = square[j:, j] - L[j:, :j] @ L[j, :j]
-        if left[0] > floor:
-            L[j:, j] = left / np.sqrt(left[0])
-    return L
-
-
 def _about(rows: pd.DataFrame, kinds: set[str]) -> bool:
-    return bool(rows["table"].str.rpartition(".")[2].isin(kinds).any())
+    return bool(rows["table"].map(kind_of).isin(kinds).any())
 
 
 def _with_cov(fit: LmerResults, cov: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-    """Return the tables that depend on the covariance of the fixed effects, with another one."""
+    """Return the tables that depend on the covariance of the fixed effects, from `cov`."""
     se = pd.Series(np.sqrt(np.diag(cov)), cov.index)
-    half = float(norm.ppf(0.975)) * se
     return {
         "coef": pd.DataFrame(
             {"estimate": fit.params, "std_error": se, "statistic": fit.params / se}
         ),
         "vcov": cov,
-        "confint_wald": pd.DataFrame(
-            {"conf_low": fit.params - half, "conf_high": fit.params + half}
-        ),
+        "confint_wald": wald_limits(fit.params, se),
     }

@@ -1,4 +1,4 @@
-"""An experiment on profile intervals: whether the deviance at an end is the one that it must be."""
+"""The experiment on profile intervals: whether the deviance is right at an interval's ends."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ import pandas as pd
 from scipy.stats import chi2
 
 from rparity.cases.base import Lmer
+from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import PLACE, Dispute, Trial
 from rparity.engines.native import fitted
 from rparity.lmm.profile import profile_rise
 
-# Where the deviance may rise above its minimum, relative to the quantile that defines an end: a
-# root is found to rounding, and a spline through a profile misses it by far more.
+# Relative distance of the deviance's rise from the quantile that defines an end. A root search is
+# exact to rounding; a spline through a profile is much less accurate.
 AT_THE_ROOT = 1e-6
 MISSED = 1e-4
 
 
 def profile_missed(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Work out how far the deviance is above its minimum at either side's ends.
+    """Compute how far the deviance rises above its minimum at the interval's ends of each side.
 
-    An end is where the deviance rises by the χ² quantile. Explained is what differs because the
-    reference's end is not there, and the engine's is. Where two Rs differ, either may have missed.
+    At an end the deviance must rise by the χ² quantile. A difference is explained if this holds at
+    the engine's end and not at the reference's. Between two Rs, either may fail.
     """
-    model, table = dispute.asked.parts.get(part), f"{part}.confint_profile"
-    if not isinstance(model, Lmer) or dispute.asked.data is None:
+    model, table = dispute.context.parts.get(part), f"{part}.confint_profile"
+    if not isinstance(model, Lmer) or dispute.context.data is None:
         return None
     if not (rows["table"] == table).any():
         return None
     # The numbers of `.sig01`, … follow the lme4 of either side.
-    fits = [fitted(model, dispute.asked.data, lme4.version) for lme4 in dispute.lme4]
+    fits = [fitted(model, dispute.context.data, lme4.version) for lme4 in dispute.lme4]
     quantile = float(chi2.ppf(0.95, 1))
     missed, said = [], []
     for name, row, column, *ends in zip(
@@ -52,7 +53,7 @@ def profile_missed(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | N
             )
     return Trial(
         "the deviance at the interval's ends",
-        "profile failed in R",
+        Cause.PROFILE_FAILED,
         f"at an end the deviance must rise by {quantile:.4g}; at those of {dispute.engine} and "
         f"{dispute.reference} it rises by: {'; '.join(said)}",
         rows["digits"],

@@ -1,4 +1,4 @@
-"""The experiment on scales: a linear model in other units, powers of two of its predictors."""
+"""The experiment on scales: a linear model with its predictors divided by powers of two."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rparity.cases.base import Lm
-from rparity.compare import Tables
+from rparity.compare import Tables, kind_of, part_of
 from rparity.engines.base import Question
 from rparity.lmm.formula import expression, parse
 from rparity.lmm.matrices import build
@@ -20,9 +20,9 @@ Array = NDArray[np.float64]
 def in_other_units(question: Question) -> tuple[Question, dict[str, Array]] | None:
     """Divide the predictors of linear models by powers of two, which rounds nothing.
 
-    Returns the question about data of size 1, and for each model what its coefficients are to be
-    multiplied by, shape (p,), to be those of the question; or None where there is nothing to
-    scale, or no such numbers, as where a predictor enters a formula otherwise than as a power.
+    Returns the question about the scaled data, and for each model the factors, shape (p,), that
+    turn its coefficients into those of the original question. Returns None if there is nothing to
+    scale, or if a model has no such factors because a predictor enters other than as a power.
     """
     models = [part for part in question.case.parts if isinstance(part, Lm)]
     data = question.data
@@ -51,11 +51,11 @@ def in_other_units(question: Question) -> tuple[Question, dict[str, Array]] | No
 
 
 def in_the_questions_units(tables: Tables, factors: dict[str, Array]) -> Tables:
-    """Return an answer in other units as one to the question itself."""
+    """Convert an answer in the scaled units to the units of the original question."""
     return {
-        name: _scaled(table, name.rpartition(".")[2], factors[part])
+        name: _scaled(table, kind_of(name), factors[part_of(name)])
         for name, table in tables.items()
-        if (part := name.partition(".")[0]) in factors
+        if part_of(name) in factors
     }
 
 

@@ -1,4 +1,4 @@
-"""What changed between two versions of lme4: this package is asked to reproduce both."""
+"""The experiment on versions of lme4: this package reproduces both, and so their difference."""
 
 from __future__ import annotations
 
@@ -12,32 +12,33 @@ from numpy.typing import NDArray
 
 from rparity.cases.base import Boot, Call, Lmer
 from rparity.compare import Reference, Tables, Tolerance
+from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import BETTER, PUBLISHED, Dispute, Trial, compared
 from rparity.lmm.lme4 import CHANGES, Change, Lme4
 
-# How the engine is called whose tolerances say how far R is from this package.
+# The engine whose tolerances say how far R may be from this package.
 OURS = "rparity"
 
 
 def lme4_changed(change: Change, dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Answer as each of two versions of lme4 does, and take the difference off the engine's answer.
+    """Compute how a change of lme4 moves this package's answer, and undo it in the engine's.
 
-    Gone is what then agrees with the reference, up to the tolerances of both sides. Where several
-    changes lie between the versions, a value's cause is the one that moves it most.
+    A difference is gone if the values then agree within the tolerances of both sides. If several
+    changes lie between the two versions, the one that moves a value most is its cause.
     """
     mine, theirs = dispute.lme4
     between = [each for each in CHANGES if mine.has(each) != theirs.has(each)]
-    asked = dispute.asked.parts.get(part)
+    asked = dispute.context.parts.get(part)
     if change not in between or not isinstance(asked, Boot | Lmer | Call):
         return None
-    answers = [dispute.asked.answered(asked, each) for each in _steps(mine, theirs, between)]
+    answers = [dispute.context.answered(asked, each) for each in _steps(mine, theirs, between)]
     if mine.has(between[0]):  # from the newer side to the older one
         between = between[::-1]
     tables = [table for table in rows["table"].unique() if table in answers[0]]
     moved = {name: answers[-1][name] - answers[0][name] for name in tables}
     trial = compared(
         "this package as each of the two versions of lme4",
-        change.cause,
+        Cause(change.cause),
         f"{change.says}. By as much as this moves the answer of this package, {dispute.engine} "
         f"differs from {dispute.reference}",
         rows,
@@ -46,7 +47,7 @@ def lme4_changed(change: Change, dispute: Dispute, part: str, rows: pd.DataFrame
             for name in tables
             if name in dispute.answer
         },
-        Reference(dispute.reference, dispute.truth, _tolerance(dispute), partial=True),
+        Reference(dispute.reference, dispute.reference_tables, _tolerance(dispute), partial=True),
     )
     sizes = [_sizes(before, after, rows) for before, after in pairwise(answers)]
     most = np.argmax(sizes, axis=0) == between.index(change)
@@ -55,14 +56,14 @@ def lme4_changed(change: Change, dispute: Dispute, part: str, rows: pd.DataFrame
 
 
 def _steps(mine: Lme4, theirs: Lme4, between: Sequence[Change]) -> list[Lme4]:
-    """Return versions from one side's to the other's, between two of which one change lies."""
+    """Return versions from one side's to the other's, with one change between neighbours."""
     if mine.has(between[0]):
         return _steps(theirs, mine, between)[::-1]
     return [mine, *(Lme4(change.since) for change in between[:-1]), theirs]
 
 
 def _sizes(before: Tables, after: Tables, rows: pd.DataFrame) -> NDArray[np.float64]:
-    """Return how far one change moves the value of each comparison, in this package's answer."""
+    """Return how far a change moves each compared value in this package's answer."""
     found = np.zeros(len(rows))
     for table in rows["table"].unique():
         if table in before and table in after:
@@ -75,11 +76,11 @@ def _sizes(before: Tables, after: Tables, rows: pd.DataFrame) -> NDArray[np.floa
 
 
 def _tolerance(dispute: Dispute) -> Callable[[str, str], Tolerance]:
-    """Return what two sides may be off by together: each by as much as it may be from this package.
+    """Return the sum of both sides' tolerances: each side's distance from this package.
 
-    What was printed may be off by its rounding.
+    A published figure's tolerance is its rounding.
     """
-    case = dispute.asked.case
+    case = dispute.context.case
 
     def tolerance(table: str, column: str) -> Tolerance:
         found = [

@@ -1,4 +1,4 @@
-"""A study as text: what is claimed and what is so, and how often each interval is right."""
+"""A study as text: claimed and actual standard errors, and how often each interval is right."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from rparity.report.terminal import marked
+from rparity.report.terminal import marked, plain_table
 from rparity.study.coverage import MEAN_OF_LINES, MEAN_OF_POPULATION, SLOPE, Study
-from rparity.study.design import World
+from rparity.study.data_sets import World
 
 NAMES = {
     "lm": "lm, contr.sum",
@@ -44,11 +44,11 @@ def show_study(study: Study, out: Console) -> None:
         f"deviation {design.spread:.4g}, slope {design.slope:g}, noise {design.sd:g}",
         style="dim",
     )
-    out.print("\nWhat is claimed, and how much the estimate varies from data set to data set")
+    out.print("\nClaimed standard errors, and the standard deviation of the estimates")
     out.print(_table(study.standard_errors, list(PARAMETER_NAMES), CLAIMS))
-    out.print("\nThe intercept: how many 95 % intervals hold")
+    out.print("\nThe intercept: how many 95 % intervals contain")
     out.print(_table(study.coverage, ["(Intercept)"], INTERCEPT))
-    out.print("\nThe slope: how many 95 % intervals hold it")
+    out.print("\nThe slope: how many 95 % intervals contain it")
     out.print(_table(study.coverage, ["x"], SLOPES))
     out.print(
         "\n± is the Monte Carlo error, in brackets Wilson's 95 % interval of the coverage; claimed "
@@ -63,28 +63,13 @@ def show_study(study: Study, out: Console) -> None:
 
 def percent(row: Row) -> str:
     """Return a coverage with its Monte Carlo error and Wilson's interval, in percent."""
-    share, error, low, high = (
-        100.0 * row[name]
-        for name in ("coverage", "coverage_error", "coverage_low", "coverage_high")
-    )
-    return f"{share:.1f} ± {error:.1f} ({low:.1f} to {high:.1f})"
-
-
-def _width(row: Row) -> str:
-    return f"{row['width']:.4g}"
-
-
-def _claimed(row: Row) -> str:
-    return f"{row['std_error']:.4g}"
-
-
-def _spread(row: Row) -> str:
-    return f"{row['spread']:.4g} ± {row['spread_error']:.1g}"
+    names = ("coverage", "coverage_error", "coverage_low", "coverage_high")
+    return "{:.1f} ± {:.1f} ({:.1f} to {:.1f})".format(*(100.0 * row[name] for name in names))
 
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of a table: its head, whose row it shows, and how."""
+    """A column of a table: its head, the world and target of its rows, and how they are shown."""
 
     head: str
     show: Callable[[Row], str]
@@ -92,40 +77,39 @@ class _Column:
     target: str | None = None
 
 
+WIDTH = "{width:.4g}".format_map
+CLAIMED = "{std_error:.4g}".format_map
+SPREAD = "{spread:.4g} ± {spread_error:.1g}".format_map
 FIXED, RANDOM = World.FIXED, World.RANDOM
 CLAIMS = [
-    _Column(f"{WORLDS[FIXED]}\nclaimed s.e.", _claimed, FIXED),
-    _Column("\ns.d. of estimates", _spread, FIXED),
-    _Column(f"{WORLDS[RANDOM]}\nclaimed s.e.", _claimed, RANDOM),
-    _Column("\ns.d. of estimates", _spread, RANDOM),
+    _Column(f"{WORLDS[FIXED]}\nclaimed s.e.", CLAIMED, FIXED),
+    _Column("\ns.d. of estimates", SPREAD, FIXED),
+    _Column(f"{WORLDS[RANDOM]}\nclaimed s.e.", CLAIMED, RANDOM),
+    _Column("\ns.d. of estimates", SPREAD, RANDOM),
 ]
 INTERCEPT = [
     _Column(f"{WORLDS[FIXED]}\nthe lines' mean", percent, FIXED, MEAN_OF_LINES),
-    _Column("\nwidth", _width, FIXED, MEAN_OF_LINES),
+    _Column("\nwidth", WIDTH, FIXED, MEAN_OF_LINES),
     _Column(f"{WORLDS[RANDOM]}\nthe population's mean", percent, RANDOM, MEAN_OF_POPULATION),
     _Column("\nthe mean of those drawn", percent, RANDOM, MEAN_OF_LINES),
-    _Column("\nwidth", _width, RANDOM, MEAN_OF_LINES),
+    _Column("\nwidth", WIDTH, RANDOM, MEAN_OF_LINES),
 ]
 SLOPES = [
     _Column(WORLDS[FIXED], percent, FIXED, SLOPE),
-    _Column("width", _width, FIXED, SLOPE),
+    _Column("width", WIDTH, FIXED, SLOPE),
     _Column(WORLDS[RANDOM], percent, RANDOM, SLOPE),
-    _Column("width", _width, RANDOM, SLOPE),
+    _Column("width", WIDTH, RANDOM, SLOPE),
 ]
 
 
 def _table(frame: pd.DataFrame, parameters: list[str], columns: list[_Column]) -> Table:
-    """Lay out rows of `frame` for the parameters and each interval that it has."""
+    """Return a table with a row for each parameter and each interval in `frame`."""
     rows: dict[tuple[object, ...], dict[Any, Any]] = {
         (row["parameter"], row["interval"], row["world"], row.get("target")): row
         for row in frame.to_dict("records")
     }
-    table = Table(box=None, pad_edge=False, header_style="dim")
-    if len(parameters) > 1:
-        table.add_column("")
-    table.add_column("")
-    for column in columns:
-        table.add_column(column.head, justify="right", no_wrap=True)
+    labels = [""] * min(len(parameters), 2)
+    table = plain_table(*labels, *(f">{column.head}" for column in columns))
     for parameter in parameters:
         named = [PARAMETER_NAMES[parameter]] if len(parameters) > 1 else []
         for interval in dict.fromkeys(frame["interval"]):
@@ -140,7 +124,7 @@ def _table(frame: pd.DataFrame, parameters: list[str], columns: list[_Column]) -
 
 
 def as_json(study: Study) -> str:
-    """One object: the design, the sizes, both tables as lists of objects, and what failed."""
+    """Return one JSON object: the design, the sizes, both tables and the failures."""
     return json.dumps(
         {
             "design": {**asdict(study.design), "spread": study.design.spread},

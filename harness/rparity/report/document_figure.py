@@ -1,4 +1,4 @@
-"""The question's figure: its scatter, and each bootstrap over the standard error it reproduces."""
+"""The figure of the case `document`: the data, and each bootstrap with both standard errors."""
 
 from __future__ import annotations
 
@@ -17,34 +17,33 @@ from rparity.report.output import require_folder, writing
 if TYPE_CHECKING:
     from rparity.run import CaseRun
 
-# A symbol a level, as R's pch = 1, 2, … tells them apart.
+# A symbol for each level, as R's pch = 1, 2, …
 SYMBOLS = "o^+xDvsPdX"
-LINES = "+x"  # symbols without an inside
+LINES = "+x"  # symbols that cannot be filled
 MIXED, FIXED = "#b5452c", "#2c6fb5"
 
 
 def require(file: Path, cases: Sequence[str]) -> None:
-    """Refuse before the work starts rather than after it.
+    """Check before the work starts that the figure can be drawn.
 
     Raises
     ------
     UsageError
-        Where the document is not among the cases, the folder does not exist, or matplotlib is not
-        installed.
+        If `document` is not among the cases, or for the reasons of `require_drawing`.
     """
     if "document" not in cases:
-        raise UsageError("--plot draws the document's figure: run the case document.")
+        raise UsageError("--plot draws the figure of the case document: run that case.")
     require_drawing(file)
 
 
 def require_drawing(file: Path) -> None:
-    """Refuse a figure that could not be drawn.
+    """Check that a figure can be drawn.
 
     Raises
     ------
     UsageError
-        Where the folder does not exist, matplotlib is not installed, or the suffix names no format
-        that it knows.
+        If the folder does not exist, matplotlib is not installed, or the suffix is not that of a
+        format of matplotlib.
     """
     require_folder(file)
     if find_spec("matplotlib") is None:
@@ -57,12 +56,12 @@ def require_drawing(file: Path) -> None:
 
 
 def draw(run: CaseRun, file: Path) -> None:
-    """Draw the document's figure from Python's answer; the suffix of `file` chooses the format.
+    """Draw the figure from Python's answer. The suffix of `file` chooses the format.
 
     Raises
     ------
     UsageError
-        Where the file cannot be written or its suffix names no known format.
+        If the file cannot be written.
     """
     from matplotlib.figure import Figure
 
@@ -78,10 +77,10 @@ def draw(run: CaseRun, file: Path) -> None:
     }
     _bootstrap(anew, tables["boot_simulate_u.replicates"], errors, MIXED)
     anew.set_title(
-        "use.u = FALSE: the lines are drawn anew, and lmer's error comes out", fontsize=9
+        "use.u = FALSE: the lines are drawn anew; the spread is lmer's standard error", fontsize=9
     )
     _bootstrap(kept, tables["boot_fix_u.replicates"], errors, FIXED)
-    kept.set_title("use.u = TRUE: the lines stay, and lm's error comes out", fontsize=9)
+    kept.set_title("use.u = TRUE: the lines stay; the spread is lm's standard error", fontsize=9)
     kept.set_xlabel("intercept")
     figure.suptitle(f"The intercept's standard error in two worlds, {run.nsim} replicates each")
     with writing(file) as target:

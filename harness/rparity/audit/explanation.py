@@ -1,4 +1,4 @@
-"""One disagreement as an argument: the values, the arbiter's, the experiments, the cause."""
+"""One difference explained: the values, the arbiter's value, the experiments, the cause."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from pathlib import Path
 
 import pandas as pd
 
-from rparity.audit.conduct import all_engines, conduct
-from rparity.audit.matter import RECORDED, Matter, matter_of
-from rparity.audit.results import Audit, Reply
+from rparity.audit.audit_case import RECORDED, AuditCase, audit_case_of
+from rparity.audit.results import Audit, EngineReply
+from rparity.audit.run_audit import all_engines, run_audit
 from rparity.cases.base import Boot, Case, Lm, Lmer, Part, first_names
-from rparity.compare import ALL, Verdict, digits
-from rparity.diagnosis.diagnose import Finding
+from rparity.compare import ALL, Verdict, digits, kind_of, part_of
 from rparity.diagnosis.experiments.base import PUBLISHED
+from rparity.diagnosis.explain import Finding
 from rparity.diagnosis.ledger import Entry
-from rparity.engines import kept_answers as keep
+from rparity.engines import kept_answers
 from rparity.errors import UsageError, did_you_mean
 
 ARBITER = "exact"
@@ -25,11 +25,12 @@ AGREEING = (Verdict.IDENTICAL, Verdict.ROUNDING, Verdict.WITHIN)
 
 
 @dataclass(frozen=True)
-class Voice:
-    """Who says what about a value: `decimals` where it has other digits than a double.
+class Statement:
+    """The value that an engine, R or the reference gives.
 
-    `digits` are those in which it agrees with the reference; None for the reference itself.
-    `made_by` are versions, `when` the time of the recording; None for what answered now.
+    `digits` is the agreement with the reference; None for the reference itself. `made_by` has
+    versions, and `when` the time of a recording; None for a live answer. `decimals` is the value as
+    text, if it has more digits than a double, or is printed.
     """
 
     name: str
@@ -42,9 +43,9 @@ class Voice:
 
 @dataclass(frozen=True)
 class Step:
-    """One experiment: what it says, the value's digits after it, and whether it ends the matter.
+    """One experiment: what it found, the value's digits after it, and whether it explains them.
 
-    The digits are NaN where it says nothing of the value.
+    The digits are NaN if the experiment is not about the value.
     """
 
     experiment: str
@@ -55,16 +56,17 @@ class Step:
 
 @dataclass(frozen=True)
 class Argument:
-    """Why one value differs. `alike` counts the values that have the same cause, this one too.
+    """Why one value differs.
 
-    `notes` are what the engine said of the value's part.
+    `alike` counts the values that have the same cause, including this one. `notes` is what the
+    engine reported about the value's part.
     """
 
     table: str
     row: str
     column: str
     verdict: Verdict
-    voices: Sequence[Voice]
+    statements: Sequence[Statement]
     steps: Sequence[Step]
     cause: str
     alike: int
@@ -76,10 +78,10 @@ class Argument:
 
 @dataclass(frozen=True)
 class Explanation:
-    """What there is to say of an engine on a case, or of one of its tables or rows.
+    """How an engine agrees with the references on a case, or on one table or row, and why not.
 
-    `agreeing` are the comparisons that agree, `stale` the ledger's entries that no longer occur,
-    `questions` each part's question by the part's name.
+    `agreeing` are the comparisons that agree. `stale` are the ledger entries that no longer occur.
+    `questions` has each part's question by the part's name.
     """
 
     case: Case
@@ -92,11 +94,11 @@ class Explanation:
 
     @property
     def failed(self) -> bool:
-        """Whether something is not explained, or not known to the ledger."""
+        """Whether a difference is not explained or not in the ledger, or an entry is stale."""
         return bool(self.stale) or any(argument.verdict.fails for argument in self.arguments)
 
 
-def explain(
+def explanation(
     case: Case,
     engine: str,
     table: str | None = None,
@@ -105,26 +107,27 @@ def explain(
     fixtures: Path,
     on_progress: Callable[[str], None] | None = None,
 ) -> Explanation:
-    """Ask one engine about one case, run all the experiments, and make the argument.
+    """Ask one engine about one case, run all experiments, and explain the differences.
 
-    Without a table it is about the disagreement with the fewest digits of each cause.
+    For each cause the value with the fewest digits is explained: of the whole case, or of one table
+    or row.
 
     Raises
     ------
     UsageError
-        For an engine, table or row that is not known, and where the engine has no answer.
+        For an unknown engine, table or row, and if the engine has no answer.
     RecordingError
-        Where R's recording of the case is missing, stale or corrupt.
+        If R's recording of the case is missing, stale or corrupt.
     """
     if engine not in all_engines():
         hint = did_you_mean(engine, all_engines())
         raise UsageError(
             f"There is no engine {engine!r}. {hint}There are {', '.join(all_engines())}."
         )
-    audit = conduct(
+    audit = run_audit(
         [case], fixtures=fixtures, engines=[engine], thorough=True, on_progress=on_progress
     )
-    matter = matter_of(case, fixtures)
+    audited = audit_case_of(case, fixtures)
     rows = _chosen(audit, audit.comparisons, engine, table, row)
     about_ledger = rows["verdict"] == Verdict.STALE
     stale = rows.loc[about_ledger, "table"].str.removeprefix("ledger: ").tolist()
@@ -134,8 +137,8 @@ def explain(
         case=case,
         engine=engine,
         references=tuple(rows["reference"].unique()),
-        questions={p.name: _question(p, matter) for p in matter.question.case.parts},
-        arguments=tuple(_arguments(audit, matter, rows[~agree], fixtures)),
+        questions={p.name: _question(p, audited) for p in audited.question.case.parts},
+        arguments=tuple(_arguments(audit, audited, rows[~agree], fixtures)),
         agreeing=rows[agree],
         stale=stale,
     )
@@ -144,17 +147,20 @@ def explain(
 def _chosen(
     audit: Audit, rows: pd.DataFrame, engine: str, table: str | None, row: str | None
 ) -> pd.DataFrame:
-    """Return the comparisons that were asked for."""
+    """Return the comparisons of a table or row."""
     case = audit.cases[0].name
     if rows.empty:
         raise UsageError(_nothing(audit, engine, case))
     if table is None:
         return rows
-    told = audit.truth[case]
     mine = rows[rows["table"] == table]
     if mine.empty:
         reply = audit.replies[engine, case]
-        gap = reply.answer.gap(table) if reply.answer and table in told else None
+        gap = (
+            reply.answer.gap(table)
+            if reply.answer and table in audit.reference_tables[case]
+            else None
+        )
         if gap is not None:
             raise UsageError(f"{engine} does not answer {table} of {case}: {gap}.")
         known = rows["table"].unique().tolist()
@@ -173,7 +179,7 @@ def _chosen(
 
 
 def _nothing(audit: Audit, engine: str, case: str) -> str:
-    """Say why an engine has nothing to explain on a case."""
+    """Say why there is nothing to explain about an engine on a case."""
     reply = audit.replies[engine, case]
     if reply.problem is not None:
         return f"{engine} has no answer to {case}: {reply.problem}"
@@ -183,9 +189,9 @@ def _nothing(audit: Audit, engine: str, case: str) -> str:
     return f"{engine} has no answer to {case}: {'; '.join(gaps)}."
 
 
-def _question(part: Part, matter: Matter) -> str:
-    """State what a part asks, in a line."""
-    rows = 0 if matter.question.data is None else len(matter.question.data)
+def _question(part: Part, audited: AuditCase) -> str:
+    """Return the question of a part, in a line."""
+    rows = 0 if audited.question.data is None else len(audited.question.data)
     match part:
         case Lmer():
             weighted = f", weights {part.weights}" if part.weights else ""
@@ -195,7 +201,7 @@ def _question(part: Part, matter: Matter) -> str:
             return f"{part.formula}, by least squares{coded}, {rows} rows"
         case Boot():
             effects = "kept" if part.use_u else "drawn anew"
-            count = f"{matter.question.nsim} replicates"
+            count = f"{audited.question.nsim} replicates"
             return f"parametric bootstrap of {part.of}, random effects {effects}, {count}"
     return part.name
 
@@ -204,37 +210,37 @@ def _question(part: Part, matter: Matter) -> str:
 
 
 def _arguments(
-    audit: Audit, matter: Matter, rows: pd.DataFrame, fixtures: Path
+    audit: Audit, audited: AuditCase, rows: pd.DataFrame, fixtures: Path
 ) -> Iterator[Argument]:
-    """Make the argument about the value with the fewest digits of each cause."""
+    """Explain the value with the fewest digits of each cause."""
     for cause, alike in rows.groupby("cause", sort=False):
         place = alike.index[int(alike["digits"].to_numpy().argmin())]
         worst = alike.loc[place]
         finding = next((f for f in audit.findings if place in f.rows), None)
         engine, table, row = (str(worst[name]) for name in ("engine", "table", "row"))
-        command = ["rparity", "explain", matter.case.name, engine, table]
+        command = ["rparity", "explain", audited.case.name, engine, table]
         yield Argument(
             table=table,
             row=row,
             column=str(worst["column"]),
             verdict=Verdict(worst["verdict"]),
-            voices=_voices(audit, matter, worst, fixtures),
+            statements=_statements(audit, audited, worst, fixtures),
             steps=[] if finding is None else _steps(finding, int(place)),
             cause=str(cause),
             alike=len(alike),
             fewest=float(alike["digits"].min()) + 0.0,
             entry=None if finding is None else finding.entry,
             reproduce=shlex.join(command if row == ALL else [*command, row]),
-            notes=_notes(audit, matter, engine, table.partition(".")[0]),
+            notes=_notes(audit, audited, engine, part_of(table)),
         )
 
 
-def _notes(audit: Audit, matter: Matter, engine: str, part: str) -> list[str]:
-    """Return what an engine said, but of other parts."""
-    answer = audit.replies[engine, matter.case.name].answer
-    others = {other.name for other in matter.question.case.parts} - {part}
-    said = () if answer is None else answer.notes
-    return [note for note in said if note.partition(":")[0] not in others]
+def _notes(audit: Audit, audited: AuditCase, engine: str, part: str) -> list[str]:
+    """Return an engine's notes, except those about other parts."""
+    answer = audit.replies[engine, audited.case.name].answer
+    others = {other.name for other in audited.question.case.parts} - {part}
+    notes = () if answer is None else answer.notes
+    return [note for note in notes if note.partition(":")[0] not in others]
 
 
 def _steps(finding: Finding, place: int) -> list[Step]:
@@ -245,53 +251,55 @@ def _steps(finding: Finding, place: int) -> list[Step]:
     ]
 
 
-def _voices(audit: Audit, matter: Matter, row: pd.Series, fixtures: Path) -> list[Voice]:
-    """Return what the engine, R and the reference say, each with its digits."""
+def _statements(
+    audit: Audit, audited: AuditCase, row: pd.Series, fixtures: Path
+) -> list[Statement]:
+    """Return the values of the engine, R and the reference, each with its digits."""
     name, reference = str(row["engine"]), str(row["reference"])
-    value, told = float(row["value"]), float(row["reference_value"])
-    mine, theirs = (audit.replies.get((n, matter.case.name)) for n in (name, reference))
-    printed = _printed(matter.case, row) if name == PUBLISHED else None
-    voices = [_voice(name, value, float(row["digits"]) + 0.0, mine, matter, printed)]
-    recorded = matter.recording.tables.get(str(row["table"]), pd.DataFrame())
+    value, expected = float(row["value"]), float(row["reference_value"])
+    mine, theirs = (audit.replies.get((n, audited.case.name)) for n in (name, reference))
+    printed = _printed(audited.case, row) if name == PUBLISHED else None
+    found = [_statement(name, value, float(row["digits"]) + 0.0, mine, audited, printed)]
+    recorded = audited.recording.tables.get(str(row["table"]), pd.DataFrame())
     place = row["row"], row["column"]
     if reference != RECORDED and place[0] in recorded.index and place[1] in recorded.columns:
         r = float(recorded.loc[place[0], place[1]])
         if r != value:
-            voices.append(_voice("R", r, float(digits(r, told)) + 0.0, None, matter))
-    voices.append(_voice(reference, told, None, theirs, matter, _decimals(matter, row, fixtures)))
-    return voices
+            found.append(_statement("R", r, float(digits(r, expected)) + 0.0, None, audited))
+    exact = _decimals(audited, row, fixtures)
+    found.append(_statement(reference, expected, None, theirs, audited, exact))
+    return found
 
 
-def _voice(
+def _statement(
     name: str,
     value: float,
     agreeing: float | None,
-    reply: Reply | None,
-    matter: Matter,
+    reply: EngineReply | None,
+    audited: AuditCase,
     decimals: str | None = None,
-) -> Voice:
-    """Return what one side says; R's recording of the case has a provenance of its own."""
+) -> Statement:
+    """Return one value; without a reply it is that of R's recording of the case."""
     if reply is None:
-        made = matter.recording.provenance
-        return Voice(name, value, agreeing, made["made_by"]["packages"], made["time"])
-    return Voice(name, value, agreeing, reply.made_by, reply.when, decimals)
+        made = audited.recording.provenance
+        return Statement(name, value, agreeing, made["made_by"]["packages"], made["time"])
+    return Statement(name, value, agreeing, reply.made_by, reply.when, decimals)
 
 
 def _printed(case: Case, row: pd.Series) -> str | None:
     """Return a published figure as it is printed."""
     first = first_names(case)
     for name, table in case.published.figures.items() if case.published else ():
-        part, _, kind = name.rpartition(".")
-        if row["table"] == f"{first.get(part, part)}.{kind}":
+        if row["table"] == f"{first.get(part_of(name), part_of(name))}.{kind_of(name)}":
             return table.get(row["row"], {}).get(row["column"])
     return None
 
 
-def _decimals(matter: Matter, row: pd.Series, fixtures: Path) -> str | None:
-    """Return the arbiter's value to more digits than a double has."""
+def _decimals(audited: AuditCase, row: pd.Series, fixtures: Path) -> str | None:
+    """Return the arbiter's value with more digits than a double has."""
     if row["reference"] != ARBITER:
         return None
-    known = keep.certified(fixtures, matter.question)
+    known = kept_answers.certified(fixtures, audited.question)
     place = [known[name] == row[name] for name in ("table", "row", "column")]
     found = known.loc[place[0] & place[1] & place[2], "value"]
     return str(found.iloc[0]) if len(found) else None

@@ -1,40 +1,23 @@
-"""Python values to R values and back, as plain tuples that need neither R nor rpy2.
-
-A value travels as `(kind, data, attributes)`. `kind` is what R's `typeof` says: `NULL`, `logical`,
-`integer`, `double`, `character` or `list`. `data` are the raw bytes of a numeric vector, so that
-doubles keep all their bits, a list of `str | None` for `character`, and a list of such tuples for
-`list`. `attributes` maps names to such tuples.
-"""
+"""Python's values as wire values, or an error that names the value and what to use instead."""
 
 import datetime
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
 from pandas.arrays import BooleanArray, IntegerArray
 
-from rparity.errors import RError, UsageError
+from rparity.errors import UsageError
 from rparity.r.format import format_r
+from rparity.r.wire import NA_INTEGER, NA_REAL_BITS, NULL, Wire
 
-Wire: TypeAlias = tuple[str, Any, dict[str, Any]]
-
-NULL: Wire = ("NULL", None, {})
-NA_INTEGER = -(2**31)
-# R's NA_real_ is the NaN whose low word is 1954.
-NA_REAL_BITS = np.uint64(0x7FF00000000007A2)
-# So deep may lists lie in lists: far more than data do, and less than Python's own limit.
+# How deep lists may lie in lists: far deeper than data are, and less than Python's own limit.
 LEVELS = 50
-
-# The days that Python's dates can be, as R counts them.
-FIRST_DAY, LAST_DAY = (
-    day.toordinal() - datetime.date(1970, 1, 1).toordinal()
-    for day in (datetime.date.min, datetime.date.max)
-)
 
 REMEDY = "use numbers, strings, an array, a Series, a DataFrame, or a dict of these"
 REMEDIES: Sequence[tuple[type | tuple[type, ...], str]] = (
@@ -48,11 +31,18 @@ REMEDIES: Sequence[tuple[type | tuple[type, ...], str]] = (
 
 
 def to_wire(value: object, what: str = "the value", level: int = 0) -> Wire:
-    """Translate a Python value; `what` names it in errors, and it lies in `level` others.
+    """Translate a value of Python for R.
 
-    None, bool, int, float, str, dates; arrays of one or more dimensions; Series and DataFrame (an
-    index that numbers its rows is left out, any other gives the names), Categorical; dict, list,
-    tuple. Missing values become NA.
+    It may be None, a bool, int, float, str or date; an array of any dimensions; a Series, DataFrame
+    or Categorical; a dict, list or tuple. An index gives R's names, unless it holds integers.
+    Missing values become NA.
+
+    Parameters
+    ----------
+    what
+        How errors name the value.
+    level
+        How many lists and dicts the value lies in.
 
     Raises
     ------
@@ -94,9 +84,9 @@ def to_wire(value: object, what: str = "the value", level: int = 0) -> Wire:
 
 
 def as_character(value: object) -> str | None:
-    """Write a value as R's `as.character()` does: 1.0 is 1, True is TRUE, midnight is the day.
+    """Write a value as R's `as.character()` does: 1.0 as 1, True as TRUE, a midnight as the day.
 
-    None for what R has no counterpart of.
+    Returns None for a value that R does not have.
     """
     if isinstance(value, str):
         return str.__str__(value)
@@ -115,12 +105,12 @@ def as_character(value: object) -> str | None:
 
 
 def require_text(values: Iterable[str | None], what: str) -> None:
-    """Refuse strings that R would cut short, or could not read.
+    """Refuse strings with a NUL, which R would cut short, or a surrogate, which R cannot read.
 
     Raises
     ------
     UsageError
-        With the first of them.
+        The message shows the first such string.
     """
     for value in values:
         if value is None or (value.isascii() and "\0" not in value):
@@ -134,7 +124,7 @@ def require_text(values: Iterable[str | None], what: str) -> None:
             value.encode()
         except UnicodeEncodeError:
             raise UsageError(
-                f"{what} holds {_short(value)}, which is no text (a lone surrogate); decode its "
+                f"{what} holds {_short(value)}, which is not text (a lone surrogate); decode its "
                 'bytes with errors="replace".'
             ) from None
 
@@ -150,7 +140,7 @@ def _is_date(value: object) -> bool:
 
 
 def _labels(values: Iterable[Any], what: str, *, gaps: bool = False) -> list[str | None]:
-    """Names of anything, as R would write them; with `gaps`, those that are missing are None."""
+    """Return names as R would write them; with `gaps`, missing ones are None and no error."""
     names: list[str | None] = []
     for value in values:
         known = pd.api.types.is_scalar(value) and value is not None
@@ -158,7 +148,8 @@ def _labels(values: Iterable[Any], what: str, *, gaps: bool = False) -> list[str
         name = as_character(value) if known and not missing else None
         if name is None and not (missing and gaps):
             raise UsageError(
-                f"{what} has a name that R has not: {_short(value)}; use strings, numbers or dates."
+                f"{what} has a name that R cannot have: {_short(value)}; use strings, numbers or "
+                "dates."
             )
         names.append(name)
     require_text(names, what)
@@ -166,7 +157,7 @@ def _labels(values: Iterable[Any], what: str, *, gaps: bool = False) -> list[str
 
 
 def _row_names(index: "pd.Index[Any]", what: str) -> list[str | None] | None:
-    """Names that an index gives, or None where it only numbers the rows."""
+    """Return the names in an index, or None if it only numbers the rows."""
     if isinstance(index, pd.MultiIndex):
         raise UsageError(
             f"{what} has an index of several levels, and R's names have one; use .reset_index() "
@@ -245,7 +236,7 @@ def _array(value: "np.ndarray[Any, Any]", what: str) -> Wire:
 
 
 def _unmasked(values: "np.ma.MaskedArray[Any, Any]") -> "pd.Series[Any]":
-    """Return a masked array in a type of pandas that has missing values, none of its own lost."""
+    """Return a masked array as a Series of a type in which its values can be missing."""
     data, mask = np.asarray(values.data), np.ma.getmaskarray(values)
     if data.dtype.kind == "b":
         return pd.Series(BooleanArray(data, mask))
@@ -279,7 +270,7 @@ def _vector(series: "pd.Series[Any]", what: str) -> Wire:
         if dtype.itemsize > np.dtype(np.float64).itemsize:
             raise _refusal(what, str(dtype), "use .astype(float)")
         return _doubles(series.to_numpy(dtype=np.float64, na_value=np.nan))
-    if missing.all():  # the type alone can tell what is missing
+    if missing.all():  # only the type can say what kind of values are missing
         if types.is_string_dtype(dtype):
             return _characters([None] * len(series))
         if types.is_datetime64_any_dtype(dtype):
@@ -322,7 +313,7 @@ def _day(value: Any, what: str) -> "np.datetime64[Any]":
 
 
 def _objects(series: "pd.Series[Any]", what: str) -> Wire:
-    """Translate scalars of any type: what they have in common decides."""
+    """Translate scalars of any types to the one type that they have in common."""
     missing = series.isna().to_numpy(dtype=bool)
     values = [
         None if gone else _plain(item) for item, gone in zip(series.tolist(), missing, strict=True)
@@ -335,7 +326,7 @@ def _objects(series: "pd.Series[Any]", what: str) -> Wire:
         return _dates(np.array(days, dtype="datetime64[D]"), what)
     if kinds == {str}:
         return _characters(values, what)
-    # A float NaN among the missing makes numbers of the others.
+    # A float NaN among the missing values makes all of them doubles.
     has_float = float in kinds or any(
         gone and isinstance(item, float) for item, gone in zip(series, missing, strict=True)
     )
@@ -354,7 +345,7 @@ def _objects(series: "pd.Series[Any]", what: str) -> Wire:
 
 
 def _plain(item: Any) -> Any:
-    """Return a scalar as Python's own type, if it is one of that."""
+    """Return a scalar as a bool, int, float or str of Python, if it is one."""
     if isinstance(item, np.generic) and not _is_date(item):
         item = item.item()
     if isinstance(item, str):
@@ -377,13 +368,13 @@ def _refusal(what: str, found: str, remedy: str) -> UsageError:
 
 
 def type_name(kind: type) -> str:
-    """Return the name of a type with the package that it is from."""
+    """Return the name of a type, with that of its package."""
     home = kind.__module__.partition(".")[0]
     return kind.__name__ if home == "builtins" else f"{home}.{kind.__name__}"
 
 
 def _remedy(value: object) -> str:
-    """Say what to hand over in the place of a value."""
+    """Return the advice for a value that R cannot be handed."""
     if isinstance(value, list | tuple | Mapping):  # within a column
         return REMEDY
     for kinds, remedy in REMEDIES:
@@ -400,156 +391,3 @@ def _remedy(value: object) -> str:
 def _short(value: object) -> str:
     text = ascii(value)
     return text if len(text) < 40 else f"{text[:37]}..."
-
-
-def from_wire(wire: Wire, what: str = "R") -> Any:
-    """Translate an R value; `what` returned it, in errors.
-
-    A vector of length one without names is a Python scalar (NA: nan, or None for strings), one with
-    names a Series, any other an array. A matrix is a DataFrame with R's dimnames, an array of more
-    dimensions a numpy array, a data frame a DataFrame with R's row names (a RangeIndex where R
-    numbers the rows), a factor a Categorical, a Date a datetime64, a list with names a dict,
-    NULL None. Integers that hold an NA become float64, since numpy has no NA; so do logicals that
-    hold nothing else, and other ones with an NA are pandas' "boolean".
-
-    Raises
-    ------
-    RError
-        A list whose names occur twice or are empty, a list with dimensions, a data frame with a
-        list as a column, a factor or a date that Python cannot hold.
-    """
-    kind, _, attributes = wire
-    if kind == "NULL":
-        return None
-    if "nrow" in attributes:
-        return _read_data_frame(wire, what)
-    if kind == "list":
-        return _read_list(wire, what)
-    values = _read_vector(wire, what)
-    shape = _read_integers(attributes["dim"]) if "dim" in attributes else ()
-    dimnames: list[list[str] | None] = [None] * len(shape)
-    if "dimnames" in attributes:
-        dimnames = [read_names(names) for names in attributes["dimnames"][1]]
-    if len(shape) > 1:
-        array = np.asarray(values).reshape(shape, order="F")
-        if len(shape) > 2:
-            return array
-        frame = pd.DataFrame(array, index=dimnames[0], columns=dimnames[1])
-        return frame.astype("boolean") if isinstance(values, BooleanArray) else frame
-    names = dimnames[0] if shape else read_names(attributes.get("names", NULL))
-    if names is not None:
-        return pd.Series(_for_pandas(values), index=names)
-    if len(values) == 1 and not isinstance(values, pd.Categorical):
-        return values[0] if values.dtype.kind == "M" else values.tolist()[0]
-    return values
-
-
-def _read_integers(wire: Wire) -> tuple[int, ...]:
-    return tuple(np.frombuffer(wire[1], dtype=np.int32).tolist())
-
-
-def read_names(wire: Wire) -> list[str] | None:
-    """Return names as R shows them: one that is missing is NA."""
-    return None if wire[0] == "NULL" else ["NA" if name is None else name for name in wire[1]]
-
-
-def _for_pandas(values: Any) -> Any:
-    """Hand strings to pandas as a list, so that it picks its own type for them."""
-    is_text = values.dtype == object and any(value is not None for value in values)
-    return values.tolist() if is_text else values
-
-
-def _read_vector(wire: Wire, what: str) -> Any:
-    """Read atomic data, without names and dim."""
-    kind, data, attributes = wire
-    classes = attributes["class"][1] if "class" in attributes else ()
-    if kind == "character":
-        return np.array(data, dtype=object)
-    if kind == "double":
-        values = np.frombuffer(data, dtype=np.float64).copy()
-        values[np.isnan(values)] = np.nan  # R's NA signals: NumPy would warn at each use
-        return _read_dates(values, what) if "Date" in classes else values
-    codes = np.frombuffer(data, dtype=np.int32)
-    missing = codes == NA_INTEGER
-    if "factor" in classes:
-        return _read_factor(wire, np.where(missing, -1, codes - 1), what)
-    if kind == "logical" and missing.any() and not missing.all():
-        return BooleanArray(codes == 1, missing)
-    if "Date" in classes:
-        return _read_dates(np.where(missing, np.nan, codes), what)
-    if missing.any():
-        return np.where(missing, np.nan, codes)
-    return codes.astype(bool if kind == "logical" else np.int64)
-
-
-def _read_dates(days: "np.ndarray[Any, Any]", what: str) -> "np.ndarray[Any, Any]":
-    missing = np.isnan(days)
-    outside = ~missing & ~((days >= FIRST_DAY) & (days < LAST_DAY + 1))
-    if outside.any():
-        raise RError(f"{what} returned a date outside of the years 1 to 9999; return a number.")
-    whole = np.where(missing, 0, np.floor(days))
-    if (whole != days)[~missing].any():
-        raise RError(
-            f"{what} returned a date with a fraction of a day; return floor() of it, or a number."
-        )
-    dates = whole.astype(np.int64).view("datetime64[D]")
-    return np.where(missing, np.datetime64("NaT", "D"), dates)
-
-
-def _read_factor(wire: Wire, codes: "np.ndarray[Any, Any]", what: str) -> pd.Categorical:
-    _, _, attributes = wire
-    levels = attributes["levels"][1] if attributes.get("levels", NULL)[0] == "character" else []
-    problem = (
-        "one of whose levels is NA; factor(x, exclude = NA) has none"
-        if None in levels
-        else "two of whose levels have one name; factor(as.character(x)) unites them"
-        if len(set(levels)) < len(levels)
-        else "with a value beyond its levels; make it with factor()"
-        if (codes < -1).any() or (codes >= len(levels)).any()
-        else ""
-    )
-    if problem:
-        raise RError(f"{what} returned a factor {problem}.")
-    is_ordered = "ordered" in attributes["class"][1]
-    return pd.Categorical.from_codes(codes, pd.Index(levels, dtype=None), ordered=is_ordered)
-
-
-def _read_list(wire: Wire, what: str) -> dict[str, Any] | list[Any]:
-    _, items, attributes = wire
-    if "dim" in attributes:
-        raise RError(f"{what} returned a matrix of lists; return a matrix of numbers or strings.")
-    values = [from_wire(item, what) for item in items]
-    names = read_names(attributes.get("names", NULL))
-    if names is None:
-        return values
-    if len(set(names)) < len(names) or "" in names:
-        raise RError(
-            f"{what} returned a list whose names are empty or occur twice: {_quoted(names)}."
-        )
-    return dict(zip(names, values, strict=True))
-
-
-def _read_data_frame(wire: Wire, what: str) -> pd.DataFrame:
-    _, items, attributes = wire
-    names = read_names(attributes.get("names", NULL))
-    n_rows = _read_integers(attributes["nrow"])[0]
-    columns = {}
-    for i, item in enumerate(items):
-        name = names[i] if names is not None else i + 1
-        if item[0] == "list" or "dim" in item[2]:
-            raise RError(f"{what} returned a data frame whose column {name} is a list or a matrix.")
-        values = [] if item[0] == "NULL" else _read_vector(item, what)
-        if len(values) != n_rows:
-            raise RError(
-                f"{what} returned a data frame of {n_rows} rows whose column {name} has "
-                f"{len(values)} values; make it with data.frame()."
-            )
-        columns[i] = _for_pandas(values)
-    rows = read_names(attributes.get("row.names", NULL))
-    index = pd.RangeIndex(n_rows) if rows is None else pd.Index(rows)
-    frame = pd.DataFrame(columns, index=index)
-    return frame.set_axis(pd.RangeIndex(len(items)) if names is None else pd.Index(names), axis=1)
-
-
-def _quoted(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names[:10])

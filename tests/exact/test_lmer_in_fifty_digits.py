@@ -1,4 +1,4 @@
-"""Python's fit of the document against 50-digit arithmetic: the optimum itself, not one near it."""
+"""`lmer` reaches the exact optimum of the document's model, by 50-digit arithmetic."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from mpmath import mp, mpf
 
-from fifty_digits import DIGITS, Exact, RandomIntercept
+from fifty_digits import DIGITS, Optimum, RandomIntercept
 from rparity import document_data, lmer
 from rparity.compare import MAX_DIGITS, digits
 from rparity.lmm.fit import LmerResults
@@ -32,19 +32,19 @@ def data() -> pd.DataFrame:
 @pytest.fixture(scope="module", params=[True, False], ids=["REML", "ML"])
 def both(
     request: pytest.FixtureRequest, data: pd.DataFrame, precision: None
-) -> tuple[LmerResults, RandomIntercept, Exact]:
-    """Python's fit, the exact problem and its optimum."""
+) -> tuple[LmerResults, RandomIntercept, Optimum]:
+    """Python's fit, the problem in 50 digits and its optimum."""
     problem = RandomIntercept(data, reml=request.param)
     return lmer("y ~ x + (1 | p)", data, REML=request.param), problem, problem.optimum(60.0)
 
 
 def agreement(value: float, exact: mpf) -> float:
-    """Digits, in exact arithmetic."""
+    """Correct digits of a value."""
     error = abs(mpf(float(value)) - exact) / abs(exact)
     return MAX_DIGITS if error == 0 else min(MAX_DIGITS, float(-mpmath.log10(error)))
 
 
-def test_the_arbiter_stands_at_a_minimum(both) -> None:
+def test_the_reference_optimum_is_a_minimum(both) -> None:
     _, problem, best = both
     step = mpf(10) ** -20
     below, above = (problem.criterion(best.theta + sign * step) for sign in (-1, 1))
@@ -53,7 +53,7 @@ def test_the_arbiter_stands_at_a_minimum(both) -> None:
 
 
 @pytest.mark.parametrize("both", [True], indirect=True, ids=["REML"])
-def test_the_arbiter_gives_the_constants_of_the_literature_of_this_data_set(both) -> None:
+def test_the_reference_optimum_has_the_known_constants(both) -> None:
     _, _, best = both
     for found, known in [
         (best.theta, "67.5983789118"),
@@ -91,7 +91,7 @@ def test_fixed_effects_and_their_covariance(both) -> None:
             assert agreement(fit.cov_params().loc[term, other], best.vcov[i, j]) >= AT_LEAST
 
 
-def test_criterion_and_what_follows_from_it(both) -> None:
+def test_criterion_log_likelihood_aic_and_bic(both) -> None:
     fit, problem, best = both
     assert agreement(fit.criterion, best.criterion) >= AT_LEAST
     assert agreement(fit.llf, -best.criterion / 2) >= AT_LEAST
@@ -116,24 +116,24 @@ def test_conditional_modes_and_their_standard_deviations(both) -> None:
         assert agreement(value, condsd) >= AT_LEAST
 
 
-def test_r_stops_on_the_way_there(run_of, both) -> None:
-    """The reason why R's own recording agrees with Python to seven digits and not to twelve."""
+def test_r_stops_before_the_optimum(run_of, both) -> None:
+    """This is why R's recording agrees with Python to seven digits only."""
     fit, _, best = both
     part = "lmer" if fit.reml else "lmer_ml"
     recorded = run_of("document").r_tables[f"{part}.theta"]["value"].iloc[0]
     off = agreement(recorded, best.theta)
     assert 7.0 <= off < AT_LEAST
     rise = fit.deviance_at([recorded]) - fit.criterion
-    assert -1e-11 < rise < 1e-9  # nothing but rounding below
+    assert -1e-11 < rise < 1e-9  # not lower, but for rounding
     ours = agreement(fit.theta.iloc[0], best.theta)
     assert ours > off + 4.0
 
 
 def test_the_joint_hessian_gives_other_standard_errors(both) -> None:
-    """Those of statsmodels' MixedLM; lme4 reads them off the block of β at the estimated θ."""
+    """statsmodels' MixedLM uses the joint Hessian; lme4 uses the block of β at the estimated θ."""
     fit, problem, best = both
     joint = np.array(problem.joint_std_errors(best))
     agreed = digits(joint, fit.bse)
     assert agreed[0] < 7.0
     assert agreed[1] < 4.0
-    assert (joint > fit.bse).all()  # the uncertainty of θ is in them
+    assert (joint > fit.bse).all()  # they include the uncertainty of θ

@@ -1,4 +1,4 @@
-"""Why two answers differ: experiments are run, and the one that ends the difference names it."""
+"""Why two answers differ: the first experiment that removes a difference names its cause."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 import pandas as pd
 
-from rparity.compare import Verdict
+from rparity.compare import Verdict, part_of
 from rparity.diagnosis.experiments.arithmetic import (
     conditioning,
     inverted_variances,
@@ -17,10 +17,7 @@ from rparity.diagnosis.experiments.arithmetic import (
     unstable_arithmetic,
 )
 from rparity.diagnosis.experiments.base import Dispute, Experiment, Trial
-from rparity.diagnosis.experiments.bootstraps import (
-    monte_carlo,
-    noise_scaled_by_weights,
-)
+from rparity.diagnosis.experiments.bootstraps import monte_carlo, noise_scaled_by_weights
 from rparity.diagnosis.experiments.definitions import (
     count_of_parameters,
     other_contrasts,
@@ -44,8 +41,8 @@ from rparity.diagnosis.experiments.versions import lme4_changed
 from rparity.diagnosis.ledger import Entry
 from rparity.lmm.lme4 import CHANGES
 
-# From the plainest explanation to the last resort: the first that ends a difference names it. What
-# the last bits of the data do comes before the formulas: within it, any of them may be the nearer.
+# The simplest explanations come first. `conditioning` comes before the experiments on formulas:
+# within the effect of the data's last bits, any formula may happen to be the nearest.
 EXPERIMENTS: tuple[Experiment, ...] = (
     rounding_of_the_figure,
     tight_controls,
@@ -73,10 +70,10 @@ EXPERIMENTS: tuple[Experiment, ...] = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What became of the disagreements of one part that have one cause, or none.
+    """The differences in one part of a case that have the same cause, or have none.
 
-    `rows` are their places in the comparisons; `trials` all the experiments that had a place, in
-    order; `entry` is the ledger's, where it knows the discrepancy.
+    `rows` are their index in the comparisons. `trials` are all the experiments that applied, in
+    order. `entry` is the ledger's entry, if the ledger knows the discrepancy.
     """
 
     case: str
@@ -89,7 +86,7 @@ class Finding:
     entry: Entry | None = None
 
     def moved(self, by: int) -> Finding:
-        """Return the finding for comparisons that were renumbered."""
+        """Return the finding after `by` was added to the index of the comparisons."""
         trials = tuple(
             replace(
                 trial,
@@ -101,7 +98,7 @@ class Finding:
         return replace(self, rows=self.rows + by, trials=trials)
 
     def split(self, trial: Trial) -> list[Finding]:
-        """Return what one more experiment explains, and what stays without a cause."""
+        """Add an experiment: return what it explains, and what still has no cause."""
         trials = (*self.trials, trial)
         gone = trial.vanished.to_numpy()
         parts = ((self.rows[gone], trial.cause), (self.rows[~gone], ""))
@@ -120,50 +117,72 @@ class Finding:
         return None
 
 
-def diagnose(
-    dispute: Dispute, comparisons: pd.DataFrame, *, thorough: bool = False
-) -> list[Finding]:
+def explain(
+    dispute: Dispute,
+    comparisons: pd.DataFrame,
+    experiments: Sequence[Experiment] = EXPERIMENTS,
+    *,
+    thorough: bool = False,
+) -> tuple[pd.DataFrame, list[Finding]]:
     """Find the cause of every difference between two answers.
 
-    `comparisons` are those of this dispute. Each part that has unexplained differences goes
-    through the experiments until all of them have a cause; with `thorough`, through all.
+    Parameters
+    ----------
+    dispute : Dispute
+        The two answers.
+    comparisons : DataFrame
+        Their comparisons, as `rparity.compare.compare` makes them. A cause that is already in the
+        column `cause` stays.
+    experiments : sequence of Experiment
+        What is tried, in this order. The first experiment that removes a difference names its
+        cause.
+    thorough : bool
+        Run all the experiments, also after every difference of a part has a cause.
+
+    Returns
+    -------
+    DataFrame, list of Finding
+        The comparisons with the column `cause`, "" where nothing explains the difference or
+        nothing differs; and a finding for each part and cause.
     """
-    open_ = comparisons[comparisons["verdict"] == Verdict.UNEXPLAINED]
-    parts = open_["table"].map(lambda table: table.partition(".")[0])
+    rows = comparisons.assign(cause=comparisons.get("cause", ""))
+    differing = rows[rows["verdict"] == Verdict.UNEXPLAINED]
     findings = []
-    for part in parts.unique():
-        findings += _of_part(dispute, part, open_[parts == part], thorough=thorough)
-    return findings
-
-
-def _of_part(dispute: Dispute, part: str, rows: pd.DataFrame, *, thorough: bool) -> list[Finding]:
-    causes = pd.Series("", rows.index)
-    trials = []
-    for experiment in EXPERIMENTS:
-        if (causes != "").all() and not thorough:
-            break
-        trial = experiment(dispute, part, rows)
-        if trial is None:
-            continue
-        trials.append(trial)
-        causes[trial.vanished & (causes == "")] = trial.cause
-    return [
-        Finding(
-            dispute.asked.case.name,
-            dispute.engine,
-            dispute.reference,
-            part,
-            causes.index[causes == cause],
-            str(cause),
-            tuple(trials),
-        )
-        for cause in causes.unique()
-    ]
+    for part, mine in differing.groupby(differing["table"].map(part_of), sort=False):
+        causes = mine["cause"].copy()
+        trials = []
+        for experiment in experiments:
+            if (causes != "").all() and not thorough:
+                break
+            trial = experiment(dispute, str(part), mine)
+            if trial is not None:
+                trials.append(trial)
+                causes[trial.vanished & (causes == "")] = str(trial.cause)
+        rows.loc[causes.index, "cause"] = causes
+        findings += [
+            Finding(
+                dispute.context.case.name,
+                dispute.engine,
+                dispute.reference,
+                str(part),
+                causes.index[causes == cause],
+                str(cause),
+                tuple(trials),
+            )
+            for cause in causes.unique()
+        ]
+    return rows, findings
 
 
 def with_entries(findings: Sequence[Finding], known: dict[int, Entry]) -> list[Finding]:
-    """Return the findings with the ledger's entries, by the rows that these know."""
+    """Return the findings with their ledger entries; `known` has the entry of each row."""
     return [
         replace(finding, entry=next((known[row] for row in finding.rows if row in known), None))
         for finding in findings
     ]
+
+
+def name_causes(rows: pd.DataFrame, findings: Sequence[Finding]) -> None:
+    """Write the causes of findings into the column `cause` of their comparisons."""
+    for finding in findings:
+        rows.loc[finding.rows, "cause"] = finding.cause

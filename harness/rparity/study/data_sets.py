@@ -1,4 +1,4 @@
-"""What the study draws: lines with a common slope, the same ones each time or others each time."""
+"""Data sets of the study: lines with a common slope, which stay the same or are drawn anew."""
 
 from __future__ import annotations
 
@@ -12,35 +12,34 @@ import pandas as pd
 from rparity.errors import UsageError
 from rparity.rrandom import RRandom
 
-# The question's lines: intercepts 12, 14, …, 30.
+# The document's lines have the intercepts 12, 14, …, 30.
 BASE, STEP = 10.0, 2.0
-# Noise this small beside the response is not to be told from rounding.
+# Noise this small beside the response cannot be distinguished from rounding.
 ROUNDING = 1e-9
 
 
 class World(StrEnum):
-    """What another data set of the same kind would be."""
+    """What is drawn anew in another data set of the same kind."""
 
-    FIXED = "fixed"  # the lines stay: x and the noise are drawn anew
-    RANDOM = "random"  # the lines are drawn anew as well
+    FIXED = "fixed"  # x and the noise; the lines stay
+    RANDOM = "random"  # x, the noise and the lines
 
 
 @dataclass(frozen=True)
-class Design:
-    """A family of data sets; the defaults are the question's.
+class StudyDesign:
+    """The parameters from which data sets are drawn; the defaults are the document's.
 
-    Line i of `points` has the intercept 10 + d_i and `sizes[i]` points, x from N(i, 1), with noise
-    of standard deviation `sd`. In the fixed world d_i is i steps. In the random world the d_i are
-    drawn from the normal distribution that has the mean and the standard deviation (divisor
-    `points` − 1) of the fixed ones; `between` is that standard deviation, where it is not to be
-    that of steps of 2.
+    Line i has the intercept 10 + d_i and `sizes[i]` points, with x from N(i, 1) and noise of
+    standard deviation `sd`. In the fixed world, d_i is i steps. In the random world, the d_i are
+    drawn from a normal distribution with the mean and the standard deviation (divisor `points` − 1)
+    of the fixed ones. A step is 2, unless `between` states another standard deviation.
 
     Parameters
     ----------
     points : int
         Number of lines.
     sizes : tuple of int
-        Points on each line, used in turn where there are fewer sizes than lines.
+        Points on each line; repeated if there are fewer sizes than lines.
     sd : float
         Standard deviation of the noise.
     slope : float
@@ -56,7 +55,7 @@ class Design:
     between: float | None = None
 
     def __post_init__(self) -> None:
-        """Refuse what could not be fitted."""
+        """Refuse data sets that could not be fitted."""
         if self.points < 2:
             raise UsageError(f"A study needs at least 2 lines, not {self.points}.")
         if not self.sizes or min(self.sizes) < 1:
@@ -91,7 +90,7 @@ class Design:
 
     @property
     def step(self) -> float:
-        """Distance of neighbouring lines in the fixed world."""
+        """Distance between neighbouring lines in the fixed world."""
         return STEP if self.between is None else self.between / self._spread_of_one
 
     @property
@@ -114,10 +113,10 @@ class Design:
         """Mean intercept: of the fixed lines, and of the population."""
         return BASE + self.centre
 
-    def draw(self, world: World, rng: RRandom) -> Drawn:
+    def draw(self, world: World, rng: RRandom) -> DataSet:
         """Draw a data set as `study_data()` of r_scripts/study.R does, bit for bit.
 
-        In the fixed world of the default design it is the question's: `document_data`.
+        In the fixed world, the default design gives the document's data (`document_data`).
         """
         if world is World.FIXED:
             d = self.step * np.arange(1.0, self.points + 1)
@@ -130,11 +129,11 @@ class Design:
         levels = [str(i) for i in range(1, self.points + 1)]
         p = pd.Categorical(np.repeat(levels, self.counts), categories=levels)
         data = pd.DataFrame({"x": np.concatenate(x), "y": np.concatenate(y), "p": p})
-        return Drawn(data, float(BASE + np.mean(d)))
+        return DataSet(data, float(BASE + np.mean(d)))
 
 
 @dataclass(frozen=True)
-class Drawn:
+class DataSet:
     """A data set, and the mean of the intercepts of its own lines."""
 
     data: pd.DataFrame

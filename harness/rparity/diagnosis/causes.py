@@ -1,0 +1,37 @@
+"""The causes of disagreements: each is named by an experiment, and is what a ledger entry names."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Cause(StrEnum):
+    """Why two answers differ; no cause is the empty string."""
+
+    # One of the two is right, the other is not accurate.
+    STOPPED_EARLY = "stopped early"
+    CONDITIONING = "conditioning"
+    UNSTABLE = "unstable arithmetic"
+    CANCELLATION = "cancellation"
+    SCALE = "scale of the predictors"
+    ROUNDED_DATA = "data rounded to double"
+    ROUNDED_FIGURE = "rounding of the published figure"
+    MONTE_CARLO = "Monte Carlo"
+    PROFILE_FAILED = "profile failed in R"
+    DEFAULTS = "default settings"
+    # They compute different things.
+    STANDARD_ERROR = "formula of the standard error"
+    ML_OR_REML = "ML or REML"
+    PARAMETRISATION = "parametrisation"
+    PARAMETER_COUNT = "count of parameters"
+    UNDEFINED = "left undefined"
+    R_SQUARED = "definition of R squared"
+    WEIGHTED_NOISE = "noise scaled by prior weights"
+    # Versions of lme4 differ (`rparity.lmm.lme4`).
+    REFIT = "refit degrees of freedom"
+    NESTING = "names of nested groups"
+    SD_FIRST = "order of the variance parameters"
+    # Random designs (`rparity.fuzz`) can also have these.
+    SEVERAL_MINIMA = "several minima"
+    SATURATED = "no unique optimum"
+    NORMAL_EQUATIONS = "normal equations"

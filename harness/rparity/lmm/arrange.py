@@ -1,0 +1,42 @@
+"""Estimates arranged as R's tables, for this package's fits and for other engines' alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import norm
+
+from rparity.lmm.matrices import RandomTerm
+
+Array = NDArray[np.float64]
+
+
+def wald_limits(
+    estimate: pd.Series[float], std_error: pd.Series[float], alpha: float = 0.05
+) -> pd.DataFrame:
+    """Return Wald intervals at level 1 − alpha: columns `conf_low`, `conf_high`."""
+    half = float(norm.ppf(1.0 - alpha / 2.0)) * std_error
+    return pd.DataFrame({"conf_low": estimate - half, "conf_high": estimate + half})
+
+
+def ranef_table(
+    terms: Sequence[RandomTerm], means: Sequence[Array], sds: Sequence[Array]
+) -> pd.DataFrame:
+    """Arrange conditional means and standard deviations, (levels, k) each a term, in R's order.
+
+    Index `group.level.term`; a factor's terms are together, coefficient by coefficient. Columns
+    `condval`, `condsd`.
+    """
+    frames = [
+        pd.DataFrame(
+            {"condval": b.ravel("F"), "condsd": sd.ravel("F")},
+            [f"{term.group}.{level}.{name}" for name in term.names for level in term.levels],
+        )
+        for group in dict.fromkeys(term.group for term in terms)
+        for term, b, sd in zip(terms, means, sds, strict=True)
+        if term.group == group
+    ]
+    return pd.concat(frames)
