@@ -11,12 +11,15 @@ from rparity.cases.streams import KINDS, stream_tables
 from rparity.errors import UsageError
 from rparity.rrandom import (
     RRandom,
+    arrays,
+    exponential,
     generator,
     indices,
     source,
     stream,
+    weighted,
 )
-from rparity.rrandom.normal import quantiles
+from rparity.rrandom.normal import quantile, quantiles
 
 # After set.seed(1): the call, R's answer, and the runif(1) that follows.
 KNOWN = {
@@ -167,6 +170,7 @@ def test_quantiles_of_the_far_tails():
     expected = [-7.0344838253011321, -8.7733211690275521, 8.2095361516013856]
     expected += [1.4395314709384559, -1.4395314709384557, -3.0902323061678132, math.inf, 0]
     assert z.tolist() == expected
+    assert [quantile(value) for value in p.tolist()] == expected
 
 
 def test_logarithms_are_those_of_the_c_library():
@@ -181,7 +185,9 @@ class FixedWords:
     def __init__(self, *words):
         self.words = list(words)
 
-    def random_raw(self, n):
+    def random_raw(self, n=None):
+        if n is None:
+            return self.words.pop(0)
         return np.array([self.words.pop(0) for _ in range(n)], dtype=np.uint64)
 
 
@@ -195,6 +201,25 @@ def test_the_smallest_and_largest_words_stay_inside_the_unit_interval():
     assert of_raw(2**32 - 1).runif(1)[0] == 1 - 2.0**-32
     # The second uniform of a normal is never 0 either: R's qnorm(0.5 * 2.328...e-10 / 2^27).
     assert of_raw(0, 0).rnorm(1)[0] == -8.7733211690013437
+
+
+def test_many_exponentials_equal_those_drawn_one_by_one():
+    n = 40_000
+    uniform = iter(RRandom(3).runif(4 * n).tolist()).__next__
+    one_by_one = [exponential.one_exponential(uniform) for _ in range(n)]
+    assert RRandom(3).rexp(n).tolist() == one_by_one
+
+
+@pytest.mark.parametrize("end", [97, 100, 130, 153, 155])
+def test_exponentials_from_powers_of_two_and_from_many_uniforms(end):
+    # 0.5 and 0.25 reach 1 without exceeding it; 1 - 2^-32 needs all further uniforms but one.
+    u = [0.5, *[0.9] * 20, 0.25, *[0.8] * 20, 1 - 2.0**-32, *[0.7] * 30, 0.6, 2.0**-33, *[0.3] * 40]
+    u = (u + [0.99] * 40)[:end]
+    values, used = exponential.exponentials_from(np.array(u))
+    uniform = iter(u)
+    one_by_one = [exponential.one_exponential(uniform.__next__) for _ in values]
+    assert values.tolist() == one_by_one
+    assert len(u) - len(list(uniform)) == used
 
 
 @pytest.mark.parametrize("kind", DRAWS)
@@ -212,7 +237,7 @@ def test_results_do_not_depend_on_the_block_size(monkeypatch):
         return [DRAWS[k](rng, 1000) for k in DRAWS] + [rng.sample(5000), rng.state]
 
     expected = draw()
-    for module in (generator, indices, source, stream):
+    for module in (arrays, exponential, generator, indices, source, stream, weighted):
         monkeypatch.setattr(module, "BLOCK", 7)
     for got, want in zip(draw(), expected, strict=True):
         np.testing.assert_array_equal(got, want)

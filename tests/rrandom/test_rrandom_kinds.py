@@ -197,6 +197,16 @@ def test_draws_are_those_that_r_makes_now(answers: dict[Key, dict[str, object]])
                 np.testing.assert_equal(answer(key, 20_000, seed), expected, err_msg=str(key))
 
 
+def test_binomials_at_once_replace_a_uniform_that_gives_no_draw() -> None:
+    at_once, singly = RRandom(4), RRandom(4)
+    for rng in (at_once, singly):
+        rng.skip_unif(277_400)
+    args = (2147483646, 6.0870967741935485e-09)
+    expected = [singly.rbinom(1, *args)[0] for _ in range(50)]
+    assert at_once.rbinom(50, *args).tolist() == expected
+    np.testing.assert_array_equal(at_once.state, singly.state)
+
+
 def test_counts_are_integers_unless_one_is_nan_or_too_large() -> None:
     rng = RRandom(1)
     assert rng.rbinom(3, 5, 0.5).dtype == rng.rpois(3, 5).dtype == np.int64

@@ -68,6 +68,29 @@ def place(
     return out
 
 
+def by_blocks(n: int, draw: Callable[..., Floats], *parameters: Floats) -> Floats:
+    """Return n draws, which `draw(number of draws, *their parameters)` makes a block at a time."""
+    out = np.empty(n)
+    for start in range(0, n, BLOCK):
+        rows = slice(start, start + BLOCK)
+        block = out[rows]
+        block[:] = draw(block.size, *(pick(parameter, rows) for parameter in parameters))
+    return out
+
+
 def counted(values: Floats) -> Ints | Floats:
     """Return whole numbers as int64, or unchanged if one is NaN or above 2^53."""
     return values.astype(np.int64) if (np.abs(values) <= EXACT).all() else values
+
+
+def visited(following: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the places from 0 up to the last one, if each place leads to `following[place]`.
+
+    The last place leads nowhere and is left out. Each round doubles the length of the step.
+    """
+    last = following.size - 1
+    found = np.zeros(1, dtype=np.intp)
+    while found[-1] < last:
+        found = np.concatenate([found, following.take(found)])
+        following = following.take(following)
+    return found[: found.searchsorted(last)]

@@ -7,11 +7,14 @@ draws.
 
 from __future__ import annotations
 
+from functools import partial
 from math import log, sqrt
 
+import numpy as np
+
 from rparity.errors import UsageError
-from rparity.rrandom.arrays import Floats
-from rparity.rrandom.source import Draw, Source, each
+from rparity.rrandom.arrays import Floats, Ints, by_blocks, pick
+from rparity.rrandom.source import FEW, Draw, Source, each
 from rparity.rrandom.stream import Stream
 
 LARGEST_SIZE = 2**31 - 2  # beyond it R inverts the distribution function, which is not ported
@@ -26,20 +29,65 @@ def binomials(stream: Stream, n: int, size: Floats, prob: Floats) -> Floats:
     """
     if size.max(initial=0.0) > LARGEST_SIZE:
         raise UsageError(f"rbinom() takes sizes up to {LARGEST_SIZE}, not {size.max():.0f}.")
-    return each(stream, n, _binomial, size, prob)
+    p = np.minimum(prob, 1.0 - prob)
+    small = size * p < SMALL_MEAN
+    none = _powers(1.0 - p, np.where(small, size, 0.0).astype(np.int64))
+    if n < FEW or not small.all():
+        return each(stream, n, _binomial, size, prob, none)
+    r = p / (1.0 - p)
+    out = by_blocks(n, partial(_inversions, stream), none, r * (size + 1.0), r)
+    return np.where(prob > 0.5, size - out, out)
 
 
-def _binomial(source: Source, size: float, prob: float) -> Draw:
-    """Draw by the algorithm that R chooses, for the smaller of prob and 1 - prob."""
+def _binomial(source: Source, size: float, prob: float, none: float) -> Draw:
+    """Draw by the algorithm that R chooses, for the smaller of prob and 1 - prob.
+
+    `none` is the probability of 0, which only inversion uses.
+    """
     p = min(prob, 1.0 - prob)
-    successes = (_inversion if size * p < SMALL_MEAN else _btpe)(source, int(size), p)
+    if size * p < SMALL_MEAN:
+        successes = _inversion(source, int(size), p, none)
+    else:
+        successes = _btpe(source, int(size), p)
     return successes if prob <= 0.5 else lambda: size - successes()
 
 
-def _inversion(source: Source, n: int, p: float) -> Draw:
+def _powers(x: Floats, n: Ints) -> Floats:
+    """Return x^n by repeated squaring, with the rounding of R's `R_pow_di`."""
+    out = np.ones(np.broadcast_shapes(x.shape, n.shape))
+    while n.any():
+        out = np.where(n & 1, out * x, out)
+        x, n = x * x, n >> 1
+    return out
+
+
+def _inversions(stream: Stream, n: int, none: Floats, g: Floats, r: Floats) -> Floats:
+    """Return n draws of `_inversion`; a uniform that gives no draw is replaced by the next one."""
+    u = stream.uniforms(n)
+    while (out := _successes(u, none, g, r)).min() < 0:
+        u = np.append(np.delete(u, out.argmin()), stream.uniforms(1))
+    return out
+
+
+def _successes(u: Floats, f: Floats, g: Floats, r: Floats) -> Floats:
+    """Return what `_inversion` draws with each of these uniforms, or -1 where MOST is passed."""
+    out = np.zeros(u.size)
+    left = np.flatnonzero(u >= f)
+    k, u, f, g, r = 0, u[left], pick(f, left), pick(g, left), pick(r, left)
+    while left.size and k <= MOST:
+        k += 1
+        u = u - f
+        f = f * (g / k - r)
+        on = u >= f
+        out[left[~on]] = k
+        left, u, f, g, r = left[on], u[on], pick(f, on), pick(g, on), pick(r, on)
+    out[left] = -1
+    return out
+
+
+def _inversion(source: Source, n: int, p: float, none: float) -> Draw:
     """Subtract the probabilities of 0, 1, ... from a uniform until it is less than the next."""
     unif_rand = source.unif_rand
-    none = _power(1.0 - p, n)
     r = p / (1.0 - p)
     g = r * (n + 1)
 
@@ -54,16 +102,6 @@ def _inversion(source: Source, n: int, p: float) -> Draw:
                 return k
 
     return draw
-
-
-def _power(x: float, n: int) -> float:
-    """Return x^n by repeated squaring, with the rounding of R's `R_pow_di`."""
-    out = 1.0
-    while n:
-        if n & 1:
-            out *= x
-        x, n = x * x, n >> 1
-    return out
 
 
 def _btpe(source: Source, n: int, p: float) -> Draw:

@@ -12,11 +12,12 @@ from rparity.errors import UsageError
 from rparity.rrandom.arrays import BLOCK, Floats, Ints, Parameter, count, counted, place, recycle
 from rparity.rrandom.beta import beta
 from rparity.rrandom.binomial import binomials
+from rparity.rrandom.exponential import exponentials
 from rparity.rrandom.gamma import chi_squared, gamma, student
 from rparity.rrandom.indices import distinct_indices, indices
 from rparity.rrandom.normal import normals_from
-from rparity.rrandom.poisson import poisson
-from rparity.rrandom.source import Draw, Source, each
+from rparity.rrandom.poisson import poissons
+from rparity.rrandom.source import each
 from rparity.rrandom.stream import Stream, uniforms_from
 from rparity.rrandom.weighted import (
     distinct_weighted_indices,
@@ -80,7 +81,7 @@ class RRandom(Stream):
         with np.errstate(divide="ignore"):
             scale = 1.0 / recycle(n, rate)
         idle, live = np.where(scale == 0, 0.0, np.nan), np.isfinite(scale) & (scale > 0)
-        return place(n, live, idle, lambda k, s: s * each(self, k, _exp_rand), scale)
+        return place(n, live, idle, lambda k, s: s * exponentials(self.uniforms, k), scale)
 
     def rgamma(
         self,
@@ -163,7 +164,7 @@ class RRandom(Stream):
         valid = np.isfinite(mean) & (mean >= 0)
         idle = np.where(valid, 0.0, np.nan)
         live = valid & (mean > 0)
-        return counted(place(n, live, idle, lambda k, mean: each(self, k, poisson, mean), mean))
+        return counted(place(n, live, idle, lambda k, mean: poissons(self, k, mean), mean))
 
     def sample(
         self,
@@ -225,10 +226,6 @@ class RRandom(Stream):
             uniforms_from(words[1::2], low)
             normals_from(words[::2], low, z, work[1:])
         return out
-
-
-def _exp_rand(source: Source) -> Draw:
-    return source.exp_rand
 
 
 def _affine(values: Floats, scale: Floats, shift: Floats) -> Floats:

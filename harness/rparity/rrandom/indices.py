@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rparity.rrandom.arrays import BLOCK, Ints
-from rparity.rrandom.source import Source
 from rparity.rrandom.stream import Stream
 
 HASH_ABOVE = 10_000_000  # above this n, sample.int() hashes if size <= n / 2
@@ -23,7 +23,7 @@ def indices(stream: Stream, n: int, size: int) -> Ints:
     out = np.empty(size, dtype=np.int64)
     done = 0
     while done < size:  # one candidate for each missing index, so that none is taken too many
-        drawn = _candidates(stream, n, min(size - done, BLOCK))
+        drawn = candidates(_rows_of_words(stream, n, min(size - done, BLOCK)), n)
         kept = drawn[drawn < n]
         out[done : done + kept.size] = kept
         done += kept.size
@@ -46,29 +46,23 @@ def distinct_indices(stream: Stream, n: int, size: int) -> Ints:
     return np.array(drawn, dtype=np.int64)
 
 
-def one_index(source: Source, n: int) -> Callable[[], int]:
-    """Return a function that draws an index below n."""
-    unif_rand, tries, mask = source.unif_rand, range(0, _bits(n) + 1, 16), 2 ** _bits(n) - 1
-
-    def draw() -> int:
-        while True:
-            index = 0
-            for _ in tries:
-                index = (index << 16 | int(unif_rand() * 65536.0)) & mask
-            if index < n:
-                return index
-
-    return draw
+def words_for_index(n: int) -> int:
+    """Return how many words a candidate for an index below n takes, 16 bits from each."""
+    return _bits(n) // 16 + 1
 
 
-def _candidates(stream: Stream, n: int, size: int) -> Ints:
-    """Draw `size` candidates for an index (R's `rbits`), which are rejected if n or more."""
-    value = np.zeros(size, dtype=np.int64)  # only up to 52 bits are kept, so the sign is lost
-    for word in stream.words(size * (_bits(n) // 16 + 1)).reshape(size, -1).T >> 16:
+def candidates(words: NDArray[np.uint64], n: int) -> Ints:
+    """Make a candidate for an index (R's `rbits`) of each row of words; n or more is rejected."""
+    value = np.zeros(len(words), dtype=np.int64)  # only up to 52 bits are kept: the sign is lost
+    for word in words.T >> 16:
         value <<= 16
         value |= word.astype(np.int64)
     value &= 2 ** _bits(n) - 1
     return value
+
+
+def _rows_of_words(stream: Stream, n: int, size: int) -> NDArray[np.uint64]:
+    return stream.words(size * words_for_index(n)).reshape(size, -1)
 
 
 def _falling(stream: Stream, n: int, size: int) -> Iterator[int]:
@@ -80,7 +74,7 @@ def _falling(stream: Stream, n: int, size: int) -> Iterator[int]:
     while n > end:
         fewest = (1 << _bits(n)) >> 1  # once so few are left, an index takes one bit less
         tries = min(n - end, n - fewest, BLOCK)
-        for index in _candidates(stream, n, tries).tolist():
+        for index in candidates(_rows_of_words(stream, n, tries), n).tolist():
             if index < n:
                 n -= 1
                 yield index

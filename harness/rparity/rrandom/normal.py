@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TypeAlias
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rparity.rrandom.arrays import Floats
 
 Coefficients: TypeAlias = Sequence[tuple[float, float]]
+Number = TypeVar("Number", float, Floats)
 
 HIGH_BITS = 27  # taken from the first of the two uniforms of a normal
 
@@ -51,6 +52,11 @@ FAR_TAIL = (
 )
 
 
+def one_normal(high: int, low: float) -> float:
+    """Make a normal of a word and a uniform."""
+    return quantile(((high >> (32 - HIGH_BITS)) + low) * 2.0**-HIGH_BITS)
+
+
 def normals_from(high: NDArray[np.uint64], low: Floats, out: Floats, scratch: Floats) -> None:
     """Write normals to `out`, made of the words `high` and the uniforms `low`.
 
@@ -61,12 +67,27 @@ def normals_from(high: NDArray[np.uint64], low: Floats, out: Floats, scratch: Fl
     quantiles(p, out, scratch)
 
 
+def quantile(p: float) -> float:
+    """Return R's `qnorm` of p in (0, 1]."""
+    q = p - 0.5
+    if abs(q) <= 0.425:
+        over, under = _polynomials(CENTRAL, 0.180625 - q * q, *CENTRAL[0])
+        return over * q / under
+    area = p if q < 0 else 0.5 - p + 0.5
+    if area == 0:
+        return math.inf
+    r = math.sqrt(-math.log(area))
+    value = _ratio(NEAR_TAIL, r - 1.6) if r <= 5 else _ratio(FAR_TAIL, r - 5.0)
+    return -value if q < 0 else value
+
+
 def quantiles(p: Floats, out: Floats, scratch: Floats) -> None:
     """Write R's `qnorm` of p in (0, 1] to `out`; scratch has the shape (3, p.size)."""
     q, r, under = scratch
     np.subtract(p, 0.5, out=q)
     np.multiply(q, q, out=r)
     np.subtract(0.180625, r, out=r)
+    out[:], under[:] = CENTRAL[0]
     _polynomials(CENTRAL, r, out, under)
     out *= q
     with np.errstate(all="ignore"):  # the tails are overwritten below
@@ -83,17 +104,21 @@ def quantiles(p: Floats, out: Floats, scratch: Floats) -> None:
     out[tails] = np.where(lower, -values, values)
 
 
-def _polynomials(coefficients: Coefficients, r: Floats, over: Floats, under: Floats) -> None:
-    """Evaluate numerator and denominator at r in place, by Horner's rule."""
-    over[:], under[:] = coefficients[0]
+def _polynomials(
+    coefficients: Coefficients, r: Number, over: Number, under: Number
+) -> tuple[Number, Number]:
+    """Evaluate numerator and denominator at r by Horner's rule.
+
+    `over` and `under` have the first coefficients; arrays are overwritten with the results.
+    """
     for a, b in coefficients[1:]:
         over *= r
         over += a
         under *= r
         under += b
+    return over, under
 
 
-def _ratio(coefficients: Coefficients, r: Floats) -> Floats:
-    over, under = np.empty_like(r), np.empty_like(r)
-    _polynomials(coefficients, r, over, under)
-    return np.asarray(over / under)
+def _ratio(coefficients: Coefficients, r: Number) -> Number:
+    over, under = _polynomials(coefficients, r, *(0.0 * r + first for first in coefficients[0]))
+    return over / under

@@ -7,7 +7,11 @@ from __future__ import annotations
 
 from math import copysign, exp, floor, log, pow, sqrt
 
-from rparity.rrandom.source import Draw, Source
+import numpy as np
+
+from rparity.rrandom.arrays import Floats, by_blocks, pick
+from rparity.rrandom.source import Draw, Source, each
+from rparity.rrandom.stream import Stream
 
 SMALL_MEAN = 10.0
 ONE_OVER_SQRT_TWO_PI = 0.398942280401432677939946059934
@@ -16,9 +20,32 @@ FACTORIALS = (1.0, 1.0, 2.0, 6.0, 24.0, 120.0, 720.0, 5040.0, 40320.0, 362880.0)
 LOGARITHM = (0.1250060, -0.1384794, 0.1421878, -0.1661269, 0.2000118, -0.2500068, 0.3333333, -0.5)
 
 
-def poisson(source: Source, mean: float) -> Draw:
-    """Return a function that draws from the Poisson distribution of a positive finite mean."""
+def poissons(stream: Stream, n: int, mean: Floats) -> Floats:
+    """Return n Poisson variates of positive finite means."""
+    if (mean < SMALL_MEAN).all():
+        return by_blocks(n, lambda k, mean: _inversions(stream.uniforms(k), mean), mean)
+    return each(stream, n, _poisson, mean)
+
+
+def _poisson(source: Source, mean: float) -> Draw:
     return _inversion(source, mean) if mean < SMALL_MEAN else _rejection(source, mean)
+
+
+def _inversions(u: Floats, mean: Floats) -> Floats:
+    """Return what `_inversion` draws with each of these uniforms."""
+    out = np.zeros(u.size)
+    p = np.array([exp(-mu) for mu in mean.tolist()])
+    left = np.flatnonzero(u > p)
+    k, u, mean, p = 0, u[left], pick(mean, left), pick(p, left)
+    q = p
+    while left.size:
+        k += 1
+        p = p * (mean / k)
+        q = q + p
+        on = u > q
+        out[left[~on]] = k
+        left, u, mean, p, q = left[on], u[on], pick(mean, on), pick(p, on), pick(q, on)
+    return out
 
 
 def _inversion(source: Source, mean: float) -> Draw:

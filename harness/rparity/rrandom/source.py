@@ -12,9 +12,10 @@ import numpy as np
 
 from rparity.rrandom.arrays import BLOCK, Floats
 from rparity.rrandom.exponential import one_exponential
-from rparity.rrandom.normal import normals_from
-from rparity.rrandom.stream import Stream, uniforms_from
+from rparity.rrandom.normal import normals_from, one_normal
+from rparity.rrandom.stream import SMALLEST_UNIFORM, WORD_UNIT, Stream, uniforms_from
 
+FEW = 32  # below this number of draws, reading ahead costs more than it saves
 AHEAD = 4  # words read ahead for each draw
 SETUPS = 2**14  # rows of parameters whose constants are cached
 
@@ -54,14 +55,37 @@ def _rows(n: int, parameters: tuple[Floats, ...]) -> Iterator[tuple[float, ...]]
 
 @contextmanager
 def one_by_one(stream: Stream, draws: int) -> Iterator[Source]:
-    """Yield a source of single draws; the stream then continues after the last word used.
-
-    Words are read in blocks. Normals are computed for a whole block, as if one began at each word.
-    """
+    """Yield a source of single draws; the stream then continues after the last word used."""
+    if draws < FEW:
+        yield _word_by_word(stream)
+        return
     mark = stream.mark()
-    block = min(BLOCK, AHEAD * draws)
+    source, used = _reading_ahead(stream, min(BLOCK, AHEAD * draws))
+    try:
+        yield source
+    finally:
+        stream.rewind(mark, used())
+
+
+def _word_by_word(stream: Stream) -> Source:
+    word = stream.word
+
+    def unif_rand() -> float:
+        return max(word() * WORD_UNIT, SMALLEST_UNIFORM)
+
+    def norm_rand() -> float:
+        return one_normal(word(), unif_rand())
+
+    return Source(unif_rand, norm_rand, partial(one_exponential, unif_rand))
+
+
+def _reading_ahead(stream: Stream, block: int) -> tuple[Source, Callable[[], int]]:
+    """Return a source that reads words in blocks, and a function that counts the words used.
+
+    Normals are computed for a whole block, as if one began at each word.
+    """
     words = np.empty(block + 1, dtype=np.uint64)
-    words[-1:] = stream.words(1)
+    words[-1] = stream.word()
     u, z, scratch = np.empty(block + 1), np.empty(block), np.empty((3, block))
     uniform: list[float] = []
     normal: list[float] = []
@@ -94,7 +118,4 @@ def one_by_one(stream: Stream, draws: int) -> Iterator[Source]:
         at += 2
         return normal[at - 2]
 
-    try:
-        yield Source(unif_rand, norm_rand, partial(one_exponential, unif_rand))
-    finally:
-        stream.rewind(mark, past + at)
+    return Source(unif_rand, norm_rand, partial(one_exponential, unif_rand)), lambda: past + at

@@ -102,6 +102,10 @@ class Stream:
         """Move on as `rnorm(n)` would, by two uniforms a normal."""
         self.skip_unif(2 * count(n, "n"))
 
+    def word(self) -> int:
+        """Take one word of 32 bits off the stream."""
+        return self._words.random_raw()
+
     def words(self, n: int) -> NDArray[np.uint64]:
         """Take n words of 32 bits off the stream."""
         return self._words.random_raw(n)

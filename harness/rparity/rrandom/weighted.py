@@ -7,12 +7,12 @@ Simulation, algorithm 3.13B.
 from __future__ import annotations
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from rparity.errors import UsageError
-from rparity.rrandom.arrays import Floats, Ints, Parameter
-from rparity.rrandom.indices import one_index
-from rparity.rrandom.source import Draw, Source, each
-from rparity.rrandom.stream import Stream
+from rparity.rrandom.arrays import BLOCK, Floats, Ints, Parameter, visited
+from rparity.rrandom.indices import candidates, words_for_index
+from rparity.rrandom.stream import Stream, uniforms_from
 
 MANY = 200  # with more probabilities above 0.1 / n than this, R uses Walker's aliases
 
@@ -95,19 +95,38 @@ def _by_aliases(stream: Stream, p: Floats, size: int) -> Ints:
     if stream.sample_kind == "Rounding":
         place = p.size * stream.uniforms(size)
         index = place.astype(np.int64)
-        return np.where(place < keep[index], index, alias[index])
-    limits, aliases = keep.tolist(), alias.tolist()
+    else:
+        index, fraction = _indices_and_uniforms(stream, p.size, size)
+        place = index + fraction
+    return np.where(place < keep[index], index, alias[index])
 
-    def sampler(source: Source) -> Draw:
-        unif_rand, index = source.unif_rand, one_index(source, p.size)
 
-        def draw() -> float:
-            i = index()
-            return i if i + unif_rand() < limits[i] else aliases[i]
+def _indices_and_uniforms(stream: Stream, n: int, size: int) -> tuple[Ints, Floats]:
+    """Draw `size` times an index below n, then a uniform.
 
-        return draw
-
-    return each(stream, size, sampler).astype(np.int64)
+    A candidate for an index is made at every word, then followed from one to the next, which is a
+    uniform later if the index is accepted. Only the words that the missing draws need at least are
+    read at a time.
+    """
+    index, fraction = np.empty(size, dtype=np.int64), np.empty(size)
+    width = words_for_index(n)
+    words = np.empty(0, dtype=np.uint64)
+    done = 0
+    while done < size:
+        wanted = min(size - done, BLOCK) * (width + 1)
+        words = np.concatenate([words, stream.words(wanted - words.size)])
+        tried = candidates(sliding_window_view(words[:-1], width), n)
+        accepted = tried < n
+        following = np.arange(width, width + tried.size) + accepted
+        at = visited(np.append(np.minimum(following, tried.size), tried.size))
+        rest = words[following[at[-1]] :]
+        at = at[accepted[at]]
+        rows = slice(done, done + at.size)
+        index[rows] = tried[at]
+        uniforms_from(words[at + width], fraction[rows])
+        words = rest
+        done += at.size
+    return index, fraction
 
 
 def _aliases(p: Floats) -> tuple[Floats, Ints]:
