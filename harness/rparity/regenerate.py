@@ -13,7 +13,13 @@ from rparity import recordings
 from rparity.audit.questions import question_of
 from rparity.cases.base import Case
 from rparity.compare import Reference, Tolerance, Verdict, compare
-from rparity.diagnosis.between_rs import Difference, VersionAnswer, difference
+from rparity.diagnosis.between_rs import (
+    Difference,
+    VersionAnswer,
+    difference,
+    known_if_explained,
+)
+from rparity.diagnosis.experiments.base import CaseContext, Dispute
 from rparity.engines import kept_answers
 from rparity.engines.base import R_ENGINES, Question
 from rparity.engines.kept_answers import RecordedEngine
@@ -103,16 +109,29 @@ def drift(
 def _engine_drift(
     case: Case, fixtures: Path, on_progress: OnProgress, engine: RecordedEngine
 ) -> Drift:
+    """Compare an engine's answer with the kept one.
+
+    An engine of R may stop elsewhere on another processor: experiments look for the cause of what
+    differs. The arbiter's answer must have the same bits.
+    """
     question = question_of(case, fixtures)
     on_progress(f"{engine.name}: answering")
-    today = engine.answer(question).tables
+    answer = engine.answer(question)
+    today = answer.tables
     now = RVersion.among(engine.provenance["made_by"]["packages"])
     kept, provenance = kept_answers.read(fixtures, engine.name, question, now)
     tolerance = STOPS if engine.name in R_ENGINES else PROVEN
     reference = Reference("kept", kept.tables, lambda _table, _column: tolerance)
+    rows = compare(case.name, engine.name, today, reference, tuple({**kept.tables, **today}))
+    rows = rows.assign(cause="")
+    if engine.name in R_ENGINES:
+        context = CaseContext(case, question.case.parts, question.data)
+        notes = (*answer.notes, *kept.notes)
+        dispute = Dispute(context, engine.name, "kept", today, kept.tables, notes)
+        rows, _ = known_if_explained(dispute, rows)
     return Drift(
         case,
-        compare(case.name, engine.name, today, reference, tuple({**kept.tables, **today})),
+        rows,
         provenance["made_by"]["packages"],
         engine.provenance["made_by"]["packages"],
         engine.name,

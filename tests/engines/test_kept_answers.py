@@ -19,7 +19,7 @@ import pytest
 from folders import reseal
 from rparity import files, paths
 from rparity.audit.questions import has_data, question_of
-from rparity.cases import cases
+from rparity.cases import case, cases
 from rparity.cases.base import Case, Data, Lm, Lmer, Part
 from rparity.cases.nist import certified
 from rparity.cli import main
@@ -28,9 +28,11 @@ from rparity.compare import Tables
 from rparity.doctor import examine
 from rparity.engines import kept_answers
 from rparity.engines.base import KEPT_ENGINES, Answer, Question
+from rparity.engines.native import fitted, lmer_tables
 from rparity.errors import RecordingError, UsageError
 from rparity.r.version import PROVEN
 from rparity.recordings import Recording
+from rparity.regenerate import drift
 
 WITH_DATA = [name for name, known in cases().items() if has_data(known)]
 MADE = {"command": "a test", "time": "2020-01-01T00:00:00Z"}
@@ -450,3 +452,34 @@ def test_a_case_without_models_has_nothing_to_ask(capsys: Capture, tmp_path: Pat
 def test_regenerate_refuses_an_engine_whose_answers_are_not_recorded(capsys: Capture) -> None:
     assert main(["regenerate", "dyestuff", "--engine", "statsmodels"]) == UNUSABLE
     assert "No answers of 'statsmodels' are recorded" in capsys.readouterr().err
+
+
+class Again:
+    """lme4 as it was kept, but for one model: at other parameters, and with one value off."""
+
+    name = "lme4"
+
+    def __init__(self, *, moved: float, off: float) -> None:
+        self.moved, self.off = moved, off
+        self.provenance: dict[str, Any] = {"made_by": {"packages": {}}, "scripts": {}}
+        self.decimals: Tables = {}
+
+    def expected(self, part: Part) -> tuple[str, ...]:
+        return part.tables
+
+    def answer(self, question: Question) -> Answer:
+        kept, _ = kept_answers.read(paths.fixtures(), "lme4", question)
+        model = next(part for part in question.case.parts if part.name == "lmer")
+        assert isinstance(model, Lmer)
+        assert question.data is not None
+        fit = fitted(model, question.data)
+        tables = lmer_tables(fit.at(fit.theta_hat * (1.0 + self.moved)), model.kinds)
+        tables["coef"].loc["(Intercept)", "estimate"] *= 1.0 + self.off
+        return Answer({**kept.tables, **{f"lmer.{kind}": t for kind, t in tables.items()}})
+
+
+def test_an_optimizer_that_stops_elsewhere_is_a_known_drift_and_a_wrong_value_is_none() -> None:
+    elsewhere = drift(case("dyestuff"), paths.fixtures(), print, Again(moved=1e-4, off=0.0))
+    assert not elsewhere.failed
+    assert set(elsewhere.comparisons["cause"]) == {"", "stopped early"}
+    assert drift(case("dyestuff"), paths.fixtures(), print, Again(moved=1e-4, off=1e-3)).failed

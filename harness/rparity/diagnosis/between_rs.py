@@ -95,10 +95,18 @@ def difference(case: Case, newer: VersionAnswer, older: VersionAnswer) -> Differ
         older.tables,
         lme4=(Lme4.among(newer.packages), Lme4.among(older.packages)),
     )
-    rows, findings = explain(dispute, rows)
+    rows, findings = known_if_explained(dispute, rows)
+    return Difference(case, older.version, newer.version, rows, findings)
+
+
+def known_if_explained(
+    dispute: Dispute, comparisons: pd.DataFrame
+) -> tuple[pd.DataFrame, list[Finding]]:
+    """Find causes as `explain` does, and give every difference with a cause the verdict `known`."""
+    rows, findings = explain(dispute, comparisons)
     explained = (rows["verdict"] == Verdict.UNEXPLAINED) & (rows["cause"] != "")
     rows.loc[explained, "verdict"] = Verdict.KNOWN.value
-    return Difference(case, older.version, newer.version, rows, findings)
+    return rows, findings
 
 
 def recorded(case: Case, fixtures: Path) -> list[VersionAnswer]:

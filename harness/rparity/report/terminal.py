@@ -358,8 +358,12 @@ def show_drift(report: Drift, out: Console) -> None:
     out.print(table)
     if report.difference is not None:
         _show_changes(report.difference, out)
-    else:
-        _show_failures(report.comparisons, out)
+        return
+    known = report.comparisons[report.comparisons["verdict"] == Verdict.KNOWN]
+    for cause, rows in known.groupby("cause", sort=False):
+        counted_values = f"{len(rows)} values, fewest digits {fewest(rows):.1f}"
+        out.print(marked(("known", "yellow"), f"  {cause}: {counted_values}"))
+    _show_failures(report.comparisons, out)
 
 
 # -- the cases and the machine ---------------------------------------------------------------------
