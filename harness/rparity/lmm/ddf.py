@@ -60,7 +60,7 @@ Method = Literal["satterthwaite", "kenward-roger"]
 # An eigenvalue of the Hessian this small beside the largest one is zero. lmerTest's 1e-8 is
 # absolute, so that it depends on the response's unit; here σ and θ are in relative units.
 FLAT = 1e-8
-# The same of Kenward and Roger's information matrix, whose diagonal is made one.
+# The same for Kenward and Roger's information, relative to that without fixed effects.
 UNKNOWN = 1e-10
 # lmerTest's tolerance: rows of L whose variance is smaller, beside the largest, are redundant.
 REDUNDANT = float(np.sqrt(np.finfo(np.float64).eps))
@@ -240,7 +240,7 @@ class KenwardRoger(Inference):
         trace_PQ[:, m] = trace_PQ[m] = -2.0 * np.einsum("ab,iab->i", Phi, P)
         PhiP = Phi @ P
         information = K - trace_PQ + np.einsum("iab,jba->ij", PhiP, PhiP)
-        self._W = 2.0 * _inverse(information)
+        self._W = 2.0 * _inverse(information, np.sqrt(np.diagonal(K)))
         # V adds nothing to the sum: Q_iV − P_iΦP_V = −P_i + P_i.
         W = self._W[:m, :m]
         PPhiP = P[:m] @ np.tensordot(W, PhiP[:m], 1)
@@ -286,10 +286,13 @@ class KenwardRoger(Inference):
         return FTest(wald, scale, q, ddf)
 
 
-def _inverse(information: Array) -> Array:
-    """Inverse of the variance parameters' information, or its pseudo-inverse, as in pbkrtest."""
-    size = np.sqrt(np.abs(np.diagonal(information)))
-    size[size == 0.0] = 1.0
+def _inverse(information: Array, size: Array) -> Array:
+    """Inverse of the variance parameters' information, or its pseudo-inverse, as in pbkrtest.
+
+    `size` (m + 1,) are the scales of the parameters: the roots of the information that there would
+    be without fixed effects. The information's own diagonal may be nothing but rounding.
+    """
+    size = np.where(size > 0.0, size, 1.0)
     values, vectors = np.linalg.eigh(information / np.outer(size, size))
     known = values > UNKNOWN
     if not known.all():
