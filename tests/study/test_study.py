@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import t as student
 
+import ddf_recorded
 from rparity import document_data, paths
-from rparity.cases.study import STUDY, study_tables
+from rparity.cases.study import RECORDED, STUDY, study_tables
 from rparity.cli import main
 from rparity.commands import AGREE, UNUSABLE
 from rparity.compare import Reference, Verdict, compare, digits
@@ -115,6 +117,13 @@ def test_the_intervals_of_the_document_equal_those_of_r(
         r = tables[theirs].loc[PARAMETERS, ends]
         assert digits(found[interval][ends], r).min() > fewest
     assert digits(found["lm"]["std_error"], tables["lm.coef"]["std_error"][PARAMETERS]).min() > 13
+    model = ddf_recorded.find("document", "y ~ x + (1 | p)")
+    for method in ("satterthwaite", "kenward-roger"):
+        r = ddf_recorded.table(model["coefficients"][method]).loc[PARAMETERS]
+        half = student.ppf(0.975, r["df"]) * r["Std. Error"]
+        mine = found[method.replace("-", "_")]
+        assert digits(mine["std_error"], r["Std. Error"]).min() > 6.0  # R stops early
+        assert digits((mine["conf_high"] - mine["conf_low"]) / 2, half).min() > 5.5
     # The document's two numbers.
     assert f"{found['wald'].loc['(Intercept)', 'std_error']:.2f}" == "1.92"
     assert f"{found['lm'].loc['(Intercept)', 'std_error']:.3f}" == "0.056"
@@ -162,7 +171,7 @@ BOOTS = {"boot_simulate_u", "boot_fix_u"}
         (swapped, BOOTS),
         (by_likelihood, {"wald", "profile", *BOOTS}),
         (other_contrasts, {"lm"}),
-        (one_sided, set(INTERVALS)),
+        (one_sided, set(RECORDED)),
     ],
 )
 def test_planted_mistakes_differ_from_r(
@@ -220,7 +229,7 @@ def test_lm_is_right_in_the_fixed_world_and_lmer_in_the_random_world(small: Stud
     keys = ["world", "parameter", "target", "interval"]
     found = small.coverage.set_index(keys)["coverage"].sort_index()
     of_lm = ["lm", "boot_fix_u"]
-    of_lmer = ["wald", "profile", "boot_simulate_u"]
+    of_lmer = ["wald", "satterthwaite", "kenward_roger", "profile", "boot_simulate_u"]
     assert (found["fixed", "(Intercept)", MEAN_OF_LINES][of_lm] > 20 / 24).all()
     assert (found["fixed", "(Intercept)", MEAN_OF_LINES][of_lmer] == 1.0).all()
     assert (found["random", "(Intercept)", MEAN_OF_POPULATION][of_lm] < 5 / 24).all()
@@ -439,7 +448,7 @@ def test_r_gives_the_same_intervals_for_other_designs() -> None:
     version = versions.value["packages"]["lme4"]
     for world in World:
         for seed in (101, 102):
-            _, mine = answer(OTHER, world, seed, 45, lme4=version)
+            _, mine = answer(OTHER, world, seed, 45, lme4=version, intervals=RECORDED)
             for name, table in mine.items():
                 theirs = tables[f"{world}.{name}"].loc[str(seed)]
                 kinds = [c for c in COLUMNS if name != "profile" or c != "std_error"]

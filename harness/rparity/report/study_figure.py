@@ -20,6 +20,8 @@ SHOWN = 40
 COLOURS = {
     "lm": BLUE,
     "wald": RED,
+    "satterthwaite": RED,
+    "kenward_roger": RED,
     "profile": RED,
     "boot_simulate_u": RED,
     "boot_fix_u": BLUE,

@@ -18,6 +18,8 @@ from rparity.study.data_sets import World
 NAMES = {
     "lm": "lm, contr.sum",
     "wald": "lmer, Wald",
+    "satterthwaite": "lmer, Satterthwaite",
+    "kenward_roger": "lmer, Kenward-Roger",
     "profile": "lmer, profile",
     "boot_simulate_u": "bootMer, use.u = FALSE",
     "boot_fix_u": "bootMer, use.u = TRUE",

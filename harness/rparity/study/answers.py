@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from operator import attrgetter
 
 import numpy as np
@@ -17,10 +18,12 @@ from rparity.study.data_sets import DataSet, StudyDesign, World
 ALPHA = 0.05
 PARAMETERS = ["(Intercept)", "x"]
 COLUMNS = ["estimate", "std_error", "conf_low", "conf_high"]
-# The intervals that R's functions give by default, at 95 %.
+# The intervals at 95 %, as R's functions give them by default.
 INTERVALS = {
     "lm": "lm, contr.sum: Student's t, N − points − 1 degrees of freedom",
     "wald": "lmer: estimate ± 1.96 standard errors",
+    "satterthwaite": "lmerTest: Student's t, Satterthwaite's degrees of freedom",
+    "kenward_roger": "pbkrtest: Student's t and standard errors of Kenward and Roger",
     "profile": "lmer: the likelihood ratio, profiled",
     "boot_simulate_u": "bootMer, use.u = FALSE: percentiles of the replicates",
     "boot_fix_u": "bootMer, use.u = TRUE: percentiles of the replicates",
@@ -28,31 +31,52 @@ INTERVALS = {
 
 
 def answer(
-    design: StudyDesign, world: World, seed: int, nsim: int, *, lme4: str | None = None
+    design: StudyDesign,
+    world: World,
+    seed: int,
+    nsim: int,
+    *,
+    lme4: str | None = None,
+    intervals: Collection[str] = tuple(INTERVALS),
 ) -> tuple[DataSet, dict[str, pd.DataFrame]]:
     """Draw the data set `seed` and compute its intervals, all from one stream, as in R.
 
     The data are drawn first, then the bootstrap with `use_u=False`, then that with `use_u=True`.
-    `lme4` is the version of lme4 to reproduce: see `lmer`.
+    `lme4` is the version of lme4 to reproduce: see `lmer`. `intervals` are names from `INTERVALS`.
 
     Returns
     -------
-    The data set, and for each of `INTERVALS` a table with the rows `PARAMETERS` and the columns
-    `COLUMNS`. A bootstrap's estimate is lmer's; the profile has no standard error.
+    The data set, and for each of the `intervals` a table with the rows `PARAMETERS` and the columns
+    `COLUMNS`. A bootstrap's estimate is lmer's; the profile has no standard error. Satterthwaite's
+    standard error is Wald's.
     """
     rng = RRandom(seed)
     drawn = design.draw(world, rng)
     fixed = lm("y ~ x + p", drawn.data, contrasts={"p": "contr.sum"}, na_action="fail")
     mixed = lmer("y ~ x + (1 | p)", drawn.data, na_action="fail", lme4=lme4)
-    tables = {
-        "lm": _table(fixed.params, fixed.bse, fixed.conf_int(ALPHA)),
-        "wald": _table(mixed.params, mixed.bse, mixed.conf_int(ALPHA)),
-        "profile": _table(mixed.params, None, profile_intervals(mixed, ALPHA, PARAMETERS)),
-    }
-    for name, use_u in (("boot_simulate_u", False), ("boot_fix_u", True)):
+
+    def kenward_roger() -> pd.DataFrame:
+        std_error = np.sqrt(np.diag(mixed.cov_params("kenward-roger")))
+        ends = mixed.conf_int(ALPHA, "kenward-roger")
+        return _table(mixed.params, pd.Series(std_error, mixed.term_names), ends)
+
+    def bootstrap(use_u: bool) -> pd.DataFrame:
         boot = bootmer(mixed, nsim, use_u, rng=rng, statistic=attrgetter("params"))
-        tables[name] = _table(mixed.params, boot.std_errors, boot.conf_int(ALPHA))
-    return drawn, tables
+        return _table(mixed.params, boot.std_errors, boot.conf_int(ALPHA))
+
+    # The bootstraps are last, in R's order, because they draw from the stream.
+    tables: dict[str, Callable[[], pd.DataFrame]] = {
+        "lm": lambda: _table(fixed.params, fixed.bse, fixed.conf_int(ALPHA)),
+        "wald": lambda: _table(mixed.params, mixed.bse, mixed.conf_int(ALPHA)),
+        "satterthwaite": lambda: _table(
+            mixed.params, mixed.bse, mixed.conf_int(ALPHA, "satterthwaite")
+        ),
+        "kenward_roger": kenward_roger,
+        "profile": lambda: _table(mixed.params, None, profile_intervals(mixed, ALPHA, PARAMETERS)),
+        "boot_simulate_u": lambda: bootstrap(False),
+        "boot_fix_u": lambda: bootstrap(True),
+    }
+    return drawn, {name: table() for name, table in tables.items() if name in intervals}
 
 
 def _table(
