@@ -71,7 +71,7 @@ ZERO, NEAR_TWO = 1e-10, 0.01
 
 
 class DegreesOfFreedomWarning(UserWarning):
-    """The degrees of freedom rest on a fit that is no clear optimum; the message says why."""
+    """The degrees of freedom come from a fit that is not a clear optimum; the message says why."""
 
 
 @dataclass(frozen=True)
@@ -207,13 +207,13 @@ def _pooled(nu: Array) -> float:
 
 
 def _axes(template: Template, theta: Array) -> Array:
-    """Principal axes of each term's ΛΛ', (k, k): along these, variances differ most clearly."""
+    """Return the principal axes of each term's ΛΛ', (k, k)."""
     parts = [np.linalg.svd(Lam)[0] for Lam in template.blocks(template.Lambda(theta))]
     return np.asarray(scipy.linalg.block_diag(*parts))
 
 
 class KenwardRoger(Inference):
-    """The adjusted covariance Φ_A with Φ, P and W, of which the degrees of freedom are made."""
+    """The adjusted covariance Φ_A, and Φ, P and W, from which degrees of freedom follow."""
 
     def __init__(self, fit: LmerResults) -> None:
         if not fit.reml:
@@ -308,7 +308,7 @@ def _inverse(information: Array, size: Array) -> Array:
 
 
 def _kenward_roger_df(q: int, A1: float, A2: float) -> float:
-    """Denominator degrees of freedom for q rows: Kenward and Roger (1997), as pbkrtest has them."""
+    """Return the denominator degrees of freedom for q rows, as pbkrtest does."""
     B = (A1 + 6.0 * A2) / (2.0 * q)
     g = ((q + 1.0) * A1 - (q + 4.0) * A2) / ((q + 2.0) * A2)
     c1, c2, c3 = np.array([g, q - g, q + 2.0 - g]) / (3.0 * q + 2.0 * (1.0 - g))
@@ -334,7 +334,7 @@ def inference(fit: LmerResults, ddf: Method) -> Inference:
 
 
 def refuse_ml(fit: LmerResults, ddf: Method) -> None:
-    """Refuse Kenward and Roger's method beside estimates that were made by ML, as lmerTest does."""
+    """Refuse Kenward and Roger's method for an ML fit, as lmerTest does."""
     if ddf == "kenward-roger" and not fit.reml:
         raise UsageError(
             "Kenward and Roger's method is for REML fits, and this one was made by ML: use "

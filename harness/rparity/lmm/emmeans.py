@@ -48,7 +48,7 @@ KEPT_VALUES = 2
 
 @dataclass(frozen=True)
 class _Estimator:
-    """Lβ̂ for rows L (r, p₀) over all columns of X, those included that were dropped.
+    """Lβ̂ for rows L (r, p₀) over all columns of X, including dropped ones.
 
     `beta` (p,), `cov` (p, p) and `df`, which takes L over the p columns kept; `nothing` (p₀, d) is
     a basis of what no data say anything about.
@@ -64,7 +64,7 @@ class _Estimator:
     def of(
         cls, fit: Any, matrices: ModelMatrices, ddf: Method | Literal["asymptotic"]
     ) -> _Estimator:
-        """Take over a fit of `lmer`, or of `lm`, whose degrees of freedom are the residuals'."""
+        """Wrap a fit of `lmer` or `lm`. For `lm`, degrees of freedom are those of the residuals."""
         if not isinstance(fit, LmerResults):
             beta, cov = np.asarray(fit.params), np.asarray(fit.cov_params())
             constant = float(fit.df_resid)
@@ -99,7 +99,7 @@ def _dropped(matrices: ModelMatrices) -> tuple[NDArray[np.bool_], Array]:
 
 
 def _whole(design: Coding) -> Coding:
-    """The design with the columns that were dropped."""
+    """Return the design with the columns that were dropped."""
     return Coding(design.terms, design.factors, design.state)
 
 
@@ -415,7 +415,7 @@ def _pairwise(labels: Sequence[str], *, reverse: bool) -> dict[str, Array]:
 
 
 def _asymptotic(df: ArrayLike) -> bool:
-    """Whether no row has degrees of freedom."""
+    """Whether no row has degrees of freedom, so that tests are asymptotic."""
     return not np.isfinite(np.asarray(df)).any()
 
 

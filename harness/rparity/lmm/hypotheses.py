@@ -44,7 +44,7 @@ NOTHING = 1e-8
 
 
 class HypothesisWarning(UserWarning):
-    """A test of type III is not of the hypothesis that its name suggests; the message says why."""
+    """A test of type III has another hypothesis than its name suggests; the message says why."""
 
 
 class FixedTerms:
@@ -111,17 +111,17 @@ class FixedTerms:
 
     @property
     def droppable(self) -> list[str]:
-        """The terms of which no other has all the variables: those that can be left out."""
+        """The terms that can be left out: their variables are not all in another term."""
         sets = {label: set(term) for label, term in self._terms.items()}
         return [label for label in self.labels if not any(sets[label] < s for s in sets.values())]
 
     def contrasts(self, type: Type) -> dict[str, Array]:
-        """The hypothesis of each term, (r, p); no rows where no column of X is left for it.
+        """Return the hypothesis of each term, (r, p), without rows if the term has no column in X.
 
         Raises
         ------
         UsageError
-            For a type that there is not.
+            For an unknown type.
         """
         if type not in get_args(Type):
             raise UsageError(f"type must be 'I', 'II' or 'III', and is {type!r}.")

@@ -1,4 +1,4 @@
-"""Tables that test one term after the other, in lmerTest's layout: `anova`, `drop1`, `ranova`.
+"""Tables with a test of each term, in lmerTest's layout: `anova`, `drop1`, `ranova`.
 
 Sources: lmerTest 3.1-3 (`single_anova`, `drop1.lmerModLmerTest`, `ranova`).
 """
@@ -68,7 +68,7 @@ def linear_test(
 
 
 def _table(fit: LmerResults, hypotheses: Mapping[str, Array], ddf: Method) -> pd.DataFrame:
-    """One row a term; terms of which no column is left come last, without numbers."""
+    """Return a row for each term. Terms without a column in X come last, without numbers."""
     refuse_ml(fit, ddf)
     method = inference(fit, ddf)
     tests: dict[str, FTest] = {label: method.joint(L) for label, L in hypotheses.items() if len(L)}
@@ -181,7 +181,7 @@ def _deletions(
 
 
 def _scope(terms: Terms) -> list[str]:
-    """The terms of which no other has all the variables."""
+    """Return the terms whose variables are not all in another term."""
     sets = [set(term) for term in terms.terms]
     return [
         ":".join(term)
@@ -191,7 +191,7 @@ def _scope(terms: Terms) -> list[str]:
 
 
 def _without(fit: LmerResults, random: tuple[RandomTerm, ...]) -> tuple[float, float]:
-    """Number of parameters and log-likelihood of the model with other random terms, or none."""
+    """Return the number of parameters and the log-likelihood with other random terms, or none."""
     matrices = fit.model.matrices
     if random:
         random = tuple(sorted(random, key=lambda term: -len(term.levels)))
