@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rparity.compare import Tables
+from rparity.compare import Tables, kind_of
 from rparity.errors import RecordingError, UsageError
 from rparity.files import LARGEST, content_of, opened, reading, replacing, seal, sha256, unseal
 from rparity.r.version import RVersion, label_of, newest_first
@@ -53,7 +53,7 @@ class Recording:
 def encode(name: str, table: pd.DataFrame) -> tuple[str, bytes]:
     """Return the file name and the bytes of a table. The same table always gives the same bytes."""
     buffer = io.BytesIO()
-    if name.rpartition(".")[2] == REPLICATES or len(table) > LARGE:
+    if kind_of(name) == REPLICATES or len(table) > LARGE:
         np.savez_compressed(
             buffer,
             values=table.to_numpy(dtype=np.float64),

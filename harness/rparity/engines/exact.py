@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from rparity.cases.base import LM_TABLES, LMER_TABLES, Boot, Call, Data, Lm, Lmer, Part
+from rparity.compare import kind_of
 from rparity.engines.base import Answer, Question
 from rparity.errors import DataError, FormulaError
 from rparity.rrandom import RRandom
@@ -104,7 +105,7 @@ class Exact:
             "boundary": list(found.boundary),
         }
         tables = {}
-        for kind in (table.rpartition(".")[2] for table in self.expected(part)):
+        for kind in map(kind_of, self.expected(part)):
             frame, text = found.frame(kind), found.decimals(kind, DIGITS)
             if isinstance(part, Lm) and part.perfect:
                 frame, text = frame[["estimate"]], text[["estimate"]]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from math import isnan
 
 from rparity.audit.explanation import ARBITER, Argument, Explanation, Statement
+from rparity.compare import part_of
 from rparity.diagnosis.experiments.base import PUBLISHED
 from rparity.report.numbers import everything
 
@@ -39,7 +40,7 @@ def _argument(found: Explanation, argument: Argument) -> str:
     row, column = everything(argument.row, "rows"), everything(argument.column, "columns")
     lines = [f"{found.engine} on {found.case.name}: {argument.table}, {row}, {column}", ""]
     lines += _labelled("Case", found.case.title)
-    lines += _labelled("Question", found.questions[argument.table.partition(".")[0]])
+    lines += _labelled("Question", found.questions[part_of(argument.table)])
     lines += _values(argument)
     lines += _nearer(argument)
     lines += _experiments(argument)

@@ -12,7 +12,7 @@ from glob import escape
 import pandas as pd
 
 from rparity.audit.results import Audit, Cell, EngineReply
-from rparity.compare import ALL, Verdict
+from rparity.compare import ALL, Verdict, kind_of
 from rparity.diagnosis.experiments.base import PUBLISHED
 from rparity.diagnosis.explain import Finding
 from rparity.diagnosis.ledger import UNBOUNDED
@@ -252,7 +252,7 @@ def _why(findings: Iterable[Finding], *place: str) -> str:
 
 def _entry(rows: pd.DataFrame, why: str, engine: str, reference: str, cause: str) -> str:
     cases = rows["case"].unique()
-    kinds = "*." + rows["table"].str.rpartition(".")[2]
+    kinds = "*." + rows["table"].map(kind_of)
     bound = {"bound": math.floor(10.0 * fewest(rows)) / 10.0} if cause in UNBOUNDED else {}
     fields = {
         "id": re.sub(r"[^a-z0-9]+", "-", f"{engine} {cause}".lower()).strip("-"),

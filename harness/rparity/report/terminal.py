@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from rparity.cases.base import Case, Claim, Printed, monte_carlo_error
-from rparity.compare import ALL, SEVERITY, Verdict
+from rparity.compare import ALL, SEVERITY, Verdict, part_of
 from rparity.diagnosis.between_rs import Difference, VersionAnswer
 from rparity.diagnosis.explain import Finding
 from rparity.doctor import Check
@@ -195,7 +195,7 @@ def _show_parts(run: CaseRun, out: Console) -> None:
 def _parts(against_r: pd.DataFrame) -> Table:
     """Return a row for each engine and part: the number of values, and the worst of them."""
     table = plain_table("engine", "part", ">tables", ">values", ">fewest digits", "at", "verdicts")
-    part = against_r["table"].str.partition(".")[0]
+    part = against_r["table"].map(part_of)
     for (engine, name), rows in against_r.groupby([against_r["engine"], part], sort=False):
         worst = rows.iloc[int(rows["digits"].argmin())]
         table.add_row(
@@ -224,7 +224,7 @@ def _show_replicates(run: CaseRun, out: Console) -> None:
         worst = int(off.argmax())
         table.add_row(
             str(engine),
-            str(name).partition(".")[0],
+            part_of(str(name)),
             str(part["row"].nunique()),
             f"{off.median():.1e}",
             f"{off.iloc[worst]:.1e}",
