@@ -7,12 +7,15 @@ frames below are those of that script.
 
 import json
 
+import mpmath as mp
 import numpy as np
 import pandas as pd
 import pytest
 
 from places import DATA
 from rparity.errors import DataError, FormulaError, UsageError
+from rparity.lmm.coding import orthogonal_polynomials
+from rparity.lmm.linear import lm
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.matrices import build
 
@@ -276,3 +279,28 @@ def test_a_zero_column_is_dropped():
 def test_columns_are_dropped_if_there_are_more_than_rows():
     made = build("y ~ a * b * x", plain().iloc[[0, 1, 5, 8]])
     assert made.X.shape == (4, 4)
+
+
+@pytest.mark.parametrize("n", [2, 3, 6, 20, 95])
+def test_orthogonal_polynomials_are_orthonormal_and_have_the_sign_of_their_highest_power(
+    n: int,
+) -> None:
+    P = orthogonal_polynomials(n)
+    np.testing.assert_allclose(P.T @ P, np.eye(n - 1), rtol=0, atol=4e-15)
+    np.testing.assert_allclose(P.sum(axis=0), 0.0, atol=1e-14)
+    assert (P[-1] > 0.0).all()
+
+
+def test_orthogonal_polynomials_are_rounded_once() -> None:
+    """Of three levels: −1/√2, 0, 1/√2, and 1/√6, −2/√6, 1/√6; R's QR is off by a last bit."""
+    with mp.workdps(40):
+        roots = [[-1 / mp.sqrt(2), 1 / mp.sqrt(6)], [0, -2 / mp.sqrt(6)]]
+        exact = np.array([*roots, [-roots[0][0], roots[0][1]]], dtype=float)
+    np.testing.assert_array_equal(orthogonal_polynomials(3), exact)
+
+
+def test_an_ordered_factor_of_more_than_95_levels_is_refused_as_in_r() -> None:
+    data = pd.DataFrame({"y": np.arange(192.0), "f": pd.Categorical(np.arange(192) % 96)})
+    data["f"] = data["f"].cat.as_ordered()
+    with pytest.raises(DataError, match="`f` has 96 levels, and orthogonal polynomials are for 95"):
+        lm("y ~ f", data)

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import reduce
+from functools import cache, reduce
+from math import comb, isqrt
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,8 @@ from rparity.lmm.frame import (
 )
 
 RANK_TOLERANCE = 1e-7  # of R's qr(), in lme4 and lm
+MOST_POLYNOMIAL = 95  # levels, of R's contr.poly()
+ROOT_BITS = 400  # of a root that is then rounded to a double
 
 
 @dataclass(frozen=True)
@@ -178,12 +181,45 @@ def _contrasts(label: str, value: Values, contrast: str | None) -> _Contrasts:
             below = np.diag(np.arange(1.0, n), -1)[:, :-1]
             return _Contrasts(levels, below - np.triu(np.ones((n, n)))[:, :-1], numbers)
         case "contr.poly":
-            scores = np.arange(1.0, n + 1)
-            q, r = np.linalg.qr(np.vander(scores - scores.mean(), increasing=True))
+            if n > MOST_POLYNOMIAL:
+                raise DataError(
+                    f"The ordered factor `{label}` has {n} levels, and orthogonal polynomials are "
+                    f"for {MOST_POLYNOMIAL} at most, as in R: name another contrast."
+                )
             names = (".L", ".Q", ".C", *(f"^{d}" for d in range(4, n)))
-            return _Contrasts(levels, (q * np.sign(np.diag(r)))[:, 1:], names[: n - 1])
+            return _Contrasts(levels, orthogonal_polynomials(n), names[: n - 1])
     known = "contr.treatment, contr.sum, contr.helmert, contr.poly or contr.SAS"
     raise UsageError(f"contrasts for `{label}` must be {known}, not `{contrast}`.")
+
+
+@cache
+def orthogonal_polynomials(n: int) -> Floats:
+    """Return R's `contr.poly(n)`, (n, n − 1), each number rounded once.
+
+    These are Chebyshev's discrete polynomials, whose values are integers, over their norms. R and
+    LAPACK compute them by QR, whose last bits depend on the processor. Source: Abramowitz and
+    Stegun (1964), 22.17.
+    """
+    columns = []
+    for k in range(1, n):
+        values = [
+            sum(
+                (-1) ** (k - i) * comb(n - 1 - i, k - i) * comb(k + i, i) * comb(x, i)
+                for i in range(k + 1)
+            )
+            for x in range(n)
+        ]
+        norm = sum(value**2 for value in values)
+        columns.append([_over_root(value, norm) for value in values])
+    out: Floats = np.array(columns).T
+    out.setflags(write=False)  # the cache shares it
+    return out
+
+
+def _over_root(value: int, square: int) -> float:
+    """Return value / √square, rounded once."""
+    root = isqrt((value**2 << 2 * ROOT_BITS) // square)
+    return (1 if value > 0 else -1) * (root / (1 << ROOT_BITS))
 
 
 def independent(X: Floats) -> NDArray[np.bool_]:
