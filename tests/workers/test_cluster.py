@@ -127,6 +127,30 @@ def test_a_killed_worker_costs_a_retry_and_an_item_that_always_kills_is_named(
     assert found == {i: i for i in (0, 2, 3, 4, 5, 6, 7)}
 
 
+class Lost:
+    """A future whose value is on a worker that died, or whose task timed out itself."""
+
+    def __init__(self, status: str) -> None:
+        self.status = status
+
+    def result(self, timeout: float) -> None:
+        raise TimeoutError
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [("pending", WorkerCrashedError), ("error", TimeoutError)]
+)
+def test_a_value_that_does_not_arrive_is_lost_with_its_worker(
+    status: str, error: type[Exception]
+) -> None:
+    cluster = _dask.Dask.__new__(_dask.Dask)
+    found = cluster._outcome(Lost(status), _dask._Attempt("one", 1), 0.0, None)
+    assert type(found.error) is error
+
+
 def test_an_item_that_hangs_ends_at_its_time_limit(two: Cluster) -> None:
     found = by_item(two.map(hang, {2}, range(6), limit=1.0))
     assert found.pop(2) == "2 took longer than 1 s, the 2nd time."

@@ -33,6 +33,8 @@ CONNECT_SECONDS = 10.0
 # How often to look for new workers, and how long to wait if there are none.
 LOOK_SECONDS = 1.0
 NO_WORKERS_SECONDS = 60.0
+# A value that has not arrived by then is lost: if its worker dies now, Dask may wait for ever.
+ARRIVAL_SECONDS = 60.0
 
 TLS = "DASK_DISTRIBUTED__COMM__TLS__"
 
@@ -196,11 +198,15 @@ class Dask(Cluster):
         self, future: Future, attempt: _Attempt, took: float, limit: float | None
     ) -> Outcome[Any, Any]:
         try:
-            return Outcome(attempt.item, value=future.result())
+            return Outcome(attempt.item, value=future.result(ARRIVAL_SECONDS))
         except KilledWorker:
             late = limit is not None and took >= limit
             error = crash(attempt.item, attempt.tries, limit, late, "")
             return Outcome(attempt.item, error=error)
+        except TimeoutError as error:
+            # The task's own, or else the worker died with a value that has not arrived.
+            lost = crash(attempt.item, attempt.tries, limit, False, "")
+            return Outcome(attempt.item, error=error if future.status == "error" else lost)
         except CancelledError as error:
             raise self._gone() from error
         except Exception as error:
