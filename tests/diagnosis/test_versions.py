@@ -307,7 +307,7 @@ def test_which_version_made_which_change(version: str | None, has: tuple[bool, .
 
 @pytest.mark.parametrize("nonsense", ["nonsense", "", "lme4<1.1-33", "2"])
 def test_an_invalid_version_is_refused(nonsense: str) -> None:
-    with pytest.raises(UsageError, match="is no version of lme4"):
+    with pytest.raises(UsageError, match="is not a version of lme4"):
         lmer("y ~ 1 + (1 | g)", pd.DataFrame({"y": [1.0], "g": ["a"]}), lme4=nonsense)
 
 
