@@ -13,3 +13,26 @@ speed <- function(data, formula, repeats, nsim) {
     fix_u = if (nsim > 0) seconds(bootMer(fit, fixef, nsim = nsim, use.u = TRUE))
   )
 }
+
+# Degrees of freedom of all coefficients, by lmerTest and by pbkrtest: NA where the package is not installed.
+degrees_of_freedom <- function(data, formula) {
+  has <- function(package) requireNamespace(package, quietly = TRUE)
+  suppressPackageStartupMessages(library(lme4))
+  fit <- lmer(as.formula(formula), data)
+  own <- diag(length(fixef(fit)))
+  c(
+    satterthwaite = if (has("lmerTest")) {
+      seconds(lmerTest::contestMD(lmerTest::as_lmerModLmerTest(fit), own[1, , drop = FALSE]))
+    } else {
+      NA_real_
+    },
+    `kenward-roger` = if (has("pbkrtest")) {
+      seconds({
+        adjusted <- pbkrtest::vcovAdj(fit)
+        for (i in seq_len(nrow(own))) pbkrtest::Lb_ddf(own[i, ], vcov(fit), adjusted)
+      })
+    } else {
+      NA_real_
+    }
+  )
+}

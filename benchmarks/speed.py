@@ -75,6 +75,24 @@ def compare(name: str, nsim: int, session: RSession) -> None:
         )
 
 
+def compare_df(name: str, session: RSession) -> None:
+    """Time the degrees of freedom of all coefficients on both sides and print the ratios."""
+    chosen = case(name)
+    recording = recordings.read(paths.fixtures(), name, chosen.scripts())
+    data = decode_factors(recording.tables["data"], recording.provenance["levels"])
+    formula = next(part.formula for part in chosen.parts if isinstance(part, Lmer))
+    r = session.call(
+        Path(__file__).with_name("speed.R"),
+        "degrees_of_freedom",
+        {"data": data, "formula": formula},
+    ).value
+    # A fit keeps what a method has computed: each run needs a fit of its own.
+    fits = iter([lmer(formula, data) for _ in range(2 * 6)])
+    for method in ("satterthwaite", "kenward-roger"):
+        seconds = median_seconds(lambda method=method: next(fits).ddf(method))
+        print(f"{name:12}{method:36}{r[method]:10.4f}{seconds:12.4f}{r[method] / seconds:8.0f}")
+
+
 def main() -> None:
     """Time the cases of the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -85,6 +103,9 @@ def main() -> None:
     with RSession() as session:
         for name in options.cases:
             compare(name, options.nsim, session)
+        for name in options.cases:
+            if name not in WITHOUT_BOOTSTRAP:  # pbkrtest needs an n × n matrix
+                compare_df(name, session)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory of this process: {peak:.0f} MiB")
     for command in (("run", "document"), ("--help",)):

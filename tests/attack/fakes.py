@@ -56,7 +56,7 @@ class FakeR:
 
 def for_regenerate() -> None:
     """Let `rparity regenerate` be answered by the stand-in."""
-    regenerate._r = lambda _tell: FakeR(int(os.environ["MARK"]))  # type: ignore[assignment,return-value]
+    regenerate._r = lambda _on_progress: FakeR(int(os.environ["MARK"]))  # type: ignore[assignment,return-value]
 
 
 def for_fuzz() -> None:

@@ -1,7 +1,5 @@
 """Degrees of freedom and tests of fixed effects against lmerTest, pbkrtest, and 50 digits."""
 
-import time
-
 import mpmath as mp
 import numpy as np
 import pandas as pd
@@ -11,7 +9,7 @@ import rparity.lmm.model
 from ddf_exact import Exact
 from ddf_recorded import MODELS, RECORDED, array, at_r, find, frame, label, matrix, optimum, table
 from rparity.errors import UsageError
-from rparity.lmm.ddf import DegreesOfFreedomWarning, KenwardRoger, Satterthwaite
+from rparity.lmm.ddf import DegreesOfFreedomWarning, Satterthwaite
 from rparity.lmm.fit import LmerResults, lmer
 
 every_model = pytest.mark.parametrize("model", MODELS, ids=[label(m) for m in MODELS])
@@ -156,18 +154,8 @@ def test_contrasts_of_nothing_are_refused(method):
         getattr(optimum(GROUPS), method).joint(np.zeros((2, 6)))
 
 
-def test_kenward_roger_of_sleepstudy_takes_less_than_20_milliseconds():
-    fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
-    took = []
-    for _ in range(5):
-        begin = time.perf_counter()
-        KenwardRoger(fit).df(np.eye(2))
-        took.append(time.perf_counter() - begin)
-    assert min(took) < 0.02
-
-
 @pytest.mark.slow(reason="fits 20,000 observations of two crossed factors")
-def test_a_large_crossed_design_takes_less_than_10_seconds():
+def test_both_methods_agree_on_a_large_crossed_design():
     rng = np.random.default_rng(3)
     n, levels = 20_000, (1_500, 500)
     g, h = (rng.integers(size, size=n) for size in levels)
@@ -175,9 +163,7 @@ def test_a_large_crossed_design_takes_less_than_10_seconds():
     y = x + 0.5 * rng.normal(size=1_500)[g] + 0.3 * rng.normal(size=500)[h] + rng.normal(size=n)
     data = pd.DataFrame({"y": y, "x": x, "z": z, "g": g.astype(str), "h": h.astype(str)})
     fit = lmer("y ~ x + z + (1 | g) + (1 | h)", data)
-    begin = time.perf_counter()
     satterthwaite, kenward_roger = fit.ddf("satterthwaite"), fit.ddf("kenward-roger")
-    assert time.perf_counter() - begin < 10.0
     # The slope of z, which varies between the levels of h alone, rests on their number.
     assert 400 < satterthwaite["z"] < 500
     assert satterthwaite["x"] > 15_000

@@ -47,6 +47,16 @@ class HypothesisWarning(UserWarning):
     """A test of type III has another hypothesis than its name suggests; the message says why."""
 
 
+def droppable(terms: Terms) -> list[str]:
+    """Return the labels of the terms whose variables are not all in another term."""
+    sets = [set(term) for term in terms.terms]
+    return [
+        ":".join(term)
+        for term, own in zip(terms.terms, sets, strict=True)
+        if not any(own < other for other in sets)
+    ]
+
+
 class FixedTerms:
     """The terms of the fixed part, by R's labels, and the contrasts (r, p) that test them."""
 
@@ -111,9 +121,8 @@ class FixedTerms:
 
     @property
     def droppable(self) -> list[str]:
-        """The terms that can be left out: their variables are not all in another term."""
-        sets = {label: set(term) for label, term in self._terms.items()}
-        return [label for label in self.labels if not any(sets[label] < s for s in sets.values())]
+        """The labels of the terms that can be left out: see `droppable`."""
+        return droppable(self.design.terms)
 
     def contrasts(self, type: Type) -> dict[str, Array]:
         """Return the hypothesis of each term, (r, p), without rows if the term has no column in X.

@@ -17,7 +17,7 @@ from scipy.stats import chi2
 from rparity.errors import UsageError
 from rparity.lmm.ddf import FTest, Method, inference, refuse_ml
 from rparity.lmm.formula import Terms
-from rparity.lmm.hypotheses import FixedTerms, Type
+from rparity.lmm.hypotheses import FixedTerms, Type, droppable
 from rparity.lmm.matrices import ModelMatrices, RandomTerm
 from rparity.lmm.model import MixedModel
 
@@ -166,7 +166,7 @@ def _deletions(
     """Name each deletion as lmerTest does, with the random terms that it leaves."""
     for at, text, terms in matrices.bars():
         others = matrices.random[:at] + matrices.random[at + 1 :]
-        scope = _scope(terms) if reduce_terms else []
+        scope = droppable(terms) if reduce_terms else []
         if not scope:
             yield f"({text})", others
         for label in scope:
@@ -178,16 +178,6 @@ def _deletions(
                 each.group == reduced.group and each.names == reduced.names for each in others
             )
             yield f"{label} in ({text})", others if twice else (*others, reduced)
-
-
-def _scope(terms: Terms) -> list[str]:
-    """Return the terms whose variables are not all in another term."""
-    sets = [set(term) for term in terms.terms]
-    return [
-        ":".join(term)
-        for term, own in zip(terms.terms, sets, strict=True)
-        if not any(own < other for other in sets)
-    ]
 
 
 def _without(fit: LmerResults, random: tuple[RandomTerm, ...]) -> tuple[float, float]:
