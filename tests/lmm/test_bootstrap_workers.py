@@ -11,8 +11,9 @@ import pytest
 from lmm_recorded import frame
 from rparity import RRandom, bootmer, document_data, lmer
 from rparity.errors import UsageError, WorkerCrashedError
-from rparity.lmm.bootstrap import BLOCK, BootstrapResults, Draws
+from rparity.lmm.bootstrap import BootstrapResults
 from rparity.lmm.fit import LmerResults
+from rparity.lmm.simulation import BLOCK, Draws
 from rparity.workers.cluster import Cluster, Outcome, cluster
 
 # Blocks of 2,621 replicates for the document's 100 rows: three or four, the last one shorter.
@@ -81,8 +82,8 @@ def test_workers_with_slopes_weights_and_an_older_refit(two_workers: Cluster) ->
 def test_parts_have_the_draws_of_the_whole_bootstrap(
     document: LmerResults, use_u: bool, nsim: int
 ) -> None:
-    whole, split = (Draws.of(document, nsim, use_u=use_u, rng=RRandom(7).copy()) for _ in range(2))
-    parts = list(split.split(document.model))
+    whole, split = (Draws.of(document.model, nsim, use_u=use_u, rng=RRandom(7)) for _ in range(2))
+    parts = list(split.split())
     assert [part.first for part in parts] == list(
         np.cumsum([0, *(part.size for part in parts[:-1])])
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal, TypeAlias, get_args
@@ -16,90 +16,17 @@ from rparity.errors import UsageError
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.lme4 import REFIT
 from rparity.lmm.model import MixedModel, Solution
+from rparity.lmm.simulation import Draws, in_parts, refits, simulated
 from rparity.lmm.summary import bootstrap_summary
 from rparity.lmm.varcorr import labels, order, sd_and_correlation, sd_names, sd_order
 from rparity.rrandom import RRandom
-from rparity.workers.cluster import Here, Workers, cluster
+from rparity.workers.cluster import Workers
 
 Array = NDArray[np.float64]
 
 BootType = Literal["percentile", "basic", "normal"]
 INTERVALS: tuple[BootType, ...] = get_args(BootType)
 Statistic: TypeAlias = "Callable[[Replicates], pd.DataFrame | pd.Series[float] | Array]"
-
-# Doubles in one block of simulated responses. A few such arrays fit the processor's cache, and
-# memory does not grow with the number of replicates.
-BLOCK = 2**18
-# A part of the work has so many blocks, or fewer if there would be fewer parts than PARTS.
-BLOCKS_A_PART = 8
-PARTS = 16
-
-
-@dataclass(frozen=True)
-class Draws:
-    """`size` replicates from number `first` (counted from 0) on, and R's streams at their draws.
-
-    R draws all random effects first, `rnorm(q · nsim)`, then all noise, `rnorm(n · nsim)`. This is
-    read as two streams, of which the second starts where the first ends. With `use_u` there is only
-    the second. The noise does not depend on prior weights.
-    """
-
-    first: int
-    size: int
-    effects: RRandom | None
-    noise: RRandom
-
-    @classmethod
-    def of(cls, fit: LmerResults, nsim: int, *, use_u: bool, rng: RRandom | int) -> Draws:
-        """Return all draws; if `rng` is a stream, making them moves it on as in R."""
-        if nsim < 1:
-            raise UsageError(f"nsim must be at least 1, and is {nsim}.")
-        noise = rng if isinstance(rng, RRandom) else RRandom(int(rng))
-        if use_u:
-            return cls(0, nsim, None, noise)
-        effects = noise.copy()
-        noise.skip_norm(fit.model.q * nsim)
-        return cls(0, nsim, effects, noise)
-
-    def split(self, model: MixedModel) -> Iterator[Draws]:
-        """Yield the draws in parts, each with its streams at its first draw."""
-        block = _replicates_a_block(model)
-        blocks = -(-self.size // block)
-        step = block * min(max(blocks // PARTS, 1), BLOCKS_A_PART)
-        for first in range(self.first, self.first + self.size, step):
-            size = min(step, self.first + self.size - first)
-            yield Draws(first, size, self.effects and self.effects.copy(), self.noise.copy())
-            if self.effects is not None:
-                self.effects.skip_norm(model.q * size)
-            self.noise.skip_norm(model.n * size)
-
-    def blocks(self, fit: LmerResults) -> Iterator[Array]:
-        """Yield simulated deviations y − Xβ̂ − offset in blocks (n, R)."""
-        model = fit.model
-        n, q = model.n, model.q
-        if self.effects is None:
-            fixed = model.spread([b[None] for b in fit.conditional.means])
-        else:
-            Lambda = fit.sigma * model.template.Lambda(fit.theta_hat)
-            scales = model.template.blocks(Lambda)
-        block = _replicates_a_block(model)
-        for first in range(0, self.size, block):
-            R = min(block, self.size - first)
-            e = self.noise.rnorm(n * R).reshape(R, n).T
-            if self.effects is None:
-                Zb = fixed
-            else:
-                u = model.arrange(self.effects.rnorm(q * R).reshape(R, q))
-                Zb = model.spread([part @ scale.T for part, scale in zip(u, scales, strict=True)])
-            yield Zb + fit.sigma * e
-
-    def __str__(self) -> str:
-        """Return the name of the part in messages about a crash."""
-        return f"The bootstrap's part from replicate {self.first + 1} to {self.first + self.size}"
-
-
-def _replicates_a_block(model: MixedModel) -> int:
-    return max(1, BLOCK // model.n)
 
 
 def bootmer(
@@ -142,23 +69,16 @@ def bootmer(
     """
     model = fit.model
     f = model.n - 1.0 if fit.reml and not model.matrices.lme4.has(REFIT) else None
-    with cluster(workers) as pool:
-        draws = Draws.of(fit, nsim, use_u=use_u, rng=rng)
-        parts = [draws] if isinstance(pool, Here) else draws.split(model)
-        solved = {
-            outcome.item.first: outcome.result() for outcome in pool.map(_refits, (fit, f), parts)
-        }
-    solution = Solution.join([solved[first] for first in sorted(solved)])
+    draws = Draws.of(model, nsim, use_u=use_u, rng=rng)
+    solution = Solution.join(in_parts(_refits, (fit, f), draws, workers))
     return BootstrapResults(fit, Replicates.of(fit, solution), use_u, statistic)
 
 
 def _refits(shared: tuple[LmerResults, float | None], draws: Draws) -> Solution:
     """Refit the model to some replicates, block by block."""
     fit, f = shared
-    model, start = fit.model, fit.theta_hat
-    blocks = (model.sqrt_weights[:, None] * block for block in draws.blocks(fit))
-    moments = map(model.structure.moments, blocks)
-    return Solution.join([model.solve(m, reml=fit.reml, start=start, f=f) for m in moments])
+    weight = fit.model.sqrt_weights[:, None]
+    return Solution.join([refits(fit, weight * block, f) for block in simulated(fit, draws)])
 
 
 @dataclass(frozen=True)

@@ -377,9 +377,9 @@ class LmerResults:
 
         Source: R's `simulate.merMod`; see `bootmer` for `use_u` and `rng`.
         """
-        from rparity.lmm.bootstrap import Draws
+        from rparity.lmm.simulation import Draws, simulated
 
-        blocks = Draws.of(self, nsim, use_u=use_u, rng=rng).blocks(self)
+        blocks = simulated(self, Draws.of(self.model, nsim, use_u=use_u, rng=rng))
         fitted = self.predict(include_random=False).to_numpy()
         return np.hstack([fitted[:, None] + block for block in blocks])
 

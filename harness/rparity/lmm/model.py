@@ -68,12 +68,73 @@ class Solution:
         return Solution(**{each.name: getattr(self, each.name)[[r]] for each in fields(self)})
 
 
-class MixedModel:
-    """Matrices, weights and random-effects structure of y ~ Xβ + Zb, without a response.
+class LinearModel:
+    """Matrices and weights of y ~ Xβ, without a response.
 
     Responses are weighted deviations √w (y − offset − Xβ₀) from a β₀ near the solution. So the
     residual sum of squares is a sum of small numbers, and not a difference of large ones.
     """
+
+    def __init__(self, matrices: ModelMatrices) -> None:
+        if not (matrices.weights > 0.0).all():
+            raise DataError("The weights have zeros: drop those rows, which have no influence.")
+        self.matrices = matrices
+        self.sqrt_weights = np.sqrt(matrices.weights)
+        self._Q, self._R = np.linalg.qr(matrices.X * self.sqrt_weights[:, None])
+
+    @property
+    def n(self) -> int:
+        """Number of observations."""
+        return len(self.matrices.X)
+
+    @property
+    def p(self) -> int:
+        """Number of fixed effects."""
+        return int(self.matrices.X.shape[1])
+
+    @property
+    def q(self) -> int:
+        """Number of random effects."""
+        return sum(term.size for term in self.matrices.random)
+
+    def divisor(self, *, reml: bool) -> float:
+        """Return the divisor of s in the profiled σ²: n − p under REML, n under ML."""
+        return float(self.n - self.p if reml else self.n)
+
+    def ordinary_least_squares(self, y: Array) -> Array:
+        """Return β₀ for a response, (p,): least squares without the random effects."""
+        return self.from_working(self._Q.T @ (self.sqrt_weights * (y - self.matrices.offset)))
+
+    def deviations(self, y: Array, beta: Array) -> Array:
+        """Return √w (y − offset − Xβ) for y (n,) or (n, R) and β (p,)."""
+        fitted = self.matrices.X @ beta + self.matrices.offset
+        return np.asarray((self.sqrt_weights * (y.T - fitted)).T)
+
+    def from_working(self, delta: Array) -> Array:
+        """Convert coefficients of the orthonormal basis of X to coefficients of X, (..., p)."""
+        solved = scipy.linalg.solve_triangular(self._R, delta.T, check_finite=False)
+        return np.asarray(solved.T)
+
+    def least_squares_criterion(self, deviations: Array, *, reml: bool) -> Array:
+        """Return −2 log-likelihood of R responses (n, R) without the random effects, (R,).
+
+        Under REML it is that of the residuals: R's `logLik(lm(…), REML = TRUE)`.
+        """
+        residual = deviations - self._Q @ (self._Q.T @ deviations)
+        f = self.divisor(reml=reml)
+        s = np.einsum("nr,nr->r", residual, residual)
+        return np.asarray(f * (1.0 + np.log(2.0 * np.pi * s / f)) + self.constant(reml=reml))
+
+    def constant(self, *, reml: bool) -> float:
+        """Return the part of the criterion without θ, from the weights and the basis of X."""
+        constant = -2.0 * float(np.log(self.sqrt_weights).sum())
+        if reml:
+            constant += 2.0 * float(np.log(np.abs(np.diagonal(self._R))).sum())
+        return constant
+
+
+class MixedModel(LinearModel):
+    """Matrices, weights and random-effects structure of y ~ Xβ + Zb, without a response."""
 
     def __init__(self, matrices: ModelMatrices) -> None:
         if not matrices.random:
@@ -81,11 +142,7 @@ class MixedModel:
                 f"No random effects in {matrices.formula!r}: add a term such as (1 | g), "
                 "or fit it with lm()."
             )
-        if not (matrices.weights > 0.0).all():
-            raise DataError("The weights have zeros: drop those rows, which have no influence.")
-        self.matrices = matrices
-        self.sqrt_weights = np.sqrt(matrices.weights)
-        self._Q, self._R = np.linalg.qr(matrices.X * self.sqrt_weights[:, None])
+        super().__init__(matrices)
         self.working = Working(matrices.random, self.sqrt_weights)
         self.template = self.working.template
         self.structure = self._structure()
@@ -114,41 +171,6 @@ class MixedModel:
                 f"at most {SCHUR_EFFECTS} are supported: leave out the next largest factor."
             )
         return Schur(template, Z, codes, levels, shared, self._Q)
-
-    @property
-    def n(self) -> int:
-        """Number of observations."""
-        return len(self.matrices.X)
-
-    @property
-    def p(self) -> int:
-        """Number of fixed effects."""
-        return int(self.matrices.X.shape[1])
-
-    @property
-    def q(self) -> int:
-        """Number of random effects."""
-        return sum(term.size for term in self.matrices.random)
-
-    def divisor(self, *, reml: bool) -> float:
-        """Return the divisor of s in the profiled σ²: n − p under REML, n under ML."""
-        return float(self.n - self.p if reml else self.n)
-
-    # -- responses ---------------------------------------------------------------------------------
-
-    def ordinary_least_squares(self, y: Array) -> Array:
-        """Return β₀ for a response, (p,): least squares without the random effects."""
-        return self.from_working(self._Q.T @ (self.sqrt_weights * (y - self.matrices.offset)))
-
-    def deviations(self, y: Array, beta: Array) -> Array:
-        """Return √w (y − offset − Xβ) for y (n,) or (n, R) and β (p,)."""
-        fitted = self.matrices.X @ beta + self.matrices.offset
-        return np.asarray((self.sqrt_weights * (y.T - fitted)).T)
-
-    def from_working(self, delta: Array) -> Array:
-        """Convert coefficients of the orthonormal basis of X to coefficients of X, (..., p)."""
-        solved = scipy.linalg.solve_triangular(self._R, delta.T, check_finite=False)
-        return np.asarray(solved.T)
 
     # -- random effects ----------------------------------------------------------------------------
 
@@ -284,10 +306,3 @@ class MixedModel:
             vcov_unscaled=R_inv.T @ at.A_inv @ R_inv,
             converged=converged,
         )
-
-    def constant(self, *, reml: bool) -> float:
-        """Return the part of the criterion without θ, from the weights and the basis of X."""
-        constant = -2.0 * float(np.log(self.sqrt_weights).sum())
-        if reml:
-            constant += 2.0 * float(np.log(np.abs(np.diagonal(self._R))).sum())
-        return constant

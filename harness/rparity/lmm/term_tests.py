@@ -189,14 +189,7 @@ def _without(fit: LmerResults, random: tuple[RandomTerm, ...]) -> tuple[float, f
             MixedModel(replace(matrices, random=random)), fit.response, reml=fit.reml
         )
         return float(smaller.n_parameters), smaller.llf
-    return fit.model.p + 1.0, _least_squares_log_likelihood(fit)
-
-
-def _least_squares_log_likelihood(fit: LmerResults) -> float:
-    """Log-likelihood of the model without random effects, R's `logLik(lm(…), REML = …)`."""
     model = fit.model
-    beta = model.ordinary_least_squares(fit.response)
-    residual = model.deviations(fit.response, beta)
-    s, f = float(residual @ residual), model.divisor(reml=fit.reml)
-    deviance = f * (1.0 + np.log(2.0 * np.pi * s / f)) + model.constant(reml=fit.reml)
-    return float(-deviance / 2.0)
+    deviations = model.deviations(fit.response, model.ordinary_least_squares(fit.response))
+    (criterion,) = model.least_squares_criterion(deviations[:, None], reml=fit.reml)
+    return model.p + 1.0, -float(criterion) / 2.0
