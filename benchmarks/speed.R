@@ -14,6 +14,20 @@ speed <- function(data, formula, repeats, nsim) {
   )
 }
 
+# The parametric bootstrap test of pbkrtest: NA where the package is not installed.
+bootstrap_test <- function(data, large, small, nsim) {
+  if (!requireNamespace("pbkrtest", quietly = TRUE)) return(NA_real_)
+  suppressPackageStartupMessages(library(lme4))
+  # Later calls refit the models: by name, in the global environment.
+  assign(".data", data, envir = globalenv())
+  fit <- function(formula) {
+    do.call(lmer, list(as.formula(formula, env = globalenv()), data = as.name(".data"), REML = FALSE))
+  }
+  large <- fit(large)
+  small <- fit(small)
+  suppressMessages(suppressWarnings(seconds(pbkrtest::PBmodcomp(large, small, nsim = nsim))))
+}
+
 # Degrees of freedom of all coefficients, by lmerTest and by pbkrtest: NA where the package is not installed.
 degrees_of_freedom <- function(data, formula) {
   has <- function(package) requireNamespace(package, quietly = TRUE)

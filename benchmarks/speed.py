@@ -22,12 +22,17 @@ os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 if hasattr(os, "sched_setaffinity"):
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
 
-from rparity import bootmer, lmer, paths, recordings
+import pandas as pd
+
+from rparity import bootmer, lmer, paths, pbmodcomp, recordings
 from rparity.cases import case
 from rparity.cases.base import Lmer
 from rparity.r.session import RSession
 from rparity.tables import decode_factors
 
+# The smaller model of a parametric bootstrap test, and the number of replicates.
+SMALLER = {"sleepstudy": "Reaction ~ 1 + (Days | Subject)"}
+TEST_NSIM = 1_000
 CASES = ("document", "sleepstudy", "penicillin", "insteval")
 # How often a fit is repeated. InstEval has no bootstrap, because R would take hours for it.
 REPEATS = {"insteval": 1}
@@ -45,12 +50,17 @@ def median_seconds(work: Callable[[], object], repeats: int = 5) -> float:
     return statistics.median(times)
 
 
-def compare(name: str, nsim: int, session: RSession) -> None:
-    """Time one case on both sides and print the ratios."""
+def model(name: str) -> tuple[pd.DataFrame, str]:
+    """Return the data and the formula of a case."""
     chosen = case(name)
     recording = recordings.read(paths.fixtures(), name, chosen.scripts())
     data = decode_factors(recording.tables["data"], recording.provenance["levels"])
-    formula = next(part.formula for part in chosen.parts if isinstance(part, Lmer))
+    return data, next(part.formula for part in chosen.parts if isinstance(part, Lmer))
+
+
+def compare(name: str, nsim: int, session: RSession) -> None:
+    """Time one case on both sides and print the ratios."""
+    data, formula = model(name)
     repeats = REPEATS.get(name, 20)
     nsim = 0 if name in WITHOUT_BOOTSTRAP else nsim
     r = session.call(
@@ -77,10 +87,7 @@ def compare(name: str, nsim: int, session: RSession) -> None:
 
 def compare_df(name: str, session: RSession) -> None:
     """Time the degrees of freedom of all coefficients on both sides and print the ratios."""
-    chosen = case(name)
-    recording = recordings.read(paths.fixtures(), name, chosen.scripts())
-    data = decode_factors(recording.tables["data"], recording.provenance["levels"])
-    formula = next(part.formula for part in chosen.parts if isinstance(part, Lmer))
+    data, formula = model(name)
     r = session.call(
         Path(__file__).with_name("speed.R"),
         "degrees_of_freedom",
@@ -91,6 +98,18 @@ def compare_df(name: str, session: RSession) -> None:
     for method in ("satterthwaite", "kenward-roger"):
         seconds = median_seconds(lambda method=method: next(fits).ddf(method))
         print(f"{name:12}{method:36}{r[method]:10.4f}{seconds:12.4f}{r[method] / seconds:8.0f}")
+
+
+def compare_test(name: str, session: RSession) -> None:
+    """Time a parametric bootstrap test on both sides and print the ratio."""
+    data, formula = model(name)
+    smaller = SMALLER[name]
+    question = {"data": data, "large": formula, "small": smaller, "nsim": TEST_NSIM}
+    r = session.call(Path(__file__).with_name("speed.R"), "bootstrap_test", question, seed=1).value
+    large, small = (lmer(each, data, REML=False) for each in (formula, smaller))
+    seconds = median_seconds(lambda: pbmodcomp(large, small, TEST_NSIM, rng=1))
+    label = f"PBmodcomp, {TEST_NSIM} replicates"
+    print(f"{name:12}{label:36}{r[0]:10.4f}{seconds:12.4f}{r[0] / seconds:8.0f}", flush=True)
 
 
 def main() -> None:
@@ -106,6 +125,9 @@ def main() -> None:
         for name in options.cases:
             if name not in WITHOUT_BOOTSTRAP:  # pbkrtest needs an n × n matrix
                 compare_df(name, session)
+        for name in options.cases:
+            if name in SMALLER:
+                compare_test(name, session)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(f"peak memory of this process: {peak:.0f} MiB")
     for command in (("run", "document"), ("--help",)):

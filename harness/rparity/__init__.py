@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from rparity.errors import RparityError
     from rparity.lmm.anova import anova
     from rparity.lmm.bootstrap import bootmer
+    from rparity.lmm.bootstrap_test import pbmodcomp
     from rparity.lmm.emmeans import emmeans
     from rparity.lmm.fit import lmer
     from rparity.lmm.linear import lm
@@ -28,6 +29,7 @@ __all__ = [
     "emmeans",
     "lm",
     "lmer",
+    "pbmodcomp",
     "ranova",
 ]
 __version__ = "0.1.0.dev0"
@@ -45,6 +47,7 @@ _HOME = {
     "emmeans": "rparity.lmm.emmeans",
     "lm": "rparity.lmm.linear",
     "lmer": "rparity.lmm.fit",
+    "pbmodcomp": "rparity.lmm.bootstrap_test",
     "ranova": "rparity.lmm.term_tests",
 }
 

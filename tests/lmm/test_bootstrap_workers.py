@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from lmm_recorded import frame
-from rparity import RRandom, bootmer, document_data, lmer
+from rparity import RRandom, bootmer, document_data, lmer, pbmodcomp
 from rparity.errors import UsageError, WorkerCrashedError
 from rparity.lmm.bootstrap import BootstrapResults
 from rparity.lmm.fit import LmerResults
@@ -75,6 +75,17 @@ def test_workers_with_slopes_weights_and_an_older_refit(two_workers: Cluster) ->
     )
     assert bits(spread) == bits(alone)
     pd.testing.assert_frame_equal(spread.t, alone.t, rtol=0, atol=0)
+
+
+def test_a_bootstrap_test_has_the_same_bits_on_two_workers(
+    two_workers: Cluster, document: LmerResults
+) -> None:
+    smaller = lmer("y ~ 1 + (1 | p)", document_data(1))
+    alone, spread = (
+        pbmodcomp(document, smaller, THREE, rng=5, workers=where) for where in (None, two_workers)
+    )
+    assert alone.reference.tobytes() == spread.reference.tobytes()
+    assert alone.n_failed == spread.n_failed
 
 
 @pytest.mark.parametrize("use_u", [False, True])

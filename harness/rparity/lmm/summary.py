@@ -27,6 +27,7 @@ POSSESSIVE = {"satterthwaite": "Satterthwaite's", "kenward-roger": "Kenward-Roge
 
 if TYPE_CHECKING:
     from rparity.lmm.bootstrap import BootstrapResults
+    from rparity.lmm.bootstrap_test import BootstrapTest
     from rparity.lmm.fit import LmerResults
 
 
@@ -50,33 +51,61 @@ def _named(names: Sequence[str], cells: Sequence[str]) -> list[str]:
     return ["".join(f"{cell.rjust(width)} " for cell in line) for line in (names, cells)]
 
 
-def _coefficient_lines(table: pd.DataFrame, digits: int = 4) -> list[str]:
-    """Lay out coefficients as R's `printCoefmat` does: estimates and errors share decimals."""
-    together = [name for name in ("estimate", "std_error", "df") if name in table]
-    pair = table[together].to_numpy()
+def _coefficient_lines(table: pd.DataFrame) -> list[str]:
+    """Lay out a table of coefficients: estimates, errors and degrees of freedom share decimals."""
+    heads = {
+        "estimate": "Estimate",
+        "std_error": "Std. Error",
+        "df": "df",
+        "statistic": "t value",
+        "p": "Pr(>|t|)",
+    }
+    named = table[[name for name in heads if name in table]].rename(columns=heads)
+    together = [name for name in ("Estimate", "Std. Error", "df") if name in named]
+    p = "Pr(>|t|)" if "p" in table else None
+    return _printed_matrix(named, together, test="t value", p=p, digits=4)
+
+
+def _printed_matrix(
+    table: pd.DataFrame,
+    together: Sequence[str],
+    *,
+    test: str,
+    p: str | None,
+    digits: int,
+    na: str = "NA",
+) -> list[str]:
+    """Lay out a table as R's `printCoefmat` does.
+
+    The columns `together` share decimals; `test` is the test statistic, `p` the p-values.
+    """
+    pair = table[[*together]].to_numpy(dtype=np.float64)
     sizes = np.abs(pair[np.isfinite(pair) & (pair != 0.0)])
     smallest = int(np.floor(np.log10(sizes.min()))) + 1 if sizes.size else 0
     cells = format_r(np.round(pair, max(1, digits - smallest)), digits)
     width = max(map(len, cells))
     cells = [cell.rjust(width) for cell in cells]
-    heads = {"estimate": "Estimate", "std_error": "Std. Error", "df": "df"}
-    columns = [[heads[name], *cells[at :: len(together)]] for at, name in enumerate(together)]
-    statistic = np.round(table["statistic"].to_numpy(), digits - 1)
-    columns.append(["t value", *format_r(statistic, digits)])
-    names = ["", *table.index]
-    if "p" not in table:
-        return _matrix(columns, str.rjust, names)
-    p = table["p"].to_numpy()
-    columns.append(["Pr(>|t|)", *p_values(p, digits - 1)])
-    return _with_stars(_matrix(columns, str.rjust, names), p)
+    columns = {name: cells[at :: len(together)] for at, name in enumerate(together)}
+    columns[test] = format_r(np.round(table[test].to_numpy(), digits - 1), digits)
+    names = [str(name) for name in table]
+    for name in names:
+        if name == p:
+            columns[name] = p_values(table[name].to_numpy(), digits - 1)
+        elif name not in columns:
+            columns[name] = format_r(table[name], digits)
+    shown = [
+        [name, *(na if cell.strip() == "NA" else cell for cell in columns[name])] for name in names
+    ]
+    lines = _matrix(shown, str.rjust, ["", *table.index])
+    return lines if p is None else _with_stars(lines, table[p].to_numpy())
 
 
 def p_values(p: FloatArray, digits: int) -> list[str]:
     """P-values as R's `format.pval` writes them: those below 2.2e-16 as `<2e-16`."""
     tiny = p < np.finfo(np.float64).eps
-    plain = ~tiny & ~(p < 1e-4)
-    cells = np.full(len(p), "", dtype=object)
-    for group in (plain, ~tiny & ~plain):
+    plain = p >= 1e-4
+    cells = np.full(len(p), "NA", dtype=object)
+    for group in (plain, (p < 1e-4) & ~tiny):
         if group.any():
             cells[group] = format_r(p[group], digits)
     if tiny.any():
@@ -252,3 +281,15 @@ def bootstrap_summary(boot: BootstrapResults) -> str:
             *_matrix(columns, str.rjust, ["", *boot.t.columns]),
         ]
     )
+
+
+def bootstrap_test_summary(test: BootstrapTest) -> str:
+    """Lay a bootstrap test out as pbkrtest's `print(summary(…))` does."""
+    lines = [f"Bootstrap test; samples: {test.nsim}; extremes: {test.n_extreme};"]
+    if test.n_used < test.nsim:
+        lines.append(
+            f"Requested samples: {test.nsim} Used samples: {test.n_used} Extremes: {test.n_extreme}"
+        )
+    lines += [f"large : {test.large}", f"small : {test.small}"]
+    table = _printed_matrix(test.table, ["stat", "df"], test="stat", p="p.value", digits=5, na="")
+    return "\n".join([*lines, *table])
