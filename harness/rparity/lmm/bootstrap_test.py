@@ -31,6 +31,8 @@ Array = NDArray[np.float64]
 # Criteria are rounded in units of 2⁻⁵³ of their size; a likelihood ratio that is no more than so
 # many of them is zero.
 ROUNDING_UNITS = 30.0
+# The largest part of a column outside the span of others that counts as rounding.
+NESTED = 1e-7
 
 
 def pbmodcomp(
@@ -161,11 +163,18 @@ def _check(large: _Candidate, small: _Candidate) -> None:
         )
     if not np.array_equal(large.model.matrices.weights, small.model.matrices.weights):
         raise UsageError("pbmodcomp() compares fits with the same weights, and theirs differ.")
-    if large.n_parameters <= small.n_parameters or (small.model.q and not large.model.q):
+    more = large.n_parameters > small.n_parameters and large.model.q >= small.model.q
+    if not more or not _contains(large.model.matrices.X, small.model.matrices.X):
         raise UsageError(
-            f"{large.model.matrices.formula!r} does not contain "
-            f"{small.model.matrices.formula!r}: give the large model first."
+            f"{large.model.matrices.formula!r} does not contain all of "
+            f"{small.model.matrices.formula!r}: give the large model first, then a special case."
         )
+
+
+def _contains(X: Array, columns: Array) -> bool:
+    """Whether all columns (n, p₀) are linear combinations of those of X (n, p)."""
+    rest = columns - X @ np.linalg.lstsq(X, columns, rcond=None)[0]
+    return bool(np.linalg.norm(rest) <= NESTED * np.linalg.norm(columns))
 
 
 # -- replicates ------------------------------------------------------------------------------------
