@@ -109,7 +109,7 @@ def compare_test(name: str, session: RSession) -> None:
     large, small = (lmer(each, data, REML=False) for each in (formula, smaller))
     seconds = median_seconds(lambda: pbmodcomp(large, small, TEST_NSIM, rng=1))
     label = f"PBmodcomp, {TEST_NSIM} replicates"
-    print(f"{name:12}{label:36}{r[0]:10.4f}{seconds:12.4f}{r[0] / seconds:8.0f}", flush=True)
+    print(f"{name:12}{label:36}{r:10.4f}{seconds:12.4f}{r / seconds:8.0f}", flush=True)
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ Array = NDArray[np.float64]
 # Criteria are rounded in units of 2⁻⁵³ of their size; a likelihood ratio that is no more than so
 # many of them is zero.
 ROUNDING_UNITS = 30.0
-# The largest part of a column outside the span of others that counts as rounding.
+# The largest part of a column outside the span of others that is taken for rounding.
 NESTED = 1e-7
 
 
@@ -174,7 +174,8 @@ def _check(large: _Candidate, small: _Candidate) -> None:
 def _contains(X: Array, columns: Array) -> bool:
     """Whether all columns (n, p₀) are linear combinations of those of X (n, p)."""
     rest = columns - X @ np.linalg.lstsq(X, columns, rcond=None)[0]
-    return bool(np.linalg.norm(rest) <= NESTED * np.linalg.norm(columns))
+    sizes = np.linalg.norm(columns, axis=0)
+    return bool((np.linalg.norm(rest, axis=0) <= NESTED * sizes).all())
 
 
 # -- replicates ------------------------------------------------------------------------------------
