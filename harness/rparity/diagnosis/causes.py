@@ -57,3 +57,7 @@ class Cause(StrEnum):
     STARTING_VALUES = "initial conditions"
     RANDOM_STREAM = "random stream"
     TUNING = "tuning constant"
+    ORDER = "order"
+    PENALTY = "penalty"
+    DISPERSION = "dispersion"
+    LINK = "link function"

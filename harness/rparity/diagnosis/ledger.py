@@ -104,10 +104,16 @@ def ledger(path: Path | None = None) -> tuple[Entry, ...]:
 
 
 def _pairs() -> tuple[Entry, ...]:
-    """Return an entry for each pair of the atlas whose defaults differ."""
+    """Return an entry for each pair of the atlas whose defaults differ.
+
+    Raises
+    ------
+    UsageError
+        If a pair names an unknown cause.
+    """
     from rparity.cases import cases
 
-    return tuple(
+    found = tuple(
         Entry(
             id=f"{case.name}-{pair.name}",
             cases=[case.name],
@@ -123,6 +129,10 @@ def _pairs() -> tuple[Entry, ...]:
         for pair in case.parts
         if isinstance(pair, Pair) and pair.cause
     )
+    for entry in found:
+        if problem := _problem("cause", entry.cause):
+            raise UsageError(f"{entry.id} has cause = {entry.cause!r}, which must be {problem}.")
+    return found
 
 
 @cache

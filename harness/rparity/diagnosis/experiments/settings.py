@@ -18,9 +18,9 @@ def other_setting(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
     The difference is gone if the values then agree within the pair's own tolerance.
     """
     pair, case = dispute.context.parts.get(part), dispute.context.case
-    if not isinstance(pair, Pair) or not pair.cause:
-        return None
     value = f"{part}.value"
+    if not isinstance(pair, Pair) or not pair.cause or value not in set(rows["table"]):
+        return None
     if pair.setting is not None:
         # The reference stays; what is compared with it has changed.
         table, _ = evaluated(pair, pair.setting, Question(case, case.nsim))
