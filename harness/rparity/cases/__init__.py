@@ -16,7 +16,10 @@ def cases() -> dict[str, Case]:
     from rparity.cases.streams import STREAMS
     from rparity.cases.study import STUDY
 
-    known = {case.name: case for case in (DOCUMENT, STREAMS, STUDY, *CASES, *nist_cases(), *atlas_cases())}
+    known = {
+        case.name: case
+        for case in (DOCUMENT, STREAMS, STUDY, *CASES, *nist_cases(), *atlas_cases())
+    }
     for case in extensions.cases():
         if case.name in known:
             raise UsageError(f"Two cases are called {case.name!r}: rename the one in {case.home}.")

@@ -15,7 +15,7 @@ from typing import Any
 
 import pandas as pd
 
-from rparity.cases.base import Case, Pair, Rule, require_name, rule
+from rparity.cases.base import AtlasPair, Case, Rule, require_name, rule
 from rparity.errors import UsageError
 
 FAMILIES = Path(__file__).with_name("atlas_pairs")
@@ -23,7 +23,7 @@ DATA = Path(__file__).with_name("atlas_data")
 PREFIX = "atlas_"
 ENGINES = ("python-default", "python-setting")
 SAME_FORMULA = "the same formula in doubles: rounding"
-RTOL = 1e-12
+RTOL, ATOL = 1e-12, 1e-14
 # An element of a result, as R and as Python write it.
 SUFFIXES = ("$", "[", "@", ".")
 NEEDED = ("name", "title", "r", "python")
@@ -35,7 +35,12 @@ TEXTS = frozenset(
 @cache
 def atlas_cases() -> tuple[Case, ...]:
     """Return the families of this package as cases."""
-    return tuple(family(path) for path in sorted(FAMILIES.glob("*.toml")))
+    return tuple(map(family, families(FAMILIES.parent)))
+
+
+def families(folder: Path) -> list[Path]:
+    """Return the files of the families in the subfolder `atlas_pairs` of a folder."""
+    return sorted((folder / FAMILIES.name).glob("*.toml"))
 
 
 def family(path: Path, home: Path | None = None) -> Case:
@@ -76,7 +81,7 @@ def family(path: Path, home: Path | None = None) -> Case:
         seed=1,
         nsim=1,
         parts=tuple(pairs),
-        rules=(*rules, rule("*", "*", RTOL, SAME_FORMULA, 1e-14)),
+        rules=tuple(rules),
         packages=tuple(found.get("packages", ())),
         engines=ENGINES,
         arguments=partial(_asked, data, tuple(found.get("packages", ())), tuple(pairs)),
@@ -100,14 +105,23 @@ def _frame(name: str, home: Path | None) -> pd.DataFrame:
     folders = [DATA] if home is None else [home / DATA.name, DATA]
     for folder in folders:
         if (path := folder / f"{name}.csv").is_file():
-            frame = pd.read_csv(path, float_precision="round_trip")
-            texts = [column for column in frame if not pd.api.types.is_numeric_dtype(frame[column])]
-            return frame.astype(dict.fromkeys(texts, "category"))
+            return pd.read_csv(path, dtype=str).apply(_column)
     raise UsageError(f"The atlas has no data {name!r}: write {folders[0] / name}.csv.")
 
 
+def _column(texts: pd.Series[str]) -> pd.Series[Any]:
+    """Return numbers if all are, rounded as Python reads them; else a factor."""
+    try:
+        return texts.map(float)
+    except ValueError:
+        return texts.astype("category")
+
+
 def _asked(
-    data: Mapping[str, pd.DataFrame], packages: tuple[str, ...], pairs: tuple[Pair, ...], _nsim: int
+    data: Mapping[str, pd.DataFrame],
+    packages: tuple[str, ...],
+    pairs: tuple[AtlasPair, ...],
+    _nsim: int,
 ) -> Mapping[str, object]:
     """Return the arguments of the R function: data, packages and the code of each pair."""
     code = {}
@@ -127,8 +141,8 @@ def on_result(text: str) -> str:
 
 def _pair(
     who: str, entry: Mapping[str, Any], frames: tuple[str, ...], imports: tuple[str, ...]
-) -> Pair:
-    known = {field.name for field in fields(Pair)} - {"kinds", "frames", "imports"}
+) -> AtlasPair:
+    known = {field.name for field in fields(AtlasPair)} - {"kinds", "frames", "imports"}
     extra = {"rtol", "atol", "because"}
     wrong = sorted((entry.keys() - known - extra) | (set(NEEDED) - entry.keys()))
     if wrong:
@@ -153,9 +167,9 @@ def _pair(
         "references": tuple(entry.get("references", ())),
         "kinds": ("value", "setting") if "r_setting" in entry else ("value",),
     }
-    return Pair(**given, frames=frames, imports=imports)
+    return AtlasPair(**given, frames=frames, imports=imports)
 
 
 def _rule(entry: Mapping[str, Any]) -> Rule:
-    rtol, atol = float(entry.get("rtol", RTOL)), float(entry.get("atol", 1e-14))
+    rtol, atol = float(entry.get("rtol", RTOL)), float(entry.get("atol", ATOL))
     return rule(f"{entry['name']}.*", "*", rtol, entry.get("because", SAME_FORMULA), atol)

@@ -165,7 +165,7 @@ class Call(Part):
 
 
 @dataclass(frozen=True)
-class Pair(Part):
+class AtlasPair(Part):
     """A call of R and the nearest call of Python, as code that a reader can paste.
 
     `r` and `python` are the calls with their defaults. If these differ, `setting` is Python's call

@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 
 from rparity.cases import extensions
-from rparity.cases.base import Pair
+from rparity.cases.base import AtlasPair
 from rparity.compare import ALL, COLUMNS, Verdict
 from rparity.diagnosis.causes import Cause
 from rparity.errors import UsageError
@@ -127,7 +127,7 @@ def _pairs() -> tuple[Entry, ...]:
         )
         for case in cases().values()
         for pair in case.parts
-        if isinstance(pair, Pair) and pair.cause
+        if isinstance(pair, AtlasPair) and pair.cause
     )
     for entry in found:
         if problem := _problem("cause", entry.cause):

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from rparity.cases.atlas import frames_of, on_result
-from rparity.cases.base import Pair, Part
+from rparity.cases.base import AtlasPair, Part
 from rparity.engines.base import NOISE, Answer, Question
 
 
@@ -23,9 +23,9 @@ class PythonDefault:
 
     def expected(self, part: Part) -> tuple[str, ...]:
         """Answer every pair's `value`."""
-        return (f"{part.name}.value",) if isinstance(part, Pair) else ()
+        return (f"{part.name}.value",) if isinstance(part, AtlasPair) else ()
 
-    def code(self, pair: Pair) -> str:
+    def code(self, pair: AtlasPair) -> str:
         """Return the code that is run for a pair."""
         return pair.python
 
@@ -35,7 +35,7 @@ class PythonDefault:
         gaps: dict[str, str] = {}
         notes: list[str] = []
         for part in question.case.parts:
-            if not isinstance(part, Pair):
+            if not isinstance(part, AtlasPair):
                 gaps[part.name] = f"{self.name} has no counterpart"
                 continue
             try:
@@ -59,16 +59,16 @@ class PythonSetting(PythonDefault):
 
     def expected(self, part: Part) -> tuple[str, ...]:
         """Answer every pair's `value`, or its `setting`."""
-        if not isinstance(part, Pair):
+        if not isinstance(part, AtlasPair):
             return ()
         return (f"{part.name}.{'value' if part.r_setting is None else 'setting'}",)
 
-    def code(self, pair: Pair) -> str:
+    def code(self, pair: AtlasPair) -> str:
         """Return the code that is run for a pair."""
         return pair.setting or pair.python
 
 
-def evaluated(pair: Pair, code: str, question: Question) -> tuple[pd.DataFrame, list[str]]:
+def evaluated(pair: AtlasPair, code: str, question: Question) -> tuple[pd.DataFrame, list[str]]:
     """Run a pair's Python code, and return its table `value` and the warnings.
 
     A mapping as the result holds the values by name already.
@@ -88,9 +88,7 @@ def evaluated(pair: Pair, code: str, question: Question) -> tuple[pd.DataFrame, 
         if isinstance(it, Mapping):
             found = dict(it)
         elif pair.values:
-            found = {
-                name: eval(on_result(take), names) for name, (_, take) in pair.values.items()
-            }
+            found = {name: eval(on_result(take), names) for name, (_, take) in pair.values.items()}
         else:
             found = {"value": it}
     said = [str(w.message) for w in warned if not issubclass(w.category, NOISE)]

@@ -16,12 +16,13 @@ from rich.console import Console
 from rich.text import Text
 
 from rparity.cases.atlas import on_result
-from rparity.cases.base import Case, Pair
+from rparity.cases.base import AtlasPair, Case
 from rparity.compare import ROUNDING_DIGITS
 from rparity.report.numbers import exactly, number
 from rparity.report.terminal import marked, plain_table
 
 RESULTS = files("rparity.cases") / "atlas_results.json"
+SCRIPT = files("rparity.report") / "templates" / "atlas.js"
 SHOWN = 6  # values of a pair
 FULL = 3  # pairs that are shown whole
 # A name before a parenthesis, with the modules before it.
@@ -45,7 +46,7 @@ class AtlasResult:
     """
 
     case: Case
-    pair: Pair
+    pair: AtlasPair
     values: Mapping[str, Sequence[float | None]]
     digits: tuple[float, float]
 
@@ -89,7 +90,7 @@ def results(cases: Iterable[Case], kept: Mapping[str, Any] | None = None) -> lis
         AtlasResult(case, pair, found["values"], (found["digits"][0], found["digits"][1]))
         for case in cases
         for pair in case.parts
-        if isinstance(pair, Pair) and (found := known.get(f"{case.name}/{pair.name}"))
+        if isinstance(pair, AtlasPair) and (found := known.get(f"{case.name}/{pair.name}"))
     ]
 
 
@@ -134,7 +135,9 @@ def _agreement(values: Sequence[float | None]) -> float:
 def found(words: Sequence[str], among: Sequence[AtlasResult]) -> list[AtlasResult]:
     """Return the pairs that have all the words; those that call a function of that name first."""
     asked = [word.lower().removesuffix("()") for word in words]
-    hits = [one for one in among if all(word in one.text or word in one.functions for word in asked)]
+    hits = [
+        one for one in among if all(word in one.text or word in one.functions for word in asked)
+    ]
 
     def rank(one: AtlasResult) -> int:
         exact = any(word in one.functions or word == one.pair.name for word in asked)
@@ -213,9 +216,9 @@ def page(kept: Mapping[str, Any], cases: Iterable[Case]) -> str:
     lines = [
         "# Atlas of R functions and their counterparts in Python",
         "",
-        f"{len(every)} pairs. By default {alike} agree in at least 12 digits; with the setting that "
-        f"is shown {settled} more. The others stop earlier or approximate, as each says. Every "
-        "number was computed by both sides on the same data; an experiment shows each cause, and "
+        f"{len(every)} pairs. By default {alike} agree in at least 12 digits; with the setting "
+        f"that is shown {settled} more. The others stop earlier or approximate, as each says. "
+        "Every number was computed by both sides on the same data; an experiment shows each cause, and "
         "`rparity audit` checks all of it.",
         "",
         f"Made by {versions}. `docs/atlas_page.py` writes this page. "
@@ -231,7 +234,7 @@ def page(kept: Mapping[str, Any], cases: Iterable[Case]) -> str:
             family = one.case.title
             lines += [f"## {family}", ""]
         lines += _section(one)
-    return "\n".join([*lines, SCRIPT, ""])
+    return "\n".join([*lines, "<script>", SCRIPT.read_text("utf-8") + "</script>", ""])
 
 
 def _section(one: AtlasResult) -> list[str]:
@@ -258,20 +261,3 @@ def _section(one: AtlasResult) -> list[str]:
 
 def _row(cells: Iterable[str]) -> str:
     return f"| {' | '.join(cells)} |"
-
-
-SCRIPT = """<script>
-const find = document.getElementById("atlas-find");
-const sections = [...document.querySelectorAll("h3[id]")].map((head) => {
-  const parts = [head];
-  for (let e = head.nextElementSibling; e && !/^H[123]$|^SCRIPT$/.test(e.tagName); e = e.nextElementSibling) parts.push(e);
-  return [parts, (head.id + " " + parts.map((p) => p.textContent).join(" ")).toLowerCase()];
-});
-find.addEventListener("input", () => {
-  const words = find.value.toLowerCase().split(/\\s+/);
-  for (const [parts, text] of sections) {
-    const hidden = !words.every((word) => text.includes(word));
-    for (const part of parts) part.hidden = hidden;
-  }
-});
-</script>"""

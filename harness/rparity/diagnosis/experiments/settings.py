@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from rparity.cases.base import Pair
+from rparity.cases.base import AtlasPair
 from rparity.compare import Reference
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import Dispute, Trial, compared
@@ -19,7 +19,7 @@ def other_setting(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
     """
     pair, case = dispute.context.parts.get(part), dispute.context.case
     value = f"{part}.value"
-    if not isinstance(pair, Pair) or not pair.cause or value not in set(rows["table"]):
+    if not isinstance(pair, AtlasPair) or not pair.cause or value not in set(rows["table"]):
         return None
     if pair.setting is not None:
         # The reference stays; what is compared with it has changed.
@@ -36,6 +36,4 @@ def other_setting(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         lambda table, column: case.tolerance(dispute.engine, table, column),
         partial=True,
     )
-    return compared(
-        "another setting", Cause(pair.cause), says, rows, subject, reference
-    )
+    return compared("another setting", Cause(pair.cause), says, rows, subject, reference)
