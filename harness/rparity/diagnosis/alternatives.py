@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -296,7 +297,7 @@ def _other_arguments(
     try:
         parameters = inspect.signature(function).parameters
     except (TypeError, ValueError):
-        parameters = {}
+        parameters = MappingProxyType({})
     open_ended = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
     # A function with **options may take any of them: those that it refuses raise an error.
     names = {*parameters, *options, *(ARGUMENTS if open_ended or not parameters else ())}

@@ -218,8 +218,8 @@ def page(kept: Mapping[str, Any], cases: Iterable[Case]) -> str:
         "",
         f"{len(every)} pairs. By default {alike} agree in at least 12 digits; with the setting "
         f"that is shown {settled} more. The others stop earlier or approximate, as each says. "
-        "Every number was computed by both sides on the same data; an experiment shows each cause, and "
-        "`rparity audit` checks all of it.",
+        "Every number was computed by both sides on the same data; an experiment shows each "
+        "cause, and `rparity audit` checks all of it.",
         "",
         f"Made by {versions}. `docs/atlas_page.py` writes this page. "
         "`rparity atlas WORD` finds pairs in the terminal.",

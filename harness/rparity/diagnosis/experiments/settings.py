@@ -19,7 +19,9 @@ def other_setting(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
     """
     pair, case = dispute.context.parts.get(part), dispute.context.case
     value = f"{part}.value"
-    if not isinstance(pair, AtlasPair) or not pair.cause or value not in set(rows["table"]):
+    # The ledger refuses an unknown cause by a sentence.
+    named = isinstance(pair, AtlasPair) and pair.cause in list(Cause)
+    if not isinstance(pair, AtlasPair) or not named or value not in set(rows["table"]):
         return None
     if pair.setting is not None:
         # The reference stays; what is compared with it has changed.
