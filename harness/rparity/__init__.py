@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from rparity.cases.document import document_data
     from rparity.compare import digits
+    from rparity.diagnosis.alternatives import diagnose
     from rparity.errors import RparityError
     from rparity.lmm.anova import anova
     from rparity.lmm.bootstrap import bootmer
@@ -23,6 +24,7 @@ __all__ = [
     "RparityError",
     "anova",
     "bootmer",
+    "diagnose",
     "digits",
     "document_data",
     "drop1",
@@ -41,6 +43,7 @@ _HOME = {
     "RparityError": "rparity.errors",
     "anova": "rparity.lmm.anova",
     "bootmer": "rparity.lmm.bootstrap",
+    "diagnose": "rparity.diagnosis.alternatives",
     "digits": "rparity.compare",
     "document_data": "rparity.cases.document",
     "drop1": "rparity.lmm.term_tests",

@@ -21,7 +21,7 @@ from rparity.workers.processor import check_kernel
 COMMANDS = {
     name: f"rparity.commands.{'listing' if name == 'list' else name}"
     for name in (
-        *("new", "run", "audit", "explain", "study", "fuzz"),
+        *("new", "run", "audit", "explain", "atlas", "study", "fuzz"),
         *("regenerate", "versions", "seal", "list", "doctor"),
     )
 }

@@ -10,7 +10,7 @@ import pandas as pd
 
 from rparity.audit.questions import audit_question, has_data, unadorned
 from rparity.audit.results import EngineReply
-from rparity.cases.base import Boot, Call, Case
+from rparity.cases.base import AtlasPair, Boot, Call, Case
 from rparity.compare import Tables, part_of
 from rparity.diagnosis.experiments.base import PUBLISHED, CaseContext
 from rparity.engines.base import Question
@@ -21,7 +21,7 @@ from rparity.tables import decode_factors
 
 # The reference of a model is the first of these engines that answers it.
 REFERENCES = ("exact", "lme4-tight", "lm")
-# The reference of bootstraps and streams is R's recording of the case.
+# The reference of bootstraps, streams and pairs of the atlas is R's recording of the case.
 RECORDED = "recording"
 
 # For each table the name of the reference, and its values.
@@ -60,7 +60,7 @@ class AuditCase:
         found: dict[str, tuple[str, pd.DataFrame]] = {}
         answers = {name: replies[name].answer for name in REFERENCES}
         for part in self.question.case.parts:
-            if isinstance(part, Boot | Call):
+            if isinstance(part, Boot | Call | AtlasPair):
                 found |= {t: (RECORDED, self.recording.tables[t]) for t in part.tables}
                 continue
             for name, answer in answers.items():

@@ -9,13 +9,17 @@ from rparity.errors import UsageError, did_you_mean
 def cases() -> dict[str, Case]:
     """Return all cases by name, in the order of `rparity list`."""
     from rparity.cases import extensions
+    from rparity.cases.atlas import atlas_cases
     from rparity.cases.document import DOCUMENT
     from rparity.cases.lme4 import CASES
     from rparity.cases.nist import nist_cases
     from rparity.cases.streams import STREAMS
     from rparity.cases.study import STUDY
 
-    known = {case.name: case for case in (DOCUMENT, STREAMS, STUDY, *CASES, *nist_cases())}
+    known = {
+        case.name: case
+        for case in (DOCUMENT, STREAMS, STUDY, *CASES, *nist_cases(), *atlas_cases())
+    }
     for case in extensions.cases():
         if case.name in known:
             raise UsageError(f"Two cases are called {case.name!r}: rename the one in {case.home}.")

@@ -165,6 +165,33 @@ class Call(Part):
 
 
 @dataclass(frozen=True)
+class AtlasPair(Part):
+    """A call of R and the nearest call of Python, as code that a reader can paste.
+
+    `r` and `python` are the calls with their defaults. If these differ, `setting` is Python's call
+    that gives R's value, or `r_setting` R's call that gives Python's. R's answers are the tables
+    `value` and, to `r_setting`, `setting`.
+
+    `values` has, for each number that is compared, an R and a Python expression in which `it` is
+    the result of the call. Without it the result itself is compared. `frames` are the data, named
+    as in `cases/atlas/data`, and `imports` the Python statements before the call. `cause`, `why`
+    and `references` say why the defaults differ.
+    """
+
+    r: str = field(kw_only=True)
+    python: str = field(kw_only=True)
+    title: str = ""
+    setting: str | None = None
+    r_setting: str | None = None
+    values: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    frames: tuple[str, ...] = ()
+    imports: tuple[str, ...] = ()
+    cause: str = ""
+    why: str = ""
+    references: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class ROnly(Part):
     """Tables that only R computes. They show the cause of a known discrepancy."""
 

@@ -5,6 +5,7 @@ returns either. An entry point of `rparity.engines` has the name of the engine a
 
 In a folder (`--project DIR`, or the environment variable RPARITY_PROJECT) every module may define
 `CASES`, a sequence of cases, and `ENGINES`, a mapping from names to classes as `"module:Class"`.
+Its subfolder `atlas_pairs` may hold families of pairs (`rparity.cases.atlas`).
 
 R files, recordings and `ledger.toml` are in the folder of the module, the home of its cases.
 """
@@ -23,6 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from rparity.cases.atlas import families, family
 from rparity.cases.base import VARIABLE, Case
 from rparity.errors import UsageError
 
@@ -58,6 +60,8 @@ def cases() -> list[Case]:
         found += _as_cases(loaded, where, _home(sys.modules[point.module]))
     for path, module in _modules(os.environ.get(VARIABLE)):
         found += _as_cases(getattr(module, "CASES", ()), f"CASES in {path}", path.parent)
+    if named := os.environ.get(VARIABLE):
+        found += (family(path, Path(named)) for path in families(Path(named)))
     return found
 
 

@@ -6,6 +6,7 @@ import argparse
 import shlex
 from pathlib import Path
 
+from rparity.cases.atlas import FAMILIES, PREFIX
 from rparity.commands import AGREE
 from rparity.errors import UsageError
 
@@ -27,10 +28,16 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="the folder to write to (default: the current folder)",
     )
-    parser.add_argument(
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
         "--case",
         action="store_true",
         help="write a case for `--project DIR` instead of a test for pytest",
+    )
+    what.add_argument(
+        "--pair",
+        action="store_true",
+        help="write a family of the atlas with one pair, for `--project DIR`",
     )
 
 
@@ -42,15 +49,19 @@ def run(options: argparse.Namespace) -> int:
             f"{name!r} is not a name in Python and R: use letters, digits and underscores, and "
             "begin with a letter."
         )
-    if options.case:
-        _require_new_case(name)
-    written = scaffold(name, folder, "case" if options.case else "parity")
+    case = f"{PREFIX}{name}" if options.pair else name
+    if options.case or options.pair:
+        _require_new_case(case)
+    if options.pair:
+        written = scaffold(name, folder / FAMILIES.name, "pair")
+    else:
+        written = scaffold(name, folder, "case" if options.case else "parity")
     print(f"Wrote {', '.join(map(str, written))}. Next:")
     where = shlex.quote(str(folder))
     test = shlex.quote(str(folder / f"test_{name}.py"))
     first, second = (
-        (f"rparity regenerate {name} --project {where}", f"rparity run {name} --project {where}")
-        if options.case
+        (f"rparity regenerate {case} --project {where}", f"rparity run {case} --project {where}")
+        if options.case or options.pair
         else (f"pytest --r=record {test}", f"pytest {test}")
     )
     print(f"  {first}  # asks R and records its answer (without R: see `rparity doctor`)")

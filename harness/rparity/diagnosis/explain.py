@@ -37,6 +37,7 @@ from rparity.diagnosis.experiments.parameters import (
     stopped_early,
 )
 from rparity.diagnosis.experiments.profiles import profile_missed
+from rparity.diagnosis.experiments.settings import other_setting
 from rparity.diagnosis.experiments.versions import lme4_changed
 from rparity.diagnosis.ledger import Entry
 from rparity.lmm.lme4 import CHANGES
@@ -44,6 +45,7 @@ from rparity.lmm.lme4 import CHANGES
 # The simplest explanations come first. `conditioning` comes before the experiments on formulas:
 # within the effect of the data's last bits, any formula may happen to be the nearest.
 EXPERIMENTS: tuple[Experiment, ...] = (
+    other_setting,
     rounding_of_the_figure,
     tight_controls,
     optimizer_of_the_time,

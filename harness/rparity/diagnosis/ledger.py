@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 
 from rparity.cases import extensions
+from rparity.cases.base import AtlasPair
 from rparity.compare import ALL, COLUMNS, Verdict
 from rparity.diagnosis.causes import Cause
 from rparity.errors import UsageError
@@ -90,13 +91,48 @@ def _bounds(text: str) -> list[str]:
 def ledger(path: Path | None = None) -> tuple[Entry, ...]:
     """Return the entries of a ledger: by default this package's and those of other projects.
 
+    Each pair of the atlas whose defaults differ is an entry by itself.
+
     Raises
     ------
     UsageError
         If the file is not a ledger, or an entry lacks a field, or has an unknown or invalid one.
     """
     paths = [LEDGER, *extensions.ledgers()] if path is None else [path]
-    return tuple(entry for each in paths for entry in _entries(each))
+    listed = [entry for each in paths for entry in _entries(each)]
+    return (*listed, *(_pairs() if path is None else ()))
+
+
+def _pairs() -> tuple[Entry, ...]:
+    """Return an entry for each pair of the atlas whose defaults differ.
+
+    Raises
+    ------
+    UsageError
+        If a pair names an unknown cause.
+    """
+    from rparity.cases import cases
+
+    found = tuple(
+        Entry(
+            id=f"{case.name}-{pair.name}",
+            cases=[case.name],
+            engine="python-default",
+            reference=["R", "recording"],
+            tables=[f"{pair.name}.value"],
+            cause=pair.cause,
+            why=pair.why,
+            references=pair.references,
+            reproduce=f"rparity atlas {pair.name}",
+        )
+        for case in cases().values()
+        for pair in case.parts
+        if isinstance(pair, AtlasPair) and pair.cause
+    )
+    for entry in found:
+        if problem := _problem("cause", entry.cause):
+            raise UsageError(f"{entry.id} has cause = {entry.cause!r}, which must be {problem}.")
+    return found
 
 
 @cache

@@ -197,6 +197,8 @@ PYTHON_ENGINES = {
     "gpboost-tight": "rparity.engines.gpboost:GpboostTight",
     "pyfixest": "rparity.engines.pyfixest:Pyfixest",
     "linearmodels": "rparity.engines.linearmodels:Linearmodels",
+    "python-default": "rparity.engines.python_calls:PythonDefault",
+    "python-setting": "rparity.engines.python_calls:PythonSetting",
     "exact": "rparity.engines.exact:Exact",
 }
 # R's engines, which need R, and the engines whose answers are kept (`kept_answers`).

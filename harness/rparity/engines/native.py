@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rparity.cases.base import LMER_TABLES, Boot, Call, Data, Lm, Lmer, Part, ROnly
+from rparity.cases.base import LMER_TABLES, AtlasPair, Boot, Call, Data, Lm, Lmer, Part, ROnly
 from rparity.engines.base import Answer, Question
 from rparity.lmm.bootstrap import BootstrapResults, bootmer
 from rparity.lmm.fit import LmerResults, lmer
@@ -30,7 +30,9 @@ class Native:
 
     def expected(self, part: Part) -> tuple[str, ...]:
         """Answer everything except variants that only R runs, and data that R gives."""
-        theirs = isinstance(part, ROnly) or (isinstance(part, Data) and part.make is None)
+        theirs = isinstance(part, ROnly | AtlasPair) or (
+            isinstance(part, Data) and part.make is None
+        )
         return () if theirs else part.tables
 
     def answer(self, question: Question) -> Answer:
@@ -74,7 +76,7 @@ class Native:
                     found = boot_tables(boot, everything=part.everything)
                 case Call():
                     found = dict(part.python(nsim, question.versions))
-                case ROnly():
+                case ROnly() | AtlasPair():
                     continue
                 case _:
                     raise TypeError(f"no answer to a part of type {type(part).__name__}")

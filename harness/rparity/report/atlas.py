@@ -1,0 +1,263 @@
+"""The atlas as text: what a pair of calls gives, in how many digits it agrees, and why not."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.resources import files
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.text import Text
+
+from rparity.cases.atlas import on_result
+from rparity.cases.base import AtlasPair, Case
+from rparity.compare import ROUNDING_DIGITS
+from rparity.report.numbers import exactly, number
+from rparity.report.terminal import marked, plain_table
+
+RESULTS = files("rparity.cases") / "atlas_results.json"
+SCRIPT = files("rparity.report") / "templates" / "atlas.js"
+SHOWN = 6  # values of a pair
+FULL = 3  # pairs that are shown whole
+# A name before a parenthesis, with the modules before it.
+CALLED = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
+NAMES = re.compile(r"[A-Za-z_]\w*")
+MODULES = {
+    "np": "numpy",
+    "pd": "pandas",
+    "stats": "scipy.stats",
+    "sm": "statsmodels.api",
+    "smf": "statsmodels.formula.api",
+}
+
+
+@dataclass(frozen=True)
+class AtlasResult:
+    """A pair with its kept result.
+
+    `values` are R's and Python's numbers, by default and with the setting, of at most `SHOWN` rows:
+    those that agree least by default. `digits` are the fewest, by default and with the setting.
+    """
+
+    case: Case
+    pair: AtlasPair
+    values: Mapping[str, Sequence[float | None]]
+    digits: tuple[float, float]
+
+    @cached_property
+    def functions(self) -> frozenset[str]:
+        """The functions that the pair is about, in lower case, with and without their modules."""
+        code = (self.pair.r, self.pair.python, self.pair.setting, self.pair.r_setting)
+        found: set[str] = set()
+        for name in (n for text in code if text for n in CALLED.findall(text)):
+            module, _, function = name.rpartition(".")
+            found |= {name, function}
+            if module in MODULES:
+                found.add(f"{MODULES[module]}.{function}")
+        return frozenset(name.lower() for name in found)
+
+    @property
+    def text(self) -> str:
+        """All that a word may be found in."""
+        pair = self.pair
+        parts = (pair.name, pair.title, pair.r, pair.python, pair.setting, pair.r_setting)
+        return " ".join(filter(None, (*parts, pair.cause, pair.why, self.case.title))).lower()
+
+    @property
+    def imports(self) -> list[str]:
+        """The statements that the code needs before it, in their order."""
+        needed = set(NAMES.findall(f"{self.pair.python}\n{self.pair.setting or ''}"))
+        kept: list[str] = []
+        for statement in reversed(self.pair.imports):
+            is_import = statement.startswith(("import ", "from "))
+            names = statement.partition("import ")[2] if is_import else statement.partition("=")[0]
+            if needed & set(NAMES.findall(names)):
+                kept.append(statement)
+                needed |= set() if is_import else set(NAMES.findall(statement.partition("=")[2]))
+        return [*reversed(kept)]
+
+
+def results(cases: Iterable[Case], kept: Mapping[str, Any] | None = None) -> list[AtlasResult]:
+    """Return the pairs of some cases with their kept results. A pair without one is left out."""
+    known = (read() if kept is None else kept)["pairs"]
+    return [
+        AtlasResult(case, pair, found["values"], (found["digits"][0], found["digits"][1]))
+        for case in cases
+        for pair in case.parts
+        if isinstance(pair, AtlasPair) and (found := known.get(f"{case.name}/{pair.name}"))
+    ]
+
+
+def read() -> dict[str, Any]:
+    """Return the kept results of the atlas, with the versions that gave them."""
+    found: dict[str, Any] = json.loads(RESULTS.read_text("utf-8"))
+    return found
+
+
+def summarised(comparisons: pd.DataFrame) -> dict[str, Any]:
+    """Return what is kept of the comparisons of a run, by `case/pair`."""
+    kept: dict[str, Any] = {}
+    for (case, table), rows in comparisons.groupby(["case", "table"], sort=False):
+        name, _, _ = str(table).partition(".")
+        pair = kept.setdefault(f"{case}/{name}", {"values": {}, "digits": [0.0, 0.0]})
+        for engine, mine in rows.groupby("engine", sort=False):
+            which = int(engine == "python-setting")
+            pair["digits"][which] = round(float(mine["digits"].min()), 1) + 0.0
+            for row, r, value in zip(
+                mine["row"], mine["reference_value"], mine["value"], strict=True
+            ):
+                both = pair["values"].setdefault(row, [None, None, None])
+                # If the setting is R's, R's value by default stays beside Python's.
+                both[0] = _number(r) if both[0] is None or not which else both[0]
+                both[1 + which] = _number(value)
+    for pair in kept.values():
+        worst = sorted(pair["values"].items(), key=lambda item: _agreement(item[1]))[:SHOWN]
+        pair["values"] = {row: v for row, v in pair["values"].items() if row in dict(worst)}
+    return kept
+
+
+def _number(value: float) -> float | None:
+    """Return a value that JSON can hold. A missing value is null."""
+    return float(value) if math.isfinite(value) else None
+
+
+def _agreement(values: Sequence[float | None]) -> float:
+    r, default = values[0], values[1]
+    return -1.0 if r is None or default is None else -abs(r - default) / (abs(r) or 1.0)
+
+
+def found(words: Sequence[str], among: Sequence[AtlasResult]) -> list[AtlasResult]:
+    """Return the pairs that have all the words; those that call a function of that name first."""
+    asked = [word.lower().removesuffix("()") for word in words]
+    hits = [
+        one for one in among if all(word in one.text or word in one.functions for word in asked)
+    ]
+
+    def rank(one: AtlasResult) -> int:
+        exact = any(word in one.functions or word == one.pair.name for word in asked)
+        titled = any(word in one.pair.title.lower() for word in asked)
+        return 0 if exact else 1 if titled else 2
+
+    return sorted(hits, key=rank)
+
+
+def agreement(digits: float) -> str:
+    """Say how many digits agree."""
+    if digits >= ROUNDING_DIGITS:
+        return f"agrees: {digits:.1f} digits"
+    return f"{digits:.1f} digits agree" if digits > 0.0 else "no digit agrees"
+
+
+def show(hits: Sequence[AtlasResult], total: int, out: Console) -> None:
+    """Print pairs: a few whole, more of them as a list."""
+    if len(hits) > FULL:
+        table = plain_table("pair", ">default", ">setting", wrapped=("what", "cause"))
+        for one in hits:
+            digits = [f"{d:.1f}" for d in one.digits]
+            table.add_row(one.pair.name, *digits, one.pair.title, one.pair.cause)
+        out.print(table)
+        out.print(
+            marked(
+                f"\n{len(hits)} of {total} pairs. Digits that agree with R, by default and with "
+                "the setting; `rparity atlas PAIR` shows a pair."
+            )
+        )
+        return
+    for i, one in enumerate(hits):
+        if i:
+            out.print()
+        _show(one, out)
+
+
+def _show(one: AtlasResult, out: Console) -> None:
+    pair, (default, setting) = one.pair, one.digits
+    out.print(marked((pair.name, "bold"), f"  {pair.title}"))
+    _code("R", pair.r, "", out)
+    _code("Python", "\n".join([*one.imports, pair.python.strip()]), agreement(default), out)
+    if pair.setting:
+        _code("Setting", pair.setting.strip(), agreement(setting), out)
+    if pair.r_setting:
+        _code("In R", pair.r_setting, agreement(setting), out)
+    if pair.cause:
+        out.print(marked(f"  {'Cause':8}", (pair.cause, "yellow"), f". {pair.why}"))
+    for reference in pair.references:
+        out.print(marked(f"  {'See':8}{reference}"))
+    takes = {name: take for name, take in pair.values.items() if name in one.values}
+    table = plain_table("  value", ">R", ">Python", ">with the setting")
+    for row, (r, python, with_setting) in one.values.items():
+        cells = ["NA" if v is None else number(v) for v in (r, python, with_setting)]
+        name = f"{row} ({on_result(takes[row][0])})" if row in takes else row
+        table.add_row(f"  {name}", *(cells if pair.cause else [*cells[:2], ""]))
+    out.print(table)
+
+
+def _code(who: str, code: str, says: str, out: Console) -> None:
+    lines = code.splitlines()
+    for i, line in enumerate(lines):
+        end = Text(f"    # {says}", "dim") if says and i == len(lines) - 1 else Text("")
+        out.print(marked(f"  {who if i == 0 else '':8}{line}", end))
+
+
+# -- the page --------------------------------------------------------------------------------------
+
+
+def page(kept: Mapping[str, Any], cases: Iterable[Case]) -> str:
+    """Return the atlas as a page in Markdown, with an anchor for each pair."""
+    every = results(cases, kept)
+    alike = sum(one.digits[0] >= ROUNDING_DIGITS for one in every)
+    settled = sum(one.digits[1] >= ROUNDING_DIGITS > one.digits[0] for one in every)
+    versions = ", ".join(f"{name} {version}" for name, version in kept["made_by"].items())
+    lines = [
+        "# Atlas of R functions and their counterparts in Python",
+        "",
+        f"{len(every)} pairs. By default {alike} agree in at least 12 digits; with the setting "
+        f"that is shown {settled} more. The others stop earlier or approximate, as each says. "
+        "Every number was computed by both sides on the same data; an experiment shows each "
+        "cause, and `rparity audit` checks all of it.",
+        "",
+        f"Made by {versions}. `docs/atlas_page.py` writes this page. "
+        "`rparity atlas WORD` finds pairs in the terminal.",
+        "",
+        '<p><label>Find <input id="atlas-find" type="search" '
+        'placeholder="wilcox.test, mannwhitneyu, ties …"></label></p>',
+        "",
+    ]
+    family = ""
+    for one in every:
+        if one.case.title != family:
+            family = one.case.title
+            lines += [f"## {family}", ""]
+        lines += _section(one)
+    return "\n".join([*lines, "<script>", SCRIPT.read_text("utf-8") + "</script>", ""])
+
+
+def _section(one: AtlasResult) -> list[str]:
+    pair, (default, setting) = one.pair, one.digits
+    lines = [f"### {pair.title} {{#{pair.name}}}", ""]
+    lines += ["R:", "", "```r", pair.r, *([pair.r_setting] if pair.r_setting else []), "```", ""]
+    lines += [f"Python, {agreement(default)}:", "", "```python", *one.imports]
+    lines += [pair.python.strip(), "```", ""]
+    if pair.setting:
+        lines += [f"With R's setting, {agreement(setting)}:", "", "```python"]
+        lines += [pair.setting.strip(), "```", ""]
+    if pair.r_setting:
+        lines += [f"With the second line of R's code, {agreement(setting)}.", ""]
+    if pair.cause:
+        lines += [f"Cause: **{pair.cause}**. {pair.why}", ""]
+    heads = ["value", "R", "Python", *(["with the setting"] if pair.cause else [])]
+    lines += [_row(heads), _row(["---"] * len(heads))]
+    for row, values in one.values.items():
+        cells = ["NA" if v is None else exactly(v) for v in values]
+        lines.append(_row([f"`{row}`", *cells[: len(heads) - 1]]))
+    sources = [f"<{r}>" if r.startswith("https://") else r for r in pair.references]
+    return [*lines, "", *([f"See {'; '.join(sources)}.", ""] if sources else [])]
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"

@@ -1,0 +1,251 @@
+"""The atlas: its pairs, its kept results, its page and its command."""
+
+from __future__ import annotations
+
+import json
+import runpy
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from places import ROOT
+from rparity.cases import atlas
+from rparity.cases.base import AtlasPair, Case
+from rparity.cli import main
+from rparity.compare import Verdict, failing
+from rparity.diagnosis.causes import Cause
+from rparity.diagnosis.ledger import ledger
+from rparity.engines.base import Question
+from rparity.engines.python_calls import PythonDefault, PythonSetting
+from rparity.errors import UsageError
+from rparity.paths import fixtures
+from rparity.report import atlas as report
+from rparity.run import CaseRun, run_case
+
+EVERY = {case.name: case for case in atlas.atlas_cases()}
+PAIRS = [
+    pytest.param(case, pair, id=f"{name}-{pair.name}")
+    for name, case in EVERY.items()
+    for pair in case.parts
+]
+# A family that is quick to run.
+QUICK = "atlas_description"
+
+
+@cache
+def run_of(name: str) -> CaseRun:
+    return run_case(EVERY[name], fixtures=fixtures())
+
+
+def test_there_are_at_least_a_hundred_pairs_in_eight_families() -> None:
+    assert len(PAIRS) >= 100
+    assert len(EVERY) >= 8
+
+
+@pytest.mark.parametrize(("case", "pair"), PAIRS)
+def test_a_pair_says_why_its_defaults_differ(case: Case, pair: AtlasPair) -> None:
+    assert bool(pair.cause) == bool(pair.setting or pair.r_setting)
+    if pair.cause:
+        assert Cause(pair.cause)
+        assert pair.why.endswith(".")
+        assert pair.references
+
+
+def test_no_pair_has_the_name_of_another() -> None:
+    names = [pair.name for case in EVERY.values() for pair in case.parts]
+    assert len(names) == len(set(names))
+
+
+def test_each_pair_that_differs_is_in_the_ledger() -> None:
+    ids = {entry.id for entry in ledger()}
+    for name, case in EVERY.items():
+        assert {f"{name}-{pair.name}" for pair in case.parts if pair.cause} <= ids
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_every_call_answers_and_every_difference_has_the_cause_that_its_pair_names(
+    name: str,
+) -> None:
+    found = run_of(name)
+    assert [gaps for answer in found.answers.values() if (gaps := answer.gaps)] == []
+    assert not failing(found.comparisons).any()
+    differs = found.comparisons[found.comparisons["verdict"] == Verdict.KNOWN]
+    named = {pair.name: pair.cause for pair in found.case.parts}
+    assert (differs["table"].str.removesuffix(".value").map(named) == differs["cause"]).all()
+    assert set(differs["engine"]) <= {"python-default"}
+
+
+# The kept results, the page and the command -----------------------------------------------------
+
+
+@pytest.mark.parametrize("name", EVERY)
+def test_the_kept_results_are_what_the_calls_give(name: str) -> None:
+    kept = report.read()["pairs"]
+    computed = report.summarised(run_of(name).comparisons)
+    for place, now in computed.items():
+        then = kept[place]
+        assert then["values"].keys() == now["values"].keys() or len(then["values"]) == report.SHOWN
+        for kept_digits, digits in zip(then["digits"], now["digits"], strict=True):
+            # Digits that agree end in rounding, which differs between machines.
+            assert abs(kept_digits - digits) < 0.2 or min(kept_digits, digits) > 4.0, place
+
+
+def test_every_pair_has_a_kept_result() -> None:
+    kept = report.read()["pairs"]
+    assert kept.keys() == {f"{n}/{p.name}" for n, case in EVERY.items() for p in case.parts}
+
+
+def test_the_page_follows_from_the_kept_results() -> None:
+    made = runpy.run_path(str(ROOT / "docs" / "atlas_page.py"))["page"]()
+    page = (ROOT / "docs" / "reference" / "atlas.md").read_text("utf-8")
+    assert page == made, "Run `python docs/atlas_page.py`."
+    for pair in (pair for case in EVERY.values() for pair in case.parts):
+        assert f"{{#{pair.name}}}" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        (["t.test"], "t_test"),
+        (["scipy.stats.mannwhitneyu"], "wilcox_test"),
+        (["mannwhitneyu"], "wilcox_test"),
+        (["np.std"], "sd"),
+        (["numpy.std"], "sd"),
+        (["continuity"], "wilcox_test_continuity"),
+        (["Kaplan"], "survfit"),
+        (["p.adjust", "BH"], "p_adjust_bh"),
+    ],
+)
+def test_a_pair_is_found_by_function_or_word(words: list[str], first: str) -> None:
+    assert report.found(words, report.results(EVERY.values()))[0].pair.name == first
+
+
+def test_the_command_shows_a_pair_with_the_setting_and_the_cause(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["atlas", "sd"]) == 0
+    out = capsys.readouterr().out
+    assert "np.std(mtcars.mpg.to_numpy(), ddof=1)    # agrees: 15.9 digits" in out
+    assert "import numpy as np" in out
+    assert "divisor. R divides the sum of squares by n - 1, NumPy by n." in out
+
+
+def test_the_command_lists_many_pairs_and_names_an_unknown_word(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["atlas", "wilcoxon"]) == 0
+    assert f"of {len(PAIRS)} pairs" in capsys.readouterr().out
+    assert main(["atlas", "nonsense"]) == 2
+    assert "The atlas has no pair with 'nonsense'" in capsys.readouterr().err
+
+
+# Wrong on purpose -------------------------------------------------------------------------------
+
+
+def planted(**changes: str | None) -> Case:
+    """Return the family of descriptions with the pair `sd` alone, changed."""
+    case = EVERY[QUICK]
+    pair = next(pair for pair in case.parts if pair.name == "sd")
+    return replace(case, parts=(replace(pair, **changes),))
+
+
+def judged(case: Case, monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    monkeypatch.setitem(EVERY, QUICK, case)
+    monkeypatch.setattr("rparity.cases.atlas.atlas_cases", lambda: tuple(EVERY.values()))
+    original = run_recording()
+    monkeypatch.setattr(Case, "recording", lambda *_args: original)
+    return run_case(case, fixtures=fixtures()).comparisons
+
+
+@cache
+def run_recording() -> object:
+    return Case.recording(atlas.family(atlas.FAMILIES / "description.toml"), fixtures(), None)
+
+
+def test_a_setting_that_does_not_agree_explains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judged(planted(setting="np.std(mtcars.mpg.to_numpy(), ddof=2)"), monkeypatch)
+    assert set(found["verdict"]) >= {"unexplained"}
+
+
+def test_a_difference_without_a_cause_is_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judged(planted(setting=None, cause=""), monkeypatch)
+    assert set(found["verdict"]) == {"unexplained"}
+
+
+def test_a_cause_without_a_difference_is_stale(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judged(planted(python="np.std(mtcars.mpg.to_numpy(), ddof=1)"), monkeypatch)
+    assert "stale" in set(found["verdict"])
+
+
+def test_an_unknown_cause_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UsageError, match=r"atlas_description-sd has cause = 'moon', which must be"):
+        judged(planted(cause="moon"), monkeypatch)
+
+
+# Families as files --------------------------------------------------------------------------------
+
+PAIR = 'name = "one"\ntitle = "One"\nr = "1"\npython = "1"\n'
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("[[pair]", "is not TOML with pairs"),
+        ('title = "x"', "is not TOML with pairs"),
+        (f"[[pair]]\n{PAIR}wrong = 1", "has unknown or missing fields: wrong"),
+        ('[[pair]]\nname = "one"', "has unknown or missing fields: python, r, title"),
+        (f"[[pair]]\n{PAIR}setting = '2'", "must have either `setting` or `r_setting`"),
+        (f"[[pair]]\n{PAIR}cause = 'divisor'", "must have either `setting` or `r_setting`"),
+        (f"[[pair]]\n{PAIR}setting = '2'\ncause = 'divisor'", "needs `why`"),
+        (f"[[pair]]\n{PAIR}values.a = ['$a']", "an R and a Python expression"),
+        (f"[[pair]]\n{PAIR}".replace('r = "1"', "r = 1"), "has r = 1, which must be a text"),
+        (f"[[pair]]\n{PAIR}".replace('"one"', '"One"'), "cannot be called 'One'"),
+        (f'frames = ["nothing"]\n[[pair]]\n{PAIR}', "The atlas has no data 'nothing'"),
+    ],
+)
+def test_a_wrong_family_is_refused_by_a_sentence(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "wrong.toml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=says):
+        atlas.family(path)
+
+
+def test_numbers_of_the_data_keep_their_bits() -> None:
+    frame = atlas.frames_of(["mtcars"])["mtcars"]
+    text = (atlas.DATA / "mtcars.csv").read_text().splitlines()
+    assert frame.iloc[0].tolist() == [float(cell) for cell in text[1].split(",")]
+
+
+def test_a_call_that_fails_is_a_gap_with_the_reason() -> None:
+    case = planted(python="np.nonsense(1)")
+    answer = PythonDefault().answer(Question(case, 1))
+    assert answer.tables == {}
+    assert "has no attribute 'nonsense'" in answer.gaps["sd"]
+
+
+def test_the_last_line_of_the_code_must_be_an_expression() -> None:
+    answer = PythonSetting().answer(Question(planted(setting="x = 1"), 1))
+    assert "the last line of the code is no expression" in answer.gaps["sd"]
+
+
+def test_a_new_pair_is_a_family_of_the_project(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["new", "spread", "--pair", "--dir", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "rparity regenerate atlas_spread --project" in out
+    monkeypatch.setenv("RPARITY_PROJECT", str(tmp_path))
+    case = atlas.family(tmp_path / "atlas_pairs" / "spread.toml", tmp_path)
+    assert [pair.name for pair in case.parts] == ["spread"]
+    assert main(["list"]) == 0
+    assert "atlas_spread" in capsys.readouterr().out
+
+
+def test_the_kept_results_are_json_that_other_programs_read() -> None:
+    def refuse(name: str) -> None:
+        raise AssertionError(name)
+
+    json.loads(report.RESULTS.read_text("utf-8"), parse_constant=refuse)
