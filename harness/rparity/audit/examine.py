@@ -37,7 +37,7 @@ TIGHT = "-tight"  # the same engine with tight settings
 BAR = Tolerance(1e-12, "rounding")
 # For values that may be near zero, the tolerance is relative to the column's spread as well.
 NEAR_ZERO = Tolerance(1e-12, "rounding, beside the column's spread", spread=1e-12)
-SPREAD = ("vcov", "ranef", "residual_quantiles", "confint_wald")
+SPREAD = ("vcov", "vcov_kr", "ranef", "residual_quantiles", "confint_wald")
 
 
 @dataclass(frozen=True)
