@@ -8,7 +8,6 @@ from pathlib import Path
 
 from rparity.cases.base import EARLY, TEST_TABLES, Case, Data, Lmer, Rule, rule
 from rparity.cases.lme4 import BLIND, LARGE_TABLES, TIGHT, fit_rules
-from rparity.compare import Tolerance
 
 # Of a fit, the tables from which an experiment predicts the tests.
 FIT_TABLES = LARGE_TABLES
