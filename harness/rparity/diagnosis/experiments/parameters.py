@@ -200,7 +200,9 @@ class Sides:
 
     def predicted(self, there: LmerResults) -> Reference:
         """Return what the formulas give at some parameters."""
-        tables = lmer_tables(there, everything(self.model), self.model.means)
+        answered = [k for k in self.model.kinds if f"{self.part}.{k}" in self.dispute.answer]
+        asked = replace(self.model, kinds=tuple(answered))
+        tables = lmer_tables(there, everything(asked, reml=there.reml), asked.means)
         return predicted(self.dispute, tables, self.part)
 
     def contradicted(self, rows: pd.DataFrame) -> bool:
