@@ -13,6 +13,7 @@ import pandas as pd
 from rparity.cases.base import (
     LM_TABLES,
     LMER_TABLES,
+    TEST_TABLES,
     Boot,
     Call,
     Case,
@@ -51,7 +52,8 @@ def audit_question(case: Case, data: pd.DataFrame, versions: Mapping[str, str]) 
                 parts.append(part if goes_on else replace(part, make=None))
             case Lmer() | Lm():
                 if names[part.name] == part.name:
-                    tables = LMER_TABLES if isinstance(part, Lmer) else LM_TABLES
+                    mixed = isinstance(part, Lmer)
+                    tables = (*LMER_TABLES, *TEST_TABLES) if mixed else LM_TABLES
                     kinds = tuple(kind for kind in part.kinds if kind in tables)
                     models.append(replace(part, kinds=kinds))
             case Boot():

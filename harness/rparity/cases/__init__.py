@@ -11,6 +11,7 @@ def cases() -> dict[str, Case]:
     from rparity.cases import extensions
     from rparity.cases.atlas import atlas_cases
     from rparity.cases.document import DOCUMENT
+    from rparity.cases.fixed_effects import FIXED_EFFECTS
     from rparity.cases.lme4 import CASES
     from rparity.cases.nist import nist_cases
     from rparity.cases.streams import STREAMS
@@ -18,7 +19,10 @@ def cases() -> dict[str, Case]:
 
     known = {
         case.name: case
-        for case in (DOCUMENT, STREAMS, STUDY, *CASES, *nist_cases(), *atlas_cases())
+        for case in (
+            *(DOCUMENT, STREAMS, STUDY, *CASES, *FIXED_EFFECTS, *nist_cases()),
+            *atlas_cases(),
+        )
     }
     for case in extensions.cases():
         if case.name in known:

@@ -34,6 +34,11 @@ LMER_TABLES = (
     "residual_quantiles",
     "confint_wald",
 )
+# Degrees of freedom and tests of a mixed model's fixed effects, and marginal means: what lmerTest,
+# pbkrtest and emmeans give. A part lists those that it asks for among its `kinds`.
+TEST_TABLES = ("ddf", "vcov_kr", "anova_type3", "anova_type3_kr", "emmeans", "pairs")
+# All but one of them take Kenward and Roger's method, which is for REML fits.
+REML_TABLES = ("ddf", "vcov_kr", "anova_type3_kr", "emmeans", "pairs")
 LM_TABLES = ("coef", "vcov", "glance", "residual_quantiles", "confint_wald")
 BOOT_TABLES = ("boot", "replicates")
 # The environment variable that names a folder of cases; --project sets it.
@@ -102,13 +107,17 @@ class Data(Part):
 
 @dataclass(frozen=True)
 class Lmer(Part):
-    """A mixed model of the data. Its bootstrap interval draws from a seed of its own."""
+    """A mixed model of the data. Its bootstrap interval draws from a seed of its own.
+
+    `means` are the variables whose estimated marginal means the tables `emmeans` and `pairs` hold.
+    """
 
     formula: str = field(kw_only=True)
     reml: bool = True
     weights: str | None = None
     contrasts: Mapping[str, str] = field(default_factory=dict)
     kinds: tuple[str, ...] = LMER_TABLES
+    means: tuple[str, ...] = ()
     confint_nsim: int = 500
     confint_seed: int = 1
 

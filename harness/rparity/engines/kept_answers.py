@@ -180,8 +180,10 @@ def asked(question: Question) -> list[str]:
                 data = question.draw(part, RRandom(question.case.seed))
                 found.append(f"{part.name}: {fingerprint(data)}{' decimal' * part.decimal}")
             case Lmer() | Lm():
-                perfect = isinstance(part, Lm) and part.perfect
-                found.append(f"{part.name}: {part.key} {part.kinds}{' perfect' * perfect}")
+                more = " perfect" if isinstance(part, Lm) and part.perfect else ""
+                if isinstance(part, Lmer) and part.means:
+                    more = f" means of {part.means}"
+                found.append(f"{part.name}: {part.key} {part.kinds}{more}")
     return found
 
 

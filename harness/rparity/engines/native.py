@@ -10,15 +10,34 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rparity.cases.base import LMER_TABLES, AtlasPair, Boot, Call, Data, Lm, Lmer, Part, ROnly
+from rparity.cases.base import (
+    LMER_TABLES,
+    REML_TABLES,
+    TEST_TABLES,
+    AtlasPair,
+    Boot,
+    Call,
+    Data,
+    Lm,
+    Lmer,
+    Part,
+    ROnly,
+)
 from rparity.engines.base import Answer, Question
+from rparity.lmm.anova import anova
 from rparity.lmm.bootstrap import BootstrapResults, bootmer
+from rparity.lmm.ddf import DegreesOfFreedomWarning, Method
+from rparity.lmm.emmeans import MarginalMeans, emmeans
 from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.hypotheses import HypothesisWarning
 from rparity.lmm.linear import lm
 from rparity.lmm.lme4 import REFIT, Lme4
 from rparity.lmm.matrices import RankDeficientWarning
 from rparity.rrandom import RRandom
 from rparity.tables import encode_factors
+
+# What a fit or a test warns of becomes a note.
+NOTED = (RankDeficientWarning, DegreesOfFreedomWarning, HypothesisWarning)
 
 QUARTILES = ["0%", "25%", "50%", "75%", "100%"]
 
@@ -37,10 +56,11 @@ class Native:
 
     def answer(self, question: Question) -> Answer:
         """Answer the parts in order, from one random stream, as R's script does."""
-        with warnings.catch_warnings(record=True) as dropped:
-            warnings.simplefilter("always", RankDeficientWarning)
+        with warnings.catch_warnings(record=True) as warned:
+            for category in NOTED:
+                warnings.simplefilter("always", category)
             answer = self._answer(question)
-        messages = dict.fromkeys(str(warning.message) for warning in dropped)
+        messages = dict.fromkeys(str(warning.message) for warning in warned)
         return replace(answer, notes=(*answer.notes, *messages))
 
     def _answer(self, question: Question) -> Answer:
@@ -62,7 +82,7 @@ class Native:
                         part.key, fitted(part, data, lme4)
                     )
                     fits[part.name] = fit
-                    found = lmer_tables(fit, part.kinds) | intervals(fit, part)
+                    found = lmer_tables(fit, part.kinds, part.means) | intervals(fit, part)
                 case Lm():
                     fit_ = lm(part.formula, data, contrasts=part.contrasts, na_action="fail")
                     found = (
@@ -112,10 +132,16 @@ def fitted(part: Lmer, data: pd.DataFrame, lme4: str | None = None) -> LmerResul
 
 
 def model_tables(part: Lm | Lmer, data: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    """Return all tables of a model, by kind."""
+    """Return all tables of a model by kind, and the tests that it asks for."""
     if isinstance(part, Lm):
         return lm_tables(lm(part.formula, data, contrasts=part.contrasts, na_action="fail"))
-    return lmer_tables(fitted(part, data), LMER_TABLES)
+    return lmer_tables(fitted(part, data), everything(part, reml=part.reml), part.means)
+
+
+def everything(part: Lmer, *, reml: bool) -> tuple[str, ...]:
+    """Return the kinds of all tables of a fit by REML or ML, and of the tests that it asks for."""
+    known = TEST_TABLES if reml else set(TEST_TABLES) - set(REML_TABLES)
+    return *LMER_TABLES, *(kind for kind in part.kinds if kind in known)
 
 
 def one_row(**values: float) -> pd.DataFrame:
@@ -128,8 +154,14 @@ def quantiles(x: Any) -> pd.DataFrame:
     return pd.DataFrame({"value": np.quantile(x, [0, 0.25, 0.5, 0.75, 1])}, QUARTILES)
 
 
-def lmer_tables(fit: LmerResults, kinds: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """Return the tables of a mixed model that `lmer_tables()` of r_scripts/tables.R returns."""
+def lmer_tables(
+    fit: LmerResults, kinds: Sequence[str], means: Sequence[str] = ()
+) -> dict[str, pd.DataFrame]:
+    """Return tables of a mixed model by kind, those of `kinds` that are known here.
+
+    They are those of `lmer_tables()` in r_scripts/tables.R and of `test_tables()` in
+    r_scripts/tests.R. `means` are the variables of `emmeans` and `pairs`.
+    """
     tables: dict[str, Callable[[], pd.DataFrame]] = {
         "coef": lambda: pd.DataFrame(
             {"estimate": fit.params, "std_error": fit.bse, "statistic": fit.tvalues}
@@ -149,8 +181,42 @@ def lmer_tables(fit: LmerResults, kinds: Sequence[str]) -> dict[str, pd.DataFram
         ),
         "residual_quantiles": lambda: quantiles(fit.scaled_resid),
         "confint_wald": fit.conf_int,
+        "ddf": lambda: pd.DataFrame(
+            {"satterthwaite": fit.ddf("satterthwaite"), "kenward_roger": fit.ddf("kenward-roger")}
+        ),
+        "vcov_kr": lambda: fit.cov_params("kenward-roger"),
+        "anova_type3": lambda: _term_tests(fit, "satterthwaite"),
+        "anova_type3_kr": lambda: _term_tests(fit, "kenward-roger"),
+        "emmeans": lambda: _means(emmeans(fit, means)),
+        "pairs": lambda: _pairs(emmeans(fit, means).pairs()),
     }
     return {kind: tables[kind]() for kind in kinds if kind in tables}
+
+
+def _term_tests(fit: LmerResults, ddf: Method) -> pd.DataFrame:
+    columns = {
+        "NumDF": "num_df",
+        "DenDF": "den_df",
+        "F value": "f_statistic",
+        "Pr(>F)": "p_value",
+    }
+    return anova(fit, type="III", ddf=ddf).rename(columns=columns)[list(columns.values())]
+
+
+def _means(means: MarginalMeans) -> pd.DataFrame:
+    """Return marginal means; a row is named by its levels, as in `a.early`."""
+    found = means.summary()
+    rows = means.grid.astype(str).agg(".".join, axis=1)
+    names = ("estimate", "std_error", "df", "conf_low", "conf_high")
+    return (
+        found[["emmean", "SE", "df", "lower.CL", "upper.CL"]].set_axis(names, axis=1).set_axis(rows)
+    )
+
+
+def _pairs(pairs: MarginalMeans) -> pd.DataFrame:
+    found = pairs.summary().set_index("contrast").rename_axis(None)
+    names = ("estimate", "std_error", "df", "statistic", "p_value")
+    return found[["estimate", "SE", "df", "t.ratio", "p.value"]].set_axis(names, axis=1)
 
 
 def intervals(fit: LmerResults, part: Lmer) -> dict[str, pd.DataFrame]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import takewhile
 from typing import Any, Protocol
@@ -13,10 +14,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rparity.cases.base import Boot, Call, Case, Data, Lm, Lmer, Part
-from rparity.compare import FAILING, ROUNDING_DIGITS, Reference, Tables, Tolerance, measure
+from rparity.compare import FAILING, ROUNDING_DIGITS, Reference, Tables, Tolerance, kind_of, measure
 from rparity.diagnosis.causes import Cause
 from rparity.engines.base import Question
-from rparity.engines.native import Native, fitted
+from rparity.engines.native import Native, everything, fitted
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.lme4 import CHANGES, NEWEST, Lme4
 
@@ -24,6 +25,20 @@ from rparity.lmm.lme4 import CHANGES, NEWEST, Lme4
 # formulas are evaluated are themselves rounded.
 VANISHED = Tolerance(1e-9, "formulas at rounded parameters", spread=1e-9)
 DIFFERENCE = Tolerance(1e-6, "a small difference of large variances, as some compute it")
+# What R's packages add to tests of fixed effects, by patterns of kind and column: numerical
+# derivatives, which leave the document's degrees of freedom 5.7 digits; contrasts of type III that
+# are rounded to seven digits; ptukey. A p-value in the tail magnifies both.
+NUMERICAL = Tolerance(5e-6, "lmerTest's numerical derivatives")
+ROUNDED = Tolerance(5e-7, "lmerTest's rounded contrasts")
+TAIL = Tolerance(1e-4, "the tail of F, at rounded contrasts and degrees of freedom")
+PTUKEY = Tolerance(1e-6, "R's ptukey", atol=1e-6)
+OF_TESTS: tuple[tuple[str, str, Tolerance], ...] = (
+    ("ddf", "satterthwaite", NUMERICAL),
+    ("anova_type3", "den_df", NUMERICAL),
+    ("anova_type3*", "p_value", TAIL),
+    ("anova_type3*", "*", ROUNDED),
+    ("pairs", "p_value", PTUKEY),
+)
 PUBLISHED = "published"
 BETTER = 0.5  # digits
 CONDITIONAL = ("condval", "condsd")
@@ -98,7 +113,8 @@ class CaseContext:
 
     def movements(self, part: Lmer | Lm, measure: Callable[[Any, pd.DataFrame], Tables]) -> Tables:
         """Return how far a model's tables move with last bits; `measure` is called once a model."""
-        key = (measure, *part.key)
+        tests = everything(part, reml=part.reml) if isinstance(part, Lmer) else ()
+        key = (measure, tests, *part.key)
         if key not in self._movements:
             assert self.data is not None
             self._movements[key] = measure(part, self.data)
@@ -227,7 +243,12 @@ def predicted(dispute: Dispute, tables: Tables, part: str) -> Reference:
     def tolerance(table: str, column: str) -> Tolerance:
         noise = None if table not in dispute.noise else dispute.noise[table].get(column)
         usual = DIFFERENCE if column == "condsd" else VANISHED
+        for kinds, columns, of_tests in OF_TESTS:
+            if fnmatchcase(kind_of(table), kinds) and fnmatchcase(column, columns):
+                usual = of_tests
+                break
         room = VANISHED.rtol * sigma if column in CONDITIONAL else 0.0
-        return replace(usual, atol=room if noise is None else room + ROOM * noise)
+        more = room if noise is None else room + ROOM * noise
+        return replace(usual, atol=usual.atol + more)
 
     return Reference("prediction", named, tolerance, partial=True)

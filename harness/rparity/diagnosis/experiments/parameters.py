@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rparity.cases.base import LMER_TABLES, Lmer
+from rparity.cases.base import Lmer
 from rparity.compare import FAILING, ROUNDING_DIGITS, Reference, Tables, digits, kind_of, measure
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import (
@@ -25,7 +25,7 @@ from rparity.diagnosis.experiments.base import (
     predicted,
 )
 from rparity.diagnosis.experiments.hessian import joint_cov_params
-from rparity.engines.native import lmer_tables
+from rparity.engines.native import everything, lmer_tables
 from rparity.lmm.arrange import wald_limits
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.linalg import semidefinite_cholesky
@@ -40,7 +40,6 @@ RISE = 0.05
 BELOW = 1e-8
 # With more random effects than this, a dense covariance takes too long.
 DENSE = 2000
-KINDS = LMER_TABLES
 FIXED = {"coef", "vcov", "confint_wald"}
 
 
@@ -143,6 +142,7 @@ class Sides:
 
     dispute: Dispute
     part: str
+    model: Lmer
     fit: LmerResults
     mine: LmerResults
     theirs: LmerResults
@@ -169,7 +169,7 @@ class Sides:
         if places[0] is None or places[1] is None:
             return None
         mine, theirs = (dispute.context.at(model, *place) for place in places if place)
-        return cls(dispute, part, fit, mine, theirs)
+        return cls(dispute, part, model, fit, mine, theirs)
 
     @property
     def same_place(self) -> bool:
@@ -200,7 +200,10 @@ class Sides:
 
     def predicted(self, there: LmerResults) -> Reference:
         """Return what the formulas give at some parameters."""
-        return predicted(self.dispute, lmer_tables(there, KINDS), self.part)
+        answered = [k for k in self.model.kinds if f"{self.part}.{k}" in self.dispute.answer]
+        asked = replace(self.model, kinds=tuple(answered))
+        tables = lmer_tables(there, everything(asked, reml=there.reml), asked.means)
+        return predicted(self.dispute, tables, self.part)
 
     def contradicted(self, rows: pd.DataFrame) -> bool:
         """Whether a value agrees with the reference but not with the engine's own parameters.
