@@ -86,23 +86,23 @@ def _kept(name: str, questions: Collection[tuple[Question, Path]]) -> Check:
 
 
 def _r(required: bool, fixtures: Path | None) -> list[Check]:
-    from rparity.r.session import INSTALL_TESTS, availability
+    from rparity.r.session import INSTALL_PACKAGES, availability
 
     there = availability()
     checks = [_r_itself(there, required, fixtures)]
-    if there.test_versions:
-        missing = [name for name, found in there.test_versions.items() if found is None]
+    if there.package_versions:
+        missing = [name for name, found in there.package_versions.items() if found is None]
         found = ", ".join(
-            f"{name} {version or 'missing'}" for name, version in there.test_versions.items()
+            f"{name} {version or 'missing'}" for name, version in there.package_versions.items()
         )
-        only = "; needed only to ask R the cases *_tests" if missing else ""
+        only = "; needed only to ask R the cases *_tests and atlas_*" if missing else ""
         checks.append(
             Check(
-                "R's tests of fixed effects",
+                "R packages of some cases",
                 found + only,
                 ok=not (missing and required),
                 optional=bool(missing),
-                remedy=INSTALL_TESTS if missing else "",
+                remedy=INSTALL_PACKAGES if missing else "",
             )
         )
     return checks

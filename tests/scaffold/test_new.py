@@ -183,7 +183,7 @@ def test_doctor_names_the_packages_that_tests_of_fixed_effects_need(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, required: list[str], status: int
 ) -> None:
     versions = {"lmerTest": "3.1-3", "pbkrtest": None, "emmeans": None}
-    there = rsession.Availability("4.2.2", lme4_version="1.1-31", test_versions=versions)
+    there = rsession.Availability("4.2.2", lme4_version="1.1-31", package_versions=versions)
     monkeypatch.setattr(rsession, "availability", lambda: there)
     monkeypatch.setattr("rparity.doctor.cases", dict)
     assert main(["doctor", *required]) == status

@@ -21,8 +21,8 @@ from rparity.tables import decode_factors
 
 # The reference of a model is the first of these engines that answers it.
 REFERENCES = ("exact", "lme4-tight", "lm")
-# The reference of bootstraps, streams and pairs of the atlas is R's recording of the case, and so it
-# is of the tests of fixed effects that none of those engines answers.
+# The reference of bootstraps, streams and pairs of the atlas is R's recording of the case, and so
+# it is of the tests of fixed effects that none of those engines answers.
 RECORDED = "recording"
 # The name of a part that R also fitted at tight controls, less this, is the name of the model.
 TIGHT_PART = "_tight"

@@ -141,7 +141,9 @@ local({
       found <- suppressWarnings(utils::packageDescription(package, fields = "Version"))
       if (!is.na(found)) found
     }
-    packages <- c("lme4", "nlme", "lmerTest", "pbkrtest", "emmeans")
+    packages <- c(
+      "lme4", "nlme", "lmerTest", "pbkrtest", "emmeans", "car", "lmtest", "quantreg", "sandwich", "survival"
+    )
     found <- sapply(packages, of, simplify = FALSE)
     flatten(c(R = as.character(getRversion()), found), "versions", "")
   }

@@ -35,14 +35,19 @@ START_SECONDS = 120.0
 FEWEST_FILES = 256
 # rpy2's set-up asks R how it was built, and R runs make to answer.
 INSTALL_R = "apt-get install r-base-core r-cran-lme4 make"
-# The R packages that test fixed effects, with Debian's names. Only the cases about such tests need
-# them.
-TEST_PACKAGES = {
+# The R packages that only some cases need, with Debian's names: tests of fixed effects and the
+# atlas.
+CASE_PACKAGES = {
     "lmerTest": "r-cran-lmertest",
     "pbkrtest": "r-cran-pbkrtest",
     "emmeans": "r-cran-emmeans",
+    "car": "r-cran-car",
+    "lmtest": "r-cran-lmtest",
+    "quantreg": "r-cran-quantreg",
+    "sandwich": "r-cran-sandwich",
+    "survival": "r-cran-survival",
 }
-INSTALL_TESTS = f"apt-get install {' '.join(TEST_PACKAGES.values())}"
+INSTALL_PACKAGES = f"apt-get install {' '.join(CASE_PACKAGES.values())}"
 # In ABI mode nothing is compiled: neither a compiler nor the headers of R and Python are needed.
 INSTALL_RPY2 = 'RPY2_CFFI_MODE=ABI pip install "rparity[r]"'
 MATCHING_RPY2 = 'RPY2_CFFI_MODE=ABI pip install "rpy2-rinterface>=3.6.5,<3.6.6"'
@@ -70,7 +75,7 @@ class RResult:
 class Availability:
     """The versions of R and its packages on this machine; `problem` is None if R works.
 
-    `test_versions` are those of the `TEST_PACKAGES`, None for one that is missing.
+    `package_versions` are those of the `CASE_PACKAGES`, None for one that is missing.
     """
 
     r_version: str | None = None
@@ -78,7 +83,7 @@ class Availability:
     rpy2_version: str | None = None
     lme4_version: str | None = None
     nlme_version: str | None = None
-    test_versions: Mapping[str, str | None] = field(default_factory=dict)
+    package_versions: Mapping[str, str | None] = field(default_factory=dict)
     problem: str | None = None
     remedy: str | None = None
 
@@ -127,7 +132,7 @@ class RSession:
     def versions(self) -> dict[str, str | None]:
         """Return the versions of `R` and its packages by name (None: not installed); may start R.
 
-        The packages are `lme4`, `nlme` and the `TEST_PACKAGES`.
+        The packages are `lme4`, `nlme` and the `CASE_PACKAGES`.
         """
         with self._lock:
             return self._started().versions
@@ -321,7 +326,7 @@ def availability() -> Availability:
         rpy2_version=rpy2_version(),
         lme4_version=found.get("lme4"),
         nlme_version=found.get("nlme"),
-        test_versions={name: found.get(name) for name in TEST_PACKAGES if found},
+        package_versions={name: found.get(name) for name in CASE_PACKAGES if found},
         problem=problem.problem if problem else None,
         remedy=problem.remedy if problem else None,
     )
@@ -399,8 +404,8 @@ def missing_package(package: str) -> RNotAvailableError:
     remedy = f'install.packages("{package}") in R'
     if package == "lme4":
         remedy = f"apt-get install r-cran-lme4 (or {remedy})"
-    if package in TEST_PACKAGES:
-        remedy = f"{INSTALL_TESTS} (or {remedy})"
+    if package in CASE_PACKAGES:
+        remedy = f"{INSTALL_PACKAGES} (or {remedy})"
     return RNotAvailableError(f"The R package {package} is not installed", remedy)
 
 
