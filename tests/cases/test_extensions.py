@@ -112,6 +112,8 @@ def test_a_case_in_a_folder_is_listed_and_run(folder: Path, capsys: Capture) -> 
 
 def test_doctor_checks_its_recording(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extensions.use(folder)
+    monkeypatch.setenv("PATH", str(folder))  # R takes seconds to start
+    monkeypatch.delenv("R_HOME", raising=False)
     few = {name: cases()[name] for name in ("norris", "mine")}
     monkeypatch.setattr("rparity.doctor.cases", lambda: few)
     checks = {check.what: check for check in examine(None)}

@@ -10,6 +10,7 @@ from rparity.lmm.distributions import (
     chi2_tail,
     f_tail,
     normal_quantile,
+    studentized_range_tail,
     t_quantile,
     t_tail,
 )
@@ -56,6 +57,25 @@ def test_quantiles_have_13_digits():
     )
     found = [normal_quantile(0.8125), chi2_quantile(0.8125, 3.5), t_quantile(0.8125, 3.5)]
     np.testing.assert_allclose(found, [float(normal), float(chi2), float(t)], rtol=1e-13)
+
+
+@pytest.mark.parametrize("df", [0.6, 1.0, 2.5, 30.0, 1e5, np.inf])
+def test_the_range_of_two_normals_is_one_t_test(df):
+    q = np.array([0.0, 0.01, 0.5, 2.0, 4.0, 8.0, 12.0])
+    exact = 2.0 * stats.t.sf(q / np.sqrt(2.0), df)
+    np.testing.assert_allclose(studentized_range_tail(q, 2, df), exact, rtol=1e-12)
+
+
+@pytest.mark.parametrize("df", [1.0, 5.0, 40.0])
+@pytest.mark.parametrize("k", [3, 12, 40])
+def test_the_studentized_range_is_that_of_scipy_to_its_digits(k, df):
+    q = np.array([0.5, 2.0, 4.0, 8.0])
+    found = studentized_range_tail(q, k, df)
+    np.testing.assert_allclose(found, stats.studentized_range.sf(q, k, df), rtol=1e-7, atol=1e-12)
+
+
+def test_the_studentized_range_is_of_q_above_zero_and_of_positive_degrees_of_freedom():
+    assert np.isnan(studentized_range_tail([-1.0, 1.0, np.nan], 3, [5.0, 0.0, 5.0])).all()
 
 
 def test_nothing_is_below_zero_for_a_statistic_that_cannot_be():

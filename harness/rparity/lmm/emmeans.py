@@ -30,7 +30,7 @@ from numpy.typing import ArrayLike, NDArray
 from rparity.errors import UsageError
 from rparity.lmm.coding import Coding
 from rparity.lmm.ddf import Method, inference, refuse_ml
-from rparity.lmm.distributions import t_quantile, t_tail
+from rparity.lmm.distributions import studentized_range_tail, t_quantile, t_tail
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.formula import expression
 from rparity.lmm.matrices import ModelMatrices
@@ -425,9 +425,7 @@ def _p_values(ratio: Array, df: Array, adjust: Adjust, family: int) -> Array:
     """Two-sided p-values of t ratios (c,), adjusted for all of them."""
     size = np.abs(ratio)
     if adjust == "tukey":
-        from scipy.stats import studentized_range
-
-        return np.asarray(studentized_range.sf(np.sqrt(2.0) * size, family, df))
+        return studentized_range_tail(np.sqrt(2.0) * size, family, df)
     p = np.asarray(2.0 * t_tail(size, df))
     known = np.flatnonzero(~np.isnan(p))
     if adjust == "bonferroni":
@@ -457,9 +455,8 @@ def _tukey_quantile(level: float, family: int, df: float) -> float:
     if family == 2:
         return ends[0]
     from scipy.optimize import brentq
-    from scipy.stats import studentized_range
 
     def excess(x: float) -> float:
-        return float(studentized_range.sf(np.sqrt(2.0) * x, family, df)) - (1.0 - level)
+        return float(studentized_range_tail(np.sqrt(2.0) * x, family, df)) - (1.0 - level)
 
     return float(brentq(excess, ends[0], ends[1] * (1.0 + 1e-9), xtol=1e-10))
