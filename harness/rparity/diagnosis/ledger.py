@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rparity.cases import extensions
 from rparity.compare import ALL, COLUMNS, Verdict
@@ -61,7 +62,7 @@ class Entry:
 
     def about(self, comparisons: pd.DataFrame) -> pd.Series[bool]:
         """Return for each comparison whether the entry is about it."""
-        found = np.ones(len(comparisons), dtype=bool)
+        found: NDArray[np.bool_] = np.ones(len(comparisons), dtype=np.bool_)
         for column, patterns in (
             ("case", self.cases),
             ("engine", self.engine),
@@ -77,7 +78,7 @@ class Entry:
             found &= named[codes]
             if not found.any():
                 break
-        return pd.Series(found, comparisons.index)
+        return pd.Series(found, comparisons.index, dtype=bool)
 
 
 def matches(name: str, patterns: str | Sequence[str]) -> bool:

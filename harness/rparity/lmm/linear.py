@@ -144,9 +144,10 @@ class LmResults:
     def llf(self) -> float:
         """The log-likelihood at the maximum-likelihood estimate of σ², as R's `logLik`."""
         n, w = self.nobs, self.matrices.weights
-        logs = float(np.log(w[w > 0]).sum())
+        logs = np.log(w[w > 0]).sum()
         with np.errstate(divide="ignore"):
-            return 0.5 * (logs - n * (np.log(2.0 * np.pi) + 1.0 - np.log(n) + np.log(self.ssr)))
+            each = np.log(2.0 * np.pi) + 1.0 - np.log(n) + np.log(self.ssr)
+        return 0.5 * float(logs - n * each)
 
     @property
     def aic(self) -> float:
@@ -156,7 +157,7 @@ class LmResults:
     @property
     def bic(self) -> float:
         """Schwarz's criterion; σ counts as a parameter, as in R and not in statsmodels."""
-        return -2.0 * self.llf + np.log(self.nobs) * (len(self.params) + 1.0)
+        return -2.0 * self.llf + float(np.log(self.nobs)) * (len(self.params) + 1.0)
 
     @cached_property
     def statsmodels(self) -> Any:
