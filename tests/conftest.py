@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache, partial
@@ -66,6 +67,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
             return TOGETHER.get(Path(file).stem, file)
 
     return Scheduler(config, log)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def volatile() -> Iterator[None]:
+    """Let no test wait for the disk, which takes milliseconds a file; nothing reads it later."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda _descriptor: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -20,10 +20,11 @@ import pytest
 import rparity
 from folders import newest
 from rparity import files, paths, recordings
+from rparity.cases import case
 from rparity.cases.document import DOCUMENT
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
-from rparity.compare import COLUMNS, Verdict
+from rparity.compare import COLUMNS, Verdict, tables_of
 from rparity.engines.base import Answer, Question
 from rparity.engines.r import R
 from rparity.errors import RCrashedError, RError
@@ -206,6 +207,14 @@ def test_json_of_all_comparisons_is_quick_and_complete(run_of: RunOf) -> None:
 # Mistakes ---------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the case streams, which statsmodels cannot answer, have R's draws: ours take seconds."""
+    tables = tables_of(case("streams").recording(paths.fixtures()).tables, "draws")
+    monkeypatch.setattr("rparity.cases.streams.stream_tables", lambda **_n: tables)
+
+
+@pytest.mark.usefixtures("drawn")
 @pytest.mark.parametrize("others", [[], ["rparity"]])
 def test_status_2_if_nothing_of_a_named_engine_was_compared(
     capsys: Capture, others: list[str]
@@ -217,7 +226,12 @@ def test_status_2_if_nothing_of_a_named_engine_was_compared(
     assert "Nothing of statsmodels was compared" in streams.err
 
 
-def test_an_engine_that_was_not_named_may_have_no_answer(capsys: Capture) -> None:
+@pytest.mark.usefixtures("drawn")
+def test_an_engine_that_was_not_named_may_have_no_answer(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both = replace(case("streams"), engines=("rparity", "statsmodels"))
+    monkeypatch.setattr("rparity.commands.chosen_cases", lambda _names: [both])
     assert main(["run", "streams", "--nsim", "3"]) == AGREE
     assert "statsmodels does not answer draws" in capsys.readouterr().out
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -37,9 +38,15 @@ def dotted(path: Path) -> str:
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imported(path: Path, *, lazily: bool) -> set[str]:
     """The modules of the package that a module imports to run; `lazily` also those in functions."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = parsed(path)
     for_types = {
         id(node)
         for block in ast.walk(tree)
@@ -58,9 +65,7 @@ def imported(path: Path, *, lazily: bool) -> set[str]:
     return found - {""}
 
 
-NAMES = {dotted(path) for path in MODULES}
-LOADED = {dotted(path): imported(path, lazily=False) for path in MODULES}
-IMPORTED = {dotted(path): imported(path, lazily=True) for path in MODULES}
+NAMES = {dotted(path): path for path in MODULES}
 
 
 def room(module: str) -> str:
@@ -75,15 +80,15 @@ def test_every_room_has_a_layer_and_there_are_fewer_than_thirty() -> None:
     assert len(DEPTH) < 30
 
 
-@pytest.mark.parametrize("module", IMPORTED)
+@pytest.mark.parametrize("module", NAMES)
 def test_imports_point_downwards_also_those_in_functions(module: str) -> None:
-    for other in IMPORTED[module]:
+    for other in imported(NAMES[module], lazily=True):
         if room(other) != room(module):
             assert DEPTH[room(other)] > DEPTH[room(module)], f"{module} imports {other} from above"
 
 
 def test_no_modules_load_one_another() -> None:
-    left = {name: set(others) & set(LOADED) for name, others in LOADED.items()}
+    left = {name: imported(path, lazily=False) & set(NAMES) for name, path in NAMES.items()}
     while free := [name for name, others in left.items() if not others]:
         left = {name: others - set(free) for name, others in left.items() if name not in free}
     assert not left, f"circles among {sorted(left)}"
@@ -104,7 +109,7 @@ def classes() -> list[str]:
     return [
         node.name
         for path in MODULES
-        for node in ast.parse(path.read_text(encoding="utf-8")).body
+        for node in parsed(path).body
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
     ]
 

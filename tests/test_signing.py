@@ -428,7 +428,9 @@ def test_an_empty_setting_asks_for_no_signature(signed: Path, monkeypatch: Patch
 
 
 @pytest.mark.usefixtures("trust")
-def test_the_doctor_advises_to_sign_unsigned_recordings(fixtures: Path) -> None:
+def test_the_doctor_advises_to_sign_unsigned_recordings(fixtures: Path, monkeypatch: Patch) -> None:
+    monkeypatch.setenv("PATH", str(fixtures))  # R takes seconds to start
+    monkeypatch.delenv("R_HOME", raising=False)
     found = {check.what: check for check in examine(fixtures)}
     unsigned = found[f"recording of {CASE}"]
     assert not unsigned.ok

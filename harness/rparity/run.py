@@ -106,7 +106,18 @@ def run_case(
     frames += _against_published(case, "R", r_tables, int(provenance["nsim"]), case.nsim)
     frames += _claims(case, "R", r_tables, int(provenance["nsim"]))
     frames = [frame for frame in frames if len(frame)] or [pd.DataFrame(columns=list(COLUMNS))]
-    context = CaseContext(case, case.parts, question.data, r_tables, provenance)
+    context = CaseContext(
+        case,
+        case.parts,
+        question.data,
+        r_tables,
+        provenance,
+        ours={
+            Lme4.among(question.versions): answer.tables
+            for name, answer in answers.items()
+            if name == "rparity" and replicates == int(provenance["nsim"])
+        },
+    )
     comparisons, findings = _explained(context, answers, pd.concat(frames, ignore_index=True))
     notes = [note for answer in answers.values() for note in answer.notes]
     changed = None

@@ -66,11 +66,10 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             del sys.modules[name]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a project with a case, its recording, and engines."""
-    home = tmp_path / "parity"
-    home.mkdir()
+    home = tmp_path_factory.mktemp("project")
     (home / "my_case.py").write_text(CASE)
     (home / "my_engine.py").write_text(ENGINE)
     recorded = paths.fixtures()
@@ -78,6 +77,12 @@ def folder(tmp_path: Path) -> Path:
     for kept in recorded.glob("engines/*"):
         adopt(kept, "norris", home / "fixtures" / "engines" / kept.name, "mine")
     return home
+
+
+@pytest.fixture
+def folder(project: Path, tmp_path: Path) -> Path:
+    """Return a copy of the project, which a test may change."""
+    return Path(shutil.copytree(project, tmp_path / "parity"))
 
 
 def found(capsys: Capture, *arguments: object) -> list[dict[str, object]]:
@@ -107,6 +112,8 @@ def test_a_case_in_a_folder_is_listed_and_run(folder: Path, capsys: Capture) -> 
 
 def test_doctor_checks_its_recording(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     extensions.use(folder)
+    monkeypatch.setenv("PATH", str(folder))  # R takes seconds to start
+    monkeypatch.delenv("R_HOME", raising=False)
     few = {name: cases()[name] for name in ("norris", "mine")}
     monkeypatch.setattr("rparity.doctor.cases", lambda: few)
     checks = {check.what: check for check in examine(None)}

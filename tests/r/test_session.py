@@ -26,7 +26,13 @@ from rparity.errors import (
 )
 from rparity.r import session as rsession
 from rparity.r.from_r import from_wire
-from rparity.r.session import CASE_PACKAGES, RSession, availability, missing_package
+from rparity.r.session import (
+    CASE_PACKAGES,
+    INSTALL_PACKAGES,
+    RSession,
+    availability,
+    missing_package,
+)
 from rparity.r.to_r import to_wire
 
 SCRIPT = R_SCRIPTS / "misbehave.R"
@@ -415,10 +421,10 @@ def test_errors_carry_r_s_message(r: RSession) -> None:
 
 
 @pytest.mark.parametrize("package", CASE_PACKAGES)
-def test_a_missing_package_of_tests_is_installed_with_the_others(package: str) -> None:
+def test_a_missing_package_of_a_case_is_installed_with_the_others(package: str) -> None:
     assert str(missing_package(package)) == (
-        f"The R package {package} is not installed: apt-get install r-cran-lmertest "
-        f'r-cran-pbkrtest r-cran-emmeans (or install.packages("{package}") in R)'
+        f"The R package {package} is not installed: {INSTALL_PACKAGES} "
+        f'(or install.packages("{package}") in R)'
     )
 
 

@@ -179,7 +179,7 @@ def test_doctor_ends_with_the_next_command_to_run(
 
 
 @pytest.mark.parametrize(("required", "status"), [([], AGREE), (["--require-r"], UNUSABLE)])
-def test_doctor_names_the_packages_that_tests_of_fixed_effects_need(
+def test_doctor_names_the_packages_that_some_cases_need(
     capsys: Capture, monkeypatch: pytest.MonkeyPatch, required: list[str], status: int
 ) -> None:
     versions = {"lmerTest": "3.1-3", "pbkrtest": None, "emmeans": None}

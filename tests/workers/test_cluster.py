@@ -10,19 +10,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import dask
 import pytest
-from distributed import Client, LocalCluster, Security
 
 import rparity
 from places import DATA
 from rparity.cli import main
 from rparity.commands import AGREE
 from rparity.errors import ClusterError, UsageError, WorkerCrashedError
-from rparity.workers import dask as _dask
 from rparity.workers.cluster import Cluster, Here, Outcome, Progress, cluster
 from rparity.workers.processes import Processes
+
+if TYPE_CHECKING:  # Dask takes a while to import, also where these tests do not run
+    from distributed import Client
 
 pytestmark = pytest.mark.slow(reason="starts workers, kills them, and waits for time limits")
 
@@ -63,6 +64,9 @@ def hang(shared: set[int], item: int) -> int:
 @pytest.fixture(scope="module")
 def client() -> Iterator[Client]:
     """A Dask cluster of two workers, as a user starts one."""
+    import dask
+    from distributed import Client, LocalCluster
+
     with (
         dask.config.set(
             {
@@ -146,8 +150,9 @@ class Lost:
 def test_a_value_that_does_not_arrive_is_lost_with_its_worker(
     status: str, error: type[Exception]
 ) -> None:
-    cluster = _dask.Dask.__new__(_dask.Dask)
-    found = cluster._outcome(Lost(status), _dask._Attempt("one", 1), 0.0, None)
+    from rparity.workers.dask import Dask, _Attempt
+
+    found = Dask.__new__(Dask)._outcome(Lost(status), _Attempt("one", 1), 0.0, None)
     assert type(found.error) is error
 
 
@@ -217,7 +222,7 @@ def test_an_address_and_a_client_are_used_and_left_open(client: Client) -> None:
 
 @pytest.mark.parametrize("address", ["tcp://127.0.0.1:1", "nowhere"])
 def test_an_address_where_nobody_answers(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_dask, "CONNECT_SECONDS", 0.3)
+    monkeypatch.setattr("rparity.workers.dask.CONNECT_SECONDS", 0.3)
     with pytest.raises(UsageError, match=rf"No Dask scheduler answers at {address}: start one"):
         cluster(address).__enter__()
 
@@ -240,7 +245,7 @@ def test_without_dask_the_command_that_installs_it_is_named(
 def test_workers_with_another_version_are_refused(
     client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_dask, "__version__", "9.9")
+    monkeypatch.setattr("rparity.workers.dask.__version__", "9.9")
     with pytest.raises(ClusterError, match=rf"have rparity {re.escape(rparity.__version__)}, and"):
         cluster(client).__enter__()
 
@@ -323,6 +328,8 @@ def certificates(whose: str) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def secure() -> Iterator[str]:
     """Address of a cluster whose clients need our certificate."""
+    from distributed import LocalCluster, Security
+
     files = {
         f"tls_{role}_{kind}": str(KEYS / f"ours.{end}")
         for role in ("client", "scheduler", "worker")
@@ -342,6 +349,8 @@ def secure() -> Iterator[str]:
 
 
 def test_a_cluster_is_used_with_the_certificates_of_dasks_configuration(secure: str) -> None:
+    import dask
+
     assert secure.startswith("tls://")
     with dask.config.set(certificates("ours")), cluster(secure) as pool:
         assert by_item(pool.map(cube, 1, range(3))) == {0: 0, 1: 1, 2: 8}
@@ -356,7 +365,9 @@ def test_without_certificates_the_error_says_where_to_name_them(secure: str) -> 
 def test_clients_with_other_certificates_or_none_cannot_connect(
     secure: str, protocol: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_dask, "CONNECT_SECONDS", 1.0)
+    import dask
+
+    monkeypatch.setattr("rparity.workers.dask.CONNECT_SECONDS", 1.0)
     address = secure.replace("tls", protocol)
     with (
         dask.config.set(certificates("theirs")),

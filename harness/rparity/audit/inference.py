@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from rparity.audit.questions import CENTRED, leading_digits
 from rparity.cases.base import Boot, Lm, Lmer
@@ -15,6 +14,7 @@ from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.arithmetic import LAST_PLACES
 from rparity.diagnosis.experiments.base import PLACE, ROOM, VANISHED, CaseContext, Trial, places
 from rparity.diagnosis.explain import Finding
+from rparity.lmm.distributions import t_tail
 from rparity.lmm.matrices import response
 
 RATIOS = ("statistic", "p_value")
@@ -132,8 +132,8 @@ def _follows(values: Mapping[Place, float], place: Place, sources: Sequence[Plac
     if place[2] in RATIOS:
         expected = made_of[1] / made_of[0]
     if place[2] == "p_value":
-        glance = f"{part_of(place[0])}.glance"
-        expected = 2.0 * student.sf(abs(expected), values.get((glance, "1", "df_residual"), np.nan))
+        df = values.get((f"{part_of(place[0])}.glance", "1", "df_residual"), np.nan)
+        expected = 2.0 * float(t_tail(abs(expected), df))
     off = abs(values[place] - expected)
     return not off > VANISHED.rtol * abs(expected) + LAST_PLACES
 

@@ -297,16 +297,14 @@ class Printed:
             ).T
             for table, rows in self.figures.items()
         }
+        return Reference("published", tables, self.tolerance, partial=True)
 
-        def tolerance(table: str, column: str) -> Tolerance:
-            rows = self.figures[table]
-            last = {
-                row: _last_place(cells[column]) for row, cells in rows.items() if column in cells
-            }
-            rtol, reason = self.rtol.get(table, (0.0, "rounding to the printed digits"))
-            return Tolerance(rtol, reason, pd.Series(last))
-
-        return Reference("published", tables, tolerance, partial=True)
+    def tolerance(self, table: str, column: str) -> Tolerance:
+        """Return what the figures of a column may differ by: the rounding of each."""
+        rows = self.figures[table]
+        last = {row: _last_place(cells[column]) for row, cells in rows.items() if column in cells}
+        rtol, reason = self.rtol.get(table, (0.0, "rounding to the printed digits"))
+        return Tolerance(rtol, reason, pd.Series(last))
 
 
 def _nsim_alone(nsim: int) -> Mapping[str, object]:

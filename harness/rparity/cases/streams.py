@@ -120,4 +120,5 @@ STREAMS = Case(
     libraries=(),
     packages=(),
     arguments=lambda nsim: {"n": min(nsim, N)},
+    engines=("rparity",),
 )

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rparity.cases import extensions
 from rparity.cases.base import AtlasPair
@@ -62,7 +63,7 @@ class Entry:
 
     def about(self, comparisons: pd.DataFrame) -> pd.Series[bool]:
         """Return for each comparison whether the entry is about it."""
-        rows = comparisons
+        found: NDArray[np.bool_] = np.ones(len(comparisons), dtype=np.bool_)
         for column, patterns in (
             ("case", self.cases),
             ("engine", self.engine),
@@ -71,10 +72,14 @@ class Entry:
             ("row", self.rows),
             ("column", self.columns),
         ):
-            values = rows[column]
-            named = [v for v in values.unique() if matches(v, patterns)]
-            rows = rows[values.isin(named)]
-        return pd.Series(comparisons.index.isin(rows.index), comparisons.index)
+            codes, values = pd.factorize(comparisons[column])
+            named = np.zeros(len(values), dtype=bool)
+            for code in np.unique(codes[found]):
+                named[code] = matches(values[code], patterns)
+            found &= named[codes]
+            if not found.any():
+                break
+        return pd.Series(found, comparisons.index, dtype=bool)
 
 
 def matches(name: str, patterns: str | Sequence[str]) -> bool:
@@ -213,10 +218,12 @@ def apply_ledger(
     judged.loc[differs & (judged["cause"] != ""), "verdict"] = Verdict.NEW.value
     known: dict[int, Entry] = {}
     stale = []
+    texts = judged[["case", "engine", "reference", "table", "row", "column"]]
+    places = texts.astype("category")  # the entries match each text once
     for entry in entries:
         if not entry.covers(lme4):
             continue
-        mine = entry.about(judged)
+        mine = entry.about(places)
         if not mine.any():
             continue
         met = mine & differs & (judged["cause"] == entry.cause)

@@ -46,13 +46,10 @@ class Answer:
 
     def without_gaps(self, comparisons: pd.DataFrame) -> pd.DataFrame:
         """Drop missing values for which the engine gives a reason."""
-        missing = comparisons["verdict"] == Verdict.MISSING
-        places = zip(*(comparisons[name] for name in ("table", "row", "column")), strict=True)
-        excused = [
-            is_missing and self.gap(*place) is not None
-            for is_missing, place in zip(missing, places, strict=True)
-        ]
-        return comparisons[[not each for each in excused]]
+        missing = comparisons[comparisons["verdict"] == Verdict.MISSING]
+        places = missing[["table", "row", "column"]].itertuples(index=False)
+        excused = [self.gap(*place) is not None for place in places]
+        return comparisons.drop(index=missing.index[excused])
 
 
 # Warnings that packages address to their developers.

@@ -33,6 +33,7 @@ from rparity.lmm.hypotheses import HypothesisWarning
 from rparity.lmm.linear import lm
 from rparity.lmm.lme4 import REFIT, Lme4
 from rparity.lmm.matrices import RankDeficientWarning
+from rparity.lmm.simulation import skip_draws
 from rparity.rrandom import RRandom
 from rparity.tables import encode_factors
 
@@ -92,6 +93,9 @@ class Native:
                     )
                 case Boot():
                     stream = rng if part.seed is None else RRandom(part.seed)
+                    if not part.kinds:
+                        skip_draws(fits[part.of], nsim, part.use_u, rng=stream)
+                        continue
                     boot = bootmer(fits[part.of], nsim, part.use_u, rng=stream)
                     found = boot_tables(boot, everything=part.everything)
                 case Call():
@@ -231,9 +235,10 @@ def intervals(fit: LmerResults, part: Lmer) -> dict[str, pd.DataFrame]:
 
 
 def lm_tables(results: Any) -> dict[str, pd.DataFrame]:
-    """Tables of statsmodels' least squares, as `lm_tables()` of r_scripts/tables.R."""
-    # R counts σ among the parameters in AIC and BIC; statsmodels does not.
-    extra = 1.0
+    """Tables of a linear model, as `lm_tables()` of r_scripts/tables.R.
+
+    `results` are `lm`'s, or have the same attributes, as statsmodels' have.
+    """
     return {
         "coef": pd.DataFrame(
             {
@@ -249,8 +254,8 @@ def lm_tables(results: Any) -> dict[str, pd.DataFrame]:
             nobs=results.nobs,
             df_residual=results.df_resid,
             log_lik=results.llf,
-            aic=results.aic + 2.0 * extra,
-            bic=results.bic + np.log(results.nobs) * extra,
+            aic=results.aic,
+            bic=results.bic,
             r_squared=results.rsquared,
             adj_r_squared=results.rsquared_adj,
             f_statistic=results.fvalue,

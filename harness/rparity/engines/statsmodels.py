@@ -73,8 +73,7 @@ def _ols_tables(part: Lm, data: pd.DataFrame, **options: Any) -> dict[str, pd.Da
     results = sm.OLS(y, pd.DataFrame(m.X, m.rows, list(m.names))).fit(**options)
     if part.perfect:
         return {"coef": results.params.to_frame("estimate")}
-    found = lm_tables(results)
-    return found | {"glance": found["glance"].assign(aic=results.aic, bic=results.bic)}
+    return lm_tables(results)
 
 
 def _model(m: ModelMatrices) -> tuple[MixedLM, MixedLMParams | None]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from flint import arb, arb_mat, fmpq, fmpq_mat
-from scipy.stats import t as student
 
 from rparity.errors import DataError
 from rparity.exact.ball_tables import BallTable, fixed_effects, one_row, quantiles
 from rparity.exact.enclosure import Balls, zero_of
 from rparity.exact.rational import RationalModel
+from rparity.lmm.distributions import t_quantile
 
 
 def lm_tables(model: RationalModel) -> dict[str, BallTable]:
@@ -78,4 +78,4 @@ def _student_quantile(df: int) -> arb:
         density = constant * (1 + x[0] ** 2 / df) ** -(a + half)
         return [_beta_tail(df, fmpq(1), x[0] ** 2) - fmpq(1, 20)], arb_mat([[-2 * density]])
 
-    return zero_of(tail, [arb(float(student.ppf(0.975, df)))])[0]
+    return zero_of(tail, [arb(float(t_quantile(0.975, df)))])[0]

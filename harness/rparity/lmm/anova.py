@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
 
 from rparity.errors import UsageError
 from rparity.lmm.ddf import Method
+from rparity.lmm.distributions import chi2_tail
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.hypotheses import Type
 from rparity.lmm.term_tests import anova_table
@@ -52,6 +52,6 @@ def anova(*fits: LmerResults, type: Type | None = None, ddf: Method | None = Non
     table["Chisq"] = (-table["deviance"].diff()).clip(lower=0.0)
     table["Df"] = table["npar"].diff()
     added = table["Df"].to_numpy()
-    p = chi2.sf(table["Chisq"], np.where(added > 0, added, 1.0))
+    p = chi2_tail(table["Chisq"], np.where(added > 0, added, 1.0))
     table["p"] = np.where(added > 0, p, np.nan)
     return table

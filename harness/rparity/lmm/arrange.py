@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
+from rparity.lmm.distributions import normal_quantile
 from rparity.lmm.matrices import RandomTerm
 
 Array = NDArray[np.float64]
@@ -18,7 +18,7 @@ def wald_limits(
     estimate: pd.Series[float], std_error: pd.Series[float], alpha: float = 0.05
 ) -> pd.DataFrame:
     """Return Wald intervals at level 1 − alpha: columns `conf_low`, `conf_high`."""
-    half = float(norm.ppf(1.0 - alpha / 2.0)) * std_error
+    half = float(normal_quantile(1.0 - alpha / 2.0)) * std_error
     return pd.DataFrame({"conf_low": estimate - half, "conf_high": estimate + half})
 
 

@@ -10,9 +10,9 @@ from typing import Literal, TypeAlias, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import norm
 
 from rparity.errors import UsageError
+from rparity.lmm.distributions import normal_quantile
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.lme4 import REFIT
 from rparity.lmm.model import MixedModel, Solution
@@ -253,7 +253,7 @@ def percentile(t: Array, probabilities: Array) -> Array:
     position = (R + 1) * probabilities
     k = np.clip(np.floor(position + 1e-10).astype(int), 1, R)
     upper = np.minimum(k + 1, R)
-    at, low, high = norm.ppf(probabilities), norm.ppf(k / (R + 1)), norm.ppf(upper / (R + 1))
+    at, low, high = map(normal_quantile, (probabilities, k / (R + 1), upper / (R + 1)))
     inside = (upper > k) & (position > k) & (position >= 1)
     share = np.where(inside, (at - low) / np.where(high > low, high - low, 1.0), 0.0)
     return np.asarray(ordered[k - 1] + share * (ordered[upper - 1] - ordered[k - 1]))
@@ -263,7 +263,7 @@ def _interval(t: Array, t0: float, alpha: float, method: BootType) -> Array:
     """Return both ends of the interval of one statistic."""
     if method == "normal":
         finite = t[np.isfinite(t)]
-        half = float(norm.ppf(1.0 - alpha / 2.0)) * finite.std(ddof=1)
+        half = float(normal_quantile(1.0 - alpha / 2.0)) * finite.std(ddof=1)
         return np.asarray(2.0 * t0 - finite.mean() + np.array([-half, half]))
     ends = percentile(t, np.array([alpha / 2.0, 1.0 - alpha / 2.0]))
     return ends if method == "percentile" else 2.0 * t0 - ends[::-1]

@@ -44,11 +44,10 @@ import numpy as np
 import pandas as pd
 import scipy.linalg
 from numpy.typing import NDArray
-from scipy.stats import f as f_distribution
-from scipy.stats import t as t_distribution
 
 from rparity.errors import UsageError
 from rparity.lmm.deviance import assemble
+from rparity.lmm.distributions import f_tail, t_tail
 
 if TYPE_CHECKING:
     from rparity.lmm.fit import LmerResults
@@ -95,7 +94,7 @@ class FTest:
     @property
     def p(self) -> float:
         """Probability of a larger statistic under the hypothesis."""
-        return float(f_distribution.sf(self.F, self.ndf, self.ddf))
+        return float(f_tail(self.F, self.ndf, self.ddf))
 
 
 class Inference(ABC):
@@ -361,5 +360,5 @@ def coefficient_tests(fit: LmerResults, ddf: Method) -> pd.DataFrame:
         fit.term_names,
     )
     table["statistic"] = table["estimate"] / table["std_error"]
-    table["p"] = 2.0 * t_distribution.sf(table["statistic"].abs(), table["df"])
+    table["p"] = 2.0 * t_tail(table["statistic"].abs(), table["df"])
     return table

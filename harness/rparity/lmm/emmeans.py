@@ -26,12 +26,11 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import brentq
-from scipy.stats import studentized_range, t
 
 from rparity.errors import UsageError
 from rparity.lmm.coding import Coding
 from rparity.lmm.ddf import Method, inference, refuse_ml
+from rparity.lmm.distributions import studentized_range_tail, t_quantile, t_tail
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.formula import expression
 from rparity.lmm.matrices import ModelMatrices
@@ -426,8 +425,8 @@ def _p_values(ratio: Array, df: Array, adjust: Adjust, family: int) -> Array:
     """Two-sided p-values of t ratios (c,), adjusted for all of them."""
     size = np.abs(ratio)
     if adjust == "tukey":
-        return np.asarray(studentized_range.sf(np.sqrt(2.0) * size, family, df))
-    p = np.asarray(2.0 * t.sf(size, df))
+        return studentized_range_tail(np.sqrt(2.0) * size, family, df)
+    p = np.asarray(2.0 * t_tail(size, df))
     known = np.flatnonzero(~np.isnan(p))
     if adjust == "bonferroni":
         return np.asarray(np.minimum(p * len(p), 1.0))
@@ -443,7 +442,7 @@ def _critical(level: float, df: Array, adjust: Adjust, family: int) -> Array:
     if adjust == "tukey":
         return np.array([_tukey_quantile(level, family, float(each)) for each in df])
     share = (1.0 - level) / 2.0 / (1 if adjust == "none" else len(df))
-    return np.asarray(t.isf(share, df))
+    return -t_quantile(share, df)
 
 
 @cache
@@ -452,11 +451,12 @@ def _tukey_quantile(level: float, family: int, df: float) -> float:
     if np.isnan(df):
         return np.nan
     tail = (1.0 - level) / 2.0
-    ends = [float(t.isf(share, df)) for share in (tail, 2.0 * tail / (family * (family - 1)))]
+    ends = [-float(t_quantile(share, df)) for share in (tail, 2.0 * tail / (family * (family - 1)))]
     if family == 2:
         return ends[0]
+    from scipy.optimize import brentq
 
     def excess(x: float) -> float:
-        return float(studentized_range.sf(np.sqrt(2.0) * x, family, df)) - (1.0 - level)
+        return float(studentized_range_tail(np.sqrt(2.0) * x, family, df)) - (1.0 - level)
 
     return float(brentq(excess, ends[0], ends[1] * (1.0 + 1e-9), xtol=1e-10))

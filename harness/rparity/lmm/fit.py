@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Literal, Self, get_args
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import t
 
 from rparity.errors import DataError, UsageError
 from rparity.lmm.arrange import ranef_table, wald_limits
@@ -21,6 +20,7 @@ from rparity.lmm.ddf import (
     coefficient_tests,
     inference,
 )
+from rparity.lmm.distributions import t_quantile
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.matrices import build
 from rparity.lmm.model import MixedModel, Solution
@@ -417,7 +417,7 @@ class LmerResults:
             table = wald_limits(self.params, self.bse, alpha)
         else:
             tests = coefficient_tests(self, method)
-            half = t.ppf(1.0 - alpha / 2.0, tests["df"]) * tests["std_error"]
+            half = t_quantile(1.0 - alpha / 2.0, tests["df"]) * tests["std_error"]
             table = pd.DataFrame({"conf_low": self.params - half, "conf_high": self.params + half})
         return table.reindex([*sd_names(self.model.template.m), *self.term_names])
 

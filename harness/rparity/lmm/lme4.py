@@ -14,13 +14,15 @@ from rparity.r.version import numbers
 class Change:
     """A change in lme4's answers, with the name of the cause and the source.
 
-    `since` is the first version with the present behaviour.
+    `since` is the first version with the present behaviour. `renames` says that only names and the
+    order of variance parameters and random effects changed.
     """
 
     since: str
     cause: str
     says: str
     source: str
+    renames: bool = False
 
 
 REFIT = Change(
@@ -35,6 +37,7 @@ NESTING = Change(
     "(1 | a/b/c) has the group c:b:a, where it was c:(b:a), and (1 | a/b:c) has c:b:a, where it "
     "was b:c:a",
     "lme4 NEWS, version 1.1-36 (2025-01-11): formulas are processed by the package reformulas",
+    renames=True,
 )
 SD_FIRST = Change(
     "2.0-1",
@@ -42,6 +45,7 @@ SD_FIRST = Change(
     "confint() numbers a term's standard deviations .sig01, .sig02, … before its correlations; "
     "before, it numbered them in the order of θ",
     "lme4 NEWS, version 2.0-1 (2026-03-05): standard deviations first, then correlations",
+    renames=True,
 )
 CHANGES = (REFIT, NESTING, SD_FIRST)
 

@@ -14,11 +14,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.optimize import elementwise
-from scipy.stats import chi2
 
 from rparity.errors import UsageError
 from rparity.lmm.deviance import Evaluation, evaluate
+from rparity.lmm.distributions import chi2_quantile
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.linalg import triangle
 from rparity.lmm.model import MixedModel
@@ -53,7 +52,7 @@ def profile_intervals(
     UsageError
         If no root is found.
     """
-    profile = _Profile(fit, float(chi2.ppf(1.0 - alpha, 1)))
+    profile = _Profile(fit, float(chi2_quantile(1.0 - alpha, 1)))
     names = [name for name in profile.names if parameters is None or name in parameters]
     found = {name: profile.along(name).ends() for name in names}
     return pd.DataFrame.from_dict(found, orient="index", columns=["conf_low", "conf_high"])
@@ -315,6 +314,7 @@ class _Profile:
         The search is for ζ, the root of the rise over the optimum, in which a profile is almost
         linear.
         """
+        from scipy.optimize import elementwise  # slow to import, and only needed here
 
         def beyond(x: Array) -> Array:
             zeta = np.sqrt(np.maximum(excess(x) + self.rise, 0.0))

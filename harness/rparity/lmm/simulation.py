@@ -88,6 +88,11 @@ class Draws:
         return f"The bootstrap's part from replicate {self.first + 1} to {self.first + self.size}"
 
 
+def skip_draws(fit: LmerResults, nsim: int, use_u: bool = False, *, rng: RRandom) -> None:
+    """Move R's stream on as `bootmer` does, without a bootstrap."""
+    rng.skip_norm((fit.model.n + (0 if use_u else fit.model.q)) * nsim)
+
+
 def simulated(fit: LmerResults, draws: Draws) -> Iterator[Array]:
     """Yield deviations y − Xβ̂ − offset of simulated responses in blocks (n, R).
 

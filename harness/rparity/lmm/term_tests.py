@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import chi2
 
 from rparity.errors import UsageError
 from rparity.lmm.ddf import FTest, Method, inference, refuse_ml
+from rparity.lmm.distributions import chi2_tail
 from rparity.lmm.formula import Terms
 from rparity.lmm.hypotheses import FixedTerms, Type, droppable
 from rparity.lmm.matrices import ModelMatrices, RandomTerm
@@ -156,7 +156,7 @@ def ranova(fit: LmerResults, *, reduce_terms: bool = True) -> pd.DataFrame:
     table["Df"] = table["npar"].iloc[0] - table["npar"]
     table.iloc[0, 3:] = np.nan
     degrees = table["Df"].where(table["Df"] > 0)
-    table["Pr(>Chisq)"] = chi2.sf(table["LRT"], degrees)
+    table["Pr(>Chisq)"] = chi2_tail(table["LRT"], degrees)
     return table
 
 

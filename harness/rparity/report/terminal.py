@@ -132,8 +132,9 @@ def _figures(published: Printed) -> Iterator[tuple[str, tuple[str, str, str], st
 
 def _show_published(run: CaseRun, published: Printed, out: Console) -> None:
     out.print(f"\nAs published: {published.source}")
-    rows = run.comparisons.set_index(["engine", "reference", *PLACE])
-    rows = rows[rows.index.isin(published.figures, "table") & ~rows.index.duplicated()]
+    rows = run.comparisons[run.comparisons["table"].isin(list(published.figures))]
+    rows = rows.set_index(["engine", "reference", *PLACE])
+    rows = rows[~rows.index.duplicated()]
     compared = rows.to_dict("index")
     table = plain_table("", "", ">published", ">R", ">Python", ">digits", "verdict", "as printed")
     for section, place, label, text in _figures(published):

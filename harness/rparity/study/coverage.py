@@ -10,7 +10,6 @@ from functools import cached_property
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
 from rparity.errors import RparityError, UsageError
 from rparity.study.answers import ALPHA, COLUMNS, INTERVALS, PARAMETERS, answer
@@ -62,6 +61,8 @@ class Study:
         interval, `coverage_low` and `coverage_high`; `below` and `above`, the shares of intervals
         wholly below and above the target; the mean `width` and its Monte Carlo error.
         """
+        from scipy.stats import binomtest
+
         rows = []
         for (world, parameter, interval), found in self._groups():
             for target, value in self._targets(World(world), parameter, found):

@@ -8,7 +8,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from scipy.stats import t as student
 
 from rparity.cases.base import Lm, Lmer
 from rparity.compare import Reference, Tables, Tolerance, kind_of, part_of
@@ -16,6 +15,7 @@ from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import ROOM, Dispute, Trial, compared, places
 from rparity.engines.native import lm_tables, model_tables
 from rparity.errors import RparityError
+from rparity.lmm.distributions import t_tail
 from rparity.lmm.linear import least_squares
 from rparity.lmm.matrices import build
 
@@ -168,7 +168,7 @@ def subtracted_from_one(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
     if coef is None or glance is None or not {"statistic", "p_value"} <= set(mine):
         return None
     df = glance["df_residual"].to_numpy(dtype=float)[0]
-    lost = mine.assign(p_value=2.0 * (1.0 - student.cdf(mine["statistic"].abs(), df)))
+    lost = mine.assign(p_value=2.0 * (1.0 - t_tail(-mine["statistic"].abs(), df)))
     tolerance = Tolerance(1e-9, "a few units of one's last place", 2e-15)
     trial = compared(
         "p-values by subtraction from one",

@@ -82,11 +82,10 @@ def _printed(
     tables = [table for table in rows["table"].unique() if table in source]
     if published is None or not dispute.figures or not tables:
         return None
-    tolerance = published.reference().tolerance
     names = _figure_tables(dispute)
 
     def units(table: str, column: str) -> Tolerance:
-        printed = tolerance(names[table], column)
+        printed = published.tolerance(names[table], column)
         return Tolerance(0.0, printed.reason, printed.atol * scale)
 
     printed = [

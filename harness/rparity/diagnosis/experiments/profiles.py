@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
-from scipy.stats import chi2
 
 from rparity.cases.base import Lmer
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import PLACE, Dispute, Trial
 from rparity.engines.native import fitted
+from rparity.lmm.distributions import chi2_quantile
 from rparity.lmm.profile import profile_rise
 
 # Relative distance of the deviance's rise from the quantile that defines an end. A root search is
@@ -31,7 +31,7 @@ def profile_missed(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | N
         return None
     # The numbers of `.sig01`, … follow the lme4 of either side.
     fits = [fitted(model, dispute.context.data, lme4.version) for lme4 in dispute.lme4]
-    quantile = float(chi2.ppf(0.95, 1))
+    quantile = float(chi2_quantile(0.95, 1))
     missed, said = [], []
     for name, row, column, *ends in zip(
         *(rows[c] for c in (*PLACE, "value", "reference_value")), strict=True

@@ -27,9 +27,16 @@ def lme4_changed(change: Change, dispute: Dispute, part: str, rows: pd.DataFrame
     changes lie between the two versions, the one that moves a value most is its cause.
     """
     mine, theirs = dispute.lme4
-    between = [each for each in CHANGES if mine.has(each) != theirs.has(each)]
     asked = dispute.context.parts.get(part)
-    if change not in between or not isinstance(asked, Boot | Lmer | Call):
+    if not isinstance(asked, Boot | Lmer | Call):
+        return None
+    named = not isinstance(asked, Boot) or asked.everything  # else only the fixed effects are
+    between = [
+        each
+        for each in CHANGES
+        if mine.has(each) != theirs.has(each) and (named or not each.renames)
+    ]
+    if change not in between:
         return None
     answers = [dispute.context.answered(asked, each) for each in _steps(mine, theirs, between)]
     if mine.has(between[0]):  # from the newer side to the older one
@@ -84,7 +91,7 @@ def _tolerance(dispute: Dispute) -> Callable[[str, str], Tolerance]:
 
     def tolerance(table: str, column: str) -> Tolerance:
         found = [
-            case.published.reference().tolerance(table, column)
+            case.published.tolerance(table, column)
             if side == PUBLISHED and case.published is not None
             else case.tolerance(OURS, table, column)
             for side in (dispute.engine, dispute.reference)
