@@ -9,6 +9,7 @@ from rparity.lmm.distributions import (
     chi2_quantile,
     chi2_tail,
     f_tail,
+    halton,
     normal_quantile,
     studentized_range_tail,
     t_quantile,
@@ -76,6 +77,11 @@ def test_the_studentized_range_is_that_of_scipy_to_its_digits(k, df):
 
 def test_the_studentized_range_is_of_q_above_zero_and_of_positive_degrees_of_freedom():
     assert np.isnan(studentized_range_tail([-1.0, 1.0, np.nan], 3, [5.0, 0.0, 5.0])).all()
+
+
+def test_points_are_those_of_halton():
+    theirs = stats.qmc.Halton(7, scramble=False).random(51)[1:]
+    np.testing.assert_allclose(halton(50, 7), theirs, rtol=1e-14)
 
 
 def test_nothing_is_below_zero_for_a_statistic_that_cannot_be():

@@ -1,4 +1,4 @@
-"""Quantiles and tail probabilities of the usual distributions.
+"""Quantiles and tail probabilities of the usual distributions, and evenly spread points.
 
 scipy.stats has them too, computed by the same functions of scipy.special, but it takes as long to
 import as pandas. All arguments broadcast; the results are arrays of their common shape.
@@ -6,6 +6,7 @@ import as pandas. All arguments broadcast; the results are arrays of their commo
 
 from __future__ import annotations
 
+from itertools import count, islice
 from typing import TypeAlias
 
 import numpy as np
@@ -86,6 +87,19 @@ def _log_chi(df: float) -> tuple[Array, Array]:
     ends = -reach - np.sqrt(reach), min(np.sqrt(reach), 2.7)
     log_s = np.arange(*ends, min(0.12, 0.35 / np.sqrt(df)))
     return log_s, np.exp(df * (log_s - np.expm1(2.0 * log_s) / 2.0))
+
+
+def halton(n: int, dimensions: int) -> Array:
+    """Return points that are spread evenly over the unit cube, (n, dimensions): Halton (1960)."""
+    primes = islice((k for k in count(2) if all(k % d for d in range(2, k))), dimensions)
+    points = np.zeros((n, dimensions))
+    for i, prime in enumerate(primes):
+        left, step = np.arange(1, n + 1), 1.0
+        while left.any():
+            step /= prime
+            points[:, i] += step * (left % prime)
+            left //= prime
+    return points
 
 
 def _plain(values: ArrayLike) -> Array:

@@ -14,6 +14,7 @@ from rparity.errors import DataError, FormulaError
 from rparity.lmm.blocks import Blocks, OneFactor
 from rparity.lmm.crossed import Dense, Span, Strata, common_eigenvectors, commute
 from rparity.lmm.deviance import evaluate
+from rparity.lmm.distributions import halton
 from rparity.lmm.matrices import ModelMatrices
 from rparity.lmm.newton import minimise
 from rparity.lmm.schur import Schur
@@ -243,10 +244,8 @@ class MixedModel(LinearModel):
 
     def _scattered(self) -> Array:
         """Return diagonal θ in working coordinates, (SCATTERED, m), with uniform logarithms."""
-        from scipy.stats.qmc import Halton
-
         on = self.template.diagonal
-        points = Halton(int(on.sum()), scramble=False).random(SCATTERED + 1)[1:]
+        points = halton(SCATTERED, int(on.sum()))
         theta = np.zeros((SCATTERED, self.template.m))
         theta[:, on] = LEAST * (MOST / LEAST) ** points
         return theta
