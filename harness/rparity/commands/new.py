@@ -6,7 +6,6 @@ import argparse
 import shlex
 from pathlib import Path
 
-from rparity.cases.atlas import FAMILIES, PREFIX
 from rparity.commands import AGREE
 from rparity.errors import UsageError
 
@@ -49,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
             f"{name!r} is not a name in Python and R: use letters, digits and underscores, and "
             "begin with a letter."
         )
+    from rparity.cases.atlas import FAMILIES, PREFIX
+
     case = f"{PREFIX}{name}" if options.pair else name
     if options.case or options.pair:
         _require_new_case(case)
