@@ -31,6 +31,16 @@ GAPS: dict[type[Part], str] = {
     Call: "an opaque Python function: there is nothing to work out exactly",
 }
 NO_INTERVAL = "found by search along the profile or by simulation: not certified"
+# Tests of fixed effects that have formulas to evaluate at the optimum.
+TESTS = ("ddf", "vcov_kr", "anova_type3", "anova_type3_kr")
+NO_TEST = {
+    **dict.fromkeys(("emmeans", "pairs"), "Tukey's distribution is an integral: not certified"),
+    **dict.fromkeys(
+        TESTS,
+        "a fit by ML, or the data may say nothing about a variance parameter, or contrasts whose "
+        "variances coincide differ in their degrees of freedom",
+    ),
+}
 
 
 class Exact:
@@ -50,8 +60,8 @@ class Exact:
         self._decimals: dict[str, pd.DataFrame] = {}
 
     def expected(self, part: Part) -> tuple[str, ...]:
-        """Return the tables of models, except intervals by profile and by bootstrap."""
-        known = {Lmer: LMER_TABLES, Lm: LM_TABLES}.get(type(part), ())
+        """Return the tables of models, except intervals by search and marginal means."""
+        known = {Lmer: (*LMER_TABLES, *TESTS), Lm: LM_TABLES}.get(type(part), ())
         kinds: tuple[str, ...] = tuple(kind for kind in part.kinds if kind in known)
         return tuple(f"{part.name}.{kind}" for kind in kinds)
 
@@ -81,7 +91,7 @@ class Exact:
                 case Lmer() | Lm():
                     for numbers in figures:
                         name = part.name if numbers == "double" else f"{part.name}_{numbers}"
-                        key = (*part.key, numbers)
+                        key = (*part.key, numbers, _tests(part))
                         try:
                             found = known.get(key) or _certified(part, data, numbers)
                         except (NotCertifiedError, DataError, FormulaError) as error:
@@ -89,7 +99,9 @@ class Exact:
                             continue
                         known[key] = found
                         tables |= self._noted(name, part, found)
-                    gaps |= dict.fromkeys(set(part.tables) - set(self.expected(part)), NO_INTERVAL)
+                    for table in part.tables:
+                        if table not in tables:
+                            gaps.setdefault(table, NO_TEST.get(kind_of(table), NO_INTERVAL))
                 case _:
                     gaps[part.name] = GAPS.get(type(part), "an experiment on R alone")
         worst = min((found.digits for found in known.values()), default=0.0)
@@ -106,6 +118,8 @@ class Exact:
         }
         tables = {}
         for kind in map(kind_of, self.expected(part)):
+            if kind not in found.tables:
+                continue
             frame, text = found.frame(kind), found.decimals(kind, DIGITS)
             if isinstance(part, Lm) and part.perfect:
                 frame, text = frame[["estimate"]], text[["estimate"]]
@@ -160,4 +174,9 @@ def _certified(part: Lmer | Lm, data: pd.DataFrame, figures: Figures) -> Certifi
         contrasts=part.contrasts,
         figures=figures,
         rank=rank,
+        tests=_tests(part),
     )
+
+
+def _tests(part: Lmer | Lm) -> bool:
+    return any(kind in TESTS for kind in part.kinds)

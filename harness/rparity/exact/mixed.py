@@ -10,6 +10,8 @@ from flint import arb, ctx, fmpq
 from rparity.exact.ball_tables import BallTable, fixed_effects, one_row, quantiles
 from rparity.exact.criterion import Criterion, Point
 from rparity.exact.enclosure import Balls, NotCertifiedError, is_positive_definite, zero_of
+from rparity.exact.inference import BallInference, ddf_tables
+from rparity.exact.term_tests import type3_tables
 from rparity.lmm.varcorr import labels, sd_names, theta_names
 
 
@@ -26,13 +28,7 @@ def optimum(criterion: Criterion, start: Sequence[float]) -> Balls:
         If one of these fails.
     """
     theta = [arb(value) for value in start]
-    places = criterion.elements
-    zero = {
-        (e.term, e.col)
-        for e, value in zip(places, theta, strict=True)
-        if e.row == e.col and value == 0
-    }
-    free = [i for i, e in enumerate(places) if (e.term, e.col) not in zero]
+    free = _free(criterion, theta)
     if any(theta[i] != 0 for i in range(len(theta)) if i not in free):
         raise NotCertifiedError(
             "The start has a column of Λ with a zero on its diagonal, but not below it."
@@ -61,6 +57,17 @@ def optimum(criterion: Criterion, start: Sequence[float]) -> Balls:
         )
     _check_rises(criterion, theta, free)
     return theta
+
+
+def _free(criterion: Criterion, theta: Sequence[arb]) -> list[int]:
+    """Elements of θ in columns of Λ whose diagonal is not an exact zero."""
+    places = criterion.elements
+    zero = {
+        (e.term, e.col)
+        for e, value in zip(places, theta, strict=True)
+        if e.row == e.col and value == 0
+    }
+    return [i for i, e in enumerate(places) if (e.term, e.col) not in zero]
 
 
 def _check_rises(criterion: Criterion, theta: Balls, free: Sequence[int]) -> None:
@@ -113,6 +120,20 @@ def lmer_tables(criterion: Criterion, theta: Balls) -> dict[str, BallTable]:
         "residual_quantiles": quantiles(residuals),
         "confint_wald": BallTable(wald.columns, {**nothing, **wald.rows}),
     }
+
+
+def test_tables(criterion: Criterion, theta: Balls) -> dict[str, BallTable]:
+    """Return the tables of `ddf_tables` and `type3_tables` at the optimum θ (m,) of a REML fit.
+
+    Those are left out that are not proven to exist, and all of an ML fit.
+    """
+    if not criterion.reml:
+        return {}
+    found = BallInference(criterion.at(theta), _free(criterion, theta))
+    try:
+        return ddf_tables(found) | type3_tables(found)
+    except ZeroDivisionError:  # the data may say nothing about one of the variance parameters
+        return {}
 
 
 def _varcorr(at: Point, sigma2: arb) -> BallTable:
