@@ -15,7 +15,8 @@ from ddf_recorded import MODELS, find, frame, label, matrix, optimum, table
 from rparity import anova
 from rparity.cases.base import Case, Data, Lmer
 from rparity.engines.base import Question
-from rparity.engines.exact import TESTS, Exact
+from rparity.engines.exact import Exact
+from rparity.engines.native import lmer_tables
 from rparity.exact import Certified, balls, certify
 from rparity.exact.criterion import Criterion, Point
 from rparity.exact.inference import BallInference
@@ -25,6 +26,7 @@ from rparity.exact.term_tests import _fraction
 # R stops at another θ, so that its answer at the optimum has fewer digits than its formulas give.
 AT_RS_OPTIMUM = 5e-6
 OURS = 1e-11
+TESTS = ("ddf", "vcov_kr", "anova_type3", "anova_type3_kr")
 R_COLUMNS = ["NumDF", "DenDF", "F value", "Pr(>F)"]
 
 GROUPS = find("unbalanced", "Reaction ~ Days * grp + (Days | Subject)")
@@ -206,6 +208,24 @@ def test_a_table_that_is_not_proven_is_a_gap(monkeypatch: pytest.MonkeyPatch) ->
     answer = Exact().answer(Question(case, 1))
     assert set(answer.tables) == {"lmer.coef"}
     assert "say nothing about a variance parameter" in str(answer.gap("lmer.ddf"))
+
+
+def test_marginal_means_are_those_of_this_package() -> None:
+    """And so of R, with which tests of `emmeans` compare them."""
+    kinds = ("coef", "emmeans", "pairs")
+    part = Lmer("lmer", kinds=kinds, means=("grp",), formula=GROUPS["formula"])
+    unbalanced = frame(GROUPS["data"])
+    data = Data(make=lambda _rng: unbalanced)
+    engine, case = Exact(), Case("groups", "", "x.R", "x", 1, 1, (data, part), ())
+    answer = engine.answer(Question(case, 1))
+    ours = lmer_tables(optimum(GROUPS), kinds, part.means)
+    for kind in kinds:
+        found = answer.tables[f"lmer.{kind}"]
+        assert list(found.index) == list(ours[kind].index)
+        np.testing.assert_allclose(found, ours[kind][list(found)], rtol=1e-10)
+    assert list(answer.tables["lmer.emmeans"]) == list(ours["emmeans"])
+    assert "double integral" in str(answer.gap("lmer.pairs", "a - b", "p_value"))
+    assert answer.gap("lmer.pairs", "a - b", "df") is None
 
 
 def test_fractions_are_read_from_doubles() -> None:

@@ -126,7 +126,8 @@ class Examination:
         """Compare an engine with the references, and find the causes of differences."""
         answer = self.replies[name].answer
         assert answer is not None
-        rows = _compared(self.audited, name, answer, self.references).assign(cause="")
+        references = {who: reply.answer for who, reply in self.replies.items() if reply.answer}
+        rows = _compared(self.audited, name, answer, self.references, references).assign(cause="")
         findings: list[Finding] = []
         self.comparisons[name], self.findings[name] = rows, findings
         if rows.empty:
@@ -183,8 +184,13 @@ def _compared(
     name: str,
     answer: Answer,
     references: References,
+    answers: Mapping[str, Answer],
 ) -> pd.DataFrame:
-    """Compare an engine's tables with the references; what it leaves out by itself is no gap."""
+    """Compare an engine's tables with the references.
+
+    What an engine or a reference leaves out, with a reason, is not missing. `answers` has the
+    references' reasons.
+    """
     frames: list[pd.DataFrame] = []
     for part in audited.question.case.parts:
         known = {t: references[t] for t in _expected(name, part, answer) if t in references}
@@ -198,7 +204,9 @@ def _compared(
             found = compare(audited.case.name, name, subject, reference, list(tables))
             if name == PUBLISHED:  # without the cells that a page leaves empty
                 found = found[found["value"].notna() | (found["verdict"] == Verdict.MISSING)]
-            frames.append(answer.without_gaps(found))
+            for each in filter(None, (answer, answers.get(who))):
+                found = each.without_gaps(found)
+            frames.append(found)
     frames = [frame for frame in frames if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 

@@ -37,6 +37,8 @@ from rparity.tables import encode_factors
 # What a fit or a test warns of becomes a note.
 NOTED = (RankDeficientWarning, DegreesOfFreedomWarning, HypothesisWarning)
 
+MEANS = ("estimate", "std_error", "df", "conf_low", "conf_high")
+PAIRS = ("estimate", "std_error", "df", "statistic", "p_value")
 QUARTILES = ["0%", "25%", "50%", "75%", "100%"]
 
 
@@ -198,20 +200,21 @@ def _term_tests(fit: LmerResults, ddf: Method) -> pd.DataFrame:
     return anova(fit, type="III", ddf=ddf).rename(columns=columns)[list(columns.values())]
 
 
+def mean_rows(means: MarginalMeans) -> list[str]:
+    """Return the names of rows: of marginal means their levels, as in `a.early`."""
+    if means.contrasts:
+        return list(means.grid["contrast"])
+    return list(means.grid.astype(str).agg(".".join, axis=1))
+
+
 def _means(means: MarginalMeans) -> pd.DataFrame:
-    """Return marginal means; a row is named by its levels, as in `a.early`."""
-    found = means.summary()
-    rows = means.grid.astype(str).agg(".".join, axis=1)
-    names = ("estimate", "std_error", "df", "conf_low", "conf_high")
-    return (
-        found[["emmean", "SE", "df", "lower.CL", "upper.CL"]].set_axis(names, axis=1).set_axis(rows)
-    )
+    found = means.summary()[["emmean", "SE", "df", "lower.CL", "upper.CL"]]
+    return found.set_axis(MEANS, axis=1).set_axis(mean_rows(means))
 
 
 def _pairs(pairs: MarginalMeans) -> pd.DataFrame:
-    found = pairs.summary().set_index("contrast").rename_axis(None)
-    names = ("estimate", "std_error", "df", "statistic", "p_value")
-    return found[["estimate", "SE", "df", "t.ratio", "p.value"]].set_axis(names, axis=1)
+    found = pairs.summary()[["estimate", "SE", "df", "t.ratio", "p.value"]]
+    return found.set_axis(PAIRS, axis=1).set_axis(mean_rows(pairs))
 
 
 def intervals(fit: LmerResults, part: Lmer) -> dict[str, pd.DataFrame]:

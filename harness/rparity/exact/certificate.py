@@ -72,6 +72,7 @@ def certify(
     rank: Rank = "R",
     digits: int = 50,
     tests: bool = False,
+    linear: Mapping[str, pd.DataFrame] | None = None,
 ) -> Certified:
     """Compute the tables of lmer, or of lm for a formula without random effects, with proof.
 
@@ -95,6 +96,11 @@ def certify(
         Whether to compute degrees of freedom and tests of type III by Satterthwaite and by Kenward
         and Roger too, of a mixed model fitted by REML: the tables `ddf`, `vcov_kr`, `anova_type3`
         and `anova_type3_kr`. A table of which a value is not proven to exist is left out.
+    linear : mapping, optional
+        Further tests by Kenward and Roger, by the kind of their table: linear functions of the
+        fixed effects, such as marginal means, a named row each of shape (p,). An element that is
+        within 1e-12 of a fraction with a denominator up to 1000 means that fraction. Implies
+        `tests`.
 
     Raises
     ------
@@ -125,7 +131,8 @@ def certify(
         start = fit.theta.tolist()
     theta = [float(value) for value in start]
     bits = math.ceil(digits * math.log2(10.0)) + 128
-    compute = partial(_tables, model, theta, reml=REML, tests=tests)
+    asked = linear or ({} if tests else None)
+    compute = partial(_tables, model, theta, reml=REML, linear=asked)
     bits, before = _wide_enough(compute, bits, digits)
     after = compute(2 * bits)
     agreed = least_agreement(before, after)
@@ -155,11 +162,17 @@ def _wide_enough(
 
 
 def _tables(
-    model: RationalModel, theta: Sequence[float], bits: int, *, reml: bool, tests: bool
+    model: RationalModel,
+    theta: Sequence[float],
+    bits: int,
+    *,
+    reml: bool,
+    linear: Mapping[str, pd.DataFrame] | None,
 ) -> dict[str, BallTable]:
     with ctx.workprec(bits):
         if not model.terms:
             return lm_tables(model)
         criterion = Criterion(model, reml=reml)
         best = optimum(criterion, theta)
-        return lmer_tables(criterion, best) | (test_tables(criterion, best) if tests else {})
+        tested = {} if linear is None else test_tables(criterion, best, linear)
+        return lmer_tables(criterion, best) | tested

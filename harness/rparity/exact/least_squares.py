@@ -43,7 +43,7 @@ def lm_tables(model: RationalModel) -> dict[str, BallTable]:
             model.names,
             [arb(b) for b in beta],
             arb_mat(inverse * variance).tolist(),
-            _student_quantile(df),
+            student_quantile(df),
             lambda t: beta_tail(df, fmpq(1), t**2),
         ),
         "glance": one_row(
@@ -69,7 +69,7 @@ def beta_tail(df: arb | int, slopes: fmpq, F: arb) -> arb:
     return (df / (df + slopes * F)).beta_lower(arb(df) / 2, arb(slopes) / 2, 1)
 
 
-def _student_quantile(df: int) -> arb:
+def student_quantile(df: arb | int) -> arb:
     """Student's t quantile of 0.975: where the two-sided tail probability is 0.05."""
     a, half = arb(df) / 2, arb(1) / 2
     constant = (a + half).gamma() / (a.gamma() * (arb.pi() * df).sqrt())
@@ -78,4 +78,4 @@ def _student_quantile(df: int) -> arb:
         density = constant * (1 + x[0] ** 2 / df) ** -(a + half)
         return [beta_tail(df, fmpq(1), x[0] ** 2) - fmpq(1, 20)], arb_mat([[-2 * density]])
 
-    return zero_of(tail, [arb(float(student.ppf(0.975, df)))])[0]
+    return zero_of(tail, [arb(float(student.ppf(0.975, float(df))))])[0]

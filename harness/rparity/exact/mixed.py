@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
+import pandas as pd
 from flint import arb, ctx, fmpq
 
 from rparity.exact.ball_tables import BallTable, fixed_effects, one_row, quantiles
 from rparity.exact.criterion import Criterion, Point
 from rparity.exact.enclosure import Balls, NotCertifiedError, is_positive_definite, zero_of
 from rparity.exact.inference import BallInference, ddf_tables
-from rparity.exact.term_tests import type3_tables
+from rparity.exact.term_tests import contrast_table, type3_tables
 from rparity.lmm.varcorr import labels, sd_names, theta_names
 
 
@@ -122,16 +123,22 @@ def lmer_tables(criterion: Criterion, theta: Balls) -> dict[str, BallTable]:
     }
 
 
-def test_tables(criterion: Criterion, theta: Balls) -> dict[str, BallTable]:
-    """Return the tables of `ddf_tables` and `type3_tables` at the optimum θ (m,) of a REML fit.
+def test_tables(
+    criterion: Criterion, theta: Balls, contrasts: Mapping[str, pd.DataFrame]
+) -> dict[str, BallTable]:
+    """Return tables of tests at the optimum θ (m,) of a REML fit.
 
-    Those are left out that are not proven to exist, and all of an ML fit.
+    They are those of `ddf_tables` and `type3_tables`, and one of `contrast_table` for each of
+    `contrasts`. Those are left out that are not proven to exist, and all of
+    an ML fit.
     """
-    if not criterion.reml:
-        return {}
+    model = criterion.model
+    if not criterion.reml or model.matrices.names != model.names:
+        return {}  # the latter if X keeps columns that R drops, for which there are no contrasts
     found = BallInference(criterion.at(theta), _free(criterion, theta))
     try:
-        return ddf_tables(found) | type3_tables(found)
+        tested = {kind: contrast_table(found, rows) for kind, rows in contrasts.items()}
+        return ddf_tables(found) | type3_tables(found) | tested
     except ZeroDivisionError:  # the data may say nothing about one of the variance parameters
         return {}
 

@@ -1,4 +1,4 @@
-"""Tests of type III of a mixed model's terms, in balls."""
+"""Tests of a mixed model's terms, and of any contrasts of its fixed effects, in balls."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from collections.abc import Callable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
+import pandas as pd
 from flint import arb, arb_mat, ctx, fmpq
 
 from rparity.exact.ball_tables import BallTable
 from rparity.exact.criterion import trace_of_product
 from rparity.exact.enclosure import NotCertifiedError
 from rparity.exact.inference import BallInference
-from rparity.exact.least_squares import beta_tail
+from rparity.exact.least_squares import beta_tail, student_quantile
 from rparity.lmm.ddf import NEAR_TWO, SAME_DF, ZERO
 from rparity.lmm.hypotheses import FixedTerms, HypothesisWarning
 
 COLUMNS = ("num_df", "den_df", "f_statistic", "p_value")
+TESTED = ("estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high")
 # An element of a contrast is a fraction with a denominator up to this, if one is so near to it.
 MOST_DENOMINATOR, NEAR = 1000, 1e-12
 SWEEPS = 60
@@ -28,8 +30,6 @@ Joint = Callable[[BallInference, arb_mat], tuple[arb, arb]]  # F and its denomin
 def type3_tables(found: BallInference) -> dict[str, BallTable]:
     """Return `anova_type3` and `anova_type3_kr`, without a table of which a value is not proven."""
     model = found.at.criterion.model
-    if model.matrices.names != model.names:
-        return {}  # columns that R drops
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HypothesisWarning)
         contrasts = FixedTerms(model.matrices).contrasts("III")
@@ -46,8 +46,26 @@ def type3_tables(found: BallInference) -> dict[str, BallTable]:
     return tables
 
 
+def contrast_table(found: BallInference, rows: pd.DataFrame) -> BallTable:
+    """Return tests and intervals of contrasts by Kenward and Roger: a row (p,) of numbers each."""
+    table = {}
+    for name, row in zip(rows.index, rows.to_numpy().tolist(), strict=True):
+        L = _contrasts([row])
+        estimate = (L * found.at.beta)[0, 0]
+        error = (L * found.adjusted_cov * L.transpose())[0, 0].sqrt()
+        df = found.kenward_roger.df(L)
+        t, half = estimate / error, student_quantile(df) * error
+        p = beta_tail(df, fmpq(1), t**2)
+        table[str(name)] = [estimate, error, df, t, p, estimate - half, estimate + half]
+    return BallTable(TESTED, table)
+
+
+def _contrasts(rows: list[list[float]]) -> arb_mat:
+    return arb_mat([[arb(_fraction(value)) for value in row] for row in rows])
+
+
 def _row(found: BallInference, test: Joint, contrasts: list[list[float]]) -> list[arb]:
-    L = arb_mat([[arb(_fraction(value)) for value in row] for row in contrasts])
+    L = _contrasts(contrasts)
     q = L.nrows()
     F, df = test(found, L)
     return [arb(q), df, F, beta_tail(df, fmpq(q), F)]
