@@ -197,6 +197,9 @@ PYTHON_ENGINES = {
     "gpboost-tight": "rparity.engines.gpboost:GpboostTight",
     "pyfixest": "rparity.engines.pyfixest:Pyfixest",
     "linearmodels": "rparity.engines.linearmodels:Linearmodels",
+    "kamino": "rparity.engines.kamino:Kamino",
+    "interlace": "rparity.engines.interlace:Interlace",
+    "pymmeans": "rparity.engines.pymmeans:Pymmeans",
     "exact": "rparity.engines.exact:Exact",
 }
 # R's engines, which need R, and the engines whose answers are kept (`kept_answers`).

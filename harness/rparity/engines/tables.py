@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 from scipy.linalg import block_diag
 
+from rparity.engines.base import UnsupportedError
+from rparity.engines.native import MEANS, PAIRS
 from rparity.lmm.arrange import wald_limits
 from rparity.lmm.linalg import semidefinite_cholesky
 from rparity.lmm.matrices import RandomTerm
@@ -17,6 +19,25 @@ from rparity.lmm.varcorr import labels, order, theta_names
 
 # Packages that give Wald intervals give them for the fixed effects; R's table has NA beside those.
 NO_WALD = {"confint_wald/.sig*": "a Wald interval of the fixed effects only, as in R"}
+DDF = ("satterthwaite", "kenward_roger")
+TERM_TESTS = ("num_df", "den_df", "f_statistic", "p_value")
+
+
+def same_columns(theirs: ArrayLike, X: NDArray[np.float64]) -> NDArray[np.intp]:
+    """Return the position of each of R's columns of X among a package's.
+
+    Raises
+    ------
+    UnsupportedError
+        If they are not the same columns.
+    """
+    columns = np.asarray(theirs, np.float64)
+    if columns.shape == X.shape:
+        distance = np.abs(columns[:, :, None] - X[:, None, :]).max(axis=0)
+        at: NDArray[np.intp] = distance.argmin(axis=0)
+        if len(set(at)) == len(at) and distance.min(axis=0).max() <= 1e-8:
+            return at
+    raise UnsupportedError("its columns of X are not R's")
 
 
 def coef_table(estimate: ArrayLike, std_error: ArrayLike, names: Sequence[str]) -> pd.DataFrame:
@@ -53,3 +74,23 @@ def variance_tables(
         ),
         "theta": pd.DataFrame({"value": root[template.rows, template.cols]}, theta_names(terms)),
     }
+
+
+def square(values: ArrayLike, names: Sequence[str]) -> pd.DataFrame:
+    """Return a covariance matrix (p, p) with its names."""
+    return pd.DataFrame(np.asarray(values, np.float64), list(names), list(names))
+
+
+def test_table(kind: str, names: Iterable[str], *values: ArrayLike) -> pd.DataFrame:
+    """Return a table of tests: its columns' values, each of shape (r,) or one number for all.
+
+    Of the kinds `ddf` (as many columns as there are values), `anova_type3` and `anova_type3_kr`,
+    `emmeans` and `pairs`.
+    """
+    columns = {"ddf": DDF, "emmeans": MEANS, "pairs": PAIRS}.get(kind, TERM_TESTS)
+    rows = [str(name) for name in names]
+    found = {
+        column: np.broadcast_to(np.asarray(value, np.float64), len(rows))
+        for column, value in zip(columns, values, strict=kind != "ddf")
+    }
+    return pd.DataFrame(found, rows)
