@@ -10,12 +10,16 @@ def cases() -> dict[str, Case]:
     """Return all cases by name, in the order of `rparity list`."""
     from rparity.cases import extensions
     from rparity.cases.document import DOCUMENT
+    from rparity.cases.fixed_effects import FIXED_EFFECTS
     from rparity.cases.lme4 import CASES
     from rparity.cases.nist import nist_cases
     from rparity.cases.streams import STREAMS
     from rparity.cases.study import STUDY
 
-    known = {case.name: case for case in (DOCUMENT, STREAMS, STUDY, *CASES, *nist_cases())}
+    known = {
+        case.name: case
+        for case in (DOCUMENT, STREAMS, STUDY, *CASES, *FIXED_EFFECTS, *nist_cases())
+    }
     for case in extensions.cases():
         if case.name in known:
             raise UsageError(f"Two cases are called {case.name!r}: rename the one in {case.home}.")

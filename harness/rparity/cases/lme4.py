@@ -88,7 +88,21 @@ def _case(
 
 
 def _rules(early: float, tight: float, spline: float, *, large: bool) -> tuple[Rule, ...]:
-    """Return the rules for a case whose θ in R may be off by `early` at R's default controls.
+    fits = fit_rules(early, tight, large=large)
+    if large:
+        return fits
+    return (
+        rule("lmer_tight.confint_profile", "*", spline, SPLINE),
+        *fits,
+        rule("boot_*.boot", "bias", 2e-4, f"{REPLICATES}; bias is a small difference"),
+        rule("boot_*.boot", "estimate", 5 * tight, BLIND),
+        rule("boot_*.boot", "std_error", max(tight, 1e-6), REPLICATES),
+        rule("boot_*.replicates", "*", 0.0, REPLICATES, spread=HIDDEN),
+    )
+
+
+def fit_rules(early: float, tight: float, *, large: bool = False) -> tuple[Rule, ...]:
+    """Return the rules for fits whose θ in R may be off by `early` at R's default controls.
 
     `early` and `tight` are the worst relative errors of an element of θ, measured and rounded up.
     The other tolerances follow from them: the criterion is of second order in θ, everything else of
@@ -113,16 +127,7 @@ def _rules(early: float, tight: float, spline: float, *, large: bool) -> tuple[R
                 rule(f"{fits}.ranef", "condsd", off, reason, 1e-12),
                 rule(f"{fits}.residual_quantiles", "*", 0.0, reason, spread=off),
             ]
-    if large:
-        return tuple(rules)
-    return (
-        rule("lmer_tight.confint_profile", "*", spline, SPLINE),
-        *rules,
-        rule("boot_*.boot", "bias", 2e-4, f"{REPLICATES}; bias is a small difference"),
-        rule("boot_*.boot", "estimate", 5 * tight, BLIND),
-        rule("boot_*.boot", "std_error", max(tight, 1e-6), REPLICATES),
-        rule("boot_*.replicates", "*", 0.0, REPLICATES, spread=HIDDEN),
-    )
+    return tuple(rules)
 
 
 JULIA = "the test suite of MixedModels.jl (test/pls.jl), fitted by maximum likelihood"
