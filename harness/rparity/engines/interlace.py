@@ -15,6 +15,7 @@ from rparity.engines.base import Found, ModelEngine, UnsupportedError
 from rparity.engines.native import one_row, quantiles
 from rparity.engines.tables import (
     NO_WALD,
+    coded,
     coef_table,
     same_columns,
     square,
@@ -26,6 +27,7 @@ from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
 
 # With more rows than this, a fit takes longer than all other cases together.
 MOST_ROWS = 20_000
+SUM = "C({}, contr.sum)"
 LEFT_OUT = ("ranef", "anova_type3_kr")
 
 
@@ -55,7 +57,7 @@ class Interlace(ModelEngine):
             groups[term.group]: np.array(term.levels, dtype=object)[term.codes] for term in m.random
         }
         fit = interlace.fit(
-            f"{parsed.response} ~ {parsed.fixed}",
+            f"{parsed.response} ~ {coded(parsed.fixed, part.contrasts, SUM)}",
             data.assign(**labels),
             random=[_random(term, groups[term.group], data) for term in m.random],
             method="REML" if part.reml else "ML",
@@ -127,8 +129,9 @@ def _tests(part: Lmer, m: ModelMatrices, fit: Any, at: Any) -> Found:
     rows = {}
     for term in m.design.terms.terms:
         label = ":".join(term)
-        if label in found.index:
-            rows[label] = found.loc[label]
+        theirs = coded(label, part.contrasts, SUM)
+        if theirs in found.index:
+            rows[label] = found.loc[theirs]
         else:
             gaps[f"anova_type3/{label}"] = "it tests each coefficient of the interaction by itself"
     columns = ([row[name] for row in rows.values()] for name in ("df1", "df2", "F", "Pr(>F)"))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pymmeans
 from pymmeans.satterthwaite import satterthwaite_df
 from pymmeans.utils import from_fitted
@@ -16,6 +17,7 @@ from rparity.cases.base import Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine, UnsupportedError
 from rparity.engines.statsmodels import StatsmodelsTight
 from rparity.engines.tables import (
+    coded,
     coef_table,
     same_columns,
     square,
@@ -25,6 +27,7 @@ from rparity.engines.tables import (
 from rparity.lmm.formula import parse
 from rparity.lmm.matrices import build
 
+SUM = "C({}, Sum)"
 OF_STATSMODELS = "statsmodels computes it, not pymmeans"
 
 
@@ -50,7 +53,7 @@ class Pymmeans(ModelEngine):
         if part.weights is not None or len(m.random) > 1 or m.offset.any():
             raise UnsupportedError("asked about one random term, without weights or an offset")
         model = MixedLM.from_formula(
-            f"{parsed.response} ~ {parsed.fixed}",
+            f"{parsed.response} ~ {coded(parsed.fixed, part.contrasts, SUM)}",
             data,
             groups=np.array(m.random[0].codes),
             re_formula=f"~ {parsed.bars[0].lhs}",
@@ -58,8 +61,8 @@ class Pymmeans(ModelEngine):
         if not hasattr(model.data, "design_info"):
             model.data.design_info = model.data.model_spec
             warnings.warn(
-                "pymmeans looks for patsy's design under the name that it has in statsmodels before "
-                "0.15; it was given that name",
+                "pymmeans looks for patsy's design under its name in statsmodels before 0.15: it "
+                "was given that name",
                 stacklevel=1,
             )
         at = same_columns(model.exog, m.X)

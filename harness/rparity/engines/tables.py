@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import pandas as pd
@@ -79,6 +80,22 @@ def variance_tables(
 def square(values: ArrayLike, names: Sequence[str]) -> pd.DataFrame:
     """Return a covariance matrix (p, p) with its names."""
     return pd.DataFrame(np.asarray(values, np.float64), list(names), list(names))
+
+
+def coded(fixed: str, contrasts: Mapping[str, str], template: str) -> str:
+    """Write contrasts of sums into a formula, as in `C(x, Sum)`.
+
+    Raises
+    ------
+    UnsupportedError
+        For other contrasts than R's `contr.sum` and the default `contr.treatment`.
+    """
+    for name, contrast in contrasts.items():
+        if contrast not in ("contr.sum", "contr.treatment"):
+            raise UnsupportedError(f"not asked with {contrast}")
+        if contrast == "contr.sum":
+            fixed = re.sub(rf"(?<![\w.]){re.escape(name)}(?![\w.])", template.format(name), fixed)
+    return fixed
 
 
 def test_table(kind: str, names: Iterable[str], *values: ArrayLike) -> pd.DataFrame:
