@@ -201,7 +201,7 @@ def test_kenward_roger_is_refused_where_the_data_say_nothing_of_a_parameter() ->
 
 
 def test_a_table_that_is_not_proven_is_a_gap(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rparity.exact.certificate.test_tables", lambda *_: {})
+    monkeypatch.setattr("rparity.exact.certificate.inference_tables", lambda *_: {})
     part = Lmer("lmer", kinds=("coef", "ddf"), formula="Yield ~ 1 + (1 | Batch)")
     dyestuff = frame("Dyestuff")
     case = Case("dye", "", "x.R", "x", 1, 1, (Data(make=lambda _rng: dyestuff), part), ())

@@ -17,9 +17,10 @@ from rparity.engines.tables import (
     NO_WALD,
     coded,
     coef_table,
+    mean_tables,
     same_columns,
     square,
-    test_table,
+    tests_table,
     variance_tables,
 )
 from rparity.lmm.formula import parse
@@ -81,12 +82,12 @@ class Interlace(ModelEngine):
                 bic=fit.bic,
                 criterion=-2.0 * fit.llf,
             ),
-            "residual_quantiles": quantiles(m.sqrt_weights * fit.resid / np.sqrt(scale)),
+            "residual_quantiles": quantiles(np.sqrt(m.weights) * fit.resid / np.sqrt(scale)),
             "confint_wald": limits.set_axis(["conf_low", "conf_high"], axis=1),
         }
         gaps["glance/1/df_residual"] = "interlace counts no residual degrees of freedom"
         if any(kind in TEST_TABLES for kind in part.kinds):
-            found, left_out = _tests(part, m, fit, at)
+            found, left_out = _tests(part, m, fit, at, data)
             tables, gaps = tables | found, gaps | left_out
         return tables, gaps
 
@@ -113,7 +114,7 @@ def _covariances(m: ModelMatrices, theta: Any, scale: float) -> list[Any]:
     return found
 
 
-def _tests(part: Lmer, m: ModelMatrices, fit: Any, at: Any) -> Found:
+def _tests(part: Lmer, m: ModelMatrices, fit: Any, at: Any, data: pd.DataFrame) -> Found:
     gaps: dict[str, str] = {}
     df = [fit.fe_df.to_numpy()[at]]
     tables: dict[str, pd.DataFrame] = {}
@@ -124,7 +125,7 @@ def _tests(part: Lmer, m: ModelMatrices, fit: Any, at: Any) -> Found:
     else:
         df.append(theirs[at])
         tables["vcov_kr"] = square(adjusted[np.ix_(at, at)], m.names)
-    tables["ddf"] = test_table("ddf", m.names, *df)
+    tables["ddf"] = tests_table("ddf", m.names, *df)
     found = interlace.anova_type3(fit).set_index("term")
     rows = {}
     for term in m.design.terms.terms:
@@ -135,13 +136,16 @@ def _tests(part: Lmer, m: ModelMatrices, fit: Any, at: Any) -> Found:
         else:
             gaps[f"anova_type3/{label}"] = "it tests each coefficient of the interaction by itself"
     columns = ([row[name] for row in rows.values()] for name in ("df1", "df2", "F", "Pr(>F)"))
-    tables["anova_type3"] = test_table("anova_type3", rows, *columns)
+    tables["anova_type3"] = tests_table("anova_type3", rows, *columns)
     if part.means:
         means = interlace.emmeans(fit, list(part.means))
         pairs = interlace.pairs(means)
-        levels = means[list(part.means)].astype(str).agg(".".join, axis=1)
-        values = ([*means[name]] for name in ("estimate", "SE", "df", "lower", "upper"))
-        tables["emmeans"] = test_table("emmeans", levels, *values)
-        values = ([*pairs[name]] for name in ("estimate", "SE", "df", "t.ratio", "p.value"))
-        tables["pairs"] = test_table("pairs", pairs["contrast"], *values)
+        columns = ("estimate", "SE", "df", "lower", "upper")
+        theirs = ("estimate", "SE", "df", "t.ratio", "p.value")
+        tables |= mean_tables(
+            means[list(part.means)],
+            data,
+            [means[name] for name in columns],
+            [pairs[name] for name in theirs],
+        )
     return tables, gaps

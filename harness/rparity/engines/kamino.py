@@ -17,10 +17,12 @@ from rparity.engines.base import Found, ModelEngine, UnsupportedError
 from rparity.engines.native import one_row, quantiles
 from rparity.engines.tables import (
     coef_table,
+    mean_tables,
     same_columns,
     square,
-    test_table,
+    tests_table,
     variance_tables,
+    with_text_groups,
 )
 from rparity.lmm.hypotheses import FixedTerms, HypothesisWarning
 from rparity.lmm.matrices import build
@@ -58,7 +60,7 @@ class Kamino(ModelEngine):
         coded = {name: each.removeprefix("contr.") for name, each in part.contrasts.items()}
         fit = kamino.lmer(
             SLOPE.sub("(1 + ", part.formula),
-            data,
+            with_text_groups(part.formula, data),
             reml=part.reml,
             weights=weights,
             contrasts=coded or None,
@@ -81,7 +83,7 @@ class Kamino(ModelEngine):
                 log_lik=fit.log_likelihood,
                 criterion=fit.objective,
             ),
-            "residual_quantiles": quantiles(m.sqrt_weights * fit.residuals / fit.sigma),
+            "residual_quantiles": quantiles(np.sqrt(m.weights) * fit.residuals / fit.sigma),
         }
         places = ("glance/1/aic", "glance/1/bic", "glance/1/df_residual")
         gaps = dict.fromkeys(places, "kamino counts no parameters")
@@ -100,16 +102,17 @@ def _tests(part: Lmer, m: Any, fit: Any, at: NDArray[np.intp], data: pd.DataFram
     rows = np.eye(len(at))[:, np.argsort(at)]
     if satterthwaite.available:
         df = [satterthwaite.test(row).denominator_df for row in rows]
-        tables["ddf"] = test_table("ddf", m.names, df)
+        tables["ddf"] = tests_table("ddf", m.names, df)
     else:
-        gaps |= dict.fromkeys(("ddf", "anova_type3"), satterthwaite.message)
+        gaps |= dict.fromkeys(("ddf/*/satterthwaite", "anova_type3"), satterthwaite.message)
     if kr.available:
         df = [kr.test(row).denominator_df for row in rows]
         known = tables.get("ddf", pd.DataFrame(index=list(m.names)))
         tables["ddf"] = known.assign(kenward_roger=df)
         tables["vcov_kr"] = square(kr.adjusted_covariance[np.ix_(at, at)], m.names)
     else:
-        gaps |= dict.fromkeys(("vcov_kr", "anova_type3_kr", "emmeans", "pairs"), kr.message)
+        places = ("ddf/*/kenward_roger", "vcov_kr", "anova_type3_kr", "emmeans", "pairs")
+        gaps |= dict.fromkeys(places, kr.message)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HypothesisWarning)
         terms = FixedTerms(m).contrasts("III")
@@ -121,27 +124,31 @@ def _tests(part: Lmer, m: Any, fit: Any, at: NDArray[np.intp], data: pd.DataFram
             found = [method(L[:, np.argsort(at)]) for L in terms.values()]
             columns = ("numerator_df", "denominator_df", "statistic", "p_value")
             values = ([getattr(test, column) for test in found] for column in columns)
-            tables[kind] = test_table(kind, terms, *values)
+            tables[kind] = tests_table(kind, terms, *values)
     if part.means and kr.available:
         tables |= _means(part, fit, data)
         gaps["pairs/*/p_value"] = "kamino has no Tukey adjustment"
+        limits = ("emmeans/*/conf_low", "emmeans/*/conf_high")
+        gaps |= dict.fromkeys(limits, "kamino has no intervals by Kenward and Roger's method")
     return tables, gaps
 
 
 def _means(part: Lmer, fit: Any, data: pd.DataFrame) -> dict[str, pd.DataFrame]:
     analysis = fit.postfit(inference="kenward_roger", data=data)
     grid = analysis.reference_grid(specs=list(part.means))
-    names = [".".join(str(level) for _, level in each.levels) for each in grid.estimates]
+    levels = pd.DataFrame([dict(each.levels) for each in grid.estimates])[list(part.means)]
     means = [each.result for each in grid.estimates]
-    tested = grid.pairwise(adjustment="none")
-    pairs = [re.sub(r"\w+=", "", each.label).replace(", ", " ") for each in tested]
+    pairs = grid.pairwise(adjustment="none")
     columns = ("estimate", "standard_error", "denominator_df")
-    ends = ("confidence_lower", "confidence_upper")
+    tables = mean_tables(
+        levels,
+        data,
+        (*_values(means, *columns), np.nan, np.nan),
+        (*_values(pairs, *columns), _t(pairs), np.nan),
+    )
     return {
-        "emmeans": test_table("emmeans", names, *_values(means, *columns, *ends)),
-        "pairs": test_table("pairs", pairs, *_values(tested, *columns), _t(tested), np.nan).drop(
-            columns="p_value"
-        ),
+        "emmeans": tables["emmeans"].drop(columns=["conf_low", "conf_high"]),
+        "pairs": tables["pairs"].drop(columns="p_value"),
     }
 
 

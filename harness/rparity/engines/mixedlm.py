@@ -19,10 +19,12 @@ from rparity.engines.native import one_row, quantiles
 from rparity.engines.tables import (
     NO_WALD,
     coef_table,
+    mean_tables,
     same_columns,
-    test_table,
+    tests_table,
     variance_tables,
     wald_table,
+    with_text_groups,
 )
 from rparity.lmm.arrange import ranef_table
 from rparity.lmm.matrices import RandomTerm, build
@@ -78,7 +80,7 @@ class Fit:
     def __init__(self, part: Lmer, data: pd.DataFrame) -> None:
         if len(data) > MOST_ROWS:
             raise UnsupportedError(f"{len(data)} rows: not asked, such a model takes mixedlm 7 s")
-        self.data = data
+        self.data = data = with_text_groups(part.formula, data)
         weights = None if part.weights is None else data[part.weights].to_numpy()
         self.m = build(
             part.formula, data, weights=weights, contrasts=part.contrasts, na_action="fail"
@@ -143,7 +145,7 @@ class Fit:
         """
         fit, at = self.fit, self.columns
         df = (mixedlm.satterthwaite_df(fit).df[at], mixedlm.kenward_roger_df(fit).df[at])
-        tables = {"ddf": test_table("ddf", self.m.names, *df)}
+        tables = {"ddf": tests_table("ddf", self.m.names, *df)}
         gaps: dict[str, str] = {}
         for kind, method in METHODS.items():
             found = mixedlm.anova_type3(fit, ddf_method=method)
@@ -157,27 +159,18 @@ class Fit:
                 else:
                     gaps[f"{kind}/{label}"] = "it tests each coefficient of the factor by itself"
             where = list(rows.values())
-            tables[kind] = test_table(kind, rows, *(column[where] for column in columns))
+            tables[kind] = tests_table(kind, rows, *(column[where] for column in columns))
         return tables | (self._means(part) if part.means else {}), gaps
 
     def _means(self, part: Lmer) -> dict[str, pd.DataFrame]:
         found = mixedlm.emmeans(self.fit, list(part.means))
         means, pairs = found.result, found.pairs()
-        levels = means.grid[list(part.means)].astype(str).agg(".".join, axis=1)
-        return {
-            "emmeans": test_table(
-                "emmeans", levels, means.emmean, means.se, means.df, means.lower, means.upper
-            ),
-            "pairs": test_table(
-                "pairs",
-                pairs.contrast,
-                pairs.estimate,
-                pairs.se,
-                pairs.df,
-                pairs.t_ratio,
-                pairs.p_value,
-            ),
-        }
+        return mean_tables(
+            means.grid[list(part.means)],
+            self.data,
+            (means.emmean, means.se, means.df, means.lower, means.upper),
+            (pairs.estimate, pairs.se, pairs.df, pairs.t_ratio, pairs.p_value),
+        )
 
     def boot(self, part: Boot, nsim: int) -> dict[str, pd.DataFrame]:
         """Return the standard errors of its bootstrap, with the number of replicates."""

@@ -184,8 +184,8 @@ def lmer_tables(
         "vcov_kr": lambda: fit.cov_params("kenward-roger"),
         "anova_type3": lambda: _term_tests(fit, "satterthwaite"),
         "anova_type3_kr": lambda: _term_tests(fit, "kenward-roger"),
-        "emmeans": lambda: _means(emmeans(fit, means)),
-        "pairs": lambda: _pairs(emmeans(fit, means).pairs()),
+        "emmeans": lambda: means_table(emmeans(fit, means)),
+        "pairs": lambda: pairs_table(emmeans(fit, means).pairs()),
     }
     return {kind: tables[kind]() for kind in kinds if kind in tables}
 
@@ -207,12 +207,14 @@ def mean_rows(means: MarginalMeans) -> list[str]:
     return list(means.grid.astype(str).agg(".".join, axis=1))
 
 
-def _means(means: MarginalMeans) -> pd.DataFrame:
+def means_table(means: MarginalMeans) -> pd.DataFrame:
+    """Return the table `emmeans`."""
     found = means.summary()[["emmean", "SE", "df", "lower.CL", "upper.CL"]]
     return found.set_axis(MEANS, axis=1).set_axis(mean_rows(means))
 
 
-def _pairs(pairs: MarginalMeans) -> pd.DataFrame:
+def pairs_table(pairs: MarginalMeans) -> pd.DataFrame:
+    """Return the table `pairs`."""
     found = pairs.summary()[["estimate", "SE", "df", "t.ratio", "p.value"]]
     return found.set_axis(PAIRS, axis=1).set_axis(mean_rows(pairs))
 

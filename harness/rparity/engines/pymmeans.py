@@ -19,9 +19,10 @@ from rparity.engines.statsmodels import StatsmodelsTight
 from rparity.engines.tables import (
     coded,
     coef_table,
+    mean_tables,
     same_columns,
     square,
-    test_table,
+    tests_table,
     variance_tables,
 )
 from rparity.lmm.formula import parse
@@ -73,28 +74,31 @@ class Pymmeans(ModelEngine):
             **variance_tables(m.random, [fit.cov_re], float(fit.scale)),
         }
         gaps = {"coef/*/std_error": OF_STATSMODELS, "coef/*/statistic": OF_STATSMODELS}
-        found, left_out = _tests(part, m.names, fit, at)
+        found, left_out = _tests(part, m.names, fit, at, data)
         return tables | found, gaps | left_out
 
 
-def _tests(part: Lmer, names: Sequence[str], fit: Any, at: Any) -> Found:
+def _tests(part: Lmer, names: Sequence[str], fit: Any, at: Any, data: pd.DataFrame) -> Found:
     info, rows = from_fitted(fit), np.eye(len(at))[at]
     df = satterthwaite_df(info, rows)
     try:
         kr = pymmeans.get_kr(fit)
     except RuntimeError as error:  # a variance is zero
         places = ("vcov_kr", "ddf/*/kenward_roger", "emmeans", "pairs")
-        return {"ddf": test_table("ddf", names, df)}, dict.fromkeys(places, str(error))
+        return {"ddf": tests_table("ddf", names, df)}, dict.fromkeys(places, str(error))
     tables = {
-        "ddf": test_table("ddf", names, df, pymmeans.ddf_lb(fit, rows)),
+        "ddf": tests_table("ddf", names, df, pymmeans.ddf_lb(fit, rows)),
         "vcov_kr": square(kr.V_KR[np.ix_(at, at)], names),
     }
     if part.means:
         means = pymmeans.apply_kenward_roger(pymmeans.emmeans(fit, list(part.means)))
-        levels = means.frame[list(part.means)].astype(str).agg(".".join, axis=1)
-        columns = ("emmean", "SE", "df", "lower_cl", "upper_cl")
-        tables["emmeans"] = test_table("emmeans", levels, *(means.frame[c] for c in columns))
         pairs = pymmeans.pairs(means, adjust="tukey").frame
-        columns = ("estimate", "SE", "df", "t_ratio", "p_value")
-        tables["pairs"] = test_table("pairs", pairs["contrast"], *(pairs[c] for c in columns))
+        columns = ("emmean", "SE", "df", "lower_cl", "upper_cl")
+        theirs = ("estimate", "SE", "df", "t_ratio", "p_value")
+        tables |= mean_tables(
+            means.frame[list(part.means)],
+            data,
+            [means.frame[name] for name in columns],
+            [pairs[name] for name in theirs],
+        )
     return tables, {}

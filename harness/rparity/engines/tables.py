@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from scipy.linalg import block_diag
 from rparity.engines.base import UnsupportedError
 from rparity.engines.native import MEANS, PAIRS
 from rparity.lmm.arrange import wald_limits
+from rparity.lmm.formula import parse, terms
 from rparity.lmm.linalg import semidefinite_cholesky
 from rparity.lmm.matrices import RandomTerm
 from rparity.lmm.template import Template
@@ -82,6 +84,16 @@ def square(values: ArrayLike, names: Sequence[str]) -> pd.DataFrame:
     return pd.DataFrame(np.asarray(values, np.float64), list(names), list(names))
 
 
+def with_text_groups(formula: str, data: pd.DataFrame) -> pd.DataFrame:
+    """Return data in which grouping columns of numbers are text, as packages want them."""
+    parsed = parse(formula)
+    groups = {name for bar in parsed.bars for name in bar.group} - set(
+        terms(parsed.fixed).variables
+    )
+    numbers = [name for name in groups if pd.api.types.is_numeric_dtype(data[name])]
+    return data.assign(**{name: data[name].map("{:g}".format) for name in numbers})
+
+
 def coded(fixed: str, contrasts: Mapping[str, str], template: str) -> str:
     """Write contrasts of sums into a formula, as in `C(x, Sum)`.
 
@@ -98,7 +110,7 @@ def coded(fixed: str, contrasts: Mapping[str, str], template: str) -> str:
     return fixed
 
 
-def test_table(kind: str, names: Iterable[str], *values: ArrayLike) -> pd.DataFrame:
+def tests_table(kind: str, names: Iterable[str], *values: ArrayLike) -> pd.DataFrame:
     """Return a table of tests: its columns' values, each of shape (r,) or one number for all.
 
     Of the kinds `ddf` (as many columns as there are values), `anova_type3` and `anova_type3_kr`,
@@ -111,3 +123,38 @@ def test_table(kind: str, names: Iterable[str], *values: ArrayLike) -> pd.DataFr
         for column, value in zip(columns, values, strict=kind != "ddf")
     }
     return pd.DataFrame(found, rows)
+
+
+def mean_tables(
+    levels: pd.DataFrame, data: pd.DataFrame, means: Sequence[ArrayLike], pairs: Sequence[ArrayLike]
+) -> dict[str, pd.DataFrame]:
+    """Return `emmeans` and `pairs` under R's names.
+
+    Parameters
+    ----------
+    levels : DataFrame
+        The levels of each of a package's means, (r, variables).
+    data : DataFrame
+        The data, whose factors have R's order of levels.
+    means : sequence
+        The columns of `emmeans` (r,).
+    pairs : sequence
+        The columns of `pairs` (r(r − 1)/2,): each mean less each later one. R's order of the means
+        is another one for several variables, so some differences change their sign.
+    """
+    names = list(levels.astype(str).agg(".".join, axis=1))
+    labels = list(levels.astype(str).agg(" ".join, axis=1))
+    ranks = [
+        pd.Categorical(levels[name].astype(str), data[name].astype("category").cat.categories).codes
+        for name in reversed(list(levels))
+    ]
+    rank = pd.Series(list(zip(*ranks, strict=True))).rank().to_numpy()
+    rows, signs = [], []
+    for i, j in combinations(range(len(names)), 2):
+        first, second = (i, j) if rank[i] < rank[j] else (j, i)
+        rows.append(f"{labels[first]} - {labels[second]}")
+        signs.append(1.0 if first == i else -1.0)
+    table = tests_table("pairs", rows, *pairs)
+    signed = ["estimate", "statistic"]
+    table[signed] = table[signed].mul(signs, axis=0)
+    return {"emmeans": tests_table("emmeans", names, *means), "pairs": table}

@@ -19,7 +19,7 @@ from rparity.exact.balls import Figures
 from rparity.exact.criterion import Criterion
 from rparity.exact.enclosure import NotCertifiedError
 from rparity.exact.least_squares import lm_tables
-from rparity.exact.mixed import lmer_tables, optimum, test_tables
+from rparity.exact.mixed import inference_tables, lmer_tables, optimum
 from rparity.exact.rational import Rank, RationalModel, rational_model
 
 # Where balls are too wide the precision is doubled, up to so many bits.
@@ -174,5 +174,5 @@ def _tables(
             return lm_tables(model)
         criterion = Criterion(model, reml=reml)
         best = optimum(criterion, theta)
-        tested = {} if linear is None else test_tables(criterion, best, linear)
+        tested = {} if linear is None else inference_tables(criterion, best, linear)
         return lmer_tables(criterion, best) | tested

@@ -123,7 +123,7 @@ def lmer_tables(criterion: Criterion, theta: Balls) -> dict[str, BallTable]:
     }
 
 
-def test_tables(
+def inference_tables(
     criterion: Criterion, theta: Balls, contrasts: Mapping[str, pd.DataFrame]
 ) -> dict[str, BallTable]:
     """Return tables of tests at the optimum θ (m,) of a REML fit.
