@@ -25,7 +25,7 @@ from rparity.compare import (
     kind_of,
     part_of,
 )
-from rparity.diagnosis.experiments.arithmetic import last_bits, scatter
+from rparity.diagnosis.experiments.arithmetic import grouping_columns, last_bits, scatter
 from rparity.diagnosis.experiments.base import PUBLISHED, Dispute
 from rparity.diagnosis.experiments.parameters import parameters
 from rparity.diagnosis.experiments.scaling import in_other_units, in_the_questions_units
@@ -102,7 +102,8 @@ class Examination:
         models = [p for p in self.audited.question.case.parts if not isinstance(p, Boot | Call)]
         question = replace(self.audited.question, case=unadorned(self.audited.case, models))
         rng = np.random.default_rng(1)
-        questions = [replace(question, data=last_bits(data, rng)) for _ in range(TIMES)]
+        keep = grouping_columns(models)
+        questions = [replace(question, data=last_bits(data, rng, keep)) for _ in range(TIMES)]
         if rescaled := in_other_units(question):
             self._units = rescaled[1]
             questions.append(rescaled[0])

@@ -29,6 +29,7 @@ class Cause(StrEnum):
     UNDEFINED = "left undefined"
     R_SQUARED = "definition of R squared"
     WEIGHTED_NOISE = "noise scaled by prior weights"
+    UNADJUSTED = "covariance without adjustment"
     SATTERTHWAITE = "Satterthwaite for Kenward and Roger"
     SCALE_KNOWN = "residual variance taken as known"
     RESIDUAL_DF = "residual degrees of freedom"

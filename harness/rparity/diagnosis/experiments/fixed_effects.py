@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rparity.cases.base import TEST_TABLES, Lmer
 from rparity.compare import Tables, Tolerance, kind_of
 from rparity.diagnosis.causes import Cause
-from rparity.diagnosis.experiments.base import ROOM, Dispute, Trial, compared, predicted
+from rparity.diagnosis.experiments.base import MOST, Dispute, Trial, compared, predicted
 from rparity.diagnosis.experiments.parameters import Sides
 from rparity.engines.native import means_table, pairs_table
 from rparity.lmm.ddf import FTest
@@ -32,8 +32,9 @@ Contrasts = Mapping[str, Array]  # of each term, (r, p)
 
 # Steps that packages take for central differences, relative to a parameter or not.
 STEPS = (1e-3, 1e-4)
-# Differences explain no more of the degrees of freedom than this.
-MOST = 0.1
+# The error of differences grows with the square of the step: the largest step bounds those of all.
+# This is a factor for other schemes.
+SCHEMES = 3.0
 FREE = ("satterthwaite", "kenward_roger", "df", "den_df")
 
 
@@ -88,9 +89,14 @@ def scale_known(fit: LmerResults, df: Callable[[Array], Array]) -> Callable[[Arr
 
 
 def by_differences(fit: LmerResults, step: float, *, relative: bool) -> Callable[[Array], Array]:
-    """Return Satterthwaite's degrees of freedom by central differences in (θ, σ)."""
+    """Return Satterthwaite's degrees of freedom by central differences in (θ, σ).
+
+    The step of σ is always relative.
+    """
     x = np.append(fit.theta_hat, fit.sigma)
-    h = step * (np.where(x == 0.0, 1.0, np.abs(x)) if relative else np.ones(len(x)))
+    size = np.where(x == 0.0, 1.0, np.abs(x)) if relative else np.ones(len(x))
+    size[-1] = fit.sigma
+    h = step * size
 
     def at(*moves: tuple[int, float]) -> LmerResults:
         there = x.copy()
@@ -156,8 +162,8 @@ def _first_factors(terms: FixedTerms) -> Contrasts:
 
 KNOWN = (
     "at its own variance parameters its degrees of freedom are Satterthwaite's with the residual "
-    "variance taken as known: 1/df lacks the part 1/(n − p); of several rows it takes the harmonic "
-    "mean"
+    "variance taken as known: 1/df lacks the part 1/(n − p). For several coefficients it takes the "
+    "harmonic mean of theirs"
 )
 VARIATIONS = (
     Variation(
@@ -167,18 +173,18 @@ VARIATIONS = (
         "central differences with steps of 1e-3 and 1e-4 cost",
     ),
     Variation(
+        "the covariance without adjustment",
+        Cause.UNADJUSTED,
+        "where Kenward and Roger's method is asked for, its covariance of the fixed effects is the "
+        "usual one, at its own variance parameters",
+        kenward_roger=lambda fit: OneByOne(fit, fit.kenward_roger.df),
+    ),
+    Variation(
         "Satterthwaite's method for Kenward and Roger's",
         Cause.SATTERTHWAITE,
         "where Kenward and Roger's method is asked for, it gives Satterthwaite's degrees of "
-        "freedom and the covariance without adjustment, at its own variance parameters",
+        "freedom, at its own variance parameters",
         kenward_roger=lambda fit: fit.satterthwaite,
-    ),
-    Variation(
-        "the residual variance taken as known",
-        Cause.SCALE_KNOWN,
-        KNOWN,
-        satterthwaite=_profiled,
-        kenward_roger=_profiled,
     ),
     Variation(
         "each term's own coefficients for type III",
@@ -187,10 +193,18 @@ VARIATIONS = (
         contrasts=_coefficients,
     ),
     Variation(
+        "the residual variance taken as known",
+        Cause.SCALE_KNOWN,
+        KNOWN,
+        satterthwaite=_profiled,
+        kenward_roger=_profiled,
+        contrasts=_coefficients,
+    ),
+    Variation(
         "coefficients of interactions counted to their first factor",
         Cause.TYPE_THREE,
-        "its test of a factor is about the factor's coefficients and those of the interactions whose "
-        f"names begin with the factor's; {KNOWN}",
+        "its test of a factor is about the factor's coefficients and about those of interactions "
+        f"whose names begin with the factor's; {KNOWN}",
         satterthwaite=_profiled,
         contrasts=_first_factors,
     ),
@@ -283,7 +297,10 @@ def tables_by(
     kenward_roger: Tests,
     contrasts: Callable[[FixedTerms], Contrasts],
 ) -> dict[str, pd.DataFrame]:
-    """Return the tables of tests that a part asks for, with other tests than its methods'."""
+    """Return the tables of tests that a part asks for, with other tests than its methods'.
+
+    What follows from other values is left out: p-values and the ends of intervals.
+    """
     names, each = fit.term_names, np.eye(fit.model.p)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", HypothesisWarning)
@@ -301,23 +318,25 @@ def tables_by(
         means = emmeans(fit, model.means, ddf="asymptotic")
         estimator = replace(means.estimator, cov=kenward_roger.cov, df=kenward_roger.df)
         means = replace(means, estimator=estimator)
-        tables |= {"emmeans": means_table(means), "pairs": pairs_table(means.pairs())}
+        columns = ["estimate", "std_error", "df"]
+        tables["emmeans"] = means_table(means)[columns]
+        tables["pairs"] = pairs_table(means.pairs())[[*columns, "statistic"]]
     return {kind: table for kind, table in tables.items() if kind in model.kinds}
 
 
 def _term_tests(terms: Contrasts, tests: Tests) -> pd.DataFrame:
     found = {label: tests.joint(L) for label, L in terms.items() if len(L)}
     return pd.DataFrame.from_dict(
-        {label: (float(t.ndf), t.ddf, t.F, t.p) for label, t in found.items()},
+        {label: (float(t.ndf), t.ddf, t.F) for label, t in found.items()},
         orient="index",
-        columns=["num_df", "den_df", "f_statistic", "p_value"],
+        columns=["num_df", "den_df", "f_statistic"],
     )
 
 
 def _rooms(dispute: Dispute, pair: Sides, tables: Tables) -> Tables:
     """Return how far degrees of freedom may be off that come from differences.
 
-    It is the safety factor times the largest error, relative to Satterthwaite's degrees of freedom
+    It is `SCHEMES` times the largest error, relative to Satterthwaite's degrees of freedom
     of a coefficient, that differences cause with the formulas of this package.
     """
     key = f"{pair.part}: differences"
@@ -329,7 +348,7 @@ def _rooms(dispute: Dispute, pair: Sides, tables: Tables) -> Tables:
             for step, relative in product(STEPS, (True, False))
         ]
         off = np.max([np.abs(each / exact - 1.0) for each in found], axis=0)
-        dispute.shared[key] = min(ROOM * float(np.nanmax(off)), MOST)
+        dispute.shared[key] = min(SCHEMES * float(np.nanmax(off)), MOST)
     share: float = dispute.shared[key]
     return {
         f"{pair.part}.{kind}": share * table[[c for c in FREE if c in table]].abs()

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rparity.cases.base import Lmer
+from rparity.cases.base import LMER_TABLES, Lmer
 from rparity.compare import FAILING, ROUNDING_DIGITS, Reference, Tables, digits, kind_of, measure
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import (
@@ -200,7 +200,8 @@ class Sides:
 
     def predicted(self, there: LmerResults) -> Reference:
         """Return what the formulas give at some parameters."""
-        tables = lmer_tables(there, everything(self.model), self.model.means)
+        kinds = everything(self.model) if there.reml else LMER_TABLES  # Kenward and Roger's is REML
+        tables = lmer_tables(there, kinds, self.model.means)
         return predicted(self.dispute, tables, self.part)
 
     def contradicted(self, rows: pd.DataFrame) -> bool:
@@ -208,8 +209,13 @@ class Sides:
 
         Then the engine's other values do not follow from the parameters that it gives.
         """
-        known = [table for table in self.dispute.answer if table in self.from_mine.tables]
-        found = measure(self.dispute.answer, self.from_mine, known)
+        compared_with = self.dispute.reference_tables
+        answer = {
+            table: frame[frame.columns.intersection(compared_with[table].columns)]
+            for table, frame in self.dispute.answer.items()
+            if table in self.from_mine.tables and table in compared_with
+        }
+        found = measure(answer, self.from_mine, list(answer))
         failing = np.isin(found["verdict"], FAILING) & ~np.isnan(found["value"])
         return not set(compress(places(found), failing)) <= set(places(rows))
 
