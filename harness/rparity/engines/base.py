@@ -199,6 +199,7 @@ PYTHON_ENGINES = {
     "linearmodels": "rparity.engines.linearmodels:Linearmodels",
     "kamino": "rparity.engines.kamino:Kamino",
     "interlace": "rparity.engines.interlace:Interlace",
+    "interlace-tight": "rparity.engines.interlace:InterlaceTight",
     "pymmeans": "rparity.engines.pymmeans:Pymmeans",
     "exact": "rparity.engines.exact:Exact",
 }

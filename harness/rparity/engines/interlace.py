@@ -44,6 +44,7 @@ class Interlace(ModelEngine):
         Lmer: tuple(kind for kind in (*LMER_TABLES, *TEST_TABLES) if kind not in LEFT_OUT)
     }
     distributions: Sequence[str] = ("interlace-lme", "formulaic", "scipy", "numpy")
+    options: Mapping[str, Any] = {}
 
     def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> Found:
         """Answer one mixed model."""
@@ -64,6 +65,7 @@ class Interlace(ModelEngine):
             method="REML" if part.reml else "ML",
             weights=weights,
             offset=m.offset if m.offset.any() else None,
+            **self.options,
         )
         at = same_columns(fit.model.exog, m.X)
         names, gaps = m.names, dict(NO_WALD)
@@ -90,6 +92,16 @@ class Interlace(ModelEngine):
             found, left_out = _tests(part, m, fit, at, data)
             tables, gaps = tables | found, gaps | left_out
         return tables, gaps
+
+
+class InterlaceTight(Interlace):
+    """The same by the Nelder-Mead algorithm, which stops later.
+
+    The default's L-BFGS-B stops where the criterion changes by less than 1e-8 of itself.
+    """
+
+    name = "interlace-tight"
+    options: Mapping[str, Any] = {"optimizer": "nelder-mead"}
 
 
 def _random(term: RandomTerm, group: str, data: pd.DataFrame) -> str:

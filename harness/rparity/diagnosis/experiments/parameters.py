@@ -268,12 +268,10 @@ def _about(rows: pd.DataFrame, kinds: set[str]) -> bool:
 
 
 def _with_cov(fit: LmerResults, cov: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-    """Return the tables that depend on the covariance of the fixed effects, from `cov`."""
+    """Return what depends on the covariance of the fixed effects, from `cov`."""
     se = pd.Series(np.sqrt(np.diag(cov)), cov.index)
     return {
-        "coef": pd.DataFrame(
-            {"estimate": fit.params, "std_error": se, "statistic": fit.params / se}
-        ),
+        "coef": pd.DataFrame({"std_error": se, "statistic": fit.params / se}),
         "vcov": cov,
         "confint_wald": wald_limits(fit.params, se),
     }
