@@ -147,8 +147,9 @@ class Dispute:
 class Trial:
     """What one experiment did to the differences in one part.
 
-    `digits` has the agreement of each value after the change, and `vanished` whether the
-    difference is gone. Both have the index of the comparisons.
+    `digits` has the agreement of each value after the change, NaN for a value that the experiment
+    says nothing about, and `vanished` whether the difference is gone. Both have the index of the
+    comparisons.
     """
 
     experiment: str
@@ -201,15 +202,20 @@ def compared(
 def agreement(
     subject: Tables, reference: Reference, rows: pd.DataFrame
 ) -> tuple[pd.Series[float], pd.Series[bool]]:
-    """Compare the places of `rows` again: return the digits, and whether each value passes."""
+    """Compare the places of `rows` again: return the digits, and whether each value passes.
+
+    The digits of a place that the reference says nothing about are NaN.
+    """
     both = [t for t in rows["table"].unique() if t in reference.tables and t in subject]
     # Two NaN agree, also with a partial reference: correlations with a constant are NaN.
     found = measure(subject, replace(reference, partial=False), both)
     passes = ~np.isin(found["verdict"], FAILING)
+    silent = np.isnan(found["reference_value"]) & ~np.isnan(found["value"])
+    digits = np.where(silent, np.nan, found["digits"])
     at = {place: i for i, place in enumerate(places(found))}
     index = np.array([at.get(place, -1) for place in places(rows)], dtype=np.intp)
     return (
-        pd.Series(np.append(found["digits"], 0.0)[index], rows.index),
+        pd.Series(np.append(digits, np.nan)[index], rows.index),
         pd.Series(np.append(passes, False)[index], rows.index),
     )
 

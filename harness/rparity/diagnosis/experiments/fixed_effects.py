@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rparity.cases.base import TEST_TABLES, Lmer
 from rparity.compare import Tables, Tolerance, kind_of
 from rparity.diagnosis.causes import Cause
-from rparity.diagnosis.experiments.base import MOST, Dispute, Trial, compared, predicted
+from rparity.diagnosis.experiments.base import MOST, VANISHED, Dispute, Trial, compared, predicted
 from rparity.diagnosis.experiments.parameters import Sides
 from rparity.engines.native import means_table, pairs_table
 from rparity.lmm.ddf import FTest
@@ -204,7 +204,7 @@ VARIATIONS = (
         "coefficients of interactions counted to their first factor",
         Cause.TYPE_THREE,
         "its test of a factor is about the factor's coefficients and about those of interactions "
-        f"whose names begin with the factor's; {KNOWN}",
+        "whose names begin with the factor's, with the residual variance taken as known",
         satterthwaite=_profiled,
         contrasts=_first_factors,
     ),
@@ -224,7 +224,8 @@ def other_tests(
     key = f"{part}: {variation.name}"
     if key not in dispute.shared:
         tests = (variation.satterthwaite(fit), variation.kenward_roger(fit))
-        dispute.shared[key] = tables_by(fit, model, *tests, variation.contrasts)
+        found = tables_by(fit, model, *tests, variation.contrasts)
+        dispute.shared[key] = _changed(found, pair) if variation is not VARIATIONS[0] else found
     tables: Tables = dispute.shared[key]
     rooms = _rooms(dispute, pair, tables)
     reference = predicted(dispute, tables, part)
@@ -244,6 +245,21 @@ def other_tests(
         replace(reference, tolerance=tolerance),
         instead_of=dispute.reference_tables,
     )
+
+
+def _changed(tables: Tables, pair: Sides) -> Tables:
+    """Return tables in which what a variation does not change is NaN, so that it explains none."""
+    usual = tables_by(
+        pair.mine,
+        pair.model,
+        pair.mine.satterthwaite,
+        pair.mine.kenward_roger,
+        VARIATIONS[0].contrasts,
+    )
+    return {
+        kind: table.where((table / usual[kind].reindex_like(table) - 1.0).abs() > VANISHED.rtol)
+        for kind, table in tables.items()
+    }
 
 
 def residual_df(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
