@@ -3,13 +3,13 @@
 # Plain functions, which need tables.R, models.R and document.R; by hand, from the project's root,
 # `Rscript --vanilla r_scripts/fixed_effects.R` shows the tables of the unbalanced part of sleepstudy.
 
-# sleepstudy with a factor between the subjects, one within them, and a covariate.
+# sleepstudy with a factor between the subjects, one within them, and groups of subjects.
 sleepstudy_groups <- function() {
   sleep <- model_data("sleepstudy")
   subject <- as.integer(sleep$Subject)
   sleep$grp <- factor(c("a", "b", "c")[subject %% 3 + 1])
   sleep$late <- factor(ifelse(sleep$Days > 4, "late", "early"))
-  sleep$dose <- (subject * 5) %% 7 + 10
+  sleep$dose <- factor((subject * 5) %% 7 + 10)
   sleep
 }
 

@@ -10,8 +10,8 @@ import pandas as pd
 
 from rparity.audit.questions import audit_question, has_data, unadorned
 from rparity.audit.results import EngineReply
-from rparity.cases.base import Boot, Call, Case
-from rparity.compare import Tables, part_of
+from rparity.cases.base import TEST_TABLES, Boot, Call, Case, Lmer, Part
+from rparity.compare import Tables, kind_of, part_of
 from rparity.diagnosis.experiments.base import PUBLISHED, CaseContext
 from rparity.engines.base import Question
 from rparity.lmm.lme4 import Lme4
@@ -21,8 +21,11 @@ from rparity.tables import decode_factors
 
 # The reference of a model is the first of these engines that answers it.
 REFERENCES = ("exact", "lme4-tight", "lm")
-# The reference of bootstraps and streams is R's recording of the case.
+# The reference of bootstraps and streams is R's recording of the case, and so it is of the tests of
+# fixed effects that none of those engines answers.
 RECORDED = "recording"
+# The name of a part that R also fitted at tight controls, less this, is the name of the model.
+TIGHT_PART = "_tight"
 
 # For each table the name of the reference, and its values.
 References = Mapping[str, tuple[str, pd.DataFrame]]
@@ -63,6 +66,9 @@ class AuditCase:
             if isinstance(part, Boot | Call):
                 found |= {t: (RECORDED, self.recording.tables[t]) for t in part.tables}
                 continue
+            if isinstance(part, Lmer):
+                recorded = self.recorded(part).items()
+                found |= {t: (RECORDED, f) for t, f in recorded if kind_of(t) in TEST_TABLES}
             for name, answer in answers.items():
                 tables = {} if answer is None else of_part(answer.tables, part.name)
                 if tables:
@@ -72,6 +78,17 @@ class AuditCase:
         if exact is not None:  # variants that experiments ask for, such as the data as decimals
             found |= {t: ("exact", f) for t, f in exact.tables.items() if t not in found}
         return found
+
+    def recorded(self, part: Part) -> Tables:
+        """Return R's recorded tables of a part, at tight controls if the case has such a part."""
+        recorded = self.recording.tables
+        names = {table: self.recorded_name(table) for table in part.tables}
+        return {table: recorded[name] for table, name in names.items() if name in recorded}
+
+    def recorded_name(self, table: str) -> str:
+        """Return the name under which R's recording has a table: see `recorded`."""
+        tight = f"{part_of(table)}{TIGHT_PART}.{kind_of(table)}"
+        return tight if tight in self.recording.tables else table
 
 
 def audit_case_of(case: Case, fixtures: Path, version: str | None = None) -> AuditCase:

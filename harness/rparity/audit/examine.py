@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rparity.audit.audit_case import AuditCase, References, of_part
+from rparity.audit.audit_case import RECORDED, AuditCase, References, of_part
 from rparity.audit.inference import cancelled, derived, settled
 from rparity.audit.questions import CENTRED, unadorned
 from rparity.audit.results import EngineReply
-from rparity.cases.base import Boot, Call, Case, Lmer, Part
+from rparity.cases.base import TEST_TABLES, Boot, Call, Lmer, Part
 from rparity.compare import (
     COLUMNS,
     Reference,
@@ -134,7 +134,7 @@ class Examination:
         if rows.empty:
             return
         for reference in rows["reference"].unique():
-            expected = {t: frame for t, (who, frame) in self.references.items() if who == reference}
+            expected = self._tables(str(reference))
             dispute = Dispute(
                 self.audited.context,
                 name,
@@ -154,6 +154,15 @@ class Examination:
             name_causes(rows, findings)
         asked_for = ~rows["table"].map(part_of).str.endswith(CENTRED)
         self.comparisons[name], self.findings[name] = rows[asked_for].copy(), findings
+
+    def _tables(self, reference: str) -> Tables:
+        """Return the tables of a reference, and R's fits beside R's tests of them."""
+        found = {t: frame for t, (who, frame) in self.references.items() if who == reference}
+        if reference == RECORDED:
+            for part in self.audited.question.case.parts:
+                if isinstance(part, Lmer) and set(part.kinds) & set(TEST_TABLES):
+                    found = {**self.audited.recorded(part), **found}
+        return found
 
     def _stops(self) -> pd.DataFrame:
         """Return how far from the optimum, and how far above it, every engine stopped."""
@@ -201,7 +210,7 @@ def _compared(
             if name == PUBLISHED:
                 subject = {t: f for t, f in subject.items() if t in tables}
                 tables = {t: _printed_part(f, tables[t]) for t, f in subject.items()}
-            reference = Reference(who, tables, _tolerance(audited.case, name, part))
+            reference = Reference(who, tables, _tolerance(audited, name, who))
             found = compare(audited.case.name, name, subject, reference, list(tables))
             if name == PUBLISHED:  # without the cells that a page leaves empty
                 found = found[found["value"].notna() | (found["verdict"] == Verdict.MISSING)]
@@ -226,13 +235,14 @@ def _printed_part(printed: pd.DataFrame, reference: pd.DataFrame) -> pd.DataFram
     return reference.reindex(index=printed.index, columns=printed.columns)
 
 
-def _tolerance(case: Case, name: str, part: Part) -> Callable[[str, str], Tolerance]:
-    """Return the tolerance: rounding for models, the case's own for bootstraps and streams."""
-    if isinstance(part, Boot | Call):
-        if name == PUBLISHED and case.published is not None:
-            return case.published.reference().tolerance
-        return lambda table, column: case.tolerance(name, table, column)
-    return of_models
+def _tolerance(audited: AuditCase, name: str, reference: str) -> Callable[[str, str], Tolerance]:
+    """Return the tolerance: the case's own against R's recording, else rounding."""
+    case = audited.case
+    if reference != RECORDED:
+        return of_models
+    if name == PUBLISHED and case.published is not None:
+        return case.published.reference().tolerance
+    return lambda table, column: case.tolerance(name, audited.recorded_name(table), column)
 
 
 def of_models(table: str, _column: str) -> Tolerance:

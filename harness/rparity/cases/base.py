@@ -37,6 +37,8 @@ LMER_TABLES = (
 # Degrees of freedom and tests of a mixed model's fixed effects, and marginal means: what lmerTest,
 # pbkrtest and emmeans give. A part lists those that it asks for among its `kinds`.
 TEST_TABLES = ("ddf", "vcov_kr", "anova_type3", "anova_type3_kr", "emmeans", "pairs")
+# All but one of them take Kenward and Roger's method, which is for REML fits.
+REML_TABLES = ("ddf", "vcov_kr", "anova_type3_kr", "emmeans", "pairs")
 LM_TABLES = ("coef", "vcov", "glance", "residual_quantiles", "confint_wald")
 BOOT_TABLES = ("boot", "replicates")
 # The environment variable that names a folder of cases; --project sets it.

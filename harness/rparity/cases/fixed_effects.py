@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from rparity.cases.base import EARLY, TEST_TABLES, Case, Data, Lmer, Rule, rule
 from rparity.cases.lme4 import BLIND, LARGE_TABLES, TIGHT, fit_rules
+from rparity.compare import kind_of
 
 # Of a fit, the tables from which an experiment predicts the tests.
 FIT_TABLES = LARGE_TABLES
@@ -59,7 +61,7 @@ def _case(
         seed=1,
         nsim=1,
         parts=(Data(), *parts),
-        rules=_rules((early, tight), numerical, tail, zero),
+        rules=_rules(tests, (early, tight), numerical, tail, zero),
         libraries=("tables.R", "models.R", "document.R"),
         packages=("lme4", "lmerTest", "pbkrtest", "emmeans"),
         engines=("rparity",),
@@ -68,9 +70,13 @@ def _case(
 
 
 def _rules(
-    theta: tuple[float, float], numerical: float, tail: float, zero: Sequence[float]
+    tests: Sequence[str],
+    theta: tuple[float, float],
+    numerical: float,
+    tail: float,
+    zero: Sequence[float],
 ) -> tuple[Rule, ...]:
-    """Return the rules: what `theta` may be off by, and what R's own methods add to it.
+    """Return the rules of the tables `tests` and of the fit: what R's θ and R's methods are off by.
 
     `theta` and `zero` are for fits at R's default and at tight controls.
 
@@ -79,8 +85,10 @@ def _rules(
     of the degrees of freedom: `tail` times.
     """
     rules: list[Rule] = []
-    kinds = (("lmer*", EARLY), ("lmer*_tight", BLIND))
-    for (fits, reason), off, nothing in reversed(list(zip(kinds, theta, zero, strict=True))):
+    for fits, off, nothing, reason in (
+        ("lmer*_tight", theta[1], zero[1], BLIND),
+        ("lmer*", theta[0], zero[0], EARLY),
+    ):
         satterthwaite = 5 * off + numerical
         derived = f"{reason}; {DERIVATIVES}"
         rounded = f"{reason}; {SEVEN_DIGITS}"
@@ -107,7 +115,14 @@ def _rules(
                 rule(f"{fits}.theta", "*", off, flat, nothing),
                 rule(f"{fits}.varcorr", "*", 5 * off, flat, spread=nothing),
             ]
-    return *rules, *fit_rules(*theta, large=True)
+    # A rule of ours replaces the general one for the same tables and columns.
+    found = {(each.table, each.column): each for each in (*fit_rules(*theta, large=True), *rules)}
+    asked = (*FIT_TABLES, *tests, "data")
+    return tuple(
+        each
+        for each in found.values()
+        if any(fnmatchcase(kind, kind_of(each.table)) for kind in asked)
+    )
 
 
 FIXED_EFFECTS = tuple(

@@ -12,6 +12,7 @@ import pandas as pd
 
 from rparity.cases.base import (
     LMER_TABLES,
+    REML_TABLES,
     TEST_TABLES,
     Boot,
     Call,
@@ -133,12 +134,13 @@ def model_tables(part: Lm | Lmer, data: pd.DataFrame) -> dict[str, pd.DataFrame]
     """Return all tables of a model by kind, and the tests that it asks for."""
     if isinstance(part, Lm):
         return lm_tables(lm(part.formula, data, contrasts=part.contrasts, na_action="fail"))
-    return lmer_tables(fitted(part, data), everything(part), part.means)
+    return lmer_tables(fitted(part, data), everything(part, reml=part.reml), part.means)
 
 
-def everything(part: Lmer) -> tuple[str, ...]:
-    """Return the kinds of all tables of a mixed model, and of the tests that it asks for."""
-    return *LMER_TABLES, *(kind for kind in TEST_TABLES if kind in part.kinds)
+def everything(part: Lmer, *, reml: bool) -> tuple[str, ...]:
+    """Return the kinds of all tables of a fit by REML or ML, and of the tests that it asks for."""
+    known = TEST_TABLES if reml else set(TEST_TABLES) - set(REML_TABLES)
+    return *LMER_TABLES, *(kind for kind in part.kinds if kind in known)
 
 
 def one_row(**values: float) -> pd.DataFrame:

@@ -18,9 +18,12 @@ from rparity.engines.base import Answer, ModelEngine, Question, UnsupportedError
 from rparity.engines.r import made_by, plain
 from rparity.errors import RNotAvailableError
 from rparity.files import sha256
+from rparity.lmm.formula import parse, terms
 from rparity.r.session import RSession
 
 SCRIPT, LIBRARIES = "engines.R", ("tables.R", "models.R")
+# With contrasts in a mixed model, this script asks the other one.
+CODED = "coded.R"
 
 
 class RModels(ModelEngine):
@@ -38,6 +41,7 @@ class RModels(ModelEngine):
     def __init__(self, session: RSession | None = None, *, timeout: float | None = None) -> None:
         self._session = session or RSession(timeout=timeout)
         self._optimizers: dict[str, Any] = {}
+        self._scripts: dict[str, None] = {}
 
     def answer(self, question: Question) -> Answer:
         """Answer every model. A model that R cannot fit is a gap; R's warnings become notes.
@@ -47,7 +51,7 @@ class RModels(ModelEngine):
         RNotAvailableError
             If there is no R, or R lacks the package.
         """
-        self._optimizers = {}
+        self._optimizers, self._scripts = {}, dict.fromkeys((*LIBRARIES, SCRIPT))
         _ = self.made_by  # a missing R is an error, not a gap
         return super().answer(question)
 
@@ -56,17 +60,26 @@ class RModels(ModelEngine):
     ) -> tuple[Tables, Mapping[str, str]]:
         """Ask R for one model."""
         kinds = [kind_of(table) for table in self.expected(part)]
+        contrasts = dict(part.contrasts) or None
         model: dict[str, object] = {"formula": part.formula, "kinds": kinds}
-        if isinstance(part, MixedModel):
-            model |= {"reml": part.reml, "weights": part.weights}
+        *libraries, script = (*LIBRARIES, SCRIPT)
+        function = "engine_answer"
+        if isinstance(part, LinearModel):
+            model |= {"contrasts": contrasts, "perfect": part.perfect}
         else:
-            model |= {"contrasts": dict(part.contrasts) or None, "perfect": part.perfect}
+            model |= {"reml": part.reml, "weights": part.weights}
+            if contrasts:
+                _require_fixed(part)
+                model |= {"contrasts": contrasts}
+                *libraries, script = (*LIBRARIES, SCRIPT, CODED)
+                function = "coded_answer"
+        self._scripts |= dict.fromkeys((*libraries, script))
         folder = paths.r_scripts()
         found = self._session.call(
-            folder / SCRIPT,
-            "engine_answer",
+            folder / script,
+            function,
             {"engine": self.name, "data": data, "model": model},
-            libraries=[folder / name for name in LIBRARIES],
+            libraries=[folder / name for name in libraries],
         ).value
         for text in _texts(found["said"]):
             warnings.warn(text, RuntimeWarning, stacklevel=2)
@@ -101,7 +114,7 @@ class RModels(ModelEngine):
         folder = paths.r_scripts()
         return {
             "made_by": self.made_by,
-            "scripts": {n: sha256((folder / n).read_bytes()) for n in (*LIBRARIES, SCRIPT)},
+            "scripts": {n: sha256((folder / n).read_bytes()) for n in self._scripts},
             "optimizers": self._optimizers,
         }
 
@@ -145,6 +158,18 @@ class RLm(RModels):
     name = "lm"
     packages = ()
     kinds: Mapping[type[Part], tuple[str, ...]] = {LinearModel: LM_TABLES}
+
+
+def _require_fixed(part: MixedModel) -> None:
+    """Refuse contrasts of a factor whose effects vary: lme4's argument leaves these as they are.
+
+    Raises
+    ------
+    UnsupportedError
+    """
+    varying = {name for bar in parse(part.formula).bars for name in terms(bar.lhs).variables}
+    if both := sorted(varying & set(part.contrasts)):
+        raise UnsupportedError(f"contrasts of {both[0]!r}, which is also in a random term")
 
 
 def _texts(value: Any) -> list[str]:

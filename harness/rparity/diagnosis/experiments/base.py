@@ -16,7 +16,7 @@ from rparity.cases.base import TEST_TABLES, Boot, Call, Case, Data, Lm, Lmer, Pa
 from rparity.compare import FAILING, ROUNDING_DIGITS, Reference, Tables, Tolerance, kind_of, measure
 from rparity.diagnosis.causes import Cause
 from rparity.engines.base import Question
-from rparity.engines.native import Native, fitted
+from rparity.engines.native import Native, everything, fitted
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.lme4 import CHANGES, NEWEST, Lme4
 
@@ -101,7 +101,8 @@ class CaseContext:
 
     def movements(self, part: Lmer | Lm, measure: Callable[[Any, pd.DataFrame], Tables]) -> Tables:
         """Return how far a model's tables move with last bits; `measure` is called once a model."""
-        key = (measure, *part.key)
+        tests = everything(part, reml=part.reml) if isinstance(part, Lmer) else ()
+        key = (measure, tests, *part.key)
         if key not in self._movements:
             assert self.data is not None
             self._movements[key] = measure(part, self.data)

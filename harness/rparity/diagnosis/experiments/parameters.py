@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from rparity.cases.base import LMER_TABLES, Lmer
+from rparity.cases.base import Lmer
 from rparity.compare import FAILING, ROUNDING_DIGITS, Reference, Tables, digits, kind_of, measure
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import (
@@ -200,8 +200,9 @@ class Sides:
 
     def predicted(self, there: LmerResults) -> Reference:
         """Return what the formulas give at some parameters."""
-        kinds = everything(self.model) if there.reml else LMER_TABLES  # Kenward and Roger's is REML
-        tables = lmer_tables(there, kinds, self.model.means)
+        answered = [k for k in self.model.kinds if f"{self.part}.{k}" in self.dispute.answer]
+        asked = replace(self.model, kinds=tuple(answered))
+        tables = lmer_tables(there, everything(asked, reml=there.reml), asked.means)
         return predicted(self.dispute, tables, self.part)
 
     def contradicted(self, rows: pd.DataFrame) -> bool:
