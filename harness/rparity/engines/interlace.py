@@ -90,7 +90,7 @@ class Interlace(ModelEngine):
         gaps["glance/1/df_residual"] = "interlace counts no residual degrees of freedom"
         if any(kind in TEST_TABLES for kind in part.kinds):
             found, left_out = _tests(part, m, fit, at, data)
-            tables, gaps = tables | found, gaps | left_out
+            return {**tables, **found}, {**gaps, **left_out}
         return tables, gaps
 
 
@@ -147,8 +147,8 @@ def _tests(part: Lmer, m: ModelMatrices, fit: Any, at: Any, data: pd.DataFrame) 
             rows[label] = found.loc[theirs]
         else:
             gaps[f"anova_type3/{label}"] = "it tests each coefficient of the interaction by itself"
-    columns = ([row[name] for row in rows.values()] for name in ("df1", "df2", "F", "Pr(>F)"))
-    tables["anova_type3"] = tests_table("anova_type3", rows, *columns)
+    values = ([row[name] for row in rows.values()] for name in ("df1", "df2", "F", "Pr(>F)"))
+    tables["anova_type3"] = tests_table("anova_type3", rows, *values)
     if part.means:
         means = interlace.emmeans(fit, list(part.means))
         pairs = interlace.pairs(means)

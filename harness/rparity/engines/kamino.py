@@ -88,7 +88,7 @@ class Kamino(ModelEngine):
         places = ("glance/1/aic", "glance/1/bic", "glance/1/df_residual")
         gaps = dict.fromkeys(places, "kamino counts no parameters")
         found, left_out = _tests(part, m, fit, at, data)
-        return tables | found, gaps | left_out
+        return {**tables, **found}, {**gaps, **left_out}
 
 
 def _tests(part: Lmer, m: Any, fit: Any, at: NDArray[np.intp], data: pd.DataFrame) -> Found:

@@ -62,7 +62,7 @@ class Mixedlm(ModelEngine):
         assert isinstance(part, Lmer)
         fit = Fit(part, data)
         tests, gaps = fit.tests(part)
-        return fit.tables() | tests, {**NO_WALD, **gaps}
+        return {**fit.tables(), **tests}, {**NO_WALD, **gaps}
 
     def boot(self, part: Boot, model: Lmer, data: pd.DataFrame, nsim: int) -> Found:
         """Answer a bootstrap, with mixedlm's own draws."""

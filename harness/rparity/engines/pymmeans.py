@@ -75,7 +75,7 @@ class Pymmeans(ModelEngine):
         }
         gaps = {"coef/*/std_error": OF_STATSMODELS, "coef/*/statistic": OF_STATSMODELS}
         found, left_out = _tests(part, m.names, fit, at, data)
-        return tables | found, gaps | left_out
+        return {**tables, **found}, {**gaps, **left_out}
 
 
 def _tests(part: Lmer, names: Sequence[str], fit: Any, at: Any, data: pd.DataFrame) -> Found:
