@@ -8,6 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rparity import paths, recordings, signing
 from rparity.audit.questions import has_data, question_of
@@ -16,6 +17,9 @@ from rparity.engines import kept_answers
 from rparity.engines.base import KEPT_ENGINES, Question
 from rparity.errors import RecordingError, SignatureError
 from rparity.r.version import RVersion, nearest
+
+if TYPE_CHECKING:
+    from rparity.r.session import Availability
 
 PYTHON_PACKAGES = ("numpy", "scipy", "pandas", "statsmodels", "formulaic")
 
@@ -41,7 +45,7 @@ def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
     """
     checks = [Check("Python", platform.python_version())]
     checks += [Check(name, _installed(name) or "missing") for name in PYTHON_PACKAGES]
-    checks += [_r(require_r, fixtures), _trust()]
+    checks += [*_r(require_r, fixtures), _trust()]
     plots = _installed("matplotlib")
     missing = 'not installed; only --plot needs it: pip install "rparity[plot]"'
     checks += [Check("matplotlib", plots or missing, optional=not plots), *_gpboost()]
@@ -81,10 +85,30 @@ def _kept(name: str, questions: Collection[tuple[Question, Path]]) -> Check:
     return Check(what, f"sound, to {len(questions)} cases")
 
 
-def _r(required: bool, fixtures: Path | None) -> Check:
-    from rparity.r.session import availability
+def _r(required: bool, fixtures: Path | None) -> list[Check]:
+    from rparity.r.session import INSTALL_TESTS, availability
 
     there = availability()
+    checks = [_r_itself(there, required, fixtures)]
+    if there.test_versions:
+        missing = [name for name, found in there.test_versions.items() if found is None]
+        found = ", ".join(
+            f"{name} {version or 'missing'}" for name, version in there.test_versions.items()
+        )
+        only = "; needed only to ask R the cases *_tests" if missing else ""
+        checks.append(
+            Check(
+                "R's tests of fixed effects",
+                found + only,
+                ok=not (missing and required),
+                optional=bool(missing),
+                remedy=INSTALL_TESTS if missing else "",
+            )
+        )
+    return checks
+
+
+def _r_itself(there: Availability, required: bool, fixtures: Path | None) -> Check:
     if there.problem is None:
         found = f"R {there.r_version}, rpy2 {there.rpy2_version}, lme4 {there.lme4_version}"
         found += f", nlme {there.nlme_version or 'missing: one engine fewer'}"

@@ -72,7 +72,9 @@ class Recorded:
         if function == "provenance":
             versions = {"R": "4.2.2", "lme4": self.lme4, "nlme": "3.1-162"}
             return SimpleNamespace(value={"packages": pd.Series(versions)})
-        assert (script.name, function) == ("engines.R", "engine_answer")
+        coded = "contrasts" in arguments["model"] and "reml" in arguments["model"]
+        asked = ("coded.R", "coded_answer") if coded else ("engines.R", "engine_answer")
+        assert (script.name, function) == asked
         self.models.append({"engine": arguments["engine"], **arguments["model"]})
         if isinstance(self.value, Exception):
             raise self.value
@@ -108,6 +110,24 @@ def test_the_arguments_that_r_gets() -> None:
         "contrasts": {"p": "contr.sum"},
         "perfect": True,
     }
+
+
+def test_contrasts_of_a_mixed_model_are_set_by_a_script_of_their_own() -> None:
+    session = Recorded(empty("coef"))
+    found = RLme4(session)  # type: ignore[arg-type]
+    coded = {"f": "contr.sum"}
+    part = Lmer("lmer", ("coef",), formula="y ~ f + (1 | g)", contrasts=coded)
+    found.answer(question(pd.DataFrame({"y": [1.0]}), part))
+    assert session.models[0]["contrasts"] == coded
+    scripts = ["tables.R", "models.R", "engines.R", "coded.R"]
+    assert list(found.provenance["scripts"]) == scripts
+
+
+def test_contrasts_of_a_factor_whose_effects_vary_are_a_gap() -> None:
+    part = Lmer("lmer", ("coef",), formula="y ~ f + (f | g)", contrasts={"f": "contr.sum"})
+    answer, asked = answer_of(RLme4, empty("coef"), part)
+    assert "'f', which is also in a random term" in str(answer.gap("lmer.coef"))
+    assert not asked
 
 
 def test_messages_of_r_are_notes_and_refusals_are_gaps() -> None:

@@ -26,7 +26,7 @@ from rparity.errors import (
 )
 from rparity.r import session as rsession
 from rparity.r.from_r import from_wire
-from rparity.r.session import RSession, availability
+from rparity.r.session import TEST_PACKAGES, RSession, availability, missing_package
 from rparity.r.to_r import to_wire
 
 SCRIPT = R_SCRIPTS / "misbehave.R"
@@ -412,6 +412,14 @@ def test_errors_carry_r_s_message(r: RSession) -> None:
         r.call(SCRIPT, "mean")
     with pytest.raises(RError, match="unused argument"):
         r.call(SCRIPT, "echo", {"x": 1, "y": 2})
+
+
+@pytest.mark.parametrize("package", TEST_PACKAGES)
+def test_a_missing_package_of_tests_is_installed_with_the_others(package: str) -> None:
+    assert str(missing_package(package)) == (
+        f"The R package {package} is not installed: apt-get install r-cran-lmertest "
+        f'r-cran-pbkrtest r-cran-emmeans (or install.packages("{package}") in R)'
+    )
 
 
 @live

@@ -176,3 +176,17 @@ def test_doctor_ends_with_the_next_command_to_run(
     said = capsys.readouterr().out.splitlines()
     assert f"– R: {problem}; needed only" in "\n".join(said)
     assert said[-1] == f"First: {remedy}"
+
+
+@pytest.mark.parametrize(("required", "status"), [([], AGREE), (["--require-r"], UNUSABLE)])
+def test_doctor_names_the_packages_that_tests_of_fixed_effects_need(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, required: list[str], status: int
+) -> None:
+    versions = {"lmerTest": "3.1-3", "pbkrtest": None, "emmeans": None}
+    there = rsession.Availability("4.2.2", lme4_version="1.1-31", test_versions=versions)
+    monkeypatch.setattr(rsession, "availability", lambda: there)
+    monkeypatch.setattr("rparity.doctor.cases", dict)
+    assert main(["doctor", *required]) == status
+    said = " ".join(capsys.readouterr().out.split())
+    assert "lmerTest 3.1-3, pbkrtest missing, emmeans missing; needed only to ask R" in said
+    assert "apt-get install r-cran-lmertest r-cran-pbkrtest r-cran-emmeans" in said

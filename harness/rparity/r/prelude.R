@@ -141,8 +141,9 @@ local({
       found <- suppressWarnings(utils::packageDescription(package, fields = "Version"))
       if (!is.na(found)) found
     }
-    found <- list(R = as.character(getRversion()), lme4 = of("lme4"), nlme = of("nlme"))
-    flatten(found, "versions", "")
+    packages <- c("lme4", "nlme", "lmerTest", "pbkrtest", "emmeans")
+    found <- sapply(packages, of, simplify = FALSE)
+    flatten(c(R = as.character(getRversion()), found), "versions", "")
   }
 
   environment()

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
@@ -35,6 +35,14 @@ START_SECONDS = 120.0
 FEWEST_FILES = 256
 # rpy2's set-up asks R how it was built, and R runs make to answer.
 INSTALL_R = "apt-get install r-base-core r-cran-lme4 make"
+# The R packages that test fixed effects, with Debian's names. Only the cases about such tests need
+# them.
+TEST_PACKAGES = {
+    "lmerTest": "r-cran-lmertest",
+    "pbkrtest": "r-cran-pbkrtest",
+    "emmeans": "r-cran-emmeans",
+}
+INSTALL_TESTS = f"apt-get install {' '.join(TEST_PACKAGES.values())}"
 # In ABI mode nothing is compiled: neither a compiler nor the headers of R and Python are needed.
 INSTALL_RPY2 = 'RPY2_CFFI_MODE=ABI pip install "rparity[r]"'
 MATCHING_RPY2 = 'RPY2_CFFI_MODE=ABI pip install "rpy2-rinterface>=3.6.5,<3.6.6"'
@@ -60,13 +68,17 @@ class RResult:
 
 @dataclass(frozen=True)
 class Availability:
-    """The versions of R and its packages on this machine; `problem` is None if R works."""
+    """The versions of R and its packages on this machine; `problem` is None if R works.
+
+    `test_versions` are those of the `TEST_PACKAGES`, None for one that is missing.
+    """
 
     r_version: str | None = None
     r_home: str | None = None
     rpy2_version: str | None = None
     lme4_version: str | None = None
     nlme_version: str | None = None
+    test_versions: Mapping[str, str | None] = field(default_factory=dict)
     problem: str | None = None
     remedy: str | None = None
 
@@ -113,7 +125,10 @@ class RSession:
         return None if self._child is None else self._child.pid
 
     def versions(self) -> dict[str, str | None]:
-        """Return the versions of `R`, `lme4` and `nlme` (None: not installed); may start R."""
+        """Return the versions of `R` and its packages by name (None: not installed); may start R.
+
+        The packages are `lme4`, `nlme` and the `TEST_PACKAGES`.
+        """
         with self._lock:
             return self._started().versions
 
@@ -306,6 +321,7 @@ def availability() -> Availability:
         rpy2_version=rpy2_version(),
         lme4_version=found.get("lme4"),
         nlme_version=found.get("nlme"),
+        test_versions={name: found.get(name) for name in TEST_PACKAGES if found},
         problem=problem.problem if problem else None,
         remedy=problem.remedy if problem else None,
     )
@@ -380,8 +396,11 @@ def _named_list(values: Mapping[str, Any]) -> Any:
 
 def missing_package(package: str) -> RNotAvailableError:
     """Return the error for an R package that is missing; it says how to install the package."""
-    in_r = f'install.packages("{package}") in R'
-    remedy = f"apt-get install r-cran-lme4 (or {in_r})" if package == "lme4" else in_r
+    remedy = f'install.packages("{package}") in R'
+    if package == "lme4":
+        remedy = f"apt-get install r-cran-lme4 (or {remedy})"
+    if package in TEST_PACKAGES:
+        remedy = f"{INSTALL_TESTS} (or {remedy})"
     return RNotAvailableError(f"The R package {package} is not installed", remedy)
 
 

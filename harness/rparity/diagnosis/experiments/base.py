@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
 from functools import cached_property
 from itertools import takewhile
 from typing import Any, Protocol
@@ -24,7 +25,22 @@ from rparity.lmm.lme4 import CHANGES, NEWEST, Lme4
 # formulas are evaluated are themselves rounded.
 VANISHED = Tolerance(1e-9, "formulas at rounded parameters", spread=1e-9)
 DIFFERENCE = Tolerance(1e-6, "a small difference of large variances, as some compute it")
+# What R's packages add to tests of fixed effects, by patterns of kind and column: numerical
+# derivatives, which leave the document's degrees of freedom 5.7 digits; contrasts of type III that
+# are rounded to seven digits; ptukey. A p-value in the tail magnifies both.
+NUMERICAL = Tolerance(5e-6, "lmerTest's numerical derivatives")
+ROUNDED = Tolerance(5e-7, "lmerTest's rounded contrasts")
+TAIL = Tolerance(1e-4, "the tail of F, at rounded contrasts and degrees of freedom")
+PTUKEY = Tolerance(1e-6, "R's ptukey", atol=1e-6)
+OF_TESTS: tuple[tuple[str, str, Tolerance], ...] = (
+    ("ddf", "satterthwaite", NUMERICAL),
+    ("anova_type3", "den_df", NUMERICAL),
+    ("anova_type3*", "p_value", TAIL),
+    ("anova_type3*", "*", ROUNDED),
+    ("pairs", "p_value", PTUKEY),
+)
 PUBLISHED = "published"
+EXACT = "exact"
 BETTER = 0.5  # digits
 CONDITIONAL = ("condval", "condsd")
 PLACE = ("table", "row", "column")
@@ -241,10 +257,13 @@ def predicted(dispute: Dispute, tables: Tables, part: str) -> Reference:
             noise = noise.clip(upper=(MOST / ROOM * named[table].get(column, noise).abs()))
         usual = DIFFERENCE if column == "condsd" else VANISHED
         if column == "p_value":
-            usual = replace(
-                usual, spread=0.0
-            )  # a small p-value is no less exact beside a large one
+            usual = replace(usual, spread=0.0)  # a small one is no less exact beside a large one
+        for kinds, columns, of_tests in OF_TESTS if dispute.reference != EXACT else ():
+            if fnmatchcase(kind_of(table), kinds) and fnmatchcase(column, columns):
+                usual = of_tests
+                break
         room = VANISHED.rtol * sigma if column in CONDITIONAL else 0.0
-        return replace(usual, atol=room if noise is None else room + ROOM * noise)
+        more = room if noise is None else room + ROOM * noise
+        return replace(usual, atol=usual.atol + more)
 
     return Reference("prediction", named, tolerance, partial=True)
