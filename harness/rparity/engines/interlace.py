@@ -20,7 +20,7 @@ from rparity.engines.tables import (
     mean_tables,
     same_columns,
     square,
-    tests_table,
+    table_of_tests,
     variance_tables,
 )
 from rparity.lmm.formula import parse
@@ -137,7 +137,7 @@ def _tests(part: Lmer, m: ModelMatrices, fit: Any, at: Any, data: pd.DataFrame) 
     else:
         df.append(theirs[at])
         tables["vcov_kr"] = square(adjusted[np.ix_(at, at)], m.names)
-    tables["ddf"] = tests_table("ddf", m.names, *df)
+    tables["ddf"] = table_of_tests("ddf", m.names, *df)
     found = interlace.anova_type3(fit).set_index("term")
     rows = {}
     for term in m.design.terms.terms:
@@ -148,7 +148,7 @@ def _tests(part: Lmer, m: ModelMatrices, fit: Any, at: Any, data: pd.DataFrame) 
         else:
             gaps[f"anova_type3/{label}"] = "it tests each coefficient of the interaction by itself"
     values = ([row[name] for row in rows.values()] for name in ("df1", "df2", "F", "Pr(>F)"))
-    tables["anova_type3"] = tests_table("anova_type3", rows, *values)
+    tables["anova_type3"] = table_of_tests("anova_type3", rows, *values)
     if part.means:
         means = interlace.emmeans(fit, list(part.means))
         pairs = interlace.pairs(means)

@@ -20,7 +20,7 @@ from rparity.engines.tables import (
     mean_tables,
     same_columns,
     square,
-    tests_table,
+    table_of_tests,
     variance_tables,
     with_text_groups,
 )
@@ -102,7 +102,7 @@ def _tests(part: Lmer, m: Any, fit: Any, at: NDArray[np.intp], data: pd.DataFram
     rows = np.eye(len(at))[:, np.argsort(at)]
     if satterthwaite.available:
         df = [satterthwaite.test(row).denominator_df for row in rows]
-        tables["ddf"] = tests_table("ddf", m.names, df)
+        tables["ddf"] = table_of_tests("ddf", m.names, df)
     else:
         gaps |= dict.fromkeys(("ddf/*/satterthwaite", "anova_type3"), satterthwaite.message)
     if kr.available:
@@ -124,7 +124,7 @@ def _tests(part: Lmer, m: Any, fit: Any, at: NDArray[np.intp], data: pd.DataFram
             found = [method(L[:, np.argsort(at)]) for L in terms.values()]
             columns = ("numerator_df", "denominator_df", "statistic", "p_value")
             values = ([getattr(test, column) for test in found] for column in columns)
-            tables[kind] = tests_table(kind, terms, *values)
+            tables[kind] = table_of_tests(kind, terms, *values)
     if part.means and kr.available:
         tables |= _means(part, fit, data)
         gaps["pairs/*/p_value"] = "kamino has no Tukey adjustment"

@@ -21,7 +21,7 @@ from rparity.engines.tables import (
     coef_table,
     mean_tables,
     same_columns,
-    tests_table,
+    table_of_tests,
     variance_tables,
     wald_table,
     with_text_groups,
@@ -145,7 +145,7 @@ class Fit:
         """
         fit, at = self.fit, self.columns
         df = (mixedlm.satterthwaite_df(fit).df[at], mixedlm.kenward_roger_df(fit).df[at])
-        tables = {"ddf": tests_table("ddf", self.m.names, *df)}
+        tables = {"ddf": table_of_tests("ddf", self.m.names, *df)}
         gaps: dict[str, str] = {}
         for kind, method in METHODS.items():
             found = mixedlm.anova_type3(fit, ddf_method=method)
@@ -159,7 +159,7 @@ class Fit:
                 else:
                     gaps[f"{kind}/{label}"] = "it tests each coefficient of the factor by itself"
             where = list(rows.values())
-            tables[kind] = tests_table(kind, rows, *(column[where] for column in columns))
+            tables[kind] = table_of_tests(kind, rows, *(column[where] for column in columns))
         return tables | (self._means(part) if part.means else {}), gaps
 
     def _means(self, part: Lmer) -> dict[str, pd.DataFrame]:

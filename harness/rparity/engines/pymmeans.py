@@ -22,7 +22,7 @@ from rparity.engines.tables import (
     mean_tables,
     same_columns,
     square,
-    tests_table,
+    table_of_tests,
     variance_tables,
 )
 from rparity.lmm.formula import parse
@@ -85,9 +85,9 @@ def _tests(part: Lmer, names: Sequence[str], fit: Any, at: Any, data: pd.DataFra
         kr = pymmeans.get_kr(fit)
     except RuntimeError as error:  # a variance is zero
         places = ("vcov_kr", "ddf/*/kenward_roger", "emmeans", "pairs")
-        return {"ddf": tests_table("ddf", names, df)}, dict.fromkeys(places, str(error))
+        return {"ddf": table_of_tests("ddf", names, df)}, dict.fromkeys(places, str(error))
     tables = {
-        "ddf": tests_table("ddf", names, df, pymmeans.ddf_lb(fit, rows)),
+        "ddf": table_of_tests("ddf", names, df, pymmeans.ddf_lb(fit, rows)),
         "vcov_kr": square(kr.V_KR[np.ix_(at, at)], names),
     }
     if part.means:

@@ -110,7 +110,7 @@ def coded(fixed: str, contrasts: Mapping[str, str], template: str) -> str:
     return fixed
 
 
-def tests_table(kind: str, names: Iterable[str], *values: ArrayLike) -> pd.DataFrame:
+def table_of_tests(kind: str, names: Iterable[str], *values: ArrayLike) -> pd.DataFrame:
     """Return a table of tests: its columns' values, each of shape (r,) or one number for all.
 
     Of the kinds `ddf` (as many columns as there are values), `anova_type3` and `anova_type3_kr`,
@@ -154,7 +154,7 @@ def mean_tables(
         first, second = (i, j) if rank[i] < rank[j] else (j, i)
         rows.append(f"{labels[first]} - {labels[second]}")
         signs.append(1.0 if first == i else -1.0)
-    table = tests_table("pairs", rows, *pairs)
+    table = table_of_tests("pairs", rows, *pairs)
     signed = ["estimate", "statistic"]
     table[signed] = table[signed].mul(signs, axis=0)
-    return {"emmeans": tests_table("emmeans", names, *means), "pairs": table}
+    return {"emmeans": table_of_tests("emmeans", names, *means), "pairs": table}
