@@ -474,7 +474,7 @@ def modules_after(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-AUDITED = {"mixedlm", "gpboost", "pyfixest", "linearmodels"}
+AUDITED = {"mixedlm", "kamino", "interlace", "pymmeans", "gpboost", "pyfixest", "linearmodels"}
 EXTRAS = AUDITED | {"rpy2", "matplotlib", "nlopt", "flint", "jinja2", "dask", "mpmath", "pytest"}
 EXTRAS |= {"cryptography"}
 

@@ -4,72 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import cache
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from planted import BAR, audit_case, fit_of, found, proven, tables_at
 from rparity import bootmer, paths
 from rparity.audit.audit_case import AuditCase, audit_case_of
 from rparity.cases import case
-from rparity.cases.base import LMER_TABLES, Boot, Lmer
+from rparity.cases.base import Boot, Lmer
 from rparity.compare import Reference, Tables, Tolerance, compare
 from rparity.diagnosis.experiments.base import CaseContext, Dispute, compared
 from rparity.diagnosis.experiments.hessian import joint_cov_params
-from rparity.diagnosis.explain import Finding, explain
-from rparity.engines import kept_answers
-from rparity.engines.native import Native, lm_tables, lmer_tables
+from rparity.diagnosis.explain import explain
+from rparity.engines.native import Native, lm_tables
 from rparity.engines.published import Published
 from rparity.lmm.fit import LmerResults, lmer
 from rparity.lmm.linear import lm
 from rparity.lmm.lme4 import NEWEST
-
-BAR = Tolerance(1e-12, "rounding")
-
-
-@cache
-def audit_case(name: str) -> AuditCase:
-    return audit_case_of(case(name), paths.fixtures())
-
-
-@cache
-def proven(name: str) -> Tables:
-    return kept_answers.read(paths.fixtures(), "exact", audit_case(name).question)[0].tables
-
-
-def fit_of(name: str, part: str = "lmer") -> LmerResults:
-    model = audit_case(name).context.parts[part]
-    assert isinstance(model, Lmer)
-    return audit_case(name).context.lmer(model)
-
-
-def named(tables: Tables, part: str) -> dict[str, pd.DataFrame]:
-    return {f"{part}.{kind}": table for kind, table in tables.items()}
-
-
-def found(
-    name: str,
-    answer: Tables,
-    *,
-    engine: str = "planted",
-    against: Tables | None = None,
-    **more: object,
-) -> dict[str, list[Finding]]:
-    """Causes of the disagreements of a planted answer with the arbiter's."""
-    known = proven(name) if against is None else against
-    reference = Reference("exact", known, lambda _t, _c: BAR, partial=True)
-    rows = compare(name, engine, answer, reference, [t for t in answer if t in known])
-    rows = rows[rows["value"].notna() | rows["reference_value"].notna()]
-    dispute = Dispute(audit_case(name).context, engine, "exact", answer, known, **more)
-    causes: dict[str, list[Finding]] = {}
-    for finding in explain(dispute, rows)[1]:
-        causes.setdefault(finding.cause, []).append(finding)
-    return causes
-
-
-def tables_at(fit: LmerResults, part: str = "lmer") -> dict[str, pd.DataFrame]:
-    return named(lmer_tables(fit, LMER_TABLES), part)
 
 
 @pytest.mark.parametrize("name", ["document", "sleepstudy", "penicillin", "pastes", "weighted"])

@@ -25,7 +25,7 @@ from rparity.compare import (
     kind_of,
     part_of,
 )
-from rparity.diagnosis.experiments.arithmetic import last_bits, scatter
+from rparity.diagnosis.experiments.arithmetic import grouping_columns, last_bits, scatter
 from rparity.diagnosis.experiments.base import PUBLISHED, Dispute
 from rparity.diagnosis.experiments.parameters import parameters
 from rparity.diagnosis.experiments.scaling import in_other_units, in_the_questions_units
@@ -102,7 +102,8 @@ class Examination:
         models = [p for p in self.audited.question.case.parts if not isinstance(p, Boot | Call)]
         question = replace(self.audited.question, case=unadorned(self.audited.case, models))
         rng = np.random.default_rng(1)
-        questions = [replace(question, data=last_bits(data, rng)) for _ in range(TIMES)]
+        keep = grouping_columns(models)
+        questions = [replace(question, data=last_bits(data, rng, keep)) for _ in range(TIMES)]
         if rescaled := in_other_units(question):
             self._units = rescaled[1]
             questions.append(rescaled[0])
@@ -126,7 +127,8 @@ class Examination:
         """Compare an engine with the references, and find the causes of differences."""
         answer = self.replies[name].answer
         assert answer is not None
-        rows = _compared(self.audited, name, answer, self.references).assign(cause="")
+        references = {who: reply.answer for who, reply in self.replies.items() if reply.answer}
+        rows = _compared(self.audited, name, answer, self.references, references).assign(cause="")
         findings: list[Finding] = []
         self.comparisons[name], self.findings[name] = rows, findings
         if rows.empty:
@@ -192,8 +194,13 @@ def _compared(
     name: str,
     answer: Answer,
     references: References,
+    answers: Mapping[str, Answer],
 ) -> pd.DataFrame:
-    """Compare an engine's tables with the references; what it leaves out by itself is no gap."""
+    """Compare an engine's tables with the references.
+
+    What an engine or a reference leaves out, with a reason, is not missing. `answers` has the
+    references' reasons.
+    """
     frames: list[pd.DataFrame] = []
     for part in audited.question.case.parts:
         known = {t: references[t] for t in _expected(name, part, answer) if t in references}
@@ -207,7 +214,9 @@ def _compared(
             found = compare(audited.case.name, name, subject, reference, list(tables))
             if name == PUBLISHED:  # without the cells that a page leaves empty
                 found = found[found["value"].notna() | (found["verdict"] == Verdict.MISSING)]
-            frames.append(answer.without_gaps(found))
+            for each in filter(None, (answer, answers.get(who))):
+                found = each.without_gaps(found)
+            frames.append(found)
     frames = [frame for frame in frames if len(frame)]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(COLUMNS))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan
 from pathlib import Path
 
 import pandas as pd
@@ -247,7 +248,7 @@ def _steps(finding: Finding, place: int) -> list[Step]:
     return [
         Step(t.experiment, t.says, float(t.digits[place]) + 0.0, bool(t.vanished[place]))
         for t in finding.trials
-        if place in t.digits.index
+        if place in t.digits.index and not isnan(t.digits[place])
     ]
 
 

@@ -9,15 +9,23 @@ import pandas as pd
 
 from rparity.audit.questions import CENTRED, leading_digits
 from rparity.cases.base import Boot, Lm, Lmer
-from rparity.compare import Verdict, part_of
+from rparity.compare import Verdict, kind_of, part_of
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.arithmetic import LAST_PLACES
 from rparity.diagnosis.experiments.base import PLACE, ROOM, VANISHED, CaseContext, Trial, places
 from rparity.diagnosis.explain import Finding
-from rparity.lmm.distributions import t_tail
+from rparity.lmm.distributions import f_tail, t_quantile, t_tail
 from rparity.lmm.matrices import response
 
 RATIOS = ("statistic", "p_value")
+INTERVAL = ("std_error", "df", "estimate")
+# What values of tests are computed from, other than ratios of estimates and standard errors.
+OF_F = {"p_value": ("den_df", "f_statistic", "num_df")}
+MADE_OF: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "anova_type3": OF_F,
+    "anova_type3_kr": OF_F,
+    "emmeans": {"conf_low": INTERVAL, "conf_high": INTERVAL},
+}
 Place = tuple[str, str, str]
 
 
@@ -117,6 +125,8 @@ def _at(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _sources(context: CaseContext, table: str, row: str, column: str) -> list[Place]:
     """Return the places of the values that a value is computed from."""
+    if made_of := MADE_OF.get(kind_of(table), {}).get(column):
+        return [(table, row, source) for source in made_of]
     if column in RATIOS:
         return [(table, row, "std_error"), (table, row, "estimate")]
     part = context.parts.get(part_of(table))
@@ -129,13 +139,26 @@ def _follows(values: Mapping[Place, float], place: Place, sources: Sequence[Plac
     """Whether an engine's value follows from its own other values, as far as these are known."""
     made_of = [values.get(source, np.nan) for source in sources]
     expected = made_of[0]
-    if place[2] in RATIOS:
+    if kind_of(place[0]) in MADE_OF and place[2] not in RATIOS[:1]:
+        expected = _of_a_test(place[2], made_of)
+    elif place[2] in RATIOS:
         expected = made_of[1] / made_of[0]
-    if place[2] == "p_value":
-        df = values.get((f"{part_of(place[0])}.glance", "1", "df_residual"), np.nan)
-        expected = 2.0 * float(t_tail(abs(expected), df))
+        if place[2] == "p_value":
+            glance = f"{part_of(place[0])}.glance"
+            df = values.get((glance, "1", "df_residual"), np.nan)
+            expected = 2.0 * float(t_tail(abs(expected), df))
     off = abs(values[place] - expected)
     return not off > VANISHED.rtol * abs(expected) + LAST_PLACES
+
+
+def _of_a_test(column: str, made_of: Sequence[float]) -> float:
+    """Return the p-value of F, or the end of an interval, from what it is made of."""
+    if column == "p_value":
+        den_df, F, num_df = made_of
+        return float(f_tail(F, num_df, den_df))
+    error, df, estimate = made_of
+    half = float(t_quantile(0.975, df)) * error
+    return estimate - half if column == "conf_low" else estimate + half
 
 
 def derived(context: CaseContext, findings: Sequence[Finding], rows: pd.DataFrame) -> list[Finding]:

@@ -19,6 +19,8 @@ class Cause(StrEnum):
     MONTE_CARLO = "Monte Carlo"
     PROFILE_FAILED = "profile failed in R"
     DEFAULTS = "default settings"
+    NUMERICAL = "numerical derivatives"
+    QUANTILE = "quantile of 1.96"
     # They compute different things.
     STANDARD_ERROR = "formula of the standard error"
     ML_OR_REML = "ML or REML"
@@ -27,6 +29,11 @@ class Cause(StrEnum):
     UNDEFINED = "left undefined"
     R_SQUARED = "definition of R squared"
     WEIGHTED_NOISE = "noise scaled by prior weights"
+    UNADJUSTED = "covariance without adjustment"
+    SATTERTHWAITE = "Satterthwaite for Kenward and Roger"
+    SCALE_KNOWN = "residual variance taken as known"
+    RESIDUAL_DF = "residual degrees of freedom"
+    TYPE_THREE = "contrasts of type III"
     # Versions of lme4 differ (`rparity.lmm.lme4`).
     REFIT = "refit degrees of freedom"
     NESTING = "names of nested groups"

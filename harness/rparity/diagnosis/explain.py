@@ -29,6 +29,12 @@ from rparity.diagnosis.experiments.figures import (
     rounding_of_the_figure,
     tight_controls,
 )
+from rparity.diagnosis.experiments.fixed_effects import (
+    VARIATIONS,
+    other_tests,
+    residual_df,
+    rounded_quantile,
+)
 from rparity.diagnosis.experiments.parameters import (
     adjusted_sigma,
     joint_hessian,
@@ -59,6 +65,9 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     adjusted_sigma,
     ml_for_reml,
     standard_deviations,
+    rounded_quantile,
+    *(partial(other_tests, variation) for variation in VARIATIONS),
+    residual_df,
     other_contrasts,
     *(partial(lme4_changed, change) for change in CHANGES),
     monte_carlo,

@@ -196,6 +196,10 @@ PYTHON_ENGINES = {
     "linearmodels": "rparity.engines.linearmodels:Linearmodels",
     "python-default": "rparity.engines.python_calls:PythonDefault",
     "python-setting": "rparity.engines.python_calls:PythonSetting",
+    "kamino": "rparity.engines.kamino:Kamino",
+    "interlace": "rparity.engines.interlace:Interlace",
+    "interlace-tight": "rparity.engines.interlace:InterlaceTight",
+    "pymmeans": "rparity.engines.pymmeans:Pymmeans",
     "exact": "rparity.engines.exact:Exact",
 }
 # R's engines, which need R, and the engines whose answers are kept (`kept_answers`).

@@ -5,11 +5,23 @@ from __future__ import annotations
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
-from rparity.cases.base import LM_TABLES, LMER_TABLES, Boot, Call, Data, Lm, Lmer, Part
+from rparity.cases.base import (
+    LM_TABLES,
+    LMER_TABLES,
+    TEST_TABLES,
+    Boot,
+    Call,
+    Data,
+    Lm,
+    Lmer,
+    Part,
+)
 from rparity.compare import kind_of
 from rparity.engines.base import Answer, Question
+from rparity.engines.native import MEANS, PAIRS, fitted, mean_rows
 from rparity.errors import DataError, FormulaError
 from rparity.rrandom import RRandom
 
@@ -31,6 +43,11 @@ GAPS: dict[type[Part], str] = {
     Call: "an opaque Python function: there is nothing to work out exactly",
 }
 NO_INTERVAL = "found by search along the profile or by simulation: not certified"
+NO_TEST = (
+    "a fit by ML, or the data may say nothing about a variance parameter, or contrasts whose "
+    "variances coincide differ in their degrees of freedom"
+)
+NO_TUKEY = "Tukey's distribution is a double integral: not certified"
 
 
 class Exact:
@@ -51,7 +68,7 @@ class Exact:
 
     def expected(self, part: Part) -> tuple[str, ...]:
         """Return the tables of models, except intervals by profile and by bootstrap."""
-        known = {Lmer: LMER_TABLES, Lm: LM_TABLES}.get(type(part), ())
+        known = {Lmer: (*LMER_TABLES, *TEST_TABLES), Lm: LM_TABLES}.get(type(part), ())
         kinds: tuple[str, ...] = tuple(kind for kind in part.kinds if kind in known)
         return tuple(f"{part.name}.{kind}" for kind in kinds)
 
@@ -81,7 +98,7 @@ class Exact:
                 case Lmer() | Lm():
                     for numbers in figures:
                         name = part.name if numbers == "double" else f"{part.name}_{numbers}"
-                        key = (*part.key, numbers)
+                        key = (*part.key, numbers, *_tests(part))
                         try:
                             found = known.get(key) or _certified(part, data, numbers)
                         except (NotCertifiedError, DataError, FormulaError) as error:
@@ -89,7 +106,12 @@ class Exact:
                             continue
                         known[key] = found
                         tables |= self._noted(name, part, found)
-                    gaps |= dict.fromkeys(set(part.tables) - set(self.expected(part)), NO_INTERVAL)
+                    for table in part.tables:
+                        if table not in tables:
+                            why = NO_TEST if kind_of(table) in TEST_TABLES else NO_INTERVAL
+                            gaps.setdefault(table, why)
+                        elif "p_value" not in tables[table] and kind_of(table) == "pairs":
+                            gaps[f"{table}/*/p_value"] = NO_TUKEY
                 case _:
                     gaps[part.name] = GAPS.get(type(part), "an experiment on R alone")
         worst = min((found.digits for found in known.values()), default=0.0)
@@ -106,7 +128,11 @@ class Exact:
         }
         tables = {}
         for kind in map(kind_of, self.expected(part)):
+            if kind not in found.tables:
+                continue
             frame, text = found.frame(kind), found.decimals(kind, DIGITS)
+            if columns := _columns(kind, frame):
+                frame, text = frame[columns], text[columns]
             if isinstance(part, Lm) and part.perfect:
                 frame, text = frame[["estimate"]], text[["estimate"]]
             tables[f"{name}.{kind}"] = frame
@@ -160,4 +186,36 @@ def _certified(part: Lmer | Lm, data: pd.DataFrame, figures: Figures) -> Certifi
         contrasts=part.contrasts,
         figures=figures,
         rank=rank,
+        tests=bool(_tests(part)),
+        linear=_means(part, data),
     )
+
+
+def _tests(part: Lmer | Lm) -> tuple[str, ...]:
+    """Return the tests that a part asks for, and the variables of its marginal means."""
+    kinds = tuple(kind for kind in part.kinds if kind in TEST_TABLES)
+    return (*kinds, *part.means) if isinstance(part, Lmer) else ()
+
+
+def _means(part: Lmer, data: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Return the contrasts of marginal means and of their differences, a named row each."""
+    if not part.reml or not {"emmeans", "pairs"} & set(part.kinds):
+        return {}
+    from rparity.lmm.emmeans import emmeans
+
+    means = emmeans(fitted(part, data), part.means, ddf="asymptotic")
+    if means.offset.any() or np.isnan(means.estimator.rows(means.L)[0]).any():
+        return {}  # not a function of the fixed effects alone, or one that R gives as NA
+    both = {"emmeans": means, "pairs": means.pairs()}
+    return {
+        kind: pd.DataFrame(found.L[:, found.estimator.kept], mean_rows(found))
+        for kind, found in both.items()
+        if kind in part.kinds
+    }
+
+
+def _columns(kind: str, frame: pd.DataFrame) -> list[str]:
+    """Return the columns of marginal means that are certified, or no columns for other tables."""
+    if kind == "pairs" and len(frame) > 1:
+        return [column for column in PAIRS if column != "p_value"]
+    return list({"emmeans": MEANS, "pairs": PAIRS}.get(kind, ()))

@@ -13,12 +13,21 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy.linalg import block_diag
 
-from rparity.cases.base import LMER_TABLES, Boot, Lm, Lmer, Part
+from rparity.cases.base import LMER_TABLES, TEST_TABLES, Boot, Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine, UnsupportedError
 from rparity.engines.native import one_row, quantiles
-from rparity.engines.tables import NO_WALD, coef_table, variance_tables, wald_table
+from rparity.engines.tables import (
+    NO_WALD,
+    coef_table,
+    mean_tables,
+    same_columns,
+    table_of_tests,
+    variance_tables,
+    wald_table,
+    with_text_groups,
+)
 from rparity.lmm.arrange import ranef_table
-from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
+from rparity.lmm.matrices import RandomTerm, build
 from rparity.lmm.template import Template
 from rparity.lmm.varcorr import theta_names
 
@@ -28,6 +37,9 @@ Array = NDArray[np.float64]
 MOST_ROWS = 20_000
 # Its bootstraps use other random streams, so more replicates would not be more comparable.
 MOST_REPLICATES = 200
+# `anova_type3` names a coefficient of a factor `grp.1`.
+CODED = re.compile(r"\.\d+(?=:|$)")
+METHODS = {"anova_type3": "Satterthwaite", "anova_type3_kr": "Kenward-Roger"}
 OFFSET = re.compile(r"\s*\+\s*offset\([^()]*\)")
 
 
@@ -39,13 +51,18 @@ class Mixedlm(ModelEngine):
     """
 
     name = "mixedlm"
-    kinds: Mapping[type[Part], tuple[str, ...]] = {Lmer: LMER_TABLES, Boot: ("boot",)}
+    kinds: Mapping[type[Part], tuple[str, ...]] = {
+        Lmer: (*LMER_TABLES, *(kind for kind in TEST_TABLES if kind != "vcov_kr")),
+        Boot: ("boot",),
+    }
     distributions: Sequence[str] = ("mixedlm", "scipy", "numpy")
 
     def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> Found:
         """Answer one mixed model."""
         assert isinstance(part, Lmer)
-        return Fit(part, data).tables(), NO_WALD
+        fit = Fit(part, data)
+        tests, gaps = fit.tests(part)
+        return {**fit.tables(), **tests}, {**NO_WALD, **gaps}
 
     def boot(self, part: Boot, model: Lmer, data: pd.DataFrame, nsim: int) -> Found:
         """Answer a bootstrap, with mixedlm's own draws."""
@@ -63,7 +80,7 @@ class Fit:
     def __init__(self, part: Lmer, data: pd.DataFrame) -> None:
         if len(data) > MOST_ROWS:
             raise UnsupportedError(f"{len(data)} rows: not asked, such a model takes mixedlm 7 s")
-        self.data = data
+        self.data = data = with_text_groups(part.formula, data)
         weights = None if part.weights is None else data[part.weights].to_numpy()
         self.m = build(
             part.formula, data, weights=weights, contrasts=part.contrasts, na_action="fail"
@@ -91,7 +108,7 @@ class Fit:
                 "ordered factor and not mixedlm's",
                 stacklevel=1,
             )
-        self.columns = _columns(self.fit.matrices.X, self.m)
+        self.columns = same_columns(self.fit.matrices.X, self.m.X)
         self.blocks = _blocks(self.fit.matrices.random_structures, self.m.random)
 
     def tables(self) -> dict[str, pd.DataFrame]:
@@ -119,6 +136,41 @@ class Fit:
             "ranef": ranef_table(m.random, *self._random_effects()),
             "residual_quantiles": quantiles(fit.residuals("pearson")),
         }
+
+    def tests(self, part: Lmer) -> Found:
+        """Return degrees of freedom, tests of terms and marginal means.
+
+        `anova_type3` tests every coefficient of a factor as a term of its own. Where a factor has
+        several, there is no row.
+        """
+        fit, at = self.fit, self.columns
+        df = (mixedlm.satterthwaite_df(fit).df[at], mixedlm.kenward_roger_df(fit).df[at])
+        tables = {"ddf": table_of_tests("ddf", self.m.names, *df)}
+        gaps: dict[str, str] = {}
+        for kind, method in METHODS.items():
+            found = mixedlm.anova_type3(fit, ddf_method=method)
+            columns = (found.num_df, found.den_df, found.f_value, found.p_value)
+            theirs = [frozenset(CODED.sub("", term).split(":")) for term in found.terms]
+            rows = {}
+            for term in self.m.design.terms.terms:
+                label = ":".join(term)
+                if theirs.count(frozenset(term)) == 1:
+                    rows[label] = theirs.index(frozenset(term))
+                else:
+                    gaps[f"{kind}/{label}"] = "it tests each coefficient of the factor by itself"
+            where = list(rows.values())
+            tables[kind] = table_of_tests(kind, rows, *(column[where] for column in columns))
+        return tables | (self._means(part) if part.means else {}), gaps
+
+    def _means(self, part: Lmer) -> dict[str, pd.DataFrame]:
+        found = mixedlm.emmeans(self.fit, list(part.means))
+        means, pairs = found.result, found.pairs()
+        return mean_tables(
+            means.grid[list(part.means)],
+            self.data,
+            (means.emmean, means.se, means.df, means.lower, means.upper),
+            (pairs.estimate, pairs.se, pairs.df, pairs.t_ratio, pairs.p_value),
+        )
 
     def boot(self, part: Boot, nsim: int) -> dict[str, pd.DataFrame]:
         """Return the standard errors of its bootstrap, with the number of replicates."""
@@ -168,21 +220,6 @@ class Fit:
                 values = table[structure.grouping_factor]
                 out.append(np.stack([values[name][rows] for name in names], axis=1))
         return means, [np.sqrt(variance) for variance in variances]
-
-
-def _columns(theirs: Array, m: ModelMatrices) -> NDArray[np.intp]:
-    """Return the position of each of R's columns of X among mixedlm's.
-
-    Raises
-    ------
-    UnsupportedError
-        Where they are not the same columns.
-    """
-    distance = np.abs(theirs[:, :, None] - m.X[:, None, :]).max(axis=0)
-    at: NDArray[np.intp] = distance.argmin(axis=0)
-    if theirs.shape != m.X.shape or len(set(at)) < len(at) or distance.min(axis=0).max() > 1e-8:
-        raise UnsupportedError("its columns of X are not R's")
-    return at
 
 
 def _blocks(structures: Sequence[Any], terms: Sequence[RandomTerm]) -> list[tuple[int, list[int]]]:

@@ -40,6 +40,8 @@ from rparity.tables import encode_factors
 # What a fit or a test warns of becomes a note.
 NOTED = (RankDeficientWarning, DegreesOfFreedomWarning, HypothesisWarning)
 
+MEANS = ("estimate", "std_error", "df", "conf_low", "conf_high")
+PAIRS = ("estimate", "std_error", "df", "statistic", "p_value")
 QUARTILES = ["0%", "25%", "50%", "75%", "100%"]
 
 
@@ -191,8 +193,8 @@ def lmer_tables(
         "vcov_kr": lambda: fit.cov_params("kenward-roger"),
         "anova_type3": lambda: _term_tests(fit, "satterthwaite"),
         "anova_type3_kr": lambda: _term_tests(fit, "kenward-roger"),
-        "emmeans": lambda: _means(emmeans(fit, means)),
-        "pairs": lambda: _pairs(emmeans(fit, means).pairs()),
+        "emmeans": lambda: means_table(emmeans(fit, means)),
+        "pairs": lambda: pairs_table(emmeans(fit, means).pairs()),
     }
     return {kind: tables[kind]() for kind in kinds if kind in tables}
 
@@ -207,20 +209,23 @@ def _term_tests(fit: LmerResults, ddf: Method) -> pd.DataFrame:
     return anova(fit, type="III", ddf=ddf).rename(columns=columns)[list(columns.values())]
 
 
-def _means(means: MarginalMeans) -> pd.DataFrame:
-    """Return marginal means; a row is named by its levels, as in `a.early`."""
-    found = means.summary()
-    rows = means.grid.astype(str).agg(".".join, axis=1)
-    names = ("estimate", "std_error", "df", "conf_low", "conf_high")
-    return (
-        found[["emmean", "SE", "df", "lower.CL", "upper.CL"]].set_axis(names, axis=1).set_axis(rows)
-    )
+def mean_rows(means: MarginalMeans) -> list[str]:
+    """Return the names of rows: of marginal means their levels, as in `a.early`."""
+    if means.contrasts:
+        return list(means.grid["contrast"])
+    return list(means.grid.astype(str).agg(".".join, axis=1))
 
 
-def _pairs(pairs: MarginalMeans) -> pd.DataFrame:
-    found = pairs.summary().set_index("contrast").rename_axis(None)
-    names = ("estimate", "std_error", "df", "statistic", "p_value")
-    return found[["estimate", "SE", "df", "t.ratio", "p.value"]].set_axis(names, axis=1)
+def means_table(means: MarginalMeans) -> pd.DataFrame:
+    """Return the table `emmeans`."""
+    found = means.summary()[["emmean", "SE", "df", "lower.CL", "upper.CL"]]
+    return found.set_axis(MEANS, axis=1).set_axis(mean_rows(means))
+
+
+def pairs_table(pairs: MarginalMeans) -> pd.DataFrame:
+    """Return the table `pairs`."""
+    found = pairs.summary()[["estimate", "SE", "df", "t.ratio", "p.value"]]
+    return found.set_axis(PAIRS, axis=1).set_axis(mean_rows(pairs))
 
 
 def intervals(fit: LmerResults, part: Lmer) -> dict[str, pd.DataFrame]:

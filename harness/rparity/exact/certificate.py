@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,7 +19,7 @@ from rparity.exact.balls import Figures
 from rparity.exact.criterion import Criterion
 from rparity.exact.enclosure import NotCertifiedError
 from rparity.exact.least_squares import lm_tables
-from rparity.exact.mixed import lmer_tables, optimum
+from rparity.exact.mixed import inference_tables, lmer_tables, optimum
 from rparity.exact.rational import Rank, RationalModel, rational_model
 
 # Where balls are too wide the precision is doubled, up to so many bits.
@@ -70,6 +71,8 @@ def certify(
     figures: Figures = "double",
     rank: Rank = "R",
     digits: int = 50,
+    tests: bool = False,
+    linear: Mapping[str, pd.DataFrame] | None = None,
 ) -> Certified:
     """Compute the tables of lmer, or of lm for a formula without random effects, with proof.
 
@@ -89,6 +92,15 @@ def certify(
         and raises DataError if they depend exactly.
     digits : int
         Least number of significant digits of every value.
+    tests : bool
+        Whether to compute degrees of freedom and tests of type III by Satterthwaite and by Kenward
+        and Roger too, of a mixed model fitted by REML: the tables `ddf`, `vcov_kr`, `anova_type3`
+        and `anova_type3_kr`. A table of which a value is not proven to exist is left out.
+    linear : mapping, optional
+        Further tests by Kenward and Roger, by the kind of their table: linear functions of the
+        fixed effects, such as marginal means, a named row each of shape (p,). An element that is
+        within 1e-12 of a fraction with a denominator up to 1000 means that fraction. Implies
+        `tests`.
 
     Raises
     ------
@@ -119,8 +131,10 @@ def certify(
         start = fit.theta.tolist()
     theta = [float(value) for value in start]
     bits = math.ceil(digits * math.log2(10.0)) + 128
-    bits, before = _wide_enough(model, theta, bits, digits, reml=REML)
-    after = _tables(model, theta, 2 * bits, reml=REML)
+    asked = linear or ({} if tests else None)
+    compute = partial(_tables, model, theta, reml=REML, linear=asked)
+    bits, before = _wide_enough(compute, bits, digits)
+    after = compute(2 * bits)
     agreed = least_agreement(before, after)
     if agreed < min(AGREED, digits):
         raise NotCertifiedError(
@@ -131,12 +145,12 @@ def certify(
 
 
 def _wide_enough(
-    model: RationalModel, theta: Sequence[float], bits: int, digits: int, *, reml: bool
+    compute: Callable[[int], dict[str, BallTable]], bits: int, digits: int
 ) -> tuple[int, dict[str, BallTable]]:
     """Double the precision until every value has its digits; return the bits and the tables."""
     while True:
         try:
-            tables = _tables(model, theta, bits, reml=reml)
+            tables = compute(bits)
             if least_accuracy(tables) >= digits:
                 return bits, tables
         except NotCertifiedError:
@@ -148,10 +162,17 @@ def _wide_enough(
 
 
 def _tables(
-    model: RationalModel, theta: Sequence[float], bits: int, *, reml: bool
+    model: RationalModel,
+    theta: Sequence[float],
+    bits: int,
+    *,
+    reml: bool,
+    linear: Mapping[str, pd.DataFrame] | None,
 ) -> dict[str, BallTable]:
     with ctx.workprec(bits):
         if not model.terms:
             return lm_tables(model)
         criterion = Criterion(model, reml=reml)
-        return lmer_tables(criterion, optimum(criterion, theta))
+        best = optimum(criterion, theta)
+        tested = {} if linear is None else inference_tables(criterion, best, linear)
+        return lmer_tables(criterion, best) | tested

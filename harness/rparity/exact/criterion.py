@@ -75,8 +75,8 @@ class Criterion:
 class Point:
     """The quantities from which the criterion, its derivatives and the estimates follow at one θ.
 
-    `beta` (p, 1), `s`, `A` = X'V⁻¹X (p, p) and its inverse, `T` = Z'V⁻¹Z and `TP` = Z'PZ (q, q),
-    `h` = Z'V⁻¹(y − Xβ) (q, 1), with P = V⁻¹ − V⁻¹XA⁻¹X'V⁻¹.
+    `beta` (p, 1), `s`, `A` = X'V⁻¹X (p, p) and its inverse, `EX` = Z'V⁻¹X (q, p), `T` = Z'V⁻¹Z and
+    `TP` = Z'PZ (q, q), `h` = Z'V⁻¹(y − Xβ) (q, 1), with P = V⁻¹ − V⁻¹XA⁻¹X'V⁻¹.
     """
 
     def __init__(self, criterion: Criterion, theta: Sequence[arb]) -> None:
@@ -96,9 +96,9 @@ class Point:
         b = arb_mat(p, 1, [Q[i, p] for i in range(p)])
         self.beta = self.A_inverse * b
         self.s = Q[p, p] - sum((b[i, 0] * self.beta[i, 0] for i in range(p)), arb(0))
-        EX = _columns(E, 0, p)
-        self.h = _columns(E, p, p + 1) - EX * self.beta
-        self.TP = self.T - EX * self.A_inverse * EX.transpose()
+        self.EX = _columns(E, 0, p)
+        self.h = _columns(E, p, p + 1) - self.EX * self.beta
+        self.TP = self.T - self.EX * self.A_inverse * self.EX.transpose()
 
     @cached_property
     def value(self) -> arb:
@@ -141,7 +141,7 @@ class Point:
         c, f, s = self.criterion, self.criterion.f, self.s
         elements = [c.elements[i] for i in free]
         g = [(2 * self.slopes[e.term] * self.Lambda[e.term])[e.row, e.col] for e in elements]
-        dS = [c.repeat(self._moved(e)) for e in elements]
+        dS = self.directions(free)
         dST = [D * self.curvature for D in dS]
         dSh = [D * self.h for D in dS]
         a = [_dot(self.h, Dh) for Dh in dSh]
@@ -149,12 +149,20 @@ class Point:
         H = arb_mat(len(free), len(free))
         for i, e in enumerate(elements):
             for j, o in enumerate(elements[: i + 1]):
-                value = -_trace(dST[i], dST[j]) - f / s**2 * a[i] * a[j]
+                value = -trace_of_product(dST[i], dST[j]) - f / s**2 * a[i] * a[j]
                 value += 2 * f / s * _dot(dSh[i], TPdSh[j])
                 if (e.term, e.col) == (o.term, o.col):
                     value += 2 * self.slopes[e.term][e.row, o.row]
                 H[i, j] = H[j, i] = value
         return g, H
+
+    def directions(self, free: Sequence[int]) -> list[arb_mat]:
+        """∂S/∂θ (q, q) of the elements `free`."""
+        return [self.criterion.repeat(self._moved(self.criterion.elements[i])) for i in free]
+
+    def slopes_of_s(self, free: Sequence[int]) -> Balls:
+        """∂s/∂θ of the elements `free`: −h'Ṡh."""
+        return [-_dot(self.h, D * self.h) for D in self.directions(free)]
 
     def _moved(self, e: Element) -> list[arb_mat]:
         """∂(ΛΛ')/∂θ of each term for one element; zero for the other terms."""
@@ -196,6 +204,6 @@ def _dot(a: arb_mat, b: arb_mat) -> arb:
     return (a.transpose() * b)[0, 0]
 
 
-def _trace(A: arb_mat, B: arb_mat) -> arb:
+def trace_of_product(A: arb_mat, B: arb_mat) -> arb:
     """tr(AB)."""
     return sum((a * b for a, b in zip(A, B.transpose(), strict=True)), arb(0))

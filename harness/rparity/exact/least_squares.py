@@ -43,8 +43,8 @@ def lm_tables(model: RationalModel) -> dict[str, BallTable]:
             model.names,
             [arb(b) for b in beta],
             arb_mat(inverse * variance).tolist(),
-            _student_quantile(df),
-            lambda t: _beta_tail(df, fmpq(1), t**2),
+            student_quantile(df),
+            lambda t: beta_tail(df, fmpq(1), t**2),
         ),
         "glance": one_row(
             sigma=arb(variance).sqrt(),
@@ -56,26 +56,26 @@ def lm_tables(model: RationalModel) -> dict[str, BallTable]:
             r_squared=arb(r_squared),
             adj_r_squared=arb(1 - (1 - r_squared) * fmpq(n - intercept, df)),
             f_statistic=F,
-            p_value=_beta_tail(df, fmpq(slopes), F),
+            p_value=beta_tail(df, fmpq(slopes), F),
         ),
         "residual_quantiles": quantiles(model.residuals(beta)),
     }
 
 
-def _beta_tail(df: int, slopes: fmpq, F: arb) -> arb:
+def beta_tail(df: arb | int, slopes: fmpq, F: arb) -> arb:
     """P(F(slopes, df) > F), a regularised incomplete beta function; F = t² for Student's t."""
     if not F.is_finite():
         return arb.nan()
     return (df / (df + slopes * F)).beta_lower(arb(df) / 2, arb(slopes) / 2, 1)
 
 
-def _student_quantile(df: int) -> arb:
+def student_quantile(df: arb | int) -> arb:
     """Student's t quantile of 0.975: where the two-sided tail probability is 0.05."""
     a, half = arb(df) / 2, arb(1) / 2
     constant = (a + half).gamma() / (a.gamma() * (arb.pi() * df).sqrt())
 
     def tail(x: Balls) -> tuple[Balls, arb_mat]:
         density = constant * (1 + x[0] ** 2 / df) ** -(a + half)
-        return [_beta_tail(df, fmpq(1), x[0] ** 2) - fmpq(1, 20)], arb_mat([[-2 * density]])
+        return [beta_tail(df, fmpq(1), x[0] ** 2) - fmpq(1, 20)], arb_mat([[-2 * density]])
 
-    return zero_of(tail, [arb(float(t_quantile(0.975, df)))])[0]
+    return zero_of(tail, [arb(float(t_quantile(0.975, float(df))))])[0]

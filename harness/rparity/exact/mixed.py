@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
+import pandas as pd
 from flint import arb, ctx, fmpq
 
 from rparity.exact.ball_tables import BallTable, fixed_effects, one_row, quantiles
 from rparity.exact.criterion import Criterion, Point
 from rparity.exact.enclosure import Balls, NotCertifiedError, is_positive_definite, zero_of
+from rparity.exact.inference import BallInference, ddf_tables
+from rparity.exact.term_tests import contrast_table, type3_tables
 from rparity.lmm.varcorr import labels, sd_names, theta_names
 
 
@@ -26,13 +29,7 @@ def optimum(criterion: Criterion, start: Sequence[float]) -> Balls:
         If one of these fails.
     """
     theta = [arb(value) for value in start]
-    places = criterion.elements
-    zero = {
-        (e.term, e.col)
-        for e, value in zip(places, theta, strict=True)
-        if e.row == e.col and value == 0
-    }
-    free = [i for i, e in enumerate(places) if (e.term, e.col) not in zero]
+    free = _free(criterion, theta)
     if any(theta[i] != 0 for i in range(len(theta)) if i not in free):
         raise NotCertifiedError(
             "The start has a column of Λ with a zero on its diagonal, but not below it."
@@ -61,6 +58,17 @@ def optimum(criterion: Criterion, start: Sequence[float]) -> Balls:
         )
     _check_rises(criterion, theta, free)
     return theta
+
+
+def _free(criterion: Criterion, theta: Sequence[arb]) -> list[int]:
+    """Elements of θ in columns of Λ whose diagonal is not an exact zero."""
+    places = criterion.elements
+    zero = {
+        (e.term, e.col)
+        for e, value in zip(places, theta, strict=True)
+        if e.row == e.col and value == 0
+    }
+    return [i for i, e in enumerate(places) if (e.term, e.col) not in zero]
 
 
 def _check_rises(criterion: Criterion, theta: Balls, free: Sequence[int]) -> None:
@@ -113,6 +121,26 @@ def lmer_tables(criterion: Criterion, theta: Balls) -> dict[str, BallTable]:
         "residual_quantiles": quantiles(residuals),
         "confint_wald": BallTable(wald.columns, {**nothing, **wald.rows}),
     }
+
+
+def inference_tables(
+    criterion: Criterion, theta: Balls, contrasts: Mapping[str, pd.DataFrame]
+) -> dict[str, BallTable]:
+    """Return tables of tests at the optimum θ (m,) of a REML fit.
+
+    They are those of `ddf_tables` and `type3_tables`, and one of `contrast_table` for each of
+    `contrasts`. Those are left out that are not proven to exist, and all of
+    an ML fit.
+    """
+    model = criterion.model
+    if not criterion.reml or model.matrices.names != model.names:
+        return {}  # the latter if X keeps columns that R drops, for which there are no contrasts
+    found = BallInference(criterion.at(theta), _free(criterion, theta))
+    try:
+        tested = {kind: contrast_table(found, rows) for kind, rows in contrasts.items()}
+        return ddf_tables(found) | type3_tables(found) | tested
+    except ZeroDivisionError:  # the data may say nothing about one of the variance parameters
+        return {}
 
 
 def _varcorr(at: Point, sigma2: arb) -> BallTable:

@@ -16,7 +16,7 @@ from numpy.typing import ArrayLike
 from rparity.errors import UsageError
 from rparity.exact.balls import Column, Figures, column, cross_products
 from rparity.lmm.formula import expression, parse, terms
-from rparity.lmm.matrices import Floats, Term, build
+from rparity.lmm.matrices import Floats, ModelMatrices, Term, build
 
 Rank = Literal["R", "exact"]
 
@@ -37,7 +37,10 @@ class RationalTerm(Term):
 
 @dataclass(frozen=True)
 class RationalModel:
-    """y less the offset, X by columns, Z by terms and the weights of a model, all exact."""
+    """y less the offset, X by columns, Z by terms and the weights of a model, all exact.
+
+    `matrices` are the same in doubles.
+    """
 
     names: tuple[str, ...]
     y: Column  # (n,)
@@ -45,6 +48,7 @@ class RationalModel:
     terms: tuple[RationalTerm, ...]
     weights: Column | None
     intercept: bool
+    matrices: ModelMatrices
 
     @property
     def n(self) -> int:
@@ -136,6 +140,7 @@ def rational_model(
         terms=tuple(random),
         weights=None if weights is None else exact.doubles(m.weights),
         intercept=right.intercept,
+        matrices=m,
     )
 
 

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
-from rparity.cases.base import Lm, Lmer
+from rparity.cases.base import Lm, Lmer, Part
 from rparity.compare import Reference, Tables, Tolerance, kind_of, part_of
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import ROOM, Dispute, Trial, compared, places
 from rparity.engines.native import lm_tables, model_tables
 from rparity.errors import RparityError
 from rparity.lmm.distributions import t_tail
+from rparity.lmm.formula import parse
 from rparity.lmm.linear import least_squares
 from rparity.lmm.matrices import build
 
@@ -204,7 +205,8 @@ def _movements(model: Lm | Lmer, data: pd.DataFrame) -> Tables:
     rng = np.random.default_rng(1)
     try:
         base = _tables(model, data)
-        others = [_tables(model, last_bits(data, rng)) for _ in range(PERTURBATIONS)]
+        keep = grouping_columns([model])
+        others = [_tables(model, last_bits(data, rng, keep)) for _ in range(PERTURBATIONS)]
     except RparityError:
         return {}
     return _largest(base, others)
@@ -235,10 +237,21 @@ def _largest(base: Tables, others: Sequence[Tables]) -> Tables:
     return {kind: table.where(table > least[kind], least[kind]) for kind, table in largest.items()}
 
 
-def last_bits(data: pd.DataFrame, rng: np.random.Generator) -> pd.DataFrame:
-    """Move every float of the data at random by −1, 0 or 1 units in its last place."""
+def grouping_columns(parts: Iterable[Part]) -> set[str]:
+    """Return the names of the columns that group the data of mixed models."""
+    formulas = [parse(part.formula) for part in parts if isinstance(part, Lmer)]
+    return {name for formula in formulas for bar in formula.bars for name in bar.group}
+
+
+def last_bits(
+    data: pd.DataFrame, rng: np.random.Generator, keep: Collection[str] = ()
+) -> pd.DataFrame:
+    """Move every float of the data at random by −1, 0 or 1 units in its last place.
+
+    The columns `keep` are not moved: the numbers of groups, say.
+    """
     out = data.copy()
-    for name in data.columns:
+    for name in data.columns.difference(list(keep), sort=False):
         if pd.api.types.is_float_dtype(data[name]):
             x = data[name].to_numpy()
             step = rng.integers(-1, 2, len(x))

@@ -210,8 +210,13 @@ class Sides:
 
         Then the engine's other values do not follow from the parameters that it gives.
         """
-        known = [table for table in self.dispute.answer if table in self.from_mine.tables]
-        found = measure(self.dispute.answer, self.from_mine, known)
+        compared_with = self.dispute.reference_tables
+        answer = {
+            table: frame[frame.columns.intersection(compared_with[table].columns)]
+            for table, frame in self.dispute.answer.items()
+            if table in self.from_mine.tables and table in compared_with
+        }
+        found = measure(answer, self.from_mine, list(answer))
         failing = np.isin(found["verdict"], FAILING) & ~np.isnan(found["value"])
         return not set(compress(places(found), failing)) <= set(places(rows))
 
@@ -264,12 +269,10 @@ def _about(rows: pd.DataFrame, kinds: set[str]) -> bool:
 
 
 def _with_cov(fit: LmerResults, cov: pd.DataFrame) -> Mapping[str, pd.DataFrame]:
-    """Return the tables that depend on the covariance of the fixed effects, from `cov`."""
+    """Return what depends on the covariance of the fixed effects, from `cov`."""
     se = pd.Series(np.sqrt(np.diag(cov)), cov.index)
     return {
-        "coef": pd.DataFrame(
-            {"estimate": fit.params, "std_error": se, "statistic": fit.params / se}
-        ),
+        "coef": pd.DataFrame({"std_error": se, "statistic": fit.params / se}),
         "vcov": cov,
         "confint_wald": wald_limits(fit.params, se),
     }
