@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from rparity.lmm.emmeans import emmeans
     from rparity.lmm.fit import lmer
     from rparity.lmm.linear import lm
+    from rparity.lmm.posterior import posterior
     from rparity.lmm.term_tests import drop1, ranova
     from rparity.r.session import RSession
     from rparity.rrandom import RRandom
@@ -28,6 +29,7 @@ __all__ = [
     "emmeans",
     "lm",
     "lmer",
+    "posterior",
     "ranova",
 ]
 __version__ = "0.1.0.dev0"
@@ -45,6 +47,7 @@ _HOME = {
     "emmeans": "rparity.lmm.emmeans",
     "lm": "rparity.lmm.linear",
     "lmer": "rparity.lmm.fit",
+    "posterior": "rparity.lmm.posterior",
     "ranova": "rparity.lmm.term_tests",
 }
 

@@ -44,21 +44,26 @@ class Lattice:
     @property
     def points(self) -> Array:
         """All points, (R, m)."""
-        return self._origin + self.index * self.step
+        return np.asarray(self._origin + self.index * self.step)
 
     def on(self, axis: int) -> NDArray[np.bool_]:
         """Whether each point is on the lattice with twice the step along one axis, (R,)."""
         return np.asarray(self.index[:, axis] % 2 == 0)
 
-    def halve(self, axes: Points) -> None:
+    @property
+    def inner(self) -> NDArray[np.bool_]:
+        """Whether each point matters and is not at the rim, (R,)."""
+        return self._matter(self.values)
+
+    def halve(self, axes: NDArray[np.intp]) -> None:
         """Halve the step along some axes."""
-        inner = self._inner(self.values)
+        inner = self.inner
         self.index, self.values = self.index[inner], self.values[inner]
         self.index[:, axes] *= 2
         self.step[axes] /= 2.0
         self._grow()
 
-    def _inner(self, values: Array) -> NDArray[np.bool_]:
+    def _matter(self, values: Array) -> NDArray[np.bool_]:
         return np.asarray(values[:, 0] > self.values[:, 0].max() - DROP)
 
     def _codes(self, index: Points) -> Points:
@@ -73,7 +78,7 @@ class Lattice:
         border, values = self.index, self.values
         known = self._codes(border)
         while True:
-            around = (border[self._inner(values), None] + moves).reshape(-1, m)
+            around = (border[self._matter(values), None] + moves).reshape(-1, m)
             codes, first = np.unique(self._codes(around), return_index=True)
             new = ~np.isin(codes, known, assume_unique=True)
             border = around[first[new]]

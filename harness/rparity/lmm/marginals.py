@@ -68,6 +68,7 @@ class Marginal(ABC):
 
 
 def probabilities(q: ArrayLike) -> Array:
+    """Return q as an array, or raise UsageError if it is not between 0 and 1."""
     q = np.asarray(q, dtype=np.float64)
     if not ((q > 0.0) & (q < 1.0)).all():
         raise UsageError(f"Probabilities must be between 0 and 1, and are {q}.")
@@ -83,7 +84,11 @@ def _heavy(weights: Array) -> NDArray[np.bool_]:
 
 def _inverse(cdf: Callable[[Array], Array], q: Array, low: Array, high: Array) -> Array:
     """Return where `cdf` is q, between `low` and `high`."""
-    found = elementwise.find_root(lambda x, p: cdf(x) - p, (low, high), args=(q,))
+
+    def excess(x: Array, p: Array) -> Array:
+        return cdf(x) - p
+
+    found = elementwise.find_root(excess, (low, high), args=(q,))
     return np.asarray(found.x)
 
 
@@ -178,7 +183,7 @@ class FourierMarginal(Marginal):
         self.low, self.high = self.low - room, self.high + room
         step = 2.0 * np.pi / (self.high - self.low)
         count = max(int(bandwidth / step), 1)
-        self._omega = step * np.arange(1, count + 1)
+        self._omega = step * np.arange(1, count + 1, dtype=np.float64)
         turn = np.exp(1j * step * (a - self.low))
         phi, power = np.empty(count, dtype=np.complex128), w.astype(np.complex128)
         extra = np.ones(count, dtype=np.complex128) if nu is None else _log_chi(self._omega, nu)

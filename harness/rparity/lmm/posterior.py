@@ -9,18 +9,18 @@ Sources: Gelman et al. (2013), Bayesian Data Analysis, 3rd edition, chapters 5 a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import UsageError
-from rparity.lmm.ensemble import JointPosterior, sample
+from rparity.lmm.ensemble import Draws, JointPosterior, sample
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.marginals import Marginal
 from rparity.lmm.priors import Prior
-from rparity.lmm.quadrature import RestrictedPosterior, integrate
+from rparity.lmm.quadrature import RestrictedPosterior, WeightedPoints, integrate
 from rparity.lmm.varcorr import sd_names
 
 Array = NDArray[np.float64]
@@ -76,30 +76,18 @@ def posterior(
     return Posterior(fit, prior, drawn, drawn.error)
 
 
-class MarginalSource(Protocol):
-    """What gives the marginal distributions: weighted points, or draws."""
-
-    def marginal(self, at: int) -> Marginal:
-        """Marginal of a parameter by its row in `LmerResults.conf_int`."""
-        ...
-
-    def mean_response(self, c: Array, d: list[Array], known: float) -> Marginal:
-        """Marginal of known + c'β + Σ_t tr(d_t'b_t), with c (p,) and d_t (L, k) for each term."""
-        ...
-
-
 class Posterior:
     """The marginal posterior distributions of a mixed model's parameters.
 
     The rows of all tables are those of `LmerResults.conf_int`: `.sig01`, … (each term's standard
     deviations, then its correlations), `.sigma`, and the fixed effects.
 
-    `error` bounds the error of every probability: of a quadrature its own, in theory far more than
-    the actual one; of MCMC one standard error.
+    `error` is that of probabilities: a bound for the quadrature, which is generous, and for MCMC
+    the largest Monte Carlo standard error.
     """
 
     def __init__(
-        self, fit: LmerResults, prior: Prior, source: MarginalSource, error: float
+        self, fit: LmerResults, prior: Prior, source: WeightedPoints | Draws, error: float
     ) -> None:
         self.fit, self.prior, self.error = fit, prior, error
         self.names = [*sd_names(fit.model.template.m), *fit.term_names]
@@ -145,9 +133,7 @@ class Posterior:
         columns = self.quantile().rename(columns=lambda q: f"{100.0 * q:g}%")
         return pd.concat([self.mean.rename("mean"), self.sd.rename("sd"), columns], axis=1)
 
-    def mean_response(
-        self, newdata: pd.DataFrame, *, offset: ArrayLike | None = None
-    ) -> Marginal:
+    def mean_response(self, newdata: pd.DataFrame, *, offset: ArrayLike | None = None) -> Marginal:
         """The distribution of the mean of Xβ + Zb + offset over the rows of `newdata`.
 
         The rows name levels of the data, so it is about these levels, and not about others that
@@ -160,6 +146,8 @@ class Posterior:
         UsageError
             For levels that the data of the fit do not have, and after MCMC.
         """
+        if not isinstance(self._source, WeightedPoints):
+            raise UsageError("mean_response() needs method='quadrature'.")
         matrices = self.fit.model.matrices
         known = float(np.mean(matrices.known(newdata, offset)))
         share = 1.0 / len(newdata)

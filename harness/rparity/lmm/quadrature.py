@@ -128,7 +128,7 @@ class RestrictedPosterior:
         return np.column_stack([log, s, centre, scale])
 
     def mean_response(self, x: Array, c: Array, d: list[Array]) -> tuple[Array, Array]:
-        """Centre and scale (R,) of the t distribution of c'β + Σ_t tr(d_t'b_t) given θ, at x (R, m).
+        """The t distribution of c'β + Σ_t tr(d_t'b_t) given θ: centres and scales (R,) at x (R, m).
 
         c is (p,), and d has an array (L, k) for each term. With w = ZΛΛ'd the mean is
         c'β̂ + w'V⁻¹(y − Xβ̂), and the variance over σ² is
@@ -137,9 +137,7 @@ class RestrictedPosterior:
 
         The structure's moments of y, y + w and y − w give the products.
         """
-        parts = [
-            self._mean_response(x[at : at + BATCH], c, d) for at in range(0, len(x), BATCH)
-        ]
+        parts = [self._mean_response(x[at : at + BATCH], c, d) for at in range(0, len(x), BATCH)]
         centre, scale = zip(*parts, strict=True)
         return np.concatenate(centre), np.concatenate(scale)
 
@@ -193,7 +191,9 @@ class RestrictedPosterior:
         values = self.evaluate(self.far_points)
         values[:, 2 + p :] = np.log(values[:, 2 + p :])
         rise = values[1::2] - values[::2]
-        return [Tail(*each) for each in zip(self._growing, rise[:, 0], rise[:, 2 + p :], strict=True)]
+        return [
+            Tail(*each) for each in zip(self._growing, rise[:, 0], rise[:, 2 + p :], strict=True)
+        ]
 
     def _refuse_improper(self) -> None:
         model = self.model
@@ -323,7 +323,7 @@ class WeightedPoints:
 
 
 class Stretch:
-    """Coordinates t of x = origin + (t + ε sinh t) / (1 + ε), whose lattices reach far with few points.
+    """Coordinates t of x = origin + (t + ε sinh t) / (1 + ε), in which lattices reach far.
 
     The density falls exponentially in x where a standard deviation is not bounded away from zero or
     infinity, and so faster than exponentially in t.
@@ -342,10 +342,10 @@ class Stretch:
 
 
 def integrate(density: RestrictedPosterior) -> tuple[WeightedPoints, float]:
-    """Return points that integrate p(θ | y), and a bound of their error.
+    """Return points that integrate p(θ | y), and a bound of the error of probabilities.
 
-    Doubling the step along an axis changes no value of a parameter's distribution function by more
-    than the bound.
+    If doubling the step along an axis changes probabilities by c, the error itself is at most about
+    c², and the bound is c^1.25.
     """
     k = density.model.template.k
     stretch = Stretch(density.origin)
@@ -365,7 +365,8 @@ def integrate(density: RestrictedPosterior) -> tuple[WeightedPoints, float]:
         errors[open_axes] = _changes(points, lattice, open_axes) ** ORDER
         coarse = np.flatnonzero(errors > TOLERANCE)
         if not len(coarse):
-            return points, float(errors.max())
+            # What lies outside weighs about as much as the points at the rim.
+            return points, float(errors.max() + points.weights[~lattice.inner].sum())
         lattice.halve(coarse)
 
 
