@@ -195,7 +195,7 @@ class DrawnMarginal(Marginal):
         return float(np.sqrt(below.var() * tau / below.size))
 
 
-class Draws:
+class MarkovChain:
     """MCMC draws (steps, walkers, dimension), in the order of `JointPosterior`."""
 
     def __init__(self, joint: JointPosterior, chain: Array) -> None:
@@ -223,7 +223,7 @@ class Draws:
         return DrawnMarginal(self.chain[:, :, joint.p + place])
 
 
-def sample(joint: JointPosterior, draws: int, rng: int) -> Draws:
+def sample(joint: JointPosterior, draws: int, rng: int) -> MarkovChain:
     """Draw about `draws` points after a burn-in, from the seed `rng`.
 
     Raises
@@ -247,4 +247,4 @@ def sample(joint: JointPosterior, draws: int, rng: int) -> Draws:
     )
     burn_in = int(BURN_IN * steps)
     sampler.run_mcmc(state, burn_in + steps)
-    return Draws(joint, density.natural(np.asarray(sampler.get_chain(discard=burn_in))))
+    return MarkovChain(joint, density.natural(np.asarray(sampler.get_chain(discard=burn_in))))

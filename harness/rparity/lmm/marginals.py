@@ -136,7 +136,7 @@ class MixtureOfT(Marginal):
 
 
 @dataclass(frozen=True)
-class Scale:
+class Monotone:
     """A monotone function x = f(a) of the variable a that has the Fourier series."""
 
     forward: Callable[[Array], Array]
@@ -144,8 +144,8 @@ class Scale:
     slope: Callable[[Array], Array]  # da/dx at x
 
 
-LOG = Scale(np.exp, np.log, lambda x: 1.0 / x)
-ATANH = Scale(np.tanh, np.arctanh, lambda x: 1.0 / (1.0 - x**2))
+LOG = Monotone(np.exp, np.log, lambda x: 1.0 / x)
+ATANH = Monotone(np.tanh, np.arctanh, lambda x: 1.0 / (1.0 - x**2))
 
 
 class FourierMarginal(Marginal):
@@ -159,7 +159,7 @@ class FourierMarginal(Marginal):
         self,
         weights: Array,
         values: Array,
-        scale: Scale,
+        scale: Monotone,
         bandwidth: float,
         mean: float,
         sd: float,

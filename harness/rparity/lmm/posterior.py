@@ -16,7 +16,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import UsageError
-from rparity.lmm.ensemble import Draws, JointPosterior, sample
+from rparity.lmm.ensemble import JointPosterior, MarkovChain, sample
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.marginals import Marginal
 from rparity.lmm.priors import Prior
@@ -87,7 +87,7 @@ class Posterior:
     """
 
     def __init__(
-        self, fit: LmerResults, prior: Prior, source: WeightedPoints | Draws, error: float
+        self, fit: LmerResults, prior: Prior, source: WeightedPoints | MarkovChain, error: float
     ) -> None:
         self.fit, self.prior, self.error = fit, prior, error
         self.names = [*sd_names(fit.model.template.m), *fit.term_names]
