@@ -476,7 +476,7 @@ def modules_after(code: str) -> set[str]:
 
 AUDITED = {"mixedlm", "kamino", "interlace", "pymmeans", "gpboost", "pyfixest", "linearmodels"}
 EXTRAS = AUDITED | {"rpy2", "matplotlib", "nlopt", "flint", "jinja2", "dask", "mpmath", "pytest"}
-EXTRAS |= {"cryptography"}
+EXTRAS |= {"cryptography", "emcee"}
 
 
 def test_help_loads_no_numpy() -> None:

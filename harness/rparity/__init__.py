@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rparity.lmm.emmeans import emmeans
     from rparity.lmm.fit import lmer
     from rparity.lmm.linear import lm
+    from rparity.lmm.posterior import posterior
     from rparity.lmm.term_tests import drop1, ranova
     from rparity.r.session import RSession
     from rparity.rrandom import RRandom
@@ -32,6 +33,7 @@ __all__ = [
     "lm",
     "lmer",
     "pbmodcomp",
+    "posterior",
     "ranova",
 ]
 __version__ = "0.1.0.dev0"
@@ -51,6 +53,7 @@ _HOME = {
     "lm": "rparity.lmm.linear",
     "lmer": "rparity.lmm.fit",
     "pbmodcomp": "rparity.lmm.bootstrap_test",
+    "posterior": "rparity.lmm.posterior",
     "ranova": "rparity.lmm.term_tests",
 }
 

@@ -15,6 +15,7 @@ import pytest
 from scipy.stats import t as student
 
 import ddf_recorded
+import posterior_recorded
 from rparity import document_data, paths
 from rparity.cases.study import RECORDED, STUDY, study_tables
 from rparity.cli import main
@@ -124,9 +125,21 @@ def test_the_intervals_of_the_document_equal_those_of_r(
         mine = found[method.replace("-", "_")]
         assert digits(mine["std_error"], r["Std. Error"]).min() > 6.0  # R stops early
         assert digits((mine["conf_high"] - mine["conf_low"]) / 2, half).min() > 5.5
+    # R's posteriors are in tests/lmm/test_posterior.py. Under Jeffreys' prior they are nearly t.
+    jeffreys = found["posterior_jeffreys"].loc["(Intercept)", ends]
+    assert digits(jeffreys, found["kenward_roger"].loc["(Intercept)", ends]).min() > 4.0
+    uniform = posterior_recorded.computed(posterior_recorded.find("document")).conf_int()
+    assert digits(found["posterior_uniform"][ends], uniform.loc[PARAMETERS]).min() > 9.0
     # The document's two numbers.
     assert f"{found['wald'].loc['(Intercept)', 'std_error']:.2f}" == "1.92"
     assert f"{found['lm'].loc['(Intercept)', 'std_error']:.3f}" == "0.056"
+
+
+def test_two_lines_have_no_posterior_under_a_uniform_prior() -> None:
+    names = ("wald", "posterior_uniform", "posterior_jeffreys")
+    _, found = answer(StudyDesign(points=2), RANDOM, 1, 5, intervals=names)
+    assert found["posterior_uniform"].isna().all(axis=None)
+    assert found["posterior_jeffreys"].drop(columns="std_error").notna().all(axis=None)
 
 
 def restarted(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,6 +243,7 @@ def test_lm_is_right_in_the_fixed_world_and_lmer_in_the_random_world(small: Stud
     found = small.coverage.set_index(keys)["coverage"].sort_index()
     of_lm = ["lm", "boot_fix_u"]
     of_lmer = ["wald", "satterthwaite", "kenward_roger", "profile", "boot_simulate_u"]
+    of_lmer += ["posterior_uniform", "posterior_jeffreys"]
     assert (found["fixed", "(Intercept)", MEAN_OF_LINES][of_lm] > 20 / 24).all()
     assert (found["fixed", "(Intercept)", MEAN_OF_LINES][of_lmer] == 1.0).all()
     assert (found["random", "(Intercept)", MEAN_OF_POPULATION][of_lm] < 5 / 24).all()

@@ -23,6 +23,8 @@ COLOURS = {
     "satterthwaite": RED,
     "kenward_roger": RED,
     "profile": RED,
+    "posterior_uniform": RED,
+    "posterior_jeffreys": RED,
     "boot_simulate_u": RED,
     "boot_fix_u": BLUE,
 }

@@ -21,6 +21,8 @@ NAMES = {
     "satterthwaite": "lmer, Satterthwaite",
     "kenward_roger": "lmer, Kenward-Roger",
     "profile": "lmer, profile",
+    "posterior_uniform": "posterior, uniform",
+    "posterior_jeffreys": "posterior, Jeffreys",
     "boot_simulate_u": "bootMer, use.u = FALSE",
     "boot_fix_u": "bootMer, use.u = TRUE",
 }

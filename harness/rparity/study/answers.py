@@ -1,4 +1,4 @@
-"""Intervals for one data set, by lm, by lmer and by both of its bootstraps."""
+"""Intervals for one data set, by lm, by lmer, by both of its bootstraps and by two posteriors."""
 
 from __future__ import annotations
 
@@ -8,9 +8,12 @@ from operator import attrgetter
 import numpy as np
 import pandas as pd
 
+from rparity.errors import UsageError
 from rparity.lmm.bootstrap import bootmer
 from rparity.lmm.fit import lmer
 from rparity.lmm.linear import lm
+from rparity.lmm.posterior import posterior
+from rparity.lmm.priors import Prior
 from rparity.lmm.profile import profile_intervals
 from rparity.rrandom import RRandom
 from rparity.study.data_sets import DataSet, StudyDesign, World
@@ -25,6 +28,8 @@ INTERVALS = {
     "satterthwaite": "lmerTest: Student's t, Satterthwaite's degrees of freedom",
     "kenward_roger": "pbkrtest: Student's t and standard errors of Kenward and Roger",
     "profile": "lmer: the likelihood ratio, profiled",
+    "posterior_uniform": "the posterior's quantiles, uniform prior of the standard deviation",
+    "posterior_jeffreys": "the posterior's quantiles, Jeffreys' prior",
     "boot_simulate_u": "bootMer, use.u = FALSE: percentiles of the replicates",
     "boot_fix_u": "bootMer, use.u = TRUE: percentiles of the replicates",
 }
@@ -48,7 +53,8 @@ def answer(
     -------
     The data set, and for each of the `intervals` a table with the rows `PARAMETERS` and the columns
     `COLUMNS`. A bootstrap's estimate is lmer's; the profile has no standard error. Satterthwaite's
-    standard error is Wald's.
+    standard error is Wald's. A posterior's estimate is its median, and its standard error is its
+    standard deviation, if that is finite. Under a uniform prior two lines give no posterior.
     """
     rng = RRandom(seed)
     drawn = design.draw(world, rng)
@@ -64,6 +70,16 @@ def answer(
         boot = bootmer(mixed, nsim, use_u, rng=rng, statistic=attrgetter("params"))
         return _table(mixed.params, boot.std_errors, boot.conf_int(ALPHA))
 
+    def credible(prior: Prior) -> pd.DataFrame:
+        try:
+            found = posterior(mixed, prior)
+        except UsageError:  # too few lines
+            return pd.DataFrame(np.nan, PARAMETERS, COLUMNS)
+        each = [found.marginal(name) for name in PARAMETERS]
+        quantiles = np.array([one.quantile([0.5, ALPHA / 2.0, 1.0 - ALPHA / 2.0]) for one in each])
+        sd = np.array([one.sd if np.isfinite(one.sd) else np.nan for one in each])
+        return pd.DataFrame(np.insert(quantiles, 1, sd, axis=1), PARAMETERS, COLUMNS)
+
     # The bootstraps are last, in R's order, because they draw from the stream.
     tables: dict[str, Callable[[], pd.DataFrame]] = {
         "lm": lambda: _table(fixed.params, fixed.bse, fixed.conf_int(ALPHA)),
@@ -73,6 +89,8 @@ def answer(
         ),
         "kenward_roger": kenward_roger,
         "profile": lambda: _table(mixed.params, None, profile_intervals(mixed, ALPHA, PARAMETERS)),
+        "posterior_uniform": lambda: credible("uniform"),
+        "posterior_jeffreys": lambda: credible("jeffreys"),
         "boot_simulate_u": lambda: bootstrap(False),
         "boot_fix_u": lambda: bootstrap(True),
     }
