@@ -24,6 +24,7 @@ from rparity.lmm.ddf import (
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.matrices import build
 from rparity.lmm.model import MixedModel, Solution
+from rparity.lmm.optimum import optimum
 from rparity.lmm.structure import Conditional
 from rparity.lmm.summary import lmer_summary
 from rparity.lmm.varcorr import covariance, labels, order, sd_and_correlation, sd_names, theta_names
@@ -115,24 +116,7 @@ class LmerResults:
     @classmethod
     def fit(cls, model: MixedModel, y: Array, *, reml: bool, start: Array | None = None) -> Self:
         """Fit `model` to the response y (n,)."""
-        reference = model.ordinary_least_squares(y)
-        deviations = model.deviations(y, reference)
-        total = float(np.linalg.norm(deviations))
-        if total <= 1e-13 * float(np.linalg.norm(model.sqrt_weights * y)):
-            raise DataError(
-                f"The response {model.matrices.response!r} is an exact linear function of the "
-                "fixed effects: there is no residual variance to estimate; fit it with lm()."
-            )
-        moments = model.structure.moments(deviations[:, None])
-        begin = model.starts(deviations, moments, reml=reml) if start is None else start[None]
-        moments = moments.take(np.zeros(len(begin), dtype=np.intp))
-        try:
-            solution = model.solve(moments, reml=reml, start=begin).best()
-        except np.linalg.LinAlgError as error:
-            raise DataError(
-                f"The criterion of {model.matrices.formula!r} cannot be computed in double "
-                f"precision ({error}): centre covariates, or scale them to size 1."
-            ) from error
+        reference, solution = optimum(model, y, reml=reml, start=start)
         return cls(model, y, reference, solution, reml=reml)
 
     @property

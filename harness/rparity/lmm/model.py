@@ -39,6 +39,16 @@ TRIED = 4
 LEAST, MOST = 1e-2, 1e2
 # Candidate starts as multiples of the standard deviations that sums of squares suggest.
 SCAN = 2.0 ** np.arange(-2.0, 13.0, 1.5)
+# Standard deviations over σ, in working coordinates, where X and Z explain all that they can.
+FAR = 1e10
+
+
+class NoResidualError(Exception):
+    """The residual sum of squares fell to `least` at θ (m,), in working coordinates."""
+
+    def __init__(self, theta: Array) -> None:
+        super().__init__("the residual sum of squares is zero")
+        self.theta = theta
 
 
 @dataclass(frozen=True)
@@ -85,7 +95,7 @@ class MixedModel:
             raise DataError("The weights have zeros: drop those rows, which have no influence.")
         self.matrices = matrices
         self.sqrt_weights = np.sqrt(matrices.weights)
-        self._Q, self._R = np.linalg.qr(matrices.X * self.sqrt_weights[:, None])
+        self.Q, self._R = np.linalg.qr(matrices.X * self.sqrt_weights[:, None])
         self.working = Working(matrices.random, self.sqrt_weights)
         self.template = self.working.template
         self.structure = self._structure()
@@ -99,21 +109,21 @@ class MixedModel:
         while shared < len(codes) and np.array_equal(codes[shared], codes[0]):
             shared += 1
         if shared == len(codes):
-            return OneFactor(template, Z, codes[0], levels[0], self._Q)
+            return OneFactor(template, Z, codes[0], levels[0], self.Q)
         q = self.q
         if q <= STRATA_EFFECTS and self.n * q <= SPAN_SIZE and commute(Z, codes):
             span = Span.of(Z, codes, levels)
             if (common := common_eigenvectors(span)) is not None:
-                return Strata(template, span, *common, self._Q)
+                return Strata(template, span, *common, self.Q)
         if q <= DENSE_EFFECTS and self.n * q <= SPAN_SIZE:
-            return Dense(template, Span.of(Z, codes, levels), self._Q)
+            return Dense(template, Span.of(Z, codes, levels), self.Q)
         rest = sum(term.size for term in self.matrices.random[shared:])
         if rest > SCHUR_EFFECTS:
             raise DataError(
                 f"Besides {self.matrices.random[0].group!r} there are {rest} random effects, and "
                 f"at most {SCHUR_EFFECTS} are supported: leave out the next largest factor."
             )
-        return Schur(template, Z, codes, levels, shared, self._Q)
+        return Schur(template, Z, codes, levels, shared, self.Q)
 
     @property
     def n(self) -> int:
@@ -138,7 +148,7 @@ class MixedModel:
 
     def ordinary_least_squares(self, y: Array) -> Array:
         """Return β₀ for a response, (p,): least squares without the random effects."""
-        return self.from_working(self._Q.T @ (self.sqrt_weights * (y - self.matrices.offset)))
+        return self.from_working(self.Q.T @ (self.sqrt_weights * (y - self.matrices.offset)))
 
     def deviations(self, y: Array, beta: Array) -> Array:
         """Return √w (y − offset − Xβ) for y (n,) or (n, R) and β (p,)."""
@@ -180,7 +190,9 @@ class MixedModel:
 
     # -- the criterion -----------------------------------------------------------------------------
 
-    def starts(self, deviations: Array, moments: Moments, *, reml: bool) -> Array:
+    def starts(
+        self, deviations: Array, moments: Moments, *, reml: bool, least: float = -np.inf
+    ) -> Array:
         """Return starts θ (S, m) for one response (n,).
 
         Each term's sum of squares between its levels suggests a standard deviation. Where a batch
@@ -188,7 +200,23 @@ class MixedModel:
 
         With several parameters there may be several minima. Unless the model is large, further
         starts are lme4's own, the identity, and the best of some points spread over the diagonals.
+
+        Raises
+        ------
+        NoResidualError
+            If the penalized residual sum of squares is at most `least` somewhere.
         """
+        on = self.template.diagonal
+
+        def values(theta: Array) -> Array:
+            """Return the criterion at each row of θ; far away, only that there is a residual."""
+            theta = np.concatenate([theta, FAR * on[None]])
+            many = moments.take(np.zeros(len(theta), dtype=np.intp))
+            at = evaluate(self.structure, many, theta, reml=reml)
+            if (gone := at.s.value <= least).any():
+                raise NoResidualError(theta[gone][-1])
+            return at.profiled(self.divisor(reml=reml)).value[:-1]
+
         total = float(deviations @ deviations)
         between = []
         for term, Z in zip(self.matrices.random, self.working.Z, strict=True):
@@ -202,21 +230,17 @@ class MixedModel:
         rest = max(self.n - sum(L for _, L in between), 0.1 * self.n)
         noise = max(total - explained, 0.02 * total) / rest
         theta = np.zeros(self.template.m)
-        theta[self.template.diagonal] = [
+        theta[on] = [
             np.sqrt(max((mean_square / noise - 1.0) * L / self.n, 0.01))
             for mean_square, L in between
         ]
         if isinstance(self.structure, Blocks):
-            many = moments.take(np.zeros(len(SCAN), dtype=np.intp))
-            scanned = evaluate(self.structure, many, SCAN[:, None] * theta, reml=reml)
-            theta *= SCAN[np.argmin(scanned.profiled(self.divisor(reml=reml)).value)]
+            theta *= SCAN[np.argsort(values(SCAN[:, None] * theta))[0]]
         found = [self.working.W_inverse @ theta]
         if self.template.m > 1 and not isinstance(self.structure, Schur):
-            found.append(self.template.diagonal.astype(np.float64))
+            found.append(on.astype(np.float64))
             there = self._scattered()
-            many = moments.take(np.zeros(len(there), dtype=np.intp))
-            at = evaluate(self.structure, many, there, reml=reml).profiled(self.divisor(reml=reml))
-            found += list(there[np.argsort(at.value)[:TRIED]] @ self.working.W_inverse.T)
+            found += list(there[np.argsort(values(there))[:TRIED]] @ self.working.W_inverse.T)
         return np.array(found)
 
     def _scattered(self) -> Array:
@@ -236,8 +260,15 @@ class MixedModel:
         reml: bool,
         start: Array | None = None,
         f: float | None = None,
+        least: float = -np.inf,
     ) -> Solution:
-        """Find each response's optimum from θ `start`, (m,) or (R, m); `f` replaces the divisor."""
+        """Find each response's optimum from θ `start`, (m,) or (R, m); `f` replaces the divisor.
+
+        Raises
+        ------
+        NoResidualError
+            If the penalized residual sum of squares of a response is at most `least` on the way.
+        """
         template, structure = self.template, self.structure
         f = f or self.divisor(reml=reml)
         on = template.diagonal
@@ -249,7 +280,10 @@ class MixedModel:
         def objective(theta: Array, index: Index, among: Index | None = None) -> Smooth:
             index = index if among is None else among[index]
             part = moments if len(index) == len(moments) else moments.take(index)
-            return evaluate(structure, part, theta, reml=reml).profiled(f)
+            at = evaluate(structure, part, theta, reml=reml)
+            if (gone := at.s.value <= least).any():
+                raise NoResidualError(theta[gone][0])
+            return at.profiled(f)
 
         found = minimise(objective, begin)
         for size in RESTARTS:
