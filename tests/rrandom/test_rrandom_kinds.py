@@ -92,6 +92,21 @@ CALLS: dict[str, Draw] = {
     "rbinom(n, c(10, 0, 2.5, -1, 40, Inf), c(0.2, 0.7, 0, 1, 1.5))": lambda r, n: r.rbinom(
         n, [10, 0, 2.5, -1, 40, INF], [0.2, 0.7, 0, 1, 1.5]
     ),
+    # Single values for which R draws nothing.
+    "rgamma(n, -1)": lambda r, n: r.rgamma(n, -1),
+    "rchisq(n, Inf)": lambda r, n: r.rchisq(n, INF),
+    "rt(n, 0)": lambda r, n: r.rt(n, 0),
+    "rbeta(n, 0, 1)": lambda r, n: r.rbeta(n, 0, 1),
+    "rbeta(n, 1, 0)": lambda r, n: r.rbeta(n, 1, 0),
+    "rbeta(n, 0, Inf)": lambda r, n: r.rbeta(n, 0, INF),
+    "rbeta(n, NaN, 1)": lambda r, n: r.rbeta(n, NAN, 1),
+    "rpois(n, NaN)": lambda r, n: r.rpois(n, NAN),
+    "rpois(n, Inf)": lambda r, n: r.rpois(n, INF),
+    "rbinom(n, NaN, 0.5)": lambda r, n: r.rbinom(n, NAN, 0.5),
+    "rbinom(n, 5, NaN)": lambda r, n: r.rbinom(n, 5, NAN),
+    "rbinom(n, Inf, 0.5)": lambda r, n: r.rbinom(n, INF, 0.5),
+    "rbinom(n, 2.5, 0.5)": lambda r, n: r.rbinom(n, 2.5, 0.5),
+    "rbinom(n, -1, 0.5)": lambda r, n: r.rbinom(n, -1, 0.5),
 }
 SAMPLES: dict[str, Draw] = {
     # Ties, whose order is that of R's heapsort.
