@@ -385,12 +385,6 @@ def test_too_many_crossed_levels_are_refused(monkeypatch):
         lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("Penicillin"))
 
 
-def test_zero_weights_are_refused():
-    data = frame("holes")
-    with pytest.raises(DataError, match="zeros"):
-        lmer("Reaction ~ Days + (1 | Subject)", data, weights=data["w"].where(data.index > 2, 0.0))
-
-
 @pytest.mark.parametrize(**having("text"))
 def test_summary_equals_that_of_r(model):
     # The line on lme4's optimizer and its exit code has no counterpart.

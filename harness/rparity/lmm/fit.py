@@ -59,7 +59,8 @@ def lmer(
     REML : bool
         Restricted maximum likelihood (the default, as in R) or maximum likelihood.
     weights, offset : array of shape (n,), optional
-        Prior weights and a known part of the linear predictor.
+        Prior weights and a known part of the linear predictor. Rows of weight zero are left out;
+        R counts them as observations, and its log-likelihood is then infinite at every θ.
     contrasts : mapping, optional
         From factors to ``contr.treatment``, ``contr.sum``, ``contr.helmert`` or ``contr.poly``.
     na_action : {"omit", "fail"}

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
-from statsmodels.regression.linear_model import WLS
 
 from rparity.errors import FormulaError
 from rparity.lmm.formula import parse
@@ -28,7 +26,8 @@ def lm(
     """Fit a linear model by least squares; returns statsmodels' `RegressionResults`.
 
     Coefficients have the names of R's `lm` (`p1` to `p9` with ``contrasts={"p": "contr.sum"}``) and
-    are solved by QR, as in R. `na_action` and `rank_deficient` are those of `lmer`.
+    are solved by QR, as in R. `na_action` and `rank_deficient` are those of `lmer`. Rows of weight
+    zero have fitted values and residuals, but are no observations.
 
     Raises
     ------
@@ -55,11 +54,6 @@ def lm(
 
 def least_squares(m: ModelMatrices) -> Any:
     """Regress a model's response on its columns, as `lm` does."""
-    y = pd.Series(m.y - m.offset, m.rows, name=m.response)
-    X = pd.DataFrame(m.X, m.rows, list(m.names))
-    fit = WLS(y, X, weights=m.weights).fit(method="qr")
-    # statsmodels inverts R'R, which squares the condition number; R inverts the triangle.
-    R_inv = np.linalg.inv(np.linalg.qr(fit.model.wexog, mode="r"))
-    fit._results.normalized_cov_params = R_inv @ R_inv.T
-    fit._results.matrices = m  # for emmeans()
-    return fit
+    from rparity.lmm.regression import regression
+
+    return regression(m)

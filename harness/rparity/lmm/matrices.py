@@ -179,7 +179,8 @@ def build(
     data
         One row for each observation. Categories and text are factors, bool columns logicals.
     weights, offset
-        One value for each row of `data`. `offset` is added to offset() terms of the formula.
+        One value for each row of `data`. With random effects, rows of weight zero are left out, as
+        missing values are. `offset` is added to offset() terms of the formula.
     contrasts
         From factors of X to names of R's contrasts. As in lme4, random terms have the default ones.
     na_action
@@ -221,6 +222,10 @@ def build(
 
     variables = [*numeric.items(), *values.items(), *factors.items(), ("weights", w)]
     keep = _complete([*variables, ("offset", extra)], n, na_action)
+    if not w[keep].any():
+        raise DataError("All weights are zero: at least one row must have a positive weight.")
+    if parsed.bars:
+        keep &= w != 0
     if not keep.all():
         numeric = {label: value[keep] for label, value in numeric.items()}
         values = {label: value[keep] for label, value in values.items()}
@@ -237,7 +242,7 @@ def build(
         raise DataError(f"The response `{parsed.response}` is constant: there is nothing to model.")
     fixed = Coding.learn(right, values, contrasts or {}, frame)
     X, names = fixed.matrix(values, len(y))
-    kept = independent(X)
+    kept = independent(X if w.all() else X[w > 0])  # a row of weight zero is no observation of lm
     dropped = tuple(name for name, ok in zip(names, kept, strict=True) if not ok)
     if dropped and rank_deficient == "fail":
         raise DataError(

@@ -91,8 +91,6 @@ class MixedModel:
                 f"No random effects in {matrices.formula!r}: add a term such as (1 | g), "
                 "or fit it with lm()."
             )
-        if not (matrices.weights > 0.0).all():
-            raise DataError("The weights have zeros: drop those rows, which have no influence.")
         self.matrices = matrices
         self.sqrt_weights = np.sqrt(matrices.weights)
         self.Q, self._R = np.linalg.qr(matrices.X * self.sqrt_weights[:, None])
