@@ -24,7 +24,9 @@ from rparity.errors import DataError, FormulaError, UsageError
 from rparity.lmm.anova import anova
 from rparity.lmm.crossed import Dense, Strata
 from rparity.lmm.fit import lmer
+from rparity.lmm.optimum import ConvergenceWarning
 from rparity.lmm.schur import Schur
+from rparity.rrandom import RRandom
 
 every_model = pytest.mark.parametrize("model", MODELS, ids=[label(m) for m in MODELS])
 
@@ -246,16 +248,58 @@ def test_a_large_variance_ratio_costs_no_digits():
 
 def test_a_fit_that_does_not_converge_is_reported(monkeypatch):
     monkeypatch.setattr(rparity.lmm.newton, "MAX_ITERATIONS", 1)
-    assert not lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy")).converged
+    with pytest.warns(ConvergenceWarning, match="did not converge") as caught:
+        fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
+    assert [warning.filename for warning in caught] == [__file__]
+    assert not fit.converged
+    assert fit.summary().endswith("random terms.")
+    assert "The search for the optimum did not converge" in fit.summary()
+    with pytest.warns(ConvergenceWarning):
+        fit.refit()
 
 
 @pytest.mark.parametrize(
-    "formula", ["Reaction ~ Days + S + (1 | Subject)", "Reaction ~ (1 | Subject) + (1 | S)"]
+    "formula",
+    [
+        "Reaction ~ Days + S + (1 | Subject)",
+        "Reaction ~ (1 | Subject) + (1 | S)",
+        "Reaction ~ Days + (1 | Subject) + (1 | Subject)",
+        "Reaction ~ Days + (Days | Subject) + (1 | Subject)",
+        "Reaction ~ Days + (Days || Subject) + (0 + Days | S)",
+        "Reaction ~ Days + (1 | cross) + (1 | Subject) + (1 | Subject)",
+        "Reaction ~ Days + (1 | cross) + (Days | Subject) + (1 | Subject)",
+    ],
 )
 def test_an_undetermined_variance_is_reported_as_not_converged(formula):
-    """With the same levels twice the criterion is flat in one direction; R warns of its Hessian."""
+    """The criterion is flat in one direction; R 4.2.2 warns of its Hessian."""
     data = frame("sleepstudy")
-    assert not lmer(formula, data.assign(S=data["Subject"])).converged
+    data = data.assign(S=data["Subject"], cross=np.arange(len(data)) // 3 % 7)
+    with pytest.warns(ConvergenceWarning, match="flat in 1 direction. Leave out"):
+        fit = lmer(formula, data)
+    assert not fit.converged
+    assert "flat in 1 direction" in fit.summary().replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "y ~ 1 + (x | g)",  # a correlation of 1
+        "y ~ 1 + (x | g) + (1 | g)",
+        "z ~ 1 + (1 | g) + (1 | g)",  # both zero
+        "z ~ 1 + (x | g)",  # no variance of intercepts, but one of slopes
+        "z ~ 1 + (x | g) + (0 + x | h)",
+    ],
+)
+def test_a_singular_fit_is_determined(formula):
+    """Rotations of a singular Λ leave ΛΛ' as it is: the criterion is flat there, but not in ΛΛ'."""
+    rng = RRandom(2)
+    g, h = np.repeat(np.arange(12), 8), np.tile(np.arange(8), 12)
+    x, u = rng.rnorm(96), rng.rnorm(12)[g]
+    data = pd.DataFrame({"x": x, "g": g, "h": h, "y": u + u * x + rng.rnorm(96)})
+    data["z"] = data["y"] - data.groupby("g")["y"].transform("mean")
+    fit = lmer(formula, data)
+    assert fit.is_singular
+    assert fit.converged
 
 
 def test_a_singular_criterion_is_a_data_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
@@ -24,7 +25,7 @@ from rparity.lmm.ddf import (
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.matrices import build
 from rparity.lmm.model import MixedModel, Solution
-from rparity.lmm.optimum import optimum
+from rparity.lmm.optimum import ConvergenceWarning, optimum, problem
 from rparity.lmm.structure import Conditional
 from rparity.lmm.summary import lmer_summary
 from rparity.lmm.varcorr import covariance, labels, order, sd_and_correlation, sd_names, theta_names
@@ -93,6 +94,7 @@ def lmer(
     )
     matrices.warn_of_dropped_columns()
     fit = LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML)
+    fit.warn_unless_converged()
     fit.data_name = data.attrs.get("name")
     return fit
 
@@ -218,8 +220,18 @@ class LmerResults:
 
     @property
     def converged(self) -> bool:
-        """Whether Newton's method ended with a negligible step at a positive definite Hessian."""
+        """Whether Newton's method ended at an optimum, and the data determine it."""
         return bool(self._solution.converged[0])
+
+    @property
+    def problem(self) -> str:
+        """Why the fit did not converge, in one sentence; empty if it did."""
+        return problem(self.model, self._solution)
+
+    def warn_unless_converged(self) -> None:
+        """Warn if the fit did not converge, as lme4 does."""
+        if not self.converged:
+            warnings.warn(self.problem, ConvergenceWarning, stacklevel=3)
 
     def at(self, theta: ArrayLike, sigma: float | None = None) -> LmerResults:
         """Return the results as if θ (m,) were the optimum.
@@ -355,7 +367,9 @@ class LmerResults:
                 f"refit() needs {self.nobs} finite values, one for each row used, not "
                 f"an array of shape {response.shape}."
             )
-        return LmerResults.fit(self.model, response, reml=self.reml if REML is None else REML)
+        fit = LmerResults.fit(self.model, response, reml=self.reml if REML is None else REML)
+        fit.warn_unless_converged()
+        return fit
 
     def simulate(self, nsim: int = 1, *, use_u: bool = False, rng: RRandom | int) -> Array:
         """Draw responses from the fitted model, (n, nsim), with R's random numbers.

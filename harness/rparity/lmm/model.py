@@ -56,7 +56,8 @@ class Solution:
     """Optima of R responses; β is relative to the β₀ of `MixedModel.deviations`.
 
     `theta` (R, m), `beta` (R, p), `sigma` (R,), `criterion` (R,), `vcov_unscaled` (R, p, p), the
-    covariance of β over σ², and `converged` (R,).
+    covariance of β over σ², `hessian` (R, m, m) of the criterion in working coordinates of θ, and
+    `converged` (R,).
     """
 
     theta: Array
@@ -64,6 +65,7 @@ class Solution:
     sigma: Array
     criterion: Array
     vcov_unscaled: Array
+    hessian: Array
     converged: NDArray[np.bool_]
 
     @classmethod
@@ -74,7 +76,8 @@ class Solution:
 
     def best(self) -> Solution:
         """Return the one with the lowest criterion, if all are optima of the same response."""
-        r = int(np.argmin(self.criterion + 1e-8 * ~self.converged))
+        value = np.where(np.isfinite(self.criterion), self.criterion, np.inf)
+        r = int(np.argmin(value + 1e-8 * ~self.converged))
         return Solution(**{each.name: getattr(self, each.name)[[r]] for each in fields(self)})
 
 
@@ -307,13 +310,15 @@ class MixedModel:
     ) -> Solution:
         """Return the solution at θ (R, m), which is in working coordinates."""
         at = evaluate(self.structure, moments, theta, reml=reml)
+        profiled = at.profiled(f)
         R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ
         return Solution(
             theta=theta @ self.working.W_inverse.T,
             beta=self.from_working(at.delta),
             sigma=np.sqrt(at.s.value / self.divisor(reml=reml)),
-            criterion=at.profiled(f).value + self.constant(reml=reml),
+            criterion=profiled.value + self.constant(reml=reml),
             vcov_unscaled=R_inv.T @ at.A_inv @ R_inv,
+            hessian=profiled.hessian,
             converged=converged,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -19,10 +21,32 @@ LARGE = 1e3
 # If β̂ is so far from the β₀ of the deviations, relative to the residual sum of squares, digits of
 # the latter are lost: β̂ becomes β₀, at most so many times.
 CANCELLED, RECENTRED = 1e4, 3
+# The criterion is flat where a change of the parameters by their size changes it by no more.
+FLAT = 1e-6
 # A norm below this part of the response's own is rounding.
 ROUNDING = 5e-14
 # Most steps that reduce a response by what X and Z explain of it.
 REDUCTIONS = 30
+
+
+class ConvergenceWarning(UserWarning):
+    """The estimates of a mixed model are not those of a single optimum; the message says why."""
+
+
+def problem(model: MixedModel, solution: Solution) -> str:
+    """Return one sentence on why a solution is not the optimum, or "" if it is."""
+    if solution.converged[0]:
+        return ""
+    if flat := undetermined(model, solution):
+        return (
+            f"The data do not determine the variance parameters: the criterion is flat in {flat} "
+            f"direction{'s' if flat > 1 else ''}. Leave out a random term that repeats another one "
+            "or a fixed one."
+        )
+    return (
+        "The search for the optimum did not converge: centre and scale covariates, or leave out "
+        "random terms."
+    )
 
 
 def optimum(
@@ -39,13 +63,43 @@ def optimum(
     with np.errstate(divide="ignore", invalid="ignore"):  # values far from the optimum
         reference, solution = _relative_to(reference, model, y, reml, start)
         for _ in range(RECENTRED):
-            shift = solution.beta[0]
-            rise = float(shift @ np.linalg.solve(solution.vcov_unscaled[0], shift))
-            if not rise > CANCELLED * model.divisor(reml=reml) * solution.sigma[0] ** 2:
+            if not _cancels(model, solution, reml):
                 break
-            start = solution.theta[0]
+            shift, start = solution.beta[0], solution.theta[0]
             reference, solution = _relative_to(reference + shift, model, y, reml, start)
+    if undetermined(model, solution):
+        solution = replace(solution, converged=np.zeros(1, dtype=np.bool_))
     return reference, solution
+
+
+def _cancels(model: MixedModel, solution: Solution, reml: bool) -> bool:
+    """Whether the fixed effects explain so much of the deviations that digits of σ are lost."""
+    shift, rss = solution.beta[0], model.divisor(reml=reml) * solution.sigma[0] ** 2
+    try:
+        explained = float(shift @ np.linalg.solve(solution.vcov_unscaled[0], shift))
+    except np.linalg.LinAlgError:
+        return False
+    return explained > CANCELLED * rss
+
+
+def undetermined(model: MixedModel, solution: Solution) -> int:
+    """Return the number of directions of ΛΛ' in which the criterion is flat at a solution.
+
+    Changes of θ that leave ΛΛ' as it is, such as rotations of a singular Λ, do not count.
+    """
+    template = model.template
+    theta = model.working.W @ solution.theta[0]
+    size = 1.0 + np.abs(theta)
+    hessian = solution.hessian[0] * size[:, None] * size
+    if not np.isfinite(hessian).all():
+        return 0
+    values, vectors = np.linalg.eigh(hessian)
+    flat = np.abs(values) <= FLAT
+    if not flat.any():
+        return 0
+    half = template.Lambda((vectors[:, flat] * size[:, None]).T) @ template.Lambda(theta).T
+    changes = (half + np.swapaxes(half, 1, 2)).reshape(len(half), -1)
+    return int(np.linalg.matrix_rank(changes, tol=FLAT))
 
 
 def _relative_to(

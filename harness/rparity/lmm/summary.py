@@ -145,6 +145,8 @@ def lmer_summary(fit: LmerResults, ddf: Method | None = None) -> str:
         ]
     if fit.is_singular:
         lines += ["boundary (singular) fit: see help('isSingular')"]
+    if not fit.converged:
+        lines += wrap(fit.problem, WIDTH)
     return "\n".join(lines)
 
 
