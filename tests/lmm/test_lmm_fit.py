@@ -398,7 +398,7 @@ def test_refit_to_the_same_response_gives_the_same_fit():
     again = fit.refit(fit.response)
     np.testing.assert_allclose(again.theta, fit.theta, rtol=1e-13)
     assert not fit.refit(REML=False).reml
-    with pytest.raises(DataError, match="144 finite values"):
+    with pytest.raises(UsageError, match="144 finite numbers"):
         fit.refit(fit.response[1:])
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 
 from rparity.errors import UsageError
+from rparity.lmm.arguments import count, require_alpha, require_mixed
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.lme4 import REFIT
 from rparity.lmm.model import MixedModel, Solution
@@ -52,9 +53,8 @@ class Draws:
     @classmethod
     def of(cls, fit: LmerResults, nsim: int, *, use_u: bool, rng: RRandom | int) -> Draws:
         """Return all draws; if `rng` is a stream, making them moves it on as in R."""
-        if nsim < 1:
-            raise UsageError(f"nsim must be at least 1, and is {nsim}.")
-        noise = rng if isinstance(rng, RRandom) else RRandom(int(rng))
+        nsim = count(nsim, "nsim")
+        noise = RRandom.of(rng)
         if use_u:
             return cls(0, nsim, None, noise)
         effects = noise.copy()
@@ -140,6 +140,7 @@ def bootmer(
     ClusterError, WorkerCrashedError
         If workers are lost during the work.
     """
+    require_mixed(fit, "bootmer")
     model = fit.model
     f = model.n - 1.0 if fit.reml and not model.matrices.lme4.has(REFIT) else None
     with cluster(workers) as pool:
@@ -301,6 +302,7 @@ class BootstrapResults:
         The rows are all parameters, or the values of a custom statistic. Sources: Davison and
         Hinkley (1997), section 5.2 and eq. 5.8; R's `boot::boot.ci`.
         """
+        require_alpha(alpha)
         if self._statistic is None:
             t, t0 = self.replicates.everything, self._original.everything.iloc[0]
         else:

@@ -106,6 +106,7 @@ def lmer_summary(fit: LmerResults, ddf: Method | None = None) -> str:
     matrices = fit.model.matrices
     how = "REML" if fit.reml else "maximum likelihood "
     test, kind = "", "lmerMod"
+    tests = None if ddf is None else coefficient_tests(fit, ddf)
     if ddf is not None:
         test, kind = f". t-tests use {POSSESSIVE[ddf]} method", "lmerModLmerTest"
     lines = _title(f"Linear mixed model fit by {how}{test}", kind)
@@ -132,8 +133,7 @@ def lmer_summary(fit: LmerResults, ddf: Method | None = None) -> str:
         {"estimate": fit.params, "std_error": fit.bse, "statistic": fit.tvalues},
         index=fit.term_names,
     )
-    if ddf is not None:
-        table = coefficient_tests(fit, ddf)
+    table = table if tests is None else tests
     lines += _coefficient_lines(table)
     if 1 < len(table) <= MOST_CORRELATED:
         lines += ["", "Correlation of Fixed Effects:", *_correlation_lines(fit)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,6 +48,11 @@ class RRandom(Stream):
     Every draw takes as many words off the stream as in R. Parameters are recycled. Where R returns
     NaN with a warning, the draw is NaN and a RuntimeWarning is given.
     """
+
+    @classmethod
+    def of(cls, rng: RRandom | SupportsIndex) -> RRandom:
+        """Return a stream as it is, or a new one for a seed; raises UsageError for all else."""
+        return rng if isinstance(rng, RRandom) else cls(rng)
 
     def runif(self, n: int, min: Parameter = 0.0, max: Parameter = 1.0) -> Floats:
         """Return n uniforms, shape (n,), as R's `runif`; min = max takes nothing off the stream."""
