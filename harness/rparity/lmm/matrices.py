@@ -156,11 +156,11 @@ class ModelMatrices:
         return sum((frame.numeric(label, "offset") for label in self._offsets), total)
 
     def groups(
-        self, newdata: pd.DataFrame, which: Iterable[int]
+        self, newdata: pd.DataFrame, which: Iterable[int] | None = None
     ) -> Iterator[tuple[NDArray[np.intp], Floats]]:
-        """Yield codes, (m,), and Z, (m, k), of some random terms; the code of a new level is -1."""
+        """Yield codes, (m,), and Z, (m, k), of random terms; the code of a new level is -1."""
         frame = Frame(newdata)
-        for at in which:
+        for at in range(len(self.random)) if which is None else which:
             bar, coding = self._bars[at]
             factors = [frame.factor(name) for name in bar.group]
             labels = pd.Index(_labels(factors, [factor.codes for factor in factors]), dtype=object)
