@@ -136,6 +136,11 @@ class Blocks(ABC):
         m = template.m
         return V, Smooth(M[:, 0], M[:, 1 : 1 + m], M[:, 1 + m :])
 
+    def values(self, theta: Array, moments: Moments) -> tuple[Array, Array]:
+        """Return log|V| (R,) and M (R, p + 1, p + 1); the derivatives cost little here."""
+        logdet, M = self.evaluate(theta, moments)
+        return logdet.value, M.value
+
     @abstractmethod
     def conditional(self, theta: Array, residual: Array) -> Conditional:
         """See `Structure`."""

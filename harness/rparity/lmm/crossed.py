@@ -167,13 +167,18 @@ class Dense:
         logdet, M = zip(*parts, strict=True)
         return Smooth.join(logdet), Smooth.join(M)
 
-    def _evaluate(
-        self, theta: Array, moments: Moments, along: Array | None
-    ) -> tuple[Smooth, Smooth]:
-        template, R, m = self.template, len(theta), self.template.m
+    def values(self, theta: Array, moments: Moments) -> tuple[Array, Array]:
+        """Return log|V| (R,) and M (R, p + 1, p + 1) without derivatives."""
+        _, _, _, logdet, value = self._values(theta, moments)
+        return logdet, value
+
+    def _values(
+        self, theta: Array, moments: Moments
+    ) -> tuple[list[Array], Array, Array, Array, Array]:
+        """Return TΛ of each term, C, its product with [X y] inside the span, log|V| and M."""
         outside_Xy, outside_yy, inside_y = moments.parts
-        r = inside_y.shape[1]
-        triangles = template.blocks(template.Lambda(theta))
+        R, r = inside_y.shape
+        triangles = self.template.blocks(self.template.Lambda(theta))
         B = [T @ Lam[:, None] for T, Lam in zip(self._span.T, triangles, strict=True)]
         C, logdet = inverse(np.concatenate([b.reshape(R, r, -1) for b in B], axis=2))
         W = np.concatenate(
@@ -183,6 +188,13 @@ class Dense:
         S = C @ W
         value = np.swapaxes(W, 1, 2) @ S
         value += bordered(self._outside_XX, outside_Xy, outside_yy)
+        return B, C, S, logdet, value
+
+    def _evaluate(
+        self, theta: Array, moments: Moments, along: Array | None
+    ) -> tuple[Smooth, Smooth]:
+        template, R, m = self.template, len(theta), self.template.m
+        B, C, S, logdet, value = self._values(theta, moments)
 
         # dP_i = t g' + g t', as in `Blocks`; t and g have a column for each level.
         columns = self._t

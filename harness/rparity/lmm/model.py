@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from rparity.errors import DataError, FormulaError
 from rparity.lmm.blocks import Blocks, OneFactor
 from rparity.lmm.crossed import Dense, Span, Strata, common_eigenvectors, commute
-from rparity.lmm.deviance import evaluate
+from rparity.lmm.deviance import evaluate, values
 from rparity.lmm.matrices import ModelMatrices
-from rparity.lmm.newton import minimise
+from rparity.lmm.newton import Minimum, minimise
 from rparity.lmm.schur import Schur
 from rparity.lmm.structure import Conditional, Moments, Smooth, Structure
 from rparity.lmm.template import Working
@@ -32,11 +32,13 @@ SPAN_SIZE = 2**24
 SCHUR_EFFECTS = 6000
 # Standard deviations over σ to start from again if the first start did not converge.
 RESTARTS = (1.0, 0.1, 10.0)
-# If there may be several minima: the number of candidate starts, how many of them are tried, and
-# the range of their standard deviations over σ, in working coordinates.
-SCATTERED = 32
-TRIED = 4
-LEAST, MOST = 1e-2, 1e2
+# If there may be several minima: the number of candidate starts, how many of them are tried, the
+# range of their standard deviations over σ, in working coordinates, with its middle, and the
+# largest element below the diagonal of Λ, relative to the diagonal.
+SCATTERED = 64
+TRIED = 16
+LEAST, MIDDLE, MOST = 1e-2, 1.0, 1e3
+BELOW = 3.0
 # Candidate starts as multiples of the standard deviations that sums of squares suggest.
 SCAN = 2.0 ** np.arange(-2.0, 13.0, 1.5)
 # Standard deviations over σ, in working coordinates, where X and Z explain all that they can.
@@ -73,12 +75,6 @@ class Solution:
         """Concatenate the responses of several parts."""
         names = [each.name for each in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-    def best(self) -> Solution:
-        """Return the one with the lowest criterion, if all are optima of the same response."""
-        value = np.where(np.isfinite(self.criterion), self.criterion, np.inf)
-        r = int(np.argmin(value + 1e-8 * ~self.converged))
-        return Solution(**{each.name: getattr(self, each.name)[[r]] for each in fields(self)})
 
 
 class MixedModel:
@@ -200,23 +196,25 @@ class MixedModel:
         costs no more than one evaluation, the best of some multiples of them is taken.
 
         With several parameters there may be several minima. Unless the model is large, further
-        starts are lme4's own, the identity, and the best of some points spread over the diagonals.
+        starts are lme4's own, the identity, and the best of some scattered points, one for each set
+        of standard deviations that are large: most minima differ in which ones these are.
 
         Raises
         ------
         NoResidualError
             If the penalized residual sum of squares is at most `least` somewhere.
         """
-        on = self.template.diagonal
+        structure, on = self.structure, self.template.diagonal
 
-        def values(theta: Array) -> Array:
+        def at(theta: Array) -> Array:
             """Return the criterion at each row of θ; far away, only that there is a residual."""
             theta = np.concatenate([theta, FAR * on[None]])
             many = moments.take(np.zeros(len(theta), dtype=np.intp))
-            at = evaluate(self.structure, many, theta, reml=reml)
-            if (gone := at.s.value <= least).any():
+            V, M = structure.values(theta, many)
+            value, s = values(V, M, self.divisor(reml=reml), reml=reml)
+            if (gone := s <= least).any():
                 raise NoResidualError(theta[gone][-1])
-            return at.profiled(self.divisor(reml=reml)).value[:-1]
+            return value[:-1]
 
         total = float(deviations @ deviations)
         between = []
@@ -235,24 +233,27 @@ class MixedModel:
             np.sqrt(max((mean_square / noise - 1.0) * L / self.n, 0.01))
             for mean_square, L in between
         ]
-        if isinstance(self.structure, Blocks):
-            theta *= SCAN[np.argsort(values(SCAN[:, None] * theta))[0]]
+        if isinstance(structure, Blocks):
+            theta *= SCAN[np.argsort(at(SCAN[:, None] * theta))[0]]
         found = [self.working.W_inverse @ theta]
-        if self.template.m > 1 and not isinstance(self.structure, Schur):
+        if self.template.m > 1 and isinstance(structure, Blocks | Dense):
             found.append(on.astype(np.float64))
             there = self._scattered()
-            found += list(there[np.argsort(values(there))[:TRIED]] @ self.working.W_inverse.T)
+            there = there[np.argsort(at(there), kind="stable")]
+            large = (there[:, on] > MIDDLE) @ 2.0 ** np.arange(on.sum())
+            first = np.sort(np.unique(large, return_index=True)[1])[:TRIED]
+            found += list(there[first] @ self.working.W_inverse.T)
         return np.array(found)
 
     def _scattered(self) -> Array:
-        """Return diagonal θ in working coordinates, (SCATTERED, m), with uniform logarithms."""
+        """Return scattered θ in working coordinates, (SCATTERED, m), with log-uniform diagonals."""
         from scipy.stats.qmc import Halton
 
-        on = self.template.diagonal
-        points = Halton(int(on.sum()), scramble=False).random(SCATTERED + 1)[1:]
-        theta = np.zeros((SCATTERED, self.template.m))
-        theta[:, on] = LEAST * (MOST / LEAST) ** points
-        return theta
+        on, cols = self.template.diagonal, self.template.cols
+        points = Halton(self.template.m, scramble=False).random(SCATTERED + 1)[1:]
+        theta = LEAST * (MOST / LEAST) ** points
+        own = np.flatnonzero(on)[np.searchsorted(cols[on], cols)]
+        return np.where(on, theta, BELOW * (2.0 * points - 1.0) * theta[:, own])
 
     def solve(
         self,
@@ -262,8 +263,11 @@ class MixedModel:
         start: Array | None = None,
         f: float | None = None,
         least: float = -np.inf,
+        one: bool = False,
     ) -> Solution:
         """Find each response's optimum from θ `start`, (m,) or (R, m); `f` replaces the divisor.
+
+        If all moments are those of `one` response, the best optimum is returned.
 
         Raises
         ------
@@ -286,7 +290,14 @@ class MixedModel:
                 raise NoResidualError(theta[gone][0])
             return at.profiled(f)
 
-        found = minimise(objective, begin)
+        found = minimise(objective, begin, template.canonical if one else None)
+        if one:
+            value = (
+                np.where(np.isfinite(found.value), found.value, np.inf) + 1e-8 * ~found.converged
+            )
+            best = np.array([np.argmin(value)])
+            moments = moments.take(best)
+            found = Minimum(found.x[best], found.value[best], found.converged[best])
         for size in RESTARTS:
             lost = np.flatnonzero(~found.converged)
             if not len(lost):

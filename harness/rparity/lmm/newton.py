@@ -29,6 +29,8 @@ GROWTH = 2.0
 # A direction is flat if its curvature, relative to the largest, and its slope are at most this.
 FLAT_CURVATURE = 1e-10
 FLAT_SLOPE = 1e-8
+# Searches of one problem that lead to the same point, up to this share of its size, are one search.
+SAME = 1e-2
 # The step off a saddle, relative to the size of the parameters.
 PUSH = 0.3
 
@@ -45,7 +47,9 @@ class Minimum:
     converged: Flags
 
 
-def minimise(objective: Objective, start: Array) -> Minimum:
+def minimise(
+    objective: Objective, start: Array, same: Callable[[Array], Array] | None = None
+) -> Minimum:
     """Minimise R independent deviances of m variables, of order one, from `start` (R, m).
 
     `objective(x, index)` evaluates the problems `index` at x (len(index), m). If the Hessian is not
@@ -55,6 +59,10 @@ def minimise(objective: Objective, start: Array) -> Minimum:
     most `LAST_RISE`, or by `NOISE` if the value has stopped falling; that step is still taken.
     There is no step in a direction in which the function is flat. Where no step lowers the value,
     the search ends without convergence.
+
+    If the starts are of one problem, `same` maps points (R, m) to others that agree where the
+    function must. Then of searches that lead to the same minimum all but the best one end without
+    convergence.
     """
     x = start.copy()
     converged = np.zeros(len(x), dtype=bool)
@@ -72,8 +80,19 @@ def minimise(objective: Objective, start: Array) -> Minimum:
             if last.all():
                 return Minimum(x, value, converged)
             active, step, enough = active[~last], step[~last], enough[~last]
+            current, rise, positive = _take(current, ~last), rise[~last], positive[~last]
+        if same is not None and len(x) > 1:
+            ends = np.concatenate([x[converged], x[active] + step])
+            order = np.concatenate(
+                [np.full(converged.sum(), -1.0), np.where(positive, rise, np.inf)]
+            )
+            on = ~_repeats(same(ends), order)[converged.sum() :]
+            if not on.all():
+                active, step, enough, current = active[on], step[on], enough[on], _take(current, on)
+                if not len(active):
+                    break
         # Rounding of the criterion must not stop a step that is still needed.
-        before = current.value if len(active) == len(current.value) else current.value[~last]
+        before = current.value
         allowed = before + 1e-12 * (1.0 + np.abs(before)) + enough
         trial = x[active] + step
         current = objective(trial, active)
@@ -121,6 +140,16 @@ def _step(f: Smooth, size: Array, enough: Array) -> tuple[Array, Array, Flags]:
     if vectors is not None:
         step = np.einsum("rij,rj->ri", vectors, step)
     return step * size, rise, positive
+
+
+def _repeats(ends: Array, order: Array) -> Flags:
+    """Whether another search with a smaller `order` (R,) ends at the same point (R, m)."""
+    size = SAME * (1.0 + np.abs(ends))
+    near = (np.abs(ends[:, None] - ends) <= size).all(axis=2)
+    near &= np.isfinite(order)[:, None] & np.isfinite(order)
+    rank = np.empty(len(order), dtype=np.intp)
+    rank[np.argsort(order, kind="stable")] = np.arange(len(order))
+    return np.asarray((near & (rank < rank[:, None])).any(axis=1))
 
 
 def _take(f: Smooth, where: Flags) -> Smooth:

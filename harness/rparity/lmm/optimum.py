@@ -151,7 +151,7 @@ def _search(
     else:
         begin = start[None]
     many = moments.take(np.zeros(len(begin), dtype=np.intp))
-    return model.solve(many, reml=reml, start=begin, least=least).best()
+    return model.solve(many, reml=reml, start=begin, least=least, one=True)
 
 
 def _explained(model: MixedModel, deviations: Array, theta: Array) -> tuple[Array, float]:
