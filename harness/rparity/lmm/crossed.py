@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rparity.lmm.blocks import Blocks, classes
 from rparity.lmm.linalg import inverse
-from rparity.lmm.structure import Conditional, Moments, Smooth, bordered
+from rparity.lmm.structure import Conditional, Moments, Smooth, bordered, in_batches
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
@@ -158,14 +158,12 @@ class Dense:
         self, theta: Array, moments: Moments, *, along: Array | None = None
     ) -> tuple[Smooth, Smooth]:
         """Evaluate log|V| and M in batches of responses: see `Structure`."""
-        r, m = len(self._inside_X), self.template.m
-        batch = max(1, SCRATCH // ((m + 3) * r * r))
-        if len(theta) <= batch:
-            return self._evaluate(theta, moments, along)
-        batches = np.split(np.arange(len(theta)), range(batch, len(theta), batch))
-        parts = [self._evaluate(theta[at], moments.take(at), along) for at in batches]
-        logdet, M = zip(*parts, strict=True)
-        return Smooth.join(logdet), Smooth.join(M)
+        return in_batches(self._evaluate, theta, moments, along, max(1, SCRATCH // self.work))
+
+    @property
+    def work(self) -> int:
+        """Number of doubles in the arrays that `evaluate` makes for one response."""
+        return (self.template.m + 3) * len(self._inside_X) ** 2
 
     def values(self, theta: Array, moments: Moments) -> tuple[Array, Array]:
         """Return log|V| (R,) and M (R, p + 1, p + 1) without derivatives."""

@@ -32,11 +32,13 @@ SPAN_SIZE = 2**24
 SCHUR_EFFECTS = 6000
 # Standard deviations over σ to start from again if the first start did not converge.
 RESTARTS = (1.0, 0.1, 10.0)
-# If there may be several minima: the number of candidate starts, how many of them are tried, the
-# range of their standard deviations over σ, in working coordinates, with its middle, and the
-# largest element below the diagonal of Λ, relative to the diagonal.
+# If there may be several minima: the number of candidate starts, the fewest and the most of them
+# that are tried, the number of doubles that the arrays for those between may have, the range of
+# their standard deviations over σ, in working coordinates, with its middle, and the largest element
+# below the diagonal of Λ, relative to the diagonal.
 SCATTERED = 64
-TRIED = 16
+TRIED = 2, 16
+WORK = 2**18
 LEAST, MIDDLE, MOST = 1e-2, 1.0, 1e3
 BELOW = 3.0
 # Candidate starts as multiples of the standard deviations that sums of squares suggest.
@@ -241,7 +243,8 @@ class MixedModel:
             there = self._scattered()
             there = there[np.argsort(at(there), kind="stable")]
             large = (there[:, on] > MIDDLE) @ 2.0 ** np.arange(on.sum())
-            first = np.sort(np.unique(large, return_index=True)[1])[:TRIED]
+            tried = int(np.clip(WORK // structure.work, *TRIED))
+            first = np.sort(np.unique(large, return_index=True)[1])[:tried]
             found += list(there[first] @ self.working.W_inverse.T)
         return np.array(found)
 
