@@ -92,8 +92,83 @@ CALLS: dict[str, Draw] = {
     "rbinom(n, c(10, 0, 2.5, -1, 40, Inf), c(0.2, 0.7, 0, 1, 1.5))": lambda r, n: r.rbinom(
         n, [10, 0, 2.5, -1, 40, INF], [0.2, 0.7, 0, 1, 1.5]
     ),
+    # Single values for which R draws nothing.
+    "rgamma(n, -1)": lambda r, n: r.rgamma(n, -1),
+    "rchisq(n, Inf)": lambda r, n: r.rchisq(n, INF),
+    "rt(n, 0)": lambda r, n: r.rt(n, 0),
+    "rbeta(n, 0, 1)": lambda r, n: r.rbeta(n, 0, 1),
+    "rbeta(n, 1, 0)": lambda r, n: r.rbeta(n, 1, 0),
+    "rbeta(n, 0, Inf)": lambda r, n: r.rbeta(n, 0, INF),
+    "rbeta(n, NaN, 1)": lambda r, n: r.rbeta(n, NAN, 1),
+    "rpois(n, NaN)": lambda r, n: r.rpois(n, NAN),
+    "rpois(n, Inf)": lambda r, n: r.rpois(n, INF),
+    "rbinom(n, NaN, 0.5)": lambda r, n: r.rbinom(n, NAN, 0.5),
+    "rbinom(n, 5, NaN)": lambda r, n: r.rbinom(n, 5, NAN),
+    "rbinom(n, Inf, 0.5)": lambda r, n: r.rbinom(n, INF, 0.5),
+    "rbinom(n, 2.5, 0.5)": lambda r, n: r.rbinom(n, 2.5, 0.5),
+    "rbinom(n, -1, 0.5)": lambda r, n: r.rbinom(n, -1, 0.5),
+    # One uniform or normal each; parameters for which R draws nothing.
+    "rlnorm(n)": lambda r, n: r.rlnorm(n),
+    "rlnorm(n, c(1, 700, -Inf, NaN), c(2, 30, 0, -1, Inf))": lambda r, n: r.rlnorm(
+        n, [1, 700, -INF, NAN], [2, 30, 0, -1, INF]
+    ),
+    "rweibull(n, 2.5, 3)": lambda r, n: r.rweibull(n, 2.5, 3),
+    "rweibull(n, c(0.001, 1, NaN, -1, Inf), c(1, 0, -2, 1e300))": lambda r, n: r.rweibull(
+        n, [0.001, 1, NAN, -1, INF], [1, 0, -2, 1e300]
+    ),
+    "rlogis(n, 2, 3)": lambda r, n: r.rlogis(n, 2, 3),
+    "rlogis(n, c(0, Inf, NaN), c(1, -2, 0, Inf))": lambda r, n: r.rlogis(
+        n, [0, INF, NAN], [1, -2, 0, INF]
+    ),
+    "rcauchy(n, 2, 3)": lambda r, n: r.rcauchy(n, 2, 3),
+    "rcauchy(n, c(0, Inf, NaN), c(1, -2, 0, Inf))": lambda r, n: r.rcauchy(
+        n, [0, INF, NAN], [1, -2, 0, INF]
+    ),
+    # Quotients of gamma variates, and Poisson variates of random mean.
+    "rf(n, 3, 7.5)": lambda r, n: r.rf(n, 3, 7.5),
+    "rf(n, c(0.01, Inf, 4, -1), c(3, 0.01, Inf, 0, NaN))": lambda r, n: r.rf(
+        n, [0.01, INF, 4, -1], [3, 0.01, INF, 0, NAN]
+    ),
+    "rgeom(n, 0.3)": lambda r, n: r.rgeom(n, 0.3),
+    "rgeom(n, c(0.001, 1, 1e-12, 0, 1.5, NaN))": lambda r, n: r.rgeom(
+        n, [0.001, 1, 1e-12, 0, 1.5, NAN]
+    ),
+    "rnbinom(n, 2.5, 0.4)": lambda r, n: r.rnbinom(n, 2.5, 0.4),
+    "rnbinom(n, c(0.3, 100, 0, -1), c(0.01, 1, 0.9, 0, 1.1))": lambda r, n: r.rnbinom(
+        n, [0.3, 100, 0, -1], [0.01, 1, 0.9, 0, 1.1]
+    ),
+    "rnbinom(n, 3, mu = 7)": lambda r, n: r.rnbinom(n, 3, mu=7),
+    "rnbinom(n, c(0.5, Inf, 40), mu = c(0, 3, 1e4, -1, NaN))": lambda r, n: r.rnbinom(
+        n, [0.5, INF, 40], mu=[0, 3, 1e4, -1, NAN]
+    ),
+    # Inversion and H2PE, with each colour rarer and fewer or more than half of the balls drawn.
+    "rhyper(n, 5, 7, 4)": lambda r, n: r.rhyper(n, 5, 7, 4),
+    "rhyper(n, 300, 200, 250)": lambda r, n: r.rhyper(n, 300, 200, 250),
+    "rhyper(n, 20000, 50000, 3000)": lambda r, n: r.rhyper(n, 20000, 50000, 3000),
+    "rhyper(n, 5e8, 1e9, 7e8)": lambda r, n: r.rhyper(n, 5e8, 1e9, 7e8),
+    "rhyper(n, c(10, 90, 400, 70), c(80, 30, 0, 60, 900), c(9, 75, 40, 100, 110, 2))": (
+        lambda r, n: r.rhyper(n, [10, 90, 400, 70], [80, 30, 0, 60, 900], [9, 75, 40, 100, 110, 2])
+    ),
+    "rhyper(n, c(3, -1, 2.4, Inf), c(4, 0, 1), c(0, 2, 9, NaN, 1))": lambda r, n: r.rhyper(
+        n, [3, -1, 2.4, INF], [4, 0, 1], [0, 2, 9, NAN, 1]
+    ),
+    "rsignrank(n, 12)": lambda r, n: r.rsignrank(n, 12),
+    "rsignrank(n, c(0, 3.5, -1, NaN, 100))": lambda r, n: r.rsignrank(n, [0, 3.5, -1, NAN, 100]),
+    "rwilcox(n, 5, 9)": lambda r, n: r.rwilcox(n, 5, 9),
+    "rwilcox(n, c(0, 4, 2.5, -1), c(3, 30, NaN))": lambda r, n: r.rwilcox(
+        n, [0, 4, 2.5, -1], [3, 30, NAN]
+    ),
+    "rmultinom(n, 7, 1:4)": lambda r, n: r.rmultinom(n, 7, [1, 2, 3, 4]).ravel("F"),
+    "rmultinom(n, 1000, c(0.1, 0, 0.3, 0.6, 0))": lambda r, n: r.rmultinom(
+        n, 1000, [0.1, 0, 0.3, 0.6, 0]
+    ).ravel("F"),
+    "rmultinom(n, 0, 1)": lambda r, n: r.rmultinom(n, 0, [1]).ravel("F"),
+    "rmultinom(n, 40, rep(1, 7) / 7)": lambda r, n: r.rmultinom(n, 40, np.full(7, 1 / 7)).ravel(
+        "F"
+    ),
 }
 SAMPLES: dict[str, Draw] = {
+    "rwilcox(n %/% 10, 20, 30)": lambda r, n: r.rwilcox(n // 10, 20, 30),
     # Ties, whose order is that of R's heapsort.
     "unlist(lapply(2:60, function(k) sample(k, prob = 1:k %% 4 + 1)))": lambda r, _: np.concatenate(
         [r.sample(k, prob=np.arange(1, k + 1) % 4 + 1) for k in range(2, 61)]
@@ -229,6 +304,16 @@ def test_counts_are_integers_unless_one_is_nan_or_too_large() -> None:
         lambda r: r.rbeta(2, 1, [1, -1]),
         lambda r: r.rbinom(2, [3, 2.5], 0.5),
         lambda r: r.rpois(2, [1, NAN]),
+        lambda r: r.rlnorm(2, sdlog=[1, -1]),
+        lambda r: r.rweibull(2, [1, -1]),
+        lambda r: r.rlogis(2, scale=[1, INF]),
+        lambda r: r.rcauchy(2, scale=[1, -1]),
+        lambda r: r.rf(2, 1, [1, -1]),
+        lambda r: r.rgeom(2, [0.5, 0]),
+        lambda r: r.rnbinom(2, 1, [0.5, 0]),
+        lambda r: r.rhyper(2, 1, 1, [1, 3]),
+        lambda r: r.rsignrank(2, [1, -1]),
+        lambda r: r.rwilcox(2, [1, -1], 1),
     ],
 )
 def test_invalid_parameters_give_nan_and_a_warning_at_the_call(draw: Any) -> None:
@@ -279,6 +364,11 @@ def test_the_sample_kind_is_part_of_the_state() -> None:
     [
         (lambda r: r.rgamma(1, 1, 2, scale=0.5), "a rate or a scale, not both"),
         (lambda r: r.rbinom(2, [5, 2**31 - 1], 0.5), "sizes up to 2147483646, not 2147483647"),
+        (lambda r: r.rnbinom(1, 2), "either prob or mu"),
+        (lambda r: r.rnbinom(1, 2, 0.5, mu=1), "either prob or mu"),
+        (lambda r: r.rhyper(1, 2**31 - 1, 1, 1), "at most 2147483647 balls"),
+        (lambda r: r.rmultinom(1, 3, [1, -1]), "negative, infinite or NaN values"),
+        (lambda r: r.rmultinom(1, -3, [1, 1]), "size must be a whole number"),
         (lambda r: r.rpois(-1, 2), "n must be a whole number"),
         (lambda r: r.rbeta(1, "a", 2), "A parameter must be a number"),
         (lambda r: r.sample(3, prob=[1, 2]), "prob must be one number for each of the 3 elements"),

@@ -30,7 +30,7 @@ def document_data(rng: RRandom | int, points: int = 10, n: int = 10) -> pd.DataF
     Returns a frame of `points` · `n` rows: `x`, `y` (float64) and `p` (categorical "1", "2", …).
     `rng` is a seed, or a stream, which then stands after the draws.
     """
-    stream = rng if isinstance(rng, RRandom) else RRandom(int(rng))
+    stream = RRandom.of(rng)
     levels = [str(point) for point in range(1, points + 1)]
     x, y = np.empty((points, n)), np.empty((points, n))
     for i in range(points):

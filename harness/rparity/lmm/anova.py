@@ -2,18 +2,48 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, NamedTuple
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from rparity.errors import UsageError
+from rparity.lmm.arguments import require_mixed
 from rparity.lmm.ddf import Method
 from rparity.lmm.distributions import chi2_tail
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.hypotheses import Type
+from rparity.lmm.matrices import ModelMatrices
 from rparity.lmm.term_tests import anova_table
 
+if TYPE_CHECKING:
+    from rparity.lmm.linear import LmResults
 
-def anova(*fits: LmerResults, type: Type | None = None, ddf: Method | None = None) -> pd.DataFrame:
+
+class _Likelihood(NamedTuple):
+    """A fit by maximum likelihood: what a likelihood-ratio test takes of it."""
+
+    formula: str
+    response: NDArray[np.float64]
+    parameters: int
+    log_lik: float
+
+
+def _by_ml(fit: LmerResults | LmResults) -> _Likelihood:
+    if isinstance(matrices := getattr(fit, "matrices", None), ModelMatrices):
+        parameters = matrices.X.shape[1] + 1
+        return _Likelihood(matrices.formula, matrices.y, parameters, float(fit.llf))
+    require_mixed(fit, "anova")
+    ml = fit.refit(REML=False) if fit.reml else fit
+    return _Likelihood(ml.model.matrices.formula, ml.response, ml.n_parameters, ml.llf)
+
+
+def anova(
+    *fits: LmerResults | LmResults,
+    type: Type | None = None,
+    ddf: Method | None = None,
+) -> pd.DataFrame:
     """Test the terms of one fit, as lmerTest's `anova(fit)` does, or compare several fits.
 
     For one fit: one row a term, columns `Sum Sq, Mean Sq, NumDF, DenDF, F value, Pr(>F)`. `type` is
@@ -23,10 +53,10 @@ def anova(*fits: LmerResults, type: Type | None = None, ddf: Method | None = Non
     is not what its name suggests: where cells have no data, and where a covariate that a factor
     interacts with is never near zero.
 
-    Several fits are compared by likelihood ratios, as R's `anova(fit1, fit2, …)` does. REML fits
-    are fitted again by ML first. One row a fit, named by its formula, by increasing number of
-    parameters; columns `npar, AIC, BIC, logLik, deviance, Chisq, Df, p`, the last three against the
-    row above (NaN in the first one; p is NaN where no parameter is added).
+    Several fits are compared by likelihood ratios, as R's `anova(fit1, fit2, …)` does; fits of `lm`
+    may be among them. REML fits are fitted again by ML first. One row a fit, named by its formula,
+    by increasing number of parameters; columns `npar, AIC, BIC, logLik, deviance, Chisq, Df, p`,
+    the last three against the row above (NaN in the first one; p is NaN if no parameter is added).
 
     Raises
     ------
@@ -37,16 +67,26 @@ def anova(*fits: LmerResults, type: Type | None = None, ddf: Method | None = Non
     if not fits:
         raise UsageError("anova() tests the terms of a fit or compares fits: give it one or more.")
     if len(fits) == 1:
+        require_mixed(fits[0], "anova")
         return anova_table(fits[0], type or "III", ddf or "satterthwaite")
     if type or ddf:
         raise UsageError("type= and ddf= are for one fit: several are compared by likelihood.")
-    if any(not np.array_equal(fit.response, fits[0].response) for fit in fits):
+    rows = [_by_ml(fit) for fit in fits]
+    if any(not np.array_equal(row.response, rows[0].response) for row in rows):
         raise UsageError("anova() compares fits to the same response: their rows or values differ.")
-    by_ml = [fit.refit(REML=False) if fit.reml else fit for fit in fits]
-    by_ml.sort(key=lambda fit: fit.n_parameters)
+    rows.sort(key=lambda row: row.parameters)
     table = pd.DataFrame(
-        [(float(f.n_parameters), f.aic, f.bic, f.llf, f.criterion) for f in by_ml],
-        index=[fit.model.matrices.formula for fit in by_ml],
+        [
+            (
+                float(row.parameters),
+                2.0 * (row.parameters - row.log_lik),
+                np.log(len(row.response)) * row.parameters - 2.0 * row.log_lik,
+                row.log_lik,
+                -2.0 * row.log_lik,
+            )
+            for row in rows
+        ],
+        index=[row.formula for row in rows],
         columns=["npar", "AIC", "BIC", "logLik", "deviance"],
     )
     table["Chisq"] = (-table["deviance"].diff()).clip(lower=0.0)

@@ -20,11 +20,14 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from rparity.lmm.linalg import group_qr, inverse
-from rparity.lmm.structure import Conditional, Moments, Smooth, bordered
+from rparity.lmm.structure import Conditional, Moments, Smooth, bordered, in_batches
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
+
+# Number of doubles in the largest array of one batch of responses.
+SCRATCH = 2**17
 
 
 class Blocks(ABC):
@@ -92,6 +95,11 @@ class Blocks(ABC):
         of T to the column g of B. All derivatives are products of such columns with C = P⁻¹.
         With `along` N, t and g are columns of TN, which do not change.
         """
+        return in_batches(self._evaluate, theta, moments, along, max(1, SCRATCH // self.work))
+
+    def _evaluate(
+        self, theta: Array, moments: Moments, along: Array | None
+    ) -> tuple[Smooth, Smooth]:
         template, R = self.template, len(theta)
         i, j = template.pairs
         B = self.T @ template.Lambda(theta)[:, None]  # (R, U, b, k)
@@ -128,13 +136,33 @@ class Blocks(ABC):
             np.swapaxes(weights.reshape(R, -1, weights.shape[-1]), 1, 2)
         )  # (R, 1 + m + pairs, K)
 
+        M = self._products(weights, moments)
+        m = template.m
+        return V, Smooth(M[:, 0], M[:, 1 : 1 + m], M[:, 1 + m :])
+
+    @property
+    def work(self) -> int:
+        """Number of doubles in the largest array that `evaluate` makes for one response."""
+        m = self.template.m
+        return len(self.T) * len(self._a) * (1 + m + m * (m + 1) // 2)
+
+    def values(self, theta: Array, moments: Moments) -> tuple[Array, Array]:
+        """Return log|V| (R,) and M (R, p + 1, p + 1) without derivatives."""
+        C, logdet = inverse(self.T @ self.template.Lambda(theta)[:, None])
+        weights = C[:, :, self._a, self._b].reshape(len(theta), 1, -1)
+        return logdet @ self._counts, self._products(weights, moments)[:, 0]
+
+    def _products(self, weights: Array, moments: Moments) -> Array:
+        """Return M, (R, d, p + 1, p + 1), as if the elements of C were `weights` (R, d, K).
+
+        Only the first of the d includes what is outside the span of Z.
+        """
         outside_Xy, outside_yy, within = moments.parts
         p = outside_Xy.shape[1]
         y = weights @ within
         M = bordered((weights @ self.XX).reshape(*y.shape[:2], p, p), y[..., :p], y[..., p])
         M[:, 0] += bordered(self.outside_XX, outside_Xy, outside_yy)
-        m = template.m
-        return V, Smooth(M[:, 0], M[:, 1 : 1 + m], M[:, 1 + m :])
+        return M
 
     @abstractmethod
     def conditional(self, theta: Array, residual: Array) -> Conditional:

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rparity.errors import UsageError
+from rparity.lmm.arguments import require_alpha, require_mixed
 from rparity.lmm.distributions import normal_quantile
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.lme4 import REFIT
@@ -67,6 +68,7 @@ def bootmer(
     ClusterError, WorkerCrashedError
         If workers are lost during the work.
     """
+    require_mixed(fit, "bootmer")
     model = fit.model
     f = model.n - 1.0 if fit.reml and not model.matrices.lme4.has(REFIT) else None
     draws = Draws.of(model, nsim, use_u=use_u, rng=rng)
@@ -221,6 +223,7 @@ class BootstrapResults:
         The rows are all parameters, or the values of a custom statistic. Sources: Davison and
         Hinkley (1997), section 5.2 and eq. 5.8; R's `boot::boot.ci`.
         """
+        require_alpha(alpha)
         if self._statistic is None:
             t, t0 = self.replicates.everything, self._original.everything.iloc[0]
         else:

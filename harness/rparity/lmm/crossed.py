@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rparity.lmm.blocks import Blocks, classes
 from rparity.lmm.linalg import inverse
-from rparity.lmm.structure import Conditional, Moments, Smooth, bordered
+from rparity.lmm.structure import Conditional, Moments, Smooth, bordered, in_batches
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
@@ -158,22 +158,25 @@ class Dense:
         self, theta: Array, moments: Moments, *, along: Array | None = None
     ) -> tuple[Smooth, Smooth]:
         """Evaluate log|V| and M in batches of responses: see `Structure`."""
-        r, m = len(self._inside_X), self.template.m
-        batch = max(1, SCRATCH // ((m + 3) * r * r))
-        if len(theta) <= batch:
-            return self._evaluate(theta, moments, along)
-        batches = np.split(np.arange(len(theta)), range(batch, len(theta), batch))
-        parts = [self._evaluate(theta[at], moments.take(at), along) for at in batches]
-        logdet, M = zip(*parts, strict=True)
-        return Smooth.join(logdet), Smooth.join(M)
+        return in_batches(self._evaluate, theta, moments, along, max(1, SCRATCH // self.work))
 
-    def _evaluate(
-        self, theta: Array, moments: Moments, along: Array | None
-    ) -> tuple[Smooth, Smooth]:
-        template, R, m = self.template, len(theta), self.template.m
+    @property
+    def work(self) -> int:
+        """Number of doubles in the arrays that `evaluate` makes for one response."""
+        return (self.template.m + 3) * len(self._inside_X) ** 2
+
+    def values(self, theta: Array, moments: Moments) -> tuple[Array, Array]:
+        """Return log|V| (R,) and M (R, p + 1, p + 1) without derivatives."""
+        _, _, _, logdet, value = self._values(theta, moments)
+        return logdet, value
+
+    def _values(
+        self, theta: Array, moments: Moments
+    ) -> tuple[list[Array], Array, Array, Array, Array]:
+        """Return TΛ of each term, C, its product with [X y] inside the span, log|V| and M."""
         outside_Xy, outside_yy, inside_y = moments.parts
-        r = inside_y.shape[1]
-        triangles = template.blocks(template.Lambda(theta))
+        R, r = inside_y.shape
+        triangles = self.template.blocks(self.template.Lambda(theta))
         B = [T @ Lam[:, None] for T, Lam in zip(self._span.T, triangles, strict=True)]
         C, logdet = inverse(np.concatenate([b.reshape(R, r, -1) for b in B], axis=2))
         W = np.concatenate(
@@ -183,6 +186,13 @@ class Dense:
         S = C @ W
         value = np.swapaxes(W, 1, 2) @ S
         value += bordered(self._outside_XX, outside_Xy, outside_yy)
+        return B, C, S, logdet, value
+
+    def _evaluate(
+        self, theta: Array, moments: Moments, along: Array | None
+    ) -> tuple[Smooth, Smooth]:
+        template, R, m = self.template, len(theta), self.template.m
+        B, C, S, logdet, value = self._values(theta, moments)
 
         # dP_i = t g' + g t', as in `Blocks`; t and g have a column for each level.
         columns = self._t

@@ -103,6 +103,16 @@ def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluat
     return Evaluation(logdet, s, delta, A_inv)
 
 
+def values(V: Array, M: Array, f: float, *, reml: bool) -> tuple[Array, Array]:
+    """Return d(θ) and s, (R,) each, from log|V| (R,) and M (R, p + 1, p + 1)."""
+    p = M.shape[-1] - 1
+    A = M[:, :p, :p]
+    delta = (_inverse(A) @ M[:, :p, p:])[..., 0]
+    s = M[:, p, p] - (M[:, :p, p] * delta).sum(axis=1)
+    logdet = V + np.linalg.slogdet(A)[1] if reml else V
+    return logdet + f * (1.0 + np.log(2.0 * np.pi * s / f)), s
+
+
 def _inverse(A: Array) -> Array:
     """Return A⁻¹ (R, p, p), or NaN at a θ so far off that A is singular to rounding."""
     try:

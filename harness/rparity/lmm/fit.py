@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Literal, Self, get_args
+from typing import TYPE_CHECKING, Literal, Self
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from rparity.errors import DataError, UsageError
-from rparity.lmm.arrange import ranef_table, wald_limits
-from rparity.lmm.ddf import (
-    KenwardRoger,
-    Method,
-    Satterthwaite,
-    coefficient_tests,
-    inference,
-)
-from rparity.lmm.distributions import t_quantile
+from rparity.errors import UsageError
+from rparity.lmm.arguments import numbers, require_flag
+from rparity.lmm.arrange import ranef_table
+from rparity.lmm.ddf import KenwardRoger, Method, Satterthwaite, inference
+from rparity.lmm.intervals import intervals
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.matrices import build
 from rparity.lmm.model import MixedModel, Solution
+from rparity.lmm.optimum import ConvergenceWarning, optimum, problem
+from rparity.lmm.prediction import kept_effects, predict
 from rparity.lmm.structure import Conditional
 from rparity.lmm.summary import lmer_summary
-from rparity.lmm.varcorr import covariance, labels, order, sd_and_correlation, sd_names, theta_names
+from rparity.lmm.varcorr import covariance, labels, order, sd_and_correlation, theta_names
 from rparity.rrandom import RRandom
 
 if TYPE_CHECKING:
@@ -58,7 +56,8 @@ def lmer(
     REML : bool
         Restricted maximum likelihood (the default, as in R) or maximum likelihood.
     weights, offset : array of shape (n,), optional
-        Prior weights and a known part of the linear predictor.
+        Prior weights and a known part of the linear predictor. Rows of weight zero are left out;
+        R counts them as observations, and its log-likelihood is then infinite at every θ.
     contrasts : mapping, optional
         From factors to ``contr.treatment``, ``contr.sum``, ``contr.helmert`` or ``contr.poly``.
     na_action : {"omit", "fail"}
@@ -79,6 +78,7 @@ def lmer(
     ----------
     Bates, Mächler, Bolker and Walker (2015), JSS 67(1), doi:10.18637/jss.v067.i01.
     """
+    require_flag(REML, "REML")
     matrices = build(
         formula,
         data,
@@ -91,6 +91,7 @@ def lmer(
     )
     matrices.warn_of_dropped_columns()
     fit = LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML)
+    fit.warn_unless_converged()
     fit.data_name = data.attrs.get("name")
     return fit
 
@@ -115,24 +116,7 @@ class LmerResults:
     @classmethod
     def fit(cls, model: MixedModel, y: Array, *, reml: bool, start: Array | None = None) -> Self:
         """Fit `model` to the response y (n,)."""
-        reference = model.ordinary_least_squares(y)
-        deviations = model.deviations(y, reference)
-        total = float(np.linalg.norm(deviations))
-        if total <= 1e-13 * float(np.linalg.norm(model.sqrt_weights * y)):
-            raise DataError(
-                f"The response {model.matrices.response!r} is an exact linear function of the "
-                "fixed effects: there is no residual variance to estimate; fit it with lm()."
-            )
-        moments = model.structure.moments(deviations[:, None])
-        begin = model.starts(deviations, moments, reml=reml) if start is None else start[None]
-        moments = moments.take(np.zeros(len(begin), dtype=np.intp))
-        try:
-            solution = model.solve(moments, reml=reml, start=begin).best()
-        except np.linalg.LinAlgError as error:
-            raise DataError(
-                f"The criterion of {model.matrices.formula!r} cannot be computed in double "
-                f"precision ({error}): centre covariates, or scale them to size 1."
-            ) from error
+        reference, solution = optimum(model, y, reml=reml, start=start)
         return cls(model, y, reference, solution, reml=reml)
 
     @property
@@ -233,17 +217,35 @@ class LmerResults:
 
     @property
     def converged(self) -> bool:
-        """Whether Newton's method ended with a negligible step at a positive definite Hessian."""
+        """Whether Newton's method ended at an optimum, and the data determine it."""
         return bool(self._solution.converged[0])
+
+    @property
+    def problem(self) -> str:
+        """Why the fit did not converge, in one sentence; empty if it did."""
+        return problem(self.model, self._solution)
+
+    def warn_unless_converged(self) -> None:
+        """Warn if the fit did not converge, as lme4 does."""
+        if not self.converged:
+            warnings.warn(self.problem, ConvergenceWarning, stacklevel=3)
 
     def at(self, theta: ArrayLike, sigma: float | None = None) -> LmerResults:
         """Return the results as if θ (m,) were the optimum.
 
         If `sigma` is given, the criterion is that of (θ, σ), otherwise σ is profiled out.
+
+        Raises
+        ------
+        UsageError
+            Unless there are m finite numbers, and `sigma` is positive.
         """
+        at = numbers(theta, len(self.theta_hat), f"theta ({', '.join(self.theta.index)})")
+        if sigma is not None and not sigma > 0.0:
+            raise UsageError(f"sigma must be above 0, and is {sigma}.")
         deviations = self.model.deviations(self.response, self._reference)
         moments = self.model.structure.moments(deviations[:, None])
-        there = self.model.at(moments, np.asarray(theta, dtype=np.float64)[None], reml=self.reml)
+        there = self.model.at(moments, at[None], reml=self.reml)
         if sigma is not None:
             ratio = (there.sigma / sigma) ** 2
             rise = self.model.divisor(reml=self.reml) * (ratio - 1.0 - np.log(ratio))
@@ -328,49 +330,62 @@ class LmerResults:
         newdata: pd.DataFrame | None = None,
         *,
         include_random: bool = True,
+        re_form: str | None = None,
+        random_only: bool = False,
         allow_new_levels: bool = False,
+        na_action: Literal["pass", "fail"] = "pass",
         offset: ArrayLike | None = None,
     ) -> pd.Series[float]:
         """Predict Xβ̂ + Zb̂ + offset for the data of the fit or for new data, as R's `predict`.
 
-        Without `include_random` the random effects are left out (R's `re.form = NA`). With
-        `allow_new_levels`, random effects of new levels are zero.
+        Parameters
+        ----------
+        newdata : DataFrame, optional
+            With the model's columns, except the response.
+        include_random : bool
+            Whether random effects are added (False is R's `re.form = NA`).
+        re_form : str, optional
+            The random effects to add, such as ``"(1 | g)"``, as R's `re.form`; by default all.
+        random_only : bool
+            Leave out fixed effects and the offset (R's `random.only`).
+        allow_new_levels : bool
+            Whether random effects of levels that the data of the fit lack are zero.
+        na_action : {"pass", "fail"}
+            Predict NaN for rows with missing values, as R does, or raise DataError.
+        offset : array of shape (m,), optional
+            The offset of `newdata`, if the model was fitted with one.
 
         Raises
         ------
-        DataError
-            For missing values in `newdata`, and for new levels unless they are allowed.
+        DataError, FormulaError, UsageError
+            For new levels unless they are allowed, and random effects that the model does not have.
         """
-        matrices, means = self.model.matrices, self.conditional.means
-        if newdata is None:
-            values = matrices.offset + matrices.X @ self.beta
-            if include_random:
-                values = values + self.model.spread([b[None] for b in means])[:, 0]
-            return pd.Series(values, matrices.rows)
-        values = matrices.known(newdata, offset) + matrices.fixed(newdata) @ self.beta
-        if include_random:
-            for term, b, (codes, Z) in zip(
-                matrices.random, means, matrices.groups(newdata), strict=True
-            ):
-                new = codes < 0
-                if new.any() and not allow_new_levels:
-                    raise DataError(
-                        f"newdata has levels of {term.group!r} that the data of the fit do not "
-                        f"have, first in row {newdata.index[new][0]!r}: set allow_new_levels=True "
-                        "for random effects of zero there."
-                    )
-                values += np.where(new, 0.0, np.einsum("nk,nk->n", Z, b[codes]))
-        return pd.Series(values, newdata.index)
+        if na_action not in {"pass", "fail"}:
+            raise UsageError(f"na_action must be 'pass' or 'fail', and is {na_action!r}.")
+        kept = kept_effects(self.model.matrices, re_form if include_random else "~0")
+        return predict(
+            self,
+            newdata,
+            kept,
+            fixed=not random_only,
+            allow_new_levels=allow_new_levels,
+            na_action=na_action,
+            offset=offset,
+        )
 
     def refit(self, y: ArrayLike | None = None, *, REML: bool | None = None) -> LmerResults:
-        """Fit the same model to another response y (n,), or by REML instead of ML or vice versa."""
-        response = self.response if y is None else np.asarray(y, dtype=np.float64)
-        if response.shape != (self.nobs,) or not np.isfinite(response).all():
-            raise DataError(
-                f"refit() needs {self.nobs} finite values, one for each row used, not "
-                f"an array of shape {response.shape}."
-            )
-        return LmerResults.fit(self.model, response, reml=self.reml if REML is None else REML)
+        """Fit the same model to another response, or by REML instead of ML or vice versa.
+
+        y has one value for each row that was used, (n,), or for each row of the data; values of
+        rows that were left out are then ignored, as in R.
+        """
+        used = self.model.matrices.used
+        if y is not None and np.shape(y) == used.shape:
+            y = np.asarray(y)[used]
+        response = self.response if y is None else numbers(y, self.nobs, "The response of refit()")
+        fit = LmerResults.fit(self.model, response, reml=self.reml if REML is None else REML)
+        fit.warn_unless_converged()
+        return fit
 
     def simulate(self, nsim: int = 1, *, use_u: bool = False, rng: RRandom | int) -> Array:
         """Draw responses from the fitted model, (n, nsim), with R's random numbers.
@@ -391,6 +406,7 @@ class LmerResults:
         nsim: int = 500,
         rng: RRandom | int | None = None,
         boot_type: BootType = "percentile",
+        parm: str | Sequence[str] | None = None,
     ) -> pd.DataFrame:
         """Confidence intervals at level 1 − alpha (R's `confint`): `conf_low`, `conf_high`.
 
@@ -399,27 +415,11 @@ class LmerResults:
         inverts the likelihood-ratio test under ML, for REML fits too, as in lme4. ``boot`` draws
         `nsim` replicates from `rng`. ``satterthwaite`` and ``kenward-roger`` take quantiles of t
         instead of the normal ones that ``wald`` takes.
-        """
-        if not 0.0 < alpha < 1.0:
-            raise UsageError(f"alpha must be between 0 and 1, and is {alpha}.")
-        if method == "profile":
-            from rparity.lmm.profile import profile_intervals
 
-            return profile_intervals(self, alpha)
-        if method == "boot":
-            if rng is None:
-                raise UsageError("conf_int(method='boot') needs rng=, an RRandom or a seed.")
-            return self.boot(nsim, rng=rng).conf_int(alpha, boot_type)
-        if method != "wald" and method not in get_args(Method):
-            known = "'wald', 'profile', 'boot', 'satterthwaite' or 'kenward-roger'"
-            raise UsageError(f"method must be {known}, and is {method!r}.")
-        if method == "wald":
-            table = wald_limits(self.params, self.bse, alpha)
-        else:
-            tests = coefficient_tests(self, method)
-            half = t_quantile(1.0 - alpha / 2.0, tests["df"]) * tests["std_error"]
-            table = pd.DataFrame({"conf_low": self.params - half, "conf_high": self.params + half})
-        return table.reindex([*sd_names(self.model.template.m), *self.term_names])
+        `parm` names the rows to return, as in R: row names, ``"theta_"`` (the variance parameters)
+        or ``"beta_"`` (the fixed effects). A profile is then computed for these only.
+        """
+        return intervals(self, alpha, method, parm, nsim=nsim, rng=rng, boot_type=boot_type)
 
     def boot(
         self,

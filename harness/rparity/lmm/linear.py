@@ -186,7 +186,8 @@ def lm(
     """Fit a linear model by least squares, as R's `lm`.
 
     Coefficients have the names of R's `lm` (`p1` to `p9` with ``contrasts={"p": "contr.sum"}``) and
-    are solved by QR, as in R. `na_action` and `rank_deficient` are those of `lmer`.
+    are solved by QR, as in R. `na_action` and `rank_deficient` are those of `lmer`. Rows of weight
+    zero have fitted values and residuals, but are no observations.
 
     Raises
     ------

@@ -63,7 +63,10 @@ class Lme4:
     version: str | None = None
 
     def __post_init__(self) -> None:
-        if self.version is not None and not re.fullmatch(r"\d+([.-]\d+)+", self.version):
+        given = self.version
+        if given is not None and not (
+            isinstance(given, str) and re.fullmatch(r"\d+([.-]\d+)+", given)
+        ):
             raise UsageError(
                 f"{self.version!r} is not a version of lme4: give one such as '1.1-31', or None "
                 "for the newest."

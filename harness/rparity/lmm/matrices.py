@@ -1,7 +1,7 @@
 """Model matrices: from a formula and data to R's columns, codes and names."""
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from typing import Any, Literal
@@ -71,7 +71,7 @@ class ModelMatrices:
     offset: Floats  # (n,)
     weights: Floats  # (n,)
     rows: "pd.Index[Any]"
-    dropped_rows: int
+    used: NDArray[np.bool_] = field(repr=False)  # which rows of the data these are
     dropped_columns: tuple[str, ...]
     lme4: Lme4
     predictors: pd.DataFrame = field(repr=False)  # the columns that X and Z are made of, (n, …)
@@ -90,6 +90,11 @@ class ModelMatrices:
                 RankDeficientWarning,
                 stacklevel=3,
             )
+
+    @property
+    def dropped_rows(self) -> int:
+        """Number of rows of the data that were left out."""
+        return int((~self.used).sum())
 
     @property
     def design(self) -> Coding:
@@ -114,6 +119,10 @@ class ModelMatrices:
             for bar in parse(self.formula, self.lme4).bars
             for at in [places.index(bar)]
         ]
+
+    def random_variables(self, places: Iterable[int]) -> set[str]:
+        """The variables to the left of the bars of some random terms."""
+        return {label for at in places for label in self._bars[at][1].terms.variables}
 
     def random_term(self, at: int, part: Terms) -> RandomTerm:
         """The random term at a place of `random` with other terms to the left of its bar."""
@@ -143,20 +152,33 @@ class ModelMatrices:
             raise DataError("The model was fitted with offset=: give the offset of newdata, too.")
         frame = Frame(newdata, self._fixed.state)
         n = len(newdata)
-        total = np.zeros(n) if offset is None else _vector(offset, n, "offset")
+        total = np.zeros(n) if offset is None else vector(offset, n, "offset")
         return sum((frame.numeric(label, "offset") for label in self._offsets), total)
 
-    def groups(self, newdata: pd.DataFrame) -> tuple[tuple[NDArray[np.intp], Floats], ...]:
-        """Return codes, (m,), and Z, (m, k), of each random term; the code of a new level is -1."""
+    def groups(
+        self, newdata: pd.DataFrame, which: Iterable[int] | None = None
+    ) -> Iterator[tuple[NDArray[np.intp], Floats]]:
+        """Yield codes, (m,), and Z, (m, k), of random terms; the code of a new level is -1."""
         frame = Frame(newdata)
-        found = []
-        for term, (bar, coding) in zip(self.random, self._bars, strict=True):
+        for at in range(len(self.random)) if which is None else which:
+            bar, coding = self._bars[at]
             factors = [frame.factor(name) for name in bar.group]
             labels = pd.Index(_labels(factors, [factor.codes for factor in factors]), dtype=object)
-            codes = pd.Index(term.levels).get_indexer(labels)
+            codes = pd.Index(self.random[at].levels).get_indexer(labels)
             known = np.logical_and.reduce([factor.codes >= 0 for factor in factors])
-            found.append((np.where(known, codes, -1), coding.of(newdata)))
-        return tuple(found)
+            yield np.where(known, codes, -1), coding.of(newdata)
+
+    def incomplete(
+        self, newdata: pd.DataFrame, which: Iterable[int], *, fixed: bool
+    ) -> NDArray[np.bool_]:
+        """Return which rows lack a variable of X, if `fixed`, or of Z of some terms, (m,)."""
+        codings = [*([self._fixed] if fixed else []), *(self._bars[at][1] for at in which)]
+        gaps = np.zeros(len(newdata), dtype=np.bool_)
+        for coding in codings:
+            frame = Frame(newdata, coding.state)
+            for label in coding.terms.variables:
+                gaps |= is_missing(frame.value(label))
+        return gaps
 
 
 def build(
@@ -179,7 +201,8 @@ def build(
     data
         One row for each observation. Categories and text are factors, bool columns logicals.
     weights, offset
-        One value for each row of `data`. `offset` is added to offset() terms of the formula.
+        One value for each row of `data`. With random effects, rows of weight zero are left out, as
+        missing values are. `offset` is added to offset() terms of the formula.
     contrasts
         From factors of X to names of R's contrasts. As in lme4, random terms have the default ones.
     na_action
@@ -197,10 +220,7 @@ def build(
         For data that R refuses, and for infinite values.
     """
     parsed = parse(formula, lme4) if isinstance(formula, str) else formula
-    if not isinstance(data, pd.DataFrame):
-        raise DataError(
-            f"The data are a {type(data).__name__}: convert them to a pandas DataFrame."
-        )
+    require_frame(data, "The data")
     if na_action not in {"omit", "fail"} or rank_deficient not in {"drop", "fail"}:
         raise UsageError("na_action must be 'omit' or 'fail', and rank_deficient 'drop' or 'fail'.")
     n = len(data)
@@ -213,14 +233,18 @@ def build(
     left = [terms(bar.lhs) for bar in parsed.bars]
     numeric = {parsed.response: frame.numeric(parsed.response, "response")}
     numeric |= {label: frame.numeric(label, "offset") for label in parsed.offsets}
-    w = np.ones(n) if weights is None else _vector(weights, n, "weights")
-    extra = np.zeros(n) if offset is None else _vector(offset, n, "offset")
+    w = np.ones(n) if weights is None else vector(weights, n, "weights")
+    extra = np.zeros(n) if offset is None else vector(offset, n, "offset")
     used = dict.fromkeys(label for part in (right, *left) for label in part.variables)
     values: dict[str, Values] = {label: frame.value(label) for label in used}
     factors = {name: frame.factor(name) for bar in parsed.bars for name in bar.group}
 
     variables = [*numeric.items(), *values.items(), *factors.items(), ("weights", w)]
     keep = _complete([*variables, ("offset", extra)], n, na_action)
+    if not w[keep].any():
+        raise DataError("All weights are zero: at least one row must have a positive weight.")
+    if parsed.bars:
+        keep &= w != 0
     if not keep.all():
         numeric = {label: value[keep] for label, value in numeric.items()}
         values = {label: value[keep] for label, value in values.items()}
@@ -237,7 +261,7 @@ def build(
         raise DataError(f"The response `{parsed.response}` is constant: there is nothing to model.")
     fixed = Coding.learn(right, values, contrasts or {}, frame)
     X, names = fixed.matrix(values, len(y))
-    kept = independent(X)
+    kept = independent(X if w.all() else X[w > 0])  # a row of weight zero is no observation of lm
     dropped = tuple(name for name, ok in zip(names, kept, strict=True) if not ok)
     if dropped and rank_deficient == "fail":
         raise DataError(
@@ -267,7 +291,7 @@ def build(
         offset=sum(numeric.values(), extra),
         weights=w,
         rows=data.index if keep.all() else data.index[keep],
-        dropped_rows=n - len(y),
+        used=keep,
         dropped_columns=dropped,
         lme4=lme4,
         predictors=_predictors((right, *left), data, keep),
@@ -326,7 +350,14 @@ def _lme4_order(counts: list[int]) -> list[int]:
     return sorted(range(len(counts)), key=counts.__getitem__)[::-1]
 
 
-def _vector(values: ArrayLike, n: int, what: str) -> Floats:
+def require_frame(data: object, what: str) -> None:
+    """Refuse data that are not a DataFrame; `what` is their name in the message."""
+    if not isinstance(data, pd.DataFrame):
+        raise DataError(f"{what} are a {type(data).__name__}: convert them to a pandas DataFrame.")
+
+
+def vector(values: ArrayLike, n: int, what: str) -> Floats:
+    """Convert to one number for each row, (n,), which may be NaN."""
     try:
         array = np.array(values, dtype=np.float64)
     except (TypeError, ValueError):

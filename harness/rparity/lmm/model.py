@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from rparity.errors import DataError, FormulaError
 from rparity.lmm.blocks import Blocks, OneFactor
 from rparity.lmm.crossed import Dense, Span, Strata, common_eigenvectors, commute
-from rparity.lmm.deviance import evaluate
+from rparity.lmm.deviance import evaluate, values
 from rparity.lmm.distributions import halton
 from rparity.lmm.matrices import ModelMatrices
-from rparity.lmm.newton import minimise
+from rparity.lmm.newton import Minimum, minimise
 from rparity.lmm.schur import Schur
 from rparity.lmm.structure import Conditional, Moments, Smooth, Structure
 from rparity.lmm.template import Working
@@ -33,13 +33,27 @@ SPAN_SIZE = 2**24
 SCHUR_EFFECTS = 6000
 # Standard deviations over σ to start from again if the first start did not converge.
 RESTARTS = (1.0, 0.1, 10.0)
-# If there may be several minima: the number of candidate starts, how many of them are tried, and
-# the range of their standard deviations over σ, in working coordinates.
-SCATTERED = 32
-TRIED = 4
-LEAST, MOST = 1e-2, 1e2
+# If there may be several minima: the number of candidate starts, the fewest and the most of them
+# that are tried, the number of doubles that the arrays for those between may have, the range of
+# their standard deviations over σ, in working coordinates, with its middle, and the largest element
+# below the diagonal of Λ, relative to the diagonal.
+SCATTERED = 64
+TRIED = 2, 16
+WORK = 2**18
+LEAST, MIDDLE, MOST = 1e-2, 1.0, 1e3
+BELOW = 3.0
 # Candidate starts as multiples of the standard deviations that sums of squares suggest.
 SCAN = 2.0 ** np.arange(-2.0, 13.0, 1.5)
+# Standard deviations over σ, in working coordinates, where X and Z explain all that they can.
+FAR = 1e10
+
+
+class NoResidualError(Exception):
+    """The residual sum of squares fell to `least` at θ (m,), in working coordinates."""
+
+    def __init__(self, theta: Array) -> None:
+        super().__init__("the residual sum of squares is zero")
+        self.theta = theta
 
 
 @dataclass(frozen=True)
@@ -47,7 +61,8 @@ class Solution:
     """Optima of R responses; β is relative to the β₀ of `MixedModel.deviations`.
 
     `theta` (R, m), `beta` (R, p), `sigma` (R,), `criterion` (R,), `vcov_unscaled` (R, p, p), the
-    covariance of β over σ², and `converged` (R,).
+    covariance of β over σ², `hessian` (R, m, m) of the criterion in working coordinates of θ, and
+    `converged` (R,).
     """
 
     theta: Array
@@ -55,6 +70,7 @@ class Solution:
     sigma: Array
     criterion: Array
     vcov_unscaled: Array
+    hessian: Array
     converged: NDArray[np.bool_]
 
     @classmethod
@@ -62,11 +78,6 @@ class Solution:
         """Concatenate the responses of several parts."""
         names = [each.name for each in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
-
-    def best(self) -> Solution:
-        """Return the one with the lowest criterion, if all are optima of the same response."""
-        r = int(np.argmin(self.criterion + 1e-8 * ~self.converged))
-        return Solution(**{each.name: getattr(self, each.name)[[r]] for each in fields(self)})
 
 
 class LinearModel:
@@ -81,7 +92,7 @@ class LinearModel:
             raise DataError("The weights have zeros: drop those rows, which have no influence.")
         self.matrices = matrices
         self.sqrt_weights = np.sqrt(matrices.weights)
-        self._Q, self._R = np.linalg.qr(matrices.X * self.sqrt_weights[:, None])
+        self.Q, self._R = np.linalg.qr(matrices.X * self.sqrt_weights[:, None])
 
     @property
     def n(self) -> int:
@@ -104,7 +115,7 @@ class LinearModel:
 
     def ordinary_least_squares(self, y: Array) -> Array:
         """Return β₀ for a response, (p,): least squares without the random effects."""
-        return self.from_working(self._Q.T @ (self.sqrt_weights * (y - self.matrices.offset)))
+        return self.from_working(self.Q.T @ (self.sqrt_weights * (y - self.matrices.offset)))
 
     def deviations(self, y: Array, beta: Array) -> Array:
         """Return √w (y − offset − Xβ) for y (n,) or (n, R) and β (p,)."""
@@ -121,7 +132,7 @@ class LinearModel:
 
         Under REML it is that of the residuals: R's `logLik(lm(…), REML = TRUE)`.
         """
-        residual = deviations - self._Q @ (self._Q.T @ deviations)
+        residual = deviations - self.Q @ (self.Q.T @ deviations)
         f = self.divisor(reml=reml)
         s = np.einsum("nr,nr->r", residual, residual)
         return np.asarray(f * (1.0 + np.log(2.0 * np.pi * s / f)) + self.constant(reml=reml))
@@ -157,21 +168,21 @@ class MixedModel(LinearModel):
         while shared < len(codes) and np.array_equal(codes[shared], codes[0]):
             shared += 1
         if shared == len(codes):
-            return OneFactor(template, Z, codes[0], levels[0], self._Q)
+            return OneFactor(template, Z, codes[0], levels[0], self.Q)
         q = self.q
         if q <= STRATA_EFFECTS and self.n * q <= SPAN_SIZE and commute(Z, codes):
             span = Span.of(Z, codes, levels)
             if (common := common_eigenvectors(span)) is not None:
-                return Strata(template, span, *common, self._Q)
+                return Strata(template, span, *common, self.Q)
         if q <= DENSE_EFFECTS and self.n * q <= SPAN_SIZE:
-            return Dense(template, Span.of(Z, codes, levels), self._Q)
+            return Dense(template, Span.of(Z, codes, levels), self.Q)
         rest = sum(term.size for term in self.matrices.random[shared:])
         if rest > SCHUR_EFFECTS:
             raise DataError(
                 f"Besides {self.matrices.random[0].group!r} there are {rest} random effects, and "
                 f"at most {SCHUR_EFFECTS} are supported: leave out the next largest factor."
             )
-        return Schur(template, Z, codes, levels, shared, self._Q)
+        return Schur(template, Z, codes, levels, shared, self.Q)
 
     # -- random effects ----------------------------------------------------------------------------
 
@@ -203,15 +214,35 @@ class MixedModel(LinearModel):
 
     # -- the criterion -----------------------------------------------------------------------------
 
-    def starts(self, deviations: Array, moments: Moments, *, reml: bool) -> Array:
+    def starts(
+        self, deviations: Array, moments: Moments, *, reml: bool, least: float = -np.inf
+    ) -> Array:
         """Return starts θ (S, m) for one response (n,).
 
         Each term's sum of squares between its levels suggests a standard deviation. Where a batch
         costs no more than one evaluation, the best of some multiples of them is taken.
 
         With several parameters there may be several minima. Unless the model is large, further
-        starts are lme4's own, the identity, and the best of some points spread over the diagonals.
+        starts are lme4's own, the identity, and the best of some scattered points, one for each set
+        of standard deviations that are large: most minima differ in which ones these are.
+
+        Raises
+        ------
+        NoResidualError
+            If the penalized residual sum of squares is at most `least` somewhere.
         """
+        structure, on = self.structure, self.template.diagonal
+
+        def at(theta: Array) -> Array:
+            """Return the criterion at each row of θ; far away, only that there is a residual."""
+            theta = np.concatenate([theta, FAR * on[None]])
+            many = moments.take(np.zeros(len(theta), dtype=np.intp))
+            V, M = structure.values(theta, many)
+            value, s = values(V, M, self.divisor(reml=reml), reml=reml)
+            if (gone := s <= least).any():
+                raise NoResidualError(theta[gone][-1])
+            return value[:-1]
+
         total = float(deviations @ deviations)
         between = []
         for term, Z in zip(self.matrices.random, self.working.Z, strict=True):
@@ -225,30 +256,30 @@ class MixedModel(LinearModel):
         rest = max(self.n - sum(L for _, L in between), 0.1 * self.n)
         noise = max(total - explained, 0.02 * total) / rest
         theta = np.zeros(self.template.m)
-        theta[self.template.diagonal] = [
+        theta[on] = [
             np.sqrt(max((mean_square / noise - 1.0) * L / self.n, 0.01))
             for mean_square, L in between
         ]
-        if isinstance(self.structure, Blocks):
-            many = moments.take(np.zeros(len(SCAN), dtype=np.intp))
-            scanned = evaluate(self.structure, many, SCAN[:, None] * theta, reml=reml)
-            theta *= SCAN[np.argmin(scanned.profiled(self.divisor(reml=reml)).value)]
+        if isinstance(structure, Blocks):
+            theta *= SCAN[np.argsort(at(SCAN[:, None] * theta))[0]]
         found = [self.working.W_inverse @ theta]
-        if self.template.m > 1 and not isinstance(self.structure, Schur):
-            found.append(self.template.diagonal.astype(np.float64))
+        if self.template.m > 1 and isinstance(structure, Blocks | Dense):
+            found.append(on.astype(np.float64))
             there = self._scattered()
-            many = moments.take(np.zeros(len(there), dtype=np.intp))
-            at = evaluate(self.structure, many, there, reml=reml).profiled(self.divisor(reml=reml))
-            found += list(there[np.argsort(at.value)[:TRIED]] @ self.working.W_inverse.T)
+            there = there[np.argsort(at(there), kind="stable")]
+            large = (there[:, on] > MIDDLE) @ 2.0 ** np.arange(on.sum())
+            tried = int(np.clip(WORK // structure.work, *TRIED))
+            first = np.sort(np.unique(large, return_index=True)[1])[:tried]
+            found += list(there[first] @ self.working.W_inverse.T)
         return np.array(found)
 
     def _scattered(self) -> Array:
-        """Return diagonal θ in working coordinates, (SCATTERED, m), with uniform logarithms."""
-        on = self.template.diagonal
-        points = halton(SCATTERED, int(on.sum()))
-        theta = np.zeros((SCATTERED, self.template.m))
-        theta[:, on] = LEAST * (MOST / LEAST) ** points
-        return theta
+        """Return scattered θ in working coordinates, (SCATTERED, m), with log-uniform diagonals."""
+        on, cols = self.template.diagonal, self.template.cols
+        points = halton(SCATTERED, self.template.m)
+        theta = LEAST * (MOST / LEAST) ** points
+        own = np.flatnonzero(on)[np.searchsorted(cols[on], cols)]
+        return np.where(on, theta, BELOW * (2.0 * points - 1.0) * theta[:, own])
 
     def solve(
         self,
@@ -257,8 +288,18 @@ class MixedModel(LinearModel):
         reml: bool,
         start: Array | None = None,
         f: float | None = None,
+        least: float = -np.inf,
+        one: bool = False,
     ) -> Solution:
-        """Find each response's optimum from θ `start`, (m,) or (R, m); `f` replaces the divisor."""
+        """Find each response's optimum from θ `start`, (m,) or (R, m); `f` replaces the divisor.
+
+        If all moments are those of `one` response, the best optimum is returned.
+
+        Raises
+        ------
+        NoResidualError
+            If the penalized residual sum of squares of a response is at most `least` on the way.
+        """
         template, structure = self.template, self.structure
         f = f or self.divisor(reml=reml)
         on = template.diagonal
@@ -270,9 +311,19 @@ class MixedModel(LinearModel):
         def objective(theta: Array, index: Index, among: Index | None = None) -> Smooth:
             index = index if among is None else among[index]
             part = moments if len(index) == len(moments) else moments.take(index)
-            return evaluate(structure, part, theta, reml=reml).profiled(f)
+            at = evaluate(structure, part, theta, reml=reml)
+            if (gone := at.s.value <= least).any():
+                raise NoResidualError(theta[gone][0])
+            return at.profiled(f)
 
-        found = minimise(objective, begin)
+        found = minimise(objective, begin, template.canonical if one else None)
+        if one:
+            value = (
+                np.where(np.isfinite(found.value), found.value, np.inf) + 1e-8 * ~found.converged
+            )
+            best = np.array([np.argmin(value)])
+            moments = moments.take(best)
+            found = Minimum(found.x[best], found.value[best], found.converged[best])
         for size in RESTARTS:
             lost = np.flatnonzero(~found.converged)
             if not len(lost):
@@ -296,12 +347,14 @@ class MixedModel(LinearModel):
     ) -> Solution:
         """Return the solution at θ (R, m), which is in working coordinates."""
         at = evaluate(self.structure, moments, theta, reml=reml)
+        profiled = at.profiled(f)
         R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ
         return Solution(
             theta=theta @ self.working.W_inverse.T,
             beta=self.from_working(at.delta),
             sigma=np.sqrt(at.s.value / self.divisor(reml=reml)),
-            criterion=at.profiled(f).value + self.constant(reml=reml),
+            criterion=profiled.value + self.constant(reml=reml),
             vcov_unscaled=R_inv.T @ at.A_inv @ R_inv,
+            hessian=profiled.hessian,
             converged=converged,
         )

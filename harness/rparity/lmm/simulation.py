@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rparity.errors import UsageError
+from rparity.lmm.arguments import count
 from rparity.lmm.model import LinearModel, Solution
 from rparity.rrandom import RRandom
 from rparity.workers.cluster import Here, Task, Workers, cluster
@@ -49,9 +49,8 @@ class Draws:
     @classmethod
     def of(cls, model: LinearModel, nsim: int, *, use_u: bool, rng: RRandom | int) -> Draws:
         """Return all draws; if `rng` is a stream, making them moves it on as in R."""
-        if nsim < 1:
-            raise UsageError(f"nsim must be at least 1, and is {nsim}.")
-        noise = rng if isinstance(rng, RRandom) else RRandom(int(rng))
+        nsim = count(nsim, "nsim")
+        noise = RRandom.of(rng)
         n, q = model.n, model.q
         if use_u or not q:
             return cls(n, q, 0, nsim, None, noise)

@@ -7,7 +7,7 @@ orthogonal.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -87,6 +87,23 @@ class Structure(Protocol):
         β is left out.
         """
         ...
+
+
+Evaluate = Callable[[Array, Moments, Array | None], tuple[Smooth, Smooth]]
+
+
+def in_batches(
+    evaluate: Evaluate, theta: Array, moments: Moments, along: Array | None, batch: int
+) -> tuple[Smooth, Smooth]:
+    """Evaluate `batch` responses at a time, so that the arrays stay in the processor's cache."""
+    if len(theta) <= batch:
+        return evaluate(theta, moments, along)
+    parts = [
+        evaluate(theta[at], moments.take(at), along)
+        for at in np.split(np.arange(len(theta)), range(batch, len(theta), batch))
+    ]
+    logdet, M = zip(*parts, strict=True)
+    return Smooth.join(logdet), Smooth.join(M)
 
 
 def bordered(XX: Array, Xy: Array, yy: Array) -> Array:

@@ -135,6 +135,7 @@ def lmer_summary(fit: LmerResults, ddf: Method | None = None) -> str:
     matrices = fit.model.matrices
     how = "REML" if fit.reml else "maximum likelihood "
     test, kind = "", "lmerMod"
+    tests = None if ddf is None else coefficient_tests(fit, ddf)
     if ddf is not None:
         test, kind = f". t-tests use {POSSESSIVE[ddf]} method", "lmerModLmerTest"
     lines = _title(f"Linear mixed model fit by {how}{test}", kind)
@@ -161,8 +162,7 @@ def lmer_summary(fit: LmerResults, ddf: Method | None = None) -> str:
         {"estimate": fit.params, "std_error": fit.bse, "statistic": fit.tvalues},
         index=fit.term_names,
     )
-    if ddf is not None:
-        table = coefficient_tests(fit, ddf)
+    table = table if tests is None else tests
     lines += _coefficient_lines(table)
     if 1 < len(table) <= MOST_CORRELATED:
         lines += ["", "Correlation of Fixed Effects:", *_correlation_lines(fit)]
@@ -174,6 +174,8 @@ def lmer_summary(fit: LmerResults, ddf: Method | None = None) -> str:
         ]
     if fit.is_singular:
         lines += ["boundary (singular) fit: see help('isSingular')"]
+    if not fit.converged:
+        lines += wrap(fit.problem, WIDTH)
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import UsageError
+from rparity.lmm.arguments import require_mixed
 from rparity.lmm.ddf import FTest, Method, inference, refuse_ml
 from rparity.lmm.distributions import chi2_tail
 from rparity.lmm.formula import Terms
@@ -114,6 +115,7 @@ def drop1(
     UsageError
         For a term that is not there or that another one contains.
     """
+    require_mixed(fit, "drop1")
     terms = FixedTerms(fit.model.matrices)
     labels = terms.droppable if scope is None else list(scope)
     for label in labels:
@@ -147,6 +149,7 @@ def ranova(fit: LmerResults, *, reduce_terms: bool = True) -> pd.DataFrame:
         Rows `<none>` and one for each deletion; columns `npar`, `logLik`, `AIC`, `LRT`, `Df`,
         `Pr(>Chisq)`.
     """
+    require_mixed(fit, "ranova")
     rows = {"<none>": (float(fit.n_parameters), fit.llf)}
     for name, random in _deletions(fit.model.matrices, reduce_terms):
         rows[name] = _without(fit, random)

@@ -64,7 +64,8 @@ def place(
     out = np.array(np.broadcast_to(idle, n))
     if np.isnan(out[~live]).any():
         warnings.warn("NaNs produced", RuntimeWarning, stacklevel=3)
-    out[live] = draw(int(live.sum()), *(pick(parameter, live) for parameter in parameters))
+    if live.any():  # single values are not indexed: without a draw they need not be valid
+        out[live] = draw(int(live.sum()), *(pick(parameter, live) for parameter in parameters))
     return out
 
 

@@ -7,14 +7,15 @@ draws.
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
+from functools import lru_cache, partial
 from math import log, sqrt
 
 import numpy as np
 
 from rparity.errors import UsageError
 from rparity.rrandom.arrays import Floats, Ints, by_blocks, pick
-from rparity.rrandom.source import FEW, Draw, Source, each
+from rparity.rrandom.source import FEW, SETUPS, Draw, Source, each
 from rparity.rrandom.stream import Stream
 
 LARGEST_SIZE = 2**31 - 2  # beyond it R inverts the distribution function, which is not ported
@@ -37,6 +38,42 @@ def binomials(stream: Stream, n: int, size: Floats, prob: Floats) -> Floats:
     r = p / (1.0 - p)
     out = by_blocks(n, partial(_inversions, stream), none, r * (size + 1.0), r)
     return np.where(prob > 0.5, size - out, out)
+
+
+def multinomial(source: Source, size: int, prob: Floats) -> Callable[[], list[int]]:
+    """Return a function that draws how many of `size` fall into each class, by binomials.
+
+    The probabilities (K,) add up to 1; what is left of them is kept in C's long double, as in R.
+    """
+    left: list[np.longdouble] = []
+    rest = np.longdouble(0.0)
+    for p in prob:
+        rest += np.longdouble(p)
+    for p in prob:
+        left.append(rest)
+        rest -= np.longdouble(p)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        shares = [float(np.longdouble(p) / rest) for p, rest in zip(prob, left, strict=True)]
+    make = lru_cache(SETUPS)(partial(_one_binomial, source))
+
+    def draw() -> list[int]:
+        found, n = [0] * len(prob), size
+        for k, share in enumerate(shares[:-1]):
+            if n <= 0:
+                return found
+            if prob[k] != 0.0:
+                found[k] = int(make(n, share)()) if share < 1.0 else n
+                n -= found[k]
+        found[-1] = n
+        return found
+
+    return draw
+
+
+def _one_binomial(source: Source, size: int, prob: float) -> Draw:
+    p = min(prob, 1.0 - prob)
+    small = np.array([size if size * p < SMALL_MEAN else 0])
+    return _binomial(source, float(size), prob, float(_powers(np.array([1.0 - p]), small)[0]))
 
 
 def _binomial(source: Source, size: float, prob: float, none: float) -> Draw:

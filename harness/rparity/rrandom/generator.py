@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +12,24 @@ from numpy.typing import NDArray
 from rparity.errors import UsageError
 from rparity.rrandom.arrays import BLOCK, Floats, Ints, Parameter, count, counted, place, recycle
 from rparity.rrandom.beta import beta
-from rparity.rrandom.binomial import binomials
+from rparity.rrandom.binomial import binomials, multinomial
 from rparity.rrandom.exponential import exponentials
 from rparity.rrandom.gamma import chi_squared, gamma, student
-from rparity.rrandom.indices import distinct_indices, indices
+from rparity.rrandom.hypergeometric import LARGEST_TOTAL, hypergeometric
+from rparity.rrandom.indices import distinct_indices, indices, shuffled_indices
 from rparity.rrandom.normal import normals_from
 from rparity.rrandom.poisson import poissons
-from rparity.rrandom.source import each
+from rparity.rrandom.source import each, one_by_one
 from rparity.rrandom.stream import Stream, uniforms_from
+from rparity.rrandom.transformed import (
+    cauchy,
+    exp,
+    fisher,
+    geometric,
+    logistic,
+    negative_binomial,
+    weibull,
+)
 from rparity.rrandom.weighted import (
     distinct_weighted_indices,
     probabilities,
@@ -48,6 +59,11 @@ class RRandom(Stream):
     Every draw takes as many words off the stream as in R. Parameters are recycled. Where R returns
     NaN with a warning, the draw is NaN and a RuntimeWarning is given.
     """
+
+    @classmethod
+    def of(cls, rng: RRandom | SupportsIndex) -> RRandom:
+        """Return a stream as it is, or a new one for a seed; raises UsageError for all else."""
+        return rng if isinstance(rng, RRandom) else cls(rng)
 
     def runif(self, n: int, min: Parameter = 0.0, max: Parameter = 1.0) -> Floats:
         """Return n uniforms, shape (n,), as R's `runif`; min = max takes nothing off the stream."""
@@ -165,6 +181,181 @@ class RRandom(Stream):
         idle = np.where(valid, 0.0, np.nan)
         live = valid & (mean > 0)
         return counted(place(n, live, idle, lambda k, mean: poissons(self, k, mean), mean))
+
+    def rlnorm(self, n: int, meanlog: Parameter = 0.0, sdlog: Parameter = 1.0) -> Floats:
+        """Return n log-normal variates, shape (n,), as R's `rlnorm`."""
+        n = count(n, "n")
+        mean, sd = recycle(n, meanlog), recycle(n, sdlog)
+        valid = np.isfinite(sd) & (sd >= 0)
+        idle, live = np.where(valid, mean, np.nan), valid & (sd > 0) & np.isfinite(mean)
+        idle = np.array([exp(value) for value in np.broadcast_to(idle, live.shape).tolist()])
+
+        def draw(k: int, sd: Floats, mean: Floats) -> Floats:
+            logs = _affine(self._normals(k), sd, mean)
+            return np.fromiter(map(exp, logs.tolist()), np.float64, count=k)
+
+        return place(n, live, idle, draw, sd, mean)
+
+    def rweibull(self, n: int, shape: Parameter, scale: Parameter = 1.0) -> Floats:
+        """Return n Weibull variates, shape (n,), as R's `rweibull`; a scale of 0 gives 0."""
+        n = count(n, "n")
+        shape, scale = recycle(n, shape), recycle(n, scale)
+        live = np.isfinite(shape) & np.isfinite(scale) & (shape > 0) & (scale > 0)
+        idle = np.where(scale == 0, 0.0, np.nan)
+        return place(n, live, idle, lambda k, *p: each(self, k, weibull, *p), shape, scale)
+
+    def rlogis(self, n: int, location: Parameter = 0.0, scale: Parameter = 1.0) -> Floats:
+        """Return n logistic variates, shape (n,), as R's `rlogis`."""
+        n = count(n, "n")
+        at, scale = recycle(n, location), recycle(n, scale)
+        valid = np.isfinite(scale)
+        idle, live = np.where(valid, at, np.nan), valid & (scale != 0) & np.isfinite(at)
+        return place(n, live, idle, lambda k, *p: each(self, k, logistic, *p), at, scale)
+
+    def rcauchy(self, n: int, location: Parameter = 0.0, scale: Parameter = 1.0) -> Floats:
+        """Return n Cauchy variates, shape (n,), as R's `rcauchy`."""
+        n = count(n, "n")
+        at, scale = recycle(n, location), recycle(n, scale)
+        valid = np.isfinite(scale) & (scale >= 0)
+        idle, live = np.where(valid, at, np.nan), valid & (scale > 0) & np.isfinite(at)
+        return place(n, live, idle, lambda k, *p: each(self, k, cauchy, *p), at, scale)
+
+    def rf(self, n: int, df1: Parameter, df2: Parameter) -> Floats:
+        """Return n of Fisher's F variates, shape (n,), as R's `rf`; either df may be infinite."""
+        n = count(n, "n")
+        df1, df2 = recycle(n, df1), recycle(n, df2)
+        live, idle = (df1 > 0) & (df2 > 0), np.full(1, np.nan)
+        return place(n, live, idle, lambda k, *p: each(self, k, fisher, *p), df1, df2)
+
+    def rgeom(self, n: int, prob: Parameter) -> Ints | Floats:
+        """Return n geometric variates, shape (n,), as R's `rgeom`: failures before a success.
+
+        Returns
+        -------
+        An array of int64, or of float64 if a draw is NaN or above 2^53.
+        """
+        n = count(n, "n")
+        p = recycle(n, prob)
+        live, idle = (p > 0) & (p <= 1), np.full(1, np.nan)
+        return counted(place(n, live, idle, lambda k, p: each(self, k, geometric, p), p))
+
+    def rnbinom(
+        self,
+        n: int,
+        size: Parameter,
+        prob: Parameter | None = None,
+        *,
+        mu: Parameter | None = None,
+    ) -> Ints | Floats:
+        """Return n negative binomial variates, shape (n,), as R's `rnbinom`.
+
+        The mean is `mu`, or size (1 − prob) / prob. Raises UsageError unless one of them is given.
+
+        Returns
+        -------
+        An array of int64, or of float64 if a draw is NaN or above 2^53.
+        """
+        n = count(n, "n")
+        if (prob is None) == (mu is None):
+            raise UsageError("rnbinom() takes either prob or mu.")
+        size = recycle(n, size)
+        with np.errstate(all="ignore"):
+            if prob is not None:
+                p = recycle(n, prob)
+                valid, none = (p > 0) & (p <= 1), p == 1
+                ratio = (1.0 - p) / p
+            else:
+                mean = recycle(n, 0.0 if mu is None else mu)
+                valid, none = np.isfinite(mean) & (mean >= 0), mean == 0
+                ratio = mean / np.minimum(size, sys.float_info.max / 2.0)
+        valid = valid & (size > 0)
+        idle, live = np.where(valid, 0.0, np.nan), valid & ~none
+        return counted(
+            place(n, live, idle, lambda k, *p: each(self, k, negative_binomial, *p), size, ratio)
+        )
+
+    def rhyper(self, nn: int, m: Parameter, n: Parameter, k: Parameter) -> Ints | Floats:
+        """Return nn hypergeometric variates, shape (nn,), as R's `rhyper`.
+
+        They are the numbers of white balls among k that are drawn from m white and n black ones.
+
+        Returns
+        -------
+        An array of int64, or of float64 if a draw is NaN.
+
+        Raises
+        ------
+        UsageError
+            For more than 2147483647 balls.
+        """
+        nn = count(nn, "nn")
+        m, n, k = (np.rint(recycle(nn, values)) for values in (m, n, k))
+        with np.errstate(invalid="ignore"):
+            total = m + n
+            live = (m >= 0) & (n >= 0) & (k >= 0) & (k <= total) & np.isfinite(total)
+        if (live & (total > LARGEST_TOTAL)).any():
+            raise UsageError(f"rhyper() takes at most {LARGEST_TOTAL} balls.")
+        idle = np.full(1, np.nan)
+        return counted(
+            place(nn, live, idle, lambda k, *p: each(self, k, hypergeometric, *p), m, n, k)
+        )
+
+    def rsignrank(self, nn: int, n: Parameter) -> Ints | Floats:
+        """Return nn of Wilcoxon's signed rank statistics of n observations, as R's `rsignrank`.
+
+        Returns
+        -------
+        An array of shape (nn,): int64, or float64 if a draw is NaN.
+        """
+        nn = count(nn, "nn")
+        n = np.rint(recycle(nn, n))
+        live, idle = n >= 0, np.full(1, np.nan)
+
+        def draw(k: int, n: Floats) -> Floats:
+            sizes = np.broadcast_to(n, k).astype(np.int64)
+            signs = (np.floor(self.uniforms(size) + 0.5) for size in sizes)
+            return np.array([s @ np.arange(1.0, len(s) + 1.0) for s in signs], np.float64)
+
+        return counted(place(nn, live, idle, draw, n))
+
+    def rwilcox(self, nn: int, m: Parameter, n: Parameter) -> Ints | Floats:
+        """Return nn of Wilcoxon's rank sum statistics of m and n observations, as R's `rwilcox`.
+
+        Returns
+        -------
+        An array of shape (nn,): int64, or float64 if a draw is NaN.
+        """
+        nn = count(nn, "nn")
+        m, n = np.rint(recycle(nn, m)), np.rint(recycle(nn, n))
+        valid = (m >= 0) & (n >= 0)
+        idle, live = np.where(valid, 0.0, np.nan), valid & (m > 0) & (n > 0)
+
+        def draw(k: int, m: Floats, n: Floats) -> Floats:
+            pairs = np.broadcast_to(np.stack(np.broadcast_arrays(m, n)), (2, k)).astype(np.int64)
+            sums = (
+                int(shuffled_indices(self, a + b, b).sum()) - b * (b - 1) // 2 for a, b in pairs.T
+            )
+            return np.fromiter(sums, np.float64, count=k)
+
+        return counted(place(nn, live, idle, draw, m, n))
+
+    def rmultinom(self, n: int, size: int, prob: Parameter) -> Ints:
+        """Return n multinomial vectors of K classes as columns, shape (K, n), as R's `rmultinom`.
+
+        `prob` has the weights of the classes; they need not add up to 1.
+
+        Raises
+        ------
+        UsageError
+            If R would not take prob.
+        """
+        n, size = count(n, "n"), count(size, "size")
+        K = np.size(prob)
+        p = probabilities(prob, K, K, replace=True)
+        with one_by_one(self, n * K) as source:
+            draw = multinomial(source, size, p)
+            found = [draw() for _ in range(n)]
+        return np.array(found, dtype=np.int64).reshape(n, K).T
 
     def sample(
         self,

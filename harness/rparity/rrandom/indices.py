@@ -38,6 +38,11 @@ def distinct_indices(stream: Stream, n: int, size: int) -> Ints:
             out = np.concatenate([out, indices(stream, n, size - out.size)])
             out = out[np.sort(np.unique(out, return_index=True)[1])]
         return out
+    return shuffled_indices(stream, n, size)
+
+
+def shuffled_indices(stream: Stream, n: int, size: int) -> Ints:
+    """Draw `size` different integers from 0 to n - 1, each from a list of those that are left."""
     left: Any = np.arange(n).data
     drawn = []
     for last, index in zip(range(n - 1, -1, -1), _falling(stream, n, size), strict=False):

@@ -5,7 +5,7 @@ Ahrens & Dieter (1982), ACM Transactions on Mathematical Software 8, 163-179.
 
 from __future__ import annotations
 
-from math import copysign, exp, floor, log, pow, sqrt
+from math import copysign, exp, floor, isfinite, log, nan, pow, sqrt
 
 import numpy as np
 
@@ -25,6 +25,13 @@ def poissons(stream: Stream, n: int, mean: Floats) -> Floats:
     if (mean < SMALL_MEAN).all():
         return by_blocks(n, lambda k, mean: _inversions(stream.uniforms(k), mean), mean)
     return each(stream, n, _poisson, mean)
+
+
+def poisson(source: Source, mean: float) -> float:
+    """Draw one Poisson variate; an infinite mean gives NaN, and a mean of 0 needs no draw."""
+    if not isfinite(mean):
+        return nan
+    return _poisson(source, mean)() if mean > 0.0 else 0.0
 
 
 def _poisson(source: Source, mean: float) -> Draw:
