@@ -62,7 +62,9 @@ class Native:
                     fits[part.name] = fit
                     found = lmer_tables(fit, part.kinds) | intervals(fit, part)
                 case Lm():
-                    fit_ = lm(part.formula, data, contrasts=part.contrasts, na_action="fail")
+                    fit_ = lm(
+                        part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C"
+                    )
                     found = (
                         {"coef": fit_.params.to_frame("estimate")}
                         if part.perfect
@@ -105,6 +107,7 @@ def fitted(part: Lmer, data: pd.DataFrame, lme4: str | None = None) -> LmerResul
         weights=weights,
         contrasts=part.contrasts,
         na_action="fail",
+        collate="C",  # as R's recordings
         lme4=lme4,
     )
 
@@ -112,7 +115,9 @@ def fitted(part: Lmer, data: pd.DataFrame, lme4: str | None = None) -> LmerResul
 def model_tables(part: Lm | Lmer, data: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return all tables of a model, by kind."""
     if isinstance(part, Lm):
-        return lm_tables(lm(part.formula, data, contrasts=part.contrasts, na_action="fail"))
+        return lm_tables(
+            lm(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C")
+        )
     return lmer_tables(fitted(part, data), LMER_TABLES)
 
 

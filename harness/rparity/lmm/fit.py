@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Self, get_args
@@ -14,6 +14,7 @@ from scipy.stats import t
 
 from rparity.errors import DataError, UsageError
 from rparity.lmm.arrange import ranef_table, wald_limits
+from rparity.lmm.coding import Contrasts
 from rparity.lmm.ddf import (
     KenwardRoger,
     Method,
@@ -21,6 +22,7 @@ from rparity.lmm.ddf import (
     coefficient_tests,
     inference,
 )
+from rparity.lmm.language.collation import Collate
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.matrices import build
 from rparity.lmm.model import MixedModel, Solution
@@ -42,9 +44,11 @@ def lmer(
     REML: bool = True,
     weights: ArrayLike | None = None,
     offset: ArrayLike | None = None,
-    contrasts: Mapping[str, str] | None = None,
+    contrasts: Contrasts | None = None,
+    subset: str | ArrayLike | None = None,
     na_action: Literal["omit", "fail"] = "omit",
     rank_deficient: Literal["drop", "fail"] = "drop",
+    collate: Collate = "en_US",
     lme4: str | None = None,
 ) -> LmerResults:
     """Fit a linear mixed model as R's `lme4::lmer` does, to the exact optimum.
@@ -60,15 +64,18 @@ def lmer(
     weights, offset : array of shape (n,), optional
         Prior weights and a known part of the linear predictor.
     contrasts : mapping, optional
-        From factors to ``contr.treatment``, ``contr.sum``, ``contr.helmert`` or ``contr.poly``.
+        From factors to R's names, such as ``contr.sum``, or to matrices (levels, contrasts).
+    subset : str or array of bool, shape (n,), optional
+        The rows to use, for example ``"x > 0"``.
     na_action : {"omit", "fail"}
         Drop rows with missing values, as R does, or raise DataError.
     rank_deficient : {"drop", "fail"}
         Drop columns of X that depend linearly on earlier ones, with a warning, or raise DataError.
+    collate : {"en_US", "C"}
+        The locale that sorts text: apple before Banana, as in R's default session, or after it.
     lme4 : str, optional
-        The version of lme4 to reproduce, for example ``"1.1-31"``; by default the newest. Versions
-        differ in the names of nested groups (since 1.1-36), the order of variance parameters in
-        intervals (since 2.0-1), and the divisor in refits of a bootstrap (since 1.1-33).
+        The version of lme4 to reproduce, for example ``"1.1-31"``; by default the newest. See
+        `rparity.lmm.lme4` for what differs.
 
     Raises
     ------
@@ -85,8 +92,10 @@ def lmer(
         weights=weights,
         offset=offset,
         contrasts=contrasts,
+        subset=subset,
         na_action=na_action,
         rank_deficient=rank_deficient,
+        collate=collate,
         lme4=Lme4(lme4),
     )
     matrices.warn_of_dropped_columns()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +10,9 @@ from numpy.typing import ArrayLike
 from statsmodels.regression.linear_model import WLS
 
 from rparity.errors import FormulaError
+from rparity.lmm.coding import Contrasts
 from rparity.lmm.formula import parse
+from rparity.lmm.language.collation import Collate
 from rparity.lmm.matrices import ModelMatrices, build
 
 
@@ -21,14 +22,17 @@ def lm(
     *,
     weights: ArrayLike | None = None,
     offset: ArrayLike | None = None,
-    contrasts: Mapping[str, str] | None = None,
+    contrasts: Contrasts | None = None,
+    subset: str | ArrayLike | None = None,
     na_action: Literal["omit", "fail"] = "omit",
     rank_deficient: Literal["drop", "fail"] = "drop",
+    collate: Collate = "en_US",
 ) -> Any:
     """Fit a linear model by least squares; returns statsmodels' `RegressionResults`.
 
     Coefficients have the names of R's `lm` (`p1` to `p9` with ``contrasts={"p": "contr.sum"}``) and
-    are solved by QR, as in R. `na_action` and `rank_deficient` are those of `lmer`.
+    are solved by QR, as in R. `subset`, `na_action`, `rank_deficient` and `collate` are those of
+    `lmer`.
 
     Raises
     ------
@@ -46,8 +50,10 @@ def lm(
         weights=weights,
         offset=offset,
         contrasts=contrasts,
+        subset=subset,
         na_action=na_action,
         rank_deficient=rank_deficient,
+        collate=collate,
     )
     m.warn_of_dropped_columns()
     return least_squares(m)

@@ -11,24 +11,28 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import DataError, FormulaError, UsageError
-from rparity.lmm.coding import Coding, independent
-from rparity.lmm.formula import Bar, Formula, Terms, deparse, expression, parse, terms
+from rparity.lmm.coding import Coding, Contrasts, independent
+from rparity.lmm.formula import Bar, Formula, Terms, parse, terms
 from rparity.lmm.frame import (
-    Factor,
+    Context,
     Frame,
-    Values,
     check_finite,
     count_missing,
     is_missing,
     used_levels,
 )
+from rparity.lmm.language.collation import Collate
+from rparity.lmm.language.expression import expression, names
+from rparity.lmm.language.values import Factor, Floats, Vector, doubles
 from rparity.lmm.lme4 import NEWEST, Lme4
-
-Floats = NDArray[np.float64]
 
 
 class RankDeficientWarning(UserWarning):
     """Columns of X that depend linearly on earlier ones were dropped; the message names them."""
+
+
+class AbsentContrastWarning(UserWarning):
+    """contrasts= names a variable that the fixed part does not have, and is ignored, as in R."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,6 +83,7 @@ class ModelMatrices:
     _offset_given: bool = field(repr=False)
     _fixed: Coding = field(repr=False)
     _bars: tuple[tuple[Bar, Coding], ...] = field(repr=False)
+    _values: Mapping[str, Vector] = field(repr=False)
 
     def warn_of_dropped_columns(self) -> None:
         """Warn of columns that were dropped to make X full rank, as lme4 does."""
@@ -96,21 +101,15 @@ class ModelMatrices:
         """How X is coded."""
         return self._fixed
 
-    @property
-    def frame(self) -> Frame:
-        """The variables of X and Z on the rows that were used."""
-        return Frame(self.predictors, self._fixed.state)
-
-    def values(self, part: Terms) -> dict[str, Values]:
-        """Evaluate the variables of some terms on the rows that were used."""
-        frame = self.frame
-        return {label: used_levels(frame.value(label)) for label in part.variables}
+    def values(self, part: Terms) -> dict[str, Vector]:
+        """The variables of some of the model's terms on the rows that were used."""
+        return {label: self._values[label] for label in part.variables}
 
     def bars(self) -> "list[tuple[int, str, Terms]]":
         """Each random term in the formula's order: its place in `random`, its text, its terms."""
         places = [bar for bar, _ in self._bars]
         return [
-            (at, f"{deparse(bar.lhs)} | {bar.name}", self._bars[at][1].terms)
+            (at, f"{bar.lhs} | {bar.name}", self._bars[at][1].terms)
             for bar in parse(self.formula, self.lme4).bars
             for at in [places.index(bar)]
         ]
@@ -118,7 +117,7 @@ class ModelMatrices:
     def random_term(self, at: int, part: Terms) -> RandomTerm:
         """The random term at a place of `random` with other terms to the left of its bar."""
         values = self.values(part)
-        Z, names = Coding.learn(part, values, {}, self.frame).matrix(values, len(self.y))
+        Z, names = Coding.learn(part, values, {}, self._fixed.context).matrix(values, len(self.y))
         return replace(self.random[at], names=names, Z=Z)
 
     def fixed(self, newdata: pd.DataFrame) -> Floats:
@@ -141,14 +140,14 @@ class ModelMatrices:
         """
         if self._offset_given and offset is None:
             raise DataError("The model was fitted with offset=: give the offset of newdata, too.")
-        frame = Frame(newdata, self._fixed.state)
+        frame = Frame(newdata, self._fixed.context)
         n = len(newdata)
         total = np.zeros(n) if offset is None else _vector(offset, n, "offset")
         return sum((frame.numeric(label, "offset") for label in self._offsets), total)
 
     def groups(self, newdata: pd.DataFrame) -> tuple[tuple[NDArray[np.intp], Floats], ...]:
         """Return codes, (m,), and Z, (m, k), of each random term; the code of a new level is -1."""
-        frame = Frame(newdata)
+        frame = Frame(newdata, self._fixed.context)
         found = []
         for term, (bar, coding) in zip(self.random, self._bars, strict=True):
             factors = [frame.factor(name) for name in bar.group]
@@ -165,9 +164,11 @@ def build(
     *,
     weights: ArrayLike | None = None,
     offset: ArrayLike | None = None,
-    contrasts: Mapping[str, str] | None = None,
+    contrasts: Contrasts | None = None,
+    subset: str | ArrayLike | None = None,
     na_action: Literal["omit", "fail"] = "omit",
     rank_deficient: Literal["drop", "fail"] = "drop",
+    collate: Collate = "en_US",
     lme4: Lme4 = NEWEST,
 ) -> ModelMatrices:
     """Build the matrices of a model as R's `lFormula()` does, or `lm()` without random effects.
@@ -181,11 +182,18 @@ def build(
     weights, offset
         One value for each row of `data`. `offset` is added to offset() terms of the formula.
     contrasts
-        From factors of X to names of R's contrasts. As in lme4, random terms have the default ones.
+        From factors of X to names of R's contrasts, or to matrices (levels, contrasts). As in lme4,
+        random terms have the default ones.
+    subset
+        Which rows to use: an expression such as ``"x > 0"``, or one bool for each row. As in R,
+        functions such as scale() are computed from all rows.
     na_action
         Omit rows with missing values, or raise DataError.
     rank_deficient
         Drop columns of X that depend linearly on earlier ones, or raise DataError.
+    collate
+        The locale in which text is sorted to make levels: R's default session sorts as a dictionary
+        does, apple before Banana; R with LC_COLLATE=C by code point.
     lme4
         The version whose names of nested groups are used, if the formula is text.
 
@@ -206,8 +214,9 @@ def build(
     n = len(data)
     if not n:
         raise DataError("The data have no rows: the model needs observations.")
-    frame = Frame(data)
-    right = terms(parsed.fixed)
+    context = Context(collate)
+    frame = Frame(data, context)
+    right = parsed.fixed_terms(data.columns)
     if parsed.response in (*right.variables, *parsed.offsets):
         raise FormulaError(f"The response `{parsed.response}` is on both sides of the formula.")
     left = [terms(bar.lhs) for bar in parsed.bars]
@@ -216,26 +225,32 @@ def build(
     w = np.ones(n) if weights is None else _vector(weights, n, "weights")
     extra = np.zeros(n) if offset is None else _vector(offset, n, "offset")
     used = dict.fromkeys(label for part in (right, *left) for label in part.variables)
-    values: dict[str, Values] = {label: frame.value(label) for label in used}
+    values = {label: frame.value(label) for label in used}
     factors = {name: frame.factor(name) for bar in parsed.bars for name in bar.group}
+    chosen = np.ones(n, dtype=bool) if subset is None else _chosen(subset, frame)
+    if not chosen.any():
+        raise DataError("subset= leaves no row: the model needs observations.")
 
-    variables = [*numeric.items(), *values.items(), *factors.items(), ("weights", w)]
-    keep = _complete([*variables, ("offset", extra)], n, na_action)
+    numbers = {**numeric, "weights": w, "offset": extra}
+    variables = {label: doubles(value) for label, value in numbers.items()} | values
+    variables |= {name: Vector("factor", factor) for name, factor in factors.items()}
+    keep = _complete(variables, chosen, na_action)
     if not keep.all():
         numeric = {label: value[keep] for label, value in numeric.items()}
-        values = {label: value[keep] for label, value in values.items()}
+        values = {label: value.take(keep) for label, value in values.items()}
         factors = {name: found[keep] for name, found in factors.items()}
         w, extra = w[keep], extra[keep]
     values = {label: used_levels(value) for label, value in values.items()}
-    for label, value in [*numeric.items(), *values.items(), ("weights", w), ("offset", extra)]:
-        check_finite(label, value)
+    numbers = {**numeric, "weights": w, "offset": extra}
+    for label, found in [*((k, doubles(v)) for k, v in numbers.items()), *values.items()]:
+        check_finite(label, found)
     if (w < 0).any():
         raise DataError("The weights have negative values: weights must be zero or more.")
 
     y = numeric.pop(parsed.response).copy()  # later changes to the caller's data have no effect
     if parsed.bars and (y == y[0]).all():
         raise DataError(f"The response `{parsed.response}` is constant: there is nothing to model.")
-    fixed = Coding.learn(right, values, contrasts or {}, frame)
+    fixed = Coding.learn(right, values, _present(contrasts, right), context)
     X, names = fixed.matrix(values, len(y))
     kept = independent(X)
     dropped = tuple(name for name, ok in zip(names, kept, strict=True) if not ok)
@@ -251,7 +266,7 @@ def build(
     random, bars = [], []
     for bar, side in zip(parsed.bars, left, strict=True):
         codes, levels = _group([factors[name] for name in bar.group])
-        coding = Coding.learn(side, values, {}, frame)
+        coding = Coding.learn(side, values, {}, context)
         Z, columns = coding.matrix(values, len(y))
         random.append(RandomTerm(bar.name, columns, levels, codes, Z))
         bars.append((bar, coding))
@@ -267,7 +282,7 @@ def build(
         offset=sum(numeric.values(), extra),
         weights=w,
         rows=data.index if keep.all() else data.index[keep],
-        dropped_rows=n - len(y),
+        dropped_rows=int(chosen.sum()) - len(y),
         dropped_columns=dropped,
         lme4=lme4,
         predictors=_predictors((right, *left), data, keep),
@@ -275,6 +290,7 @@ def build(
         _offset_given=offset is not None,
         _fixed=fixed,
         _bars=tuple(bars[i] for i in order),
+        _values=values,
     )
 
 
@@ -283,8 +299,40 @@ def _predictors(
 ) -> pd.DataFrame:
     """Copy the columns that the model's terms are made of: the caller may change the data later."""
     labels = (label for part in parts for label in part.variables)
-    used = (name for label in labels for name in expression(label).columns)
-    return data.loc[keep, list(dict.fromkeys(used))].copy()
+    used = dict.fromkeys(name for label in labels for name in names(expression(label)))
+    return data.loc[keep, [name for name in used if name in data.columns]].copy()
+
+
+def _chosen(subset: str | ArrayLike, frame: Frame) -> NDArray[np.bool_]:
+    """Return which rows `subset` selects, (n,)."""
+    if isinstance(subset, str):
+        return frame.subset(subset)
+    found = np.asarray(subset)
+    if found.shape != (len(frame.data),) or found.dtype != np.bool_:
+        raise UsageError(
+            f"subset= must be an expression such as 'x > 0', or {len(frame.data)} values that are "
+            "True or False, one for each row."
+        )
+    return found
+
+
+def _present(contrasts: Contrasts | None, part: Terms) -> Contrasts:
+    """Leave out contrasts of variables that the fixed part does not have, with R's warning."""
+    if contrasts is None:
+        return {}
+    if not isinstance(contrasts, Mapping):
+        raise UsageError(
+            "contrasts must be a mapping from factors to contrasts, such as {'f': 'contr.sum'}, "
+            f"and is a {type(contrasts).__name__}."
+        )
+    absent = [label for label in contrasts if label not in part.variables]
+    if absent:
+        warnings.warn(
+            f"The fixed part has no {', '.join(absent)}, whose contrasts are ignored.",
+            AbsentContrastWarning,
+            stacklevel=4,
+        )
+    return {label: given for label, given in contrasts.items() if label not in absent}
 
 
 def response(formula: str, data: pd.DataFrame) -> "pd.Series[float]":
@@ -336,11 +384,14 @@ def _vector(values: ArrayLike, n: int, what: str) -> Floats:
     return array
 
 
-def _complete(variables: Iterable[tuple[str, Values]], n: int, na_action: str) -> NDArray[np.bool_]:
-    """Return which rows have no missing value (R's `na.omit()` or `na.fail()`)."""
-    keep = np.ones(n, dtype=bool)
-    for label, value in variables:
-        gaps = is_missing(value)
+def _complete(
+    variables: Mapping[str, Vector], chosen: NDArray[np.bool_], na_action: str
+) -> NDArray[np.bool_]:
+    """Return which chosen rows have no missing value (R's `na.omit()` or `na.fail()`)."""
+    keep = chosen.copy()
+    n = int(chosen.sum())
+    for label, value in variables.items():
+        gaps = is_missing(value) & chosen
         if not gaps.any():
             continue
         if na_action == "fail":
