@@ -149,12 +149,7 @@ formula_answers <- function(locale) {
       answer <- suppressWarnings(model_matrix_answer(asked, frames[[frame]]))
       fit <- NULL
       if (grepl("|", formula, fixed = TRUE) && length(lme4::findbars(as.formula(formula))) > 0L) {
-        # Tight controls: lme4's defaults stop at seven digits.
-        control <- lmerControl(
-          optimizer = "bobyqa", optCtrl = list(rhoend = 1e-9, maxfun = 1e5), calc.derivs = FALSE,
-          check.conv.singular = "ignore"
-        )
-        fit <- suppressWarnings(suppressMessages(lmer(as.formula(formula), frames[[frame]], control = control)))
+        fit <- suppressWarnings(suppressMessages(lmer(as.formula(formula), frames[[frame]], control = tight())))
         fit <- list(coef = as.list(unname(fixef(fit))), criterion = REMLcrit(fit))
       }
       answer$y <- NULL
@@ -162,6 +157,108 @@ formula_answers <- function(locale) {
     }
   }
   out
+}
+
+# Texts whose order depends on the locale: all printable characters of ASCII, words, accents.
+words <- function() {
+  c(
+    strsplit(intToUtf8(33:126), "")[[1]], "apple", "Apple", "APPLE", "Banana", "banana", "a b", "ab", "a-b", "a_b", "a.b", "aB", "Ab",
+    "a10", "a9", "10", "9", "-1", "1.5", "co-op", "coop", "Co-op", "resume", "r\u00e9sum\u00e9", "Resume", "r\u00e9sume", "resum\u00e9",
+    "r\u00e9sum\u00e9s", "\u00c9t\u00e9", "ete", "\u00e9t\u00e9", "etf", "na\u00efve", "naive", "Zebra", "zebra", "\u00dcber", "uber",
+    "uzi", "\u00e5ngstr\u00f6m", "angle", "\u00f1andu", "nandu", "nz", "x y", "x  y", "xy", "X1", "x1", "x 1", "group A", "groupB", "Group C",
+    "\u00e7a", "ca", "cz", "stra\u00dfe", "strasse", "strasze"
+  )
+}
+
+# lme4's default controls stop at seven digits.
+tight <- function() {
+  lmerControl(
+    optimizer = "bobyqa", optCtrl = list(rhoend = 1e-9, maxfun = 1e5), calc.derivs = FALSE,
+    check.conv.singular = "ignore"
+  )
+}
+
+as_columns <- function(X) lapply(seq_len(ncol(X)), function(j) as.list(unname(X[, j])))
+
+# Five rows that the data of the fit do not have; one is beyond the range of x, z and year.
+new_rows <- function(frame) {
+  new <- frame[c(1, 6, 9, 14, 23), ]
+  new$x <- new$x + c(0.125, -0.0625, 4, 0.25, 0)
+  new$z <- new$z * c(1.25, 1, 2, 1, 0.0625)
+  new$year <- new$year + 3L
+  new
+}
+
+# The columns for new data: what predict() makes of functions that depend on the data.
+formula_new_data <- function() {
+  frame <- formula_frames()$plain
+  new <- new_rows(frame)
+  right <- c(
+    "scale(x)", "I(scale(x)^2)", "log(scale(x) + 3)", "scale(cbind(x, z))", "scale(x, scale = FALSE)*f", "poly(x, 2)",
+    "poly(x, z, degree = 2)", "poly(x, 2, raw = TRUE)", "stats::poly(x, 2)", "poly(year, 3)", "I(poly(x, 2)^2)",
+    "bs(x, df = 5)", "bs(z, degree = 2)", "bs(x, knots = c(0, 0.5), intercept = TRUE) - 1", "ns(x, 3)", "ns(year, 3)",
+    "ns(x, knots = c(-0.25, 0.5))", "splines::ns(x, 2)", "ns(z, 1)", "I(x - mean(x))", "ave(x, f)", "rank(x)", "cumsum(x)",
+    "factor(f)", "relevel(f, 'hi')", "C(f, sum)", "(x > 0) + I(f == 'hi')", "cut(x, c(-Inf, 0, Inf))", "h", "dt + tm",
+    "x*lg", "factor(k > 2)", "interaction(f, lg)"
+  )
+  lapply(right, function(text) {
+    fit <- lm(as.formula(paste("y ~", text)), frame)
+    t <- delete.response(terms(fit))
+    made <- suppressWarnings(model.frame(t, new, xlev = fit$xlevels))
+    X <- model.matrix(t, made, contrasts.arg = fit$contrasts)
+    list(formula = paste("y ~", text), X = as_columns(X[, !is.na(coef(fit)), drop = FALSE]))
+  })
+}
+
+formula_predictions <- function() {
+  frame <- formula_frames()$plain
+  formulas <- c(
+    "y ~ poly(x, 2) + (1 | g)", "y ~ x + (scale(x) | g)", "y ~ ns(x, 2)*lg + (1 | g)", "y ~ I(x - mean(x)) + (1 | g)",
+    "y ~ scale(x) + (0 + poly(z, 1) | g)", "y ~ h + (1 | s)", "y ~ x + (1 | dt)", "y ~ x + offset(2*z) + (0 + lg | g)"
+  )
+  lapply(formulas, function(text) {
+    fit <- suppressMessages(lmer(as.formula(text), frame, control = tight()))
+    list(formula = text, predicted = as.list(unname(suppressWarnings(predict(fit, new_rows(frame))))))
+  })
+}
+
+# Arguments: rows by an expression, contrasts that are matrices, and residuals with gaps.
+formula_arguments <- function() {
+  frames <- formula_frames()
+  coefs <- function(fit) {
+    b <- if (inherits(fit, "lm")) coef(fit) else fixef(fit)
+    list(names = as.list(names(b)), coef = as.list(unname(b)))
+  }
+  subset_of <- function(formula, text, frame = "plain") {
+    call <- substitute(f(as.formula(formula), d, subset = s), list(s = str2lang(text), f = as.name("lm"), d = frames[[frame]]))
+    if (grepl("|", formula, fixed = TRUE)) {
+      call[[1]] <- as.name("lmer")
+      call$control <- tight()
+    }
+    fit <- suppressMessages(eval(call))
+    c(list(formula = formula, frame = frame, subset = text, nobs = nobs(fit)), coefs(fit))
+  }
+  quarter <- matrix(c(-1, 0, 1, 0.5, -1, 0.5), 3)
+  named <- matrix(c(-1, 0, 1), 3, dimnames = list(NULL, "slope"))
+  list(
+    subset = list(
+      subset_of("y ~ x", "x > 0"), subset_of("y ~ x + (1 | g)", "x > 0 & h == 'hi' | k > 2"),
+      subset_of("y ~ scale(x)*f + (1 | g)", "f != 'hi'"), subset_of("y ~ poly(x, 2) + z", "!lg"),
+      subset_of("y ~ x + f", "lg", "gaps"), subset_of("y ~ f + (1 | s)", "s %in% c('s 1', 'S2')")
+    ),
+    contrasts = list(
+      c(list(formula = "y ~ f*x", matrix = as_columns(quarter)), coefs(lm(y ~ f * x, frames$plain, contrasts = list(f = quarter)))),
+      c(
+        list(formula = "y ~ f + (1 | g)", matrix = as_columns(named), column = "slope"),
+        coefs(lmer(y ~ f + (1 | g), frames$plain, contrasts = list(f = named), control = tight()))
+      ),
+      c(list(formula = "y ~ lg + f", matrix = as_columns(quarter)), coefs(lm(y ~ lg + f, frames$plain, contrasts = list(f = quarter))))
+    ),
+    exclude = local({
+      fit <- lmer(y ~ x + f + (1 | g), frames$gaps, na.action = na.exclude, control = tight())
+      list(residuals = as.list(unname(residuals(fit))), fitted = as.list(unname(fitted(fit))))
+    })
+  )
 }
 
 if (sys.nframe() == 0L) {
@@ -174,7 +271,7 @@ if (sys.nframe() == 0L) {
   })
   # R takes the order of text from ICU unless the locale is C.
   answers <- character()
-  for (locale in c("en_US", "C")) {
+  for (locale in c("C", "en_US")) {
     invisible(Sys.setlocale("LC_COLLATE", "C"))
     if (locale == "en_US") {
       invisible(Sys.setlocale("LC_COLLATE", "C.UTF-8"))
@@ -183,5 +280,12 @@ if (sys.nframe() == 0L) {
     }
     answers <- c(answers, vapply(formula_answers(locale), to_json, ""))
   }
-  cat(sprintf("[\n%s\n]\n", paste(answers, collapse = ",\n")))
+  others <- list(
+    sorted = as.list(sort(words())), new_data = formula_new_data(), predictions = formula_predictions(),
+    arguments = formula_arguments()
+  )
+  parts <- vapply(others, to_json, "")
+  # JSON has no NA.
+  parts <- gsub("\\bNA\\b", "null", parts)
+  cat(sprintf('{"matrices": [\n%s\n],\n%s}\n', paste(answers, collapse = ",\n"), paste0('"', names(parts), '": ', parts, collapse = ",\n")))
 }

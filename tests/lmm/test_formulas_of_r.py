@@ -15,11 +15,15 @@ import pandas as pd
 import pytest
 
 from places import DATA
+from rparity.errors import DataError, UsageError
 from rparity.lmm.fit import lmer
+from rparity.lmm.language.collation import sorted_levels
+from rparity.lmm.linear import lm
 from rparity.lmm.lme4 import Lme4
-from rparity.lmm.matrices import ModelMatrices, build
+from rparity.lmm.matrices import AbsentContrastWarning, ModelMatrices, build
 
-RECORDED = json.loads((DATA / "formulas.json").read_text())
+OF_R = json.loads((DATA / "formulas.json").read_text())
+RECORDED = OF_R["matrices"]
 LME4 = "1.1-31"
 
 
@@ -102,6 +106,12 @@ def test_formulas_have_the_matrices_of_r(r):
         np.testing.assert_allclose(mine.Z, columns(theirs["Z"], n), rtol=rtol, atol=atol)
 
 
+def assert_close(fit, coef):
+    """An optimum found from criteria alone is good to the root of their rounding."""
+    off = np.abs(fit.params.to_numpy() - coef)
+    assert (off <= np.maximum(1e-8 * np.abs(fit.params), 1e-6 * fit.bse)).all()
+
+
 FITS = [r for r in RECORDED if r["fit"]]
 
 
@@ -110,8 +120,114 @@ def test_fits_are_those_of_r(r):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # dropped columns
         fit = lmer(r["formula"], FRAMES[r["frame"]], collate=r["locale"], lme4=LME4)
-    # R's criterion is rounded to 1e-7 where a covariate is as large as a date, and an optimum that is
-    # found from criteria alone is good to the root of their rounding: 1e-6 standard errors.
+    # R's criterion is rounded to 1e-7 where a covariate is as large as a date.
     assert fit.criterion <= r["fit"]["criterion"] + 1e-7
-    off = np.abs(fit.params.to_numpy() - r["fit"]["coef"])
-    assert (off <= np.maximum(1e-8 * np.abs(fit.params), 1e-6 * fit.bse)).all()
+    assert_close(fit, r["fit"]["coef"])
+
+
+def new_rows() -> pd.DataFrame:
+    """The rows of the script's `new_rows()`."""
+    new = plain().iloc[[0, 5, 8, 13, 22]].copy()
+    new["x"] += [0.125, -0.0625, 4, 0.25, 0]
+    new["z"] *= [1.25, 1, 2, 1, 0.0625]
+    new["year"] += 3
+    return new
+
+
+@pytest.mark.parametrize("r", OF_R["new_data"], ids=[r["formula"] for r in OF_R["new_data"]])
+def test_new_data_have_the_columns_of_r(r):
+    """Only scale(), poly(), bs() and ns() that stand alone keep what they learnt, as in R."""
+    made = build(r["formula"], plain())
+    # Beyond the boundary, splines are polynomials in 4, and their rounding is that of 4^3.
+    atol = 1e-12 if INEXACT.search(r["formula"]) else 0
+    np.testing.assert_allclose(made.fixed(new_rows()), columns(r["X"], 5), rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("r", OF_R["predictions"], ids=[r["formula"] for r in OF_R["predictions"]])
+def test_predictions_for_new_data_are_those_of_r(r):
+    fit = lmer(r["formula"], plain())
+    np.testing.assert_allclose(fit.predict(new_rows()), r["predicted"], rtol=1e-6)
+
+
+def fitted(formula, frame, **options):
+    """`lmer`, or `lm` without random effects."""
+    return (lmer if "|" in formula else lm)(formula, FRAMES[frame], **options)
+
+
+SUBSETS = OF_R["arguments"]["subset"]
+
+
+@pytest.mark.parametrize("r", SUBSETS, ids=[r["subset"] for r in SUBSETS])
+def test_a_subset_is_that_of_r(r):
+    fit = fitted(r["formula"], r["frame"], subset=r["subset"])
+    assert fit.nobs == r["nobs"]
+    assert list(fit.params.index) == r["names"]
+    assert_close(fit, r["coef"])
+
+
+def test_a_subset_is_an_expression_or_booleans():
+    frame = plain()
+    named = build("y ~ scale(x) + h", frame, subset="x > 0")
+    chosen = build("y ~ scale(x) + h", frame, subset=frame["x"] > 0)
+    np.testing.assert_array_equal(named.X, chosen.X)
+    assert chosen.dropped_rows == 0
+    for wrong in ("x + 1", np.arange(36), [True]):
+        with pytest.raises(UsageError, match="subset="):
+            build("y ~ x", frame, subset=wrong)
+    with pytest.raises(DataError, match="subset= leaves no row"):
+        build("y ~ x", frame, subset="x > 99")
+
+
+CONTRASTS = OF_R["arguments"]["contrasts"]
+
+
+@pytest.mark.parametrize("r", CONTRASTS, ids=[r["formula"] for r in CONTRASTS])
+def test_contrasts_may_be_matrices(r):
+    matrix = columns(r["matrix"], 3)
+    given = pd.DataFrame(matrix, columns=[r["column"]]) if "column" in r else matrix
+    fit = fitted(r["formula"], "plain", contrasts={"f": given})
+    assert list(fit.params.index) == r["names"]
+    assert_close(fit, r["coef"])
+
+
+@pytest.mark.parametrize(
+    ("contrasts", "message"),
+    [
+        ({"f": np.eye(3)}, "or a matrix with 3 rows and at most 2 columns"),
+        ({"f": 5}, "must be one of R's names, such as 'contr.sum', or a matrix"),
+        (["contr.sum"], "contrasts must be a mapping from factors"),
+    ],
+)
+def test_unsuitable_contrasts_are_refused(contrasts, message):
+    with pytest.raises(UsageError, match=message):
+        build("y ~ f", plain(), contrasts=contrasts)
+
+
+@pytest.mark.parametrize("formula", ["y ~ x + (f | g)", "y ~ x + (1 | g)"])
+def test_contrasts_of_a_variable_that_x_lacks_are_ignored_with_a_warning(formula):
+    """As in R, a factor of the random part keeps its default contrasts."""
+    with pytest.warns(AbsentContrastWarning, match="no f, whose contrasts are ignored"):
+        made = build(formula, plain(), contrasts={"f": "contr.sum"})
+    np.testing.assert_array_equal(made.X, build(formula, plain()).X)
+    np.testing.assert_array_equal(made.random[0].Z, build(formula, plain()).random[0].Z)
+
+
+def test_excluded_rows_have_no_residual():
+    r = OF_R["arguments"]["exclude"]
+    fit = lmer("y ~ x + f + (1 | g)", gaps(), na_action="exclude")
+    for ours, theirs in ((fit.resid, r["residuals"]), (fit.fittedvalues, r["fitted"])):
+        assert list(ours.index) == list(range(36))
+        np.testing.assert_allclose(ours, np.array(theirs, dtype=float), rtol=1e-6)
+    assert fit.nobs == sum(value is not None for value in r["fitted"])
+    assert np.isfinite(fit.scaled_resid).all()
+
+
+def test_text_sorts_as_in_the_default_session_of_r():
+    found = sorted_levels(sorted(OF_R["sorted"])[::-1], "en_US")
+    assert found == OF_R["sorted"]
+
+
+def test_text_sorts_by_code_point_in_the_locale_c():
+    assert sorted_levels(OF_R["sorted"], "C") == sorted(OF_R["sorted"])
+    with pytest.raises(UsageError, match="collate must be 'en_US' or 'C'"):
+        build("y ~ h", plain(), collate="de_DE")

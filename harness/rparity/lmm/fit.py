@@ -24,7 +24,7 @@ from rparity.lmm.ddf import (
 )
 from rparity.lmm.language.collation import Collate
 from rparity.lmm.lme4 import Lme4
-from rparity.lmm.matrices import build
+from rparity.lmm.matrices import NaAction, build
 from rparity.lmm.model import MixedModel, Solution
 from rparity.lmm.structure import Conditional
 from rparity.lmm.summary import lmer_summary
@@ -46,7 +46,7 @@ def lmer(
     offset: ArrayLike | None = None,
     contrasts: Contrasts | None = None,
     subset: str | ArrayLike | None = None,
-    na_action: Literal["omit", "fail"] = "omit",
+    na_action: NaAction = "omit",
     rank_deficient: Literal["drop", "fail"] = "drop",
     collate: Collate = "en_US",
     lme4: str | None = None,
@@ -67,8 +67,9 @@ def lmer(
         From factors to R's names, such as ``contr.sum``, or to matrices (levels, contrasts).
     subset : str or array of bool, shape (n,), optional
         The rows to use, for example ``"x > 0"``.
-    na_action : {"omit", "fail"}
-        Drop rows with missing values, as R does, or raise DataError.
+    na_action : {"omit", "exclude", "fail"}
+        Drop rows with missing values, as R does, or raise DataError. With "exclude", fitted values
+        and residuals have NaN in these rows.
     rank_deficient : {"drop", "fail"}
         Drop columns of X that depend linearly on earlier ones, with a warning, or raise DataError.
     collate : {"en_US", "C"}
@@ -316,19 +317,23 @@ class LmerResults:
         return ranef_table(self.model.matrices.random, found.means, [self.sigma * s for s in sds])
 
     @cached_property
+    def _fitted(self) -> Array:
+        return self.predict().to_numpy()
+
+    @property
     def fittedvalues(self) -> pd.Series[float]:
-        """Xβ̂ + Zb̂ + offset, (n,), for the rows that were used."""
-        return pd.Series(self.predict().to_numpy(), self.model.matrices.rows)
+        """Xβ̂ + Zb̂ + offset for the rows that were used, or as `na_action="exclude"` says."""
+        return self.model.matrices.by_row(self._fitted)
 
     @property
     def resid(self) -> pd.Series[float]:
         """Response less `fittedvalues`."""
-        return pd.Series(self.response - self.fittedvalues.to_numpy(), self.model.matrices.rows)
+        return self.model.matrices.by_row(self.response - self._fitted)
 
     @property
     def scaled_resid(self) -> Array:
         """Residuals divided by σ̂/√w, (n,), whose quantiles `summary()` prints."""
-        return np.asarray(self.model.sqrt_weights * self.resid.to_numpy() / self.sigma)
+        return np.asarray(self.model.sqrt_weights * (self.response - self._fitted) / self.sigma)
 
     # -- what follows from a fit -----------------------------------------------------------------
 

@@ -33,10 +33,15 @@ class Bar:
     group: tuple[str, ...]  # the interacting columns: ("cask", "batch") for cask:batch
     name: str  # as lme4 prints it, such as "cask:batch"
 
+    @property
+    def label(self) -> str:
+        """The group as it stands in a formula."""
+        return name_label(self.name) if len(self.group) == 1 else self.name
+
 
 @dataclass(frozen=True)
 class Formula:
-    """A parsed model formula; ``bars`` is empty for a linear model."""
+    """A parsed model formula, with R's blanks; ``bars`` is empty for a linear model."""
 
     text: str
     response: str
@@ -96,7 +101,7 @@ def parse(text: str, lme4: Lme4 = NEWEST) -> Formula:
     calls = (found for found in variables if isinstance(found, FunctionCall))
     offsets = tuple(deparse(call.operands[0]) for call in calls if call.function == "offset")
     shown = "1" if fixed is None else deparse(fixed)
-    return Formula(text, deparse(left), shown, offsets, tuple(bars))
+    return Formula(deparse(whole), deparse(left), shown, offsets, tuple(bars))
 
 
 def _without_bars(text: str, node: Node, bars: list[Bar], lme4: Lme4) -> Node | None:

@@ -9,11 +9,11 @@ import pandas as pd
 from numpy.typing import ArrayLike
 from statsmodels.regression.linear_model import WLS
 
-from rparity.errors import FormulaError
+from rparity.errors import FormulaError, UsageError
 from rparity.lmm.coding import Contrasts
 from rparity.lmm.formula import parse
 from rparity.lmm.language.collation import Collate
-from rparity.lmm.matrices import ModelMatrices, build
+from rparity.lmm.matrices import ModelMatrices, NaAction, build
 
 
 def lm(
@@ -24,7 +24,7 @@ def lm(
     offset: ArrayLike | None = None,
     contrasts: Contrasts | None = None,
     subset: str | ArrayLike | None = None,
-    na_action: Literal["omit", "fail"] = "omit",
+    na_action: NaAction = "omit",
     rank_deficient: Literal["drop", "fail"] = "drop",
     collate: Collate = "en_US",
 ) -> Any:
@@ -43,6 +43,10 @@ def lm(
     if parsed.bars:
         raise FormulaError(
             f"{formula!r} has the random effects {parsed.bars[0]}: fit it with lmer()."
+        )
+    if na_action == "exclude":
+        raise UsageError(
+            "na_action='exclude' is for lmer(): reindex residuals of lm() by the rows of the data."
         )
     m = build(
         parsed,

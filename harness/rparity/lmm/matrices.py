@@ -4,7 +4,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
@@ -29,6 +29,17 @@ from rparity.lmm.lme4 import NEWEST, Lme4
 
 class RankDeficientWarning(UserWarning):
     """Columns of X that depend linearly on earlier ones were dropped; the message names them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Excluded:
+    """The rows of the data, and which of them were used, (m,), as R's `na.exclude` keeps them."""
+
+    rows: "pd.Index[Any]"
+    used: NDArray[np.bool_]
+
+
+NaAction: TypeAlias = Literal["omit", "exclude", "fail"]
 
 
 class AbsentContrastWarning(UserWarning):
@@ -76,6 +87,7 @@ class ModelMatrices:
     weights: Floats  # (n,)
     rows: "pd.Index[Any]"
     dropped_rows: int
+    excluded: Excluded | None
     dropped_columns: tuple[str, ...]
     lme4: Lme4
     predictors: pd.DataFrame = field(repr=False)  # the columns that X and Z are made of, (n, …)
@@ -96,6 +108,14 @@ class ModelMatrices:
                 stacklevel=3,
             )
 
+    def by_row(self, values: Floats) -> "pd.Series[float]":
+        """Index values (n,) by the rows used; with `na_action="exclude"` others have NaN."""
+        if self.excluded is None:
+            return pd.Series(values, self.rows)
+        out = np.full(len(self.excluded.rows), np.nan)
+        out[self.excluded.used] = values
+        return pd.Series(out, self.excluded.rows)
+
     @property
     def design(self) -> Coding:
         """How X is coded."""
@@ -109,7 +129,7 @@ class ModelMatrices:
         """Each random term in the formula's order: its place in `random`, its text, its terms."""
         places = [bar for bar, _ in self._bars]
         return [
-            (at, f"{bar.lhs} | {bar.name}", self._bars[at][1].terms)
+            (at, f"{bar.lhs} | {bar.label}", self._bars[at][1].terms)
             for bar in parse(self.formula, self.lme4).bars
             for at in [places.index(bar)]
         ]
@@ -166,7 +186,7 @@ def build(
     offset: ArrayLike | None = None,
     contrasts: Contrasts | None = None,
     subset: str | ArrayLike | None = None,
-    na_action: Literal["omit", "fail"] = "omit",
+    na_action: NaAction = "omit",
     rank_deficient: Literal["drop", "fail"] = "drop",
     collate: Collate = "en_US",
     lme4: Lme4 = NEWEST,
@@ -188,7 +208,8 @@ def build(
         Which rows to use: an expression such as ``"x > 0"``, or one bool for each row. As in R,
         functions such as scale() are computed from all rows.
     na_action
-        Omit rows with missing values, or raise DataError.
+        Omit rows with missing values, or raise DataError; with "exclude", fitted values and
+        residuals have NaN in these rows.
     rank_deficient
         Drop columns of X that depend linearly on earlier ones, or raise DataError.
     collate
@@ -209,8 +230,10 @@ def build(
         raise DataError(
             f"The data are a {type(data).__name__}: convert them to a pandas DataFrame."
         )
-    if na_action not in {"omit", "fail"} or rank_deficient not in {"drop", "fail"}:
-        raise UsageError("na_action must be 'omit' or 'fail', and rank_deficient 'drop' or 'fail'.")
+    if na_action not in get_args(NaAction):
+        raise UsageError("na_action must be 'omit', 'exclude' or 'fail'.")
+    if rank_deficient not in {"drop", "fail"}:
+        raise UsageError("rank_deficient must be 'drop' or 'fail'.")
     n = len(data)
     if not n:
         raise DataError("The data have no rows: the model needs observations.")
@@ -283,6 +306,7 @@ def build(
         weights=w,
         rows=data.index if keep.all() else data.index[keep],
         dropped_rows=int(chosen.sum()) - len(y),
+        excluded=Excluded(data.index[chosen], keep[chosen]) if na_action == "exclude" else None,
         dropped_columns=dropped,
         lme4=lme4,
         predictors=_predictors((right, *left), data, keep),

@@ -19,7 +19,7 @@ _ASCII = "\t\n\v\f\r _-,;:!?.'\"()[]{}@*/\\&#%`^+<=>|~$0123456789abcdefghijklmno
 _PRIMARY = {character: float(i) for i, character in enumerate(_ASCII)}
 # Letters between two others, and letters that are others with a mark.
 _PRIMARY |= {"ð": _PRIMARY["d"] + 0.5, "ı": _PRIMARY["i"] + 0.5, "þ": _PRIMARY["z"] + 0.5}
-_MARKED = {"ø": "o/", "ł": "l/", "đ": "d/", "ħ": "h/", "æ": "a\ue000e", "œ": "o\ue000e", "ß": "ss"}
+_MARKED = {"ø": "o", "ł": "l", "đ": "d", "ħ": "h", "æ": "ae", "œ": "oe", "ß": "ss"}
 
 Key: TypeAlias = tuple[tuple[float, ...], tuple[int, ...], tuple[bool, ...]]
 
@@ -34,11 +34,9 @@ def _key(text: str) -> Key:
         if unicodedata.combining(character):
             marks[-1:] = [marks[-1] * 0x110000 + ord(character)] if marks else []
             continue
-        spelled = _MARKED.get(small, small)
-        mark = len(spelled) > 1 and spelled != "ss"
-        for letter in spelled.rstrip("/").replace("\ue000", ""):
+        for letter in _MARKED.get(small, small):
             primary.append(_PRIMARY.get(letter, 1000.0 + ord(letter)))
-            marks.append(int(mark))
+            marks.append(int(small in _MARKED))
             capital.append(character != small)
     return tuple(primary), tuple(marks), tuple(capital)
 
@@ -46,8 +44,3 @@ def _key(text: str) -> Key:
 def sorted_levels(levels: list[str], collate: Collate) -> list[str]:
     """Sort texts as R's `sort()` does in the locale `collate`."""
     return sorted(levels, key=_key) if collate == "en_US" else sorted(levels)
-
-
-def precedes(a: str, b: str, collate: Collate) -> bool:
-    """Whether a < b."""
-    return _key(a) < _key(b) if collate == "en_US" else a < b
