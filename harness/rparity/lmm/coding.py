@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rparity.errors import DataError, UsageError
 from rparity.lmm.formula import Terms
 from rparity.lmm.frame import Context, Frame, check_finite, count_missing, is_missing
-from rparity.lmm.language.values import Contrast, Floats, Vector, as_factor
+from rparity.lmm.language.values import Contrast, Floats, Vector, as_factor, with_levels
 
 # What a user may give as contrasts: R's name of them, or a matrix (levels, contrasts).
 Contrasts: TypeAlias = Mapping[str, "str | NDArray[Any] | pd.DataFrame"]
@@ -103,13 +103,13 @@ class Coding:
                 raise DataError(f"`{label}` has {count_missing(gaps)} in newdata: drop those rows.")
             check_finite(label, value)
             if label in self.factors:
-                levels = list(self.factors[label].levels)
                 found = as_factor(value, self.context.collate)
-                value = replace(found, data=found.data.set_categories(levels))
-                if (unknown := value.codes < 0).any():
+                value = with_levels(found, self.factors[label].levels)
+                if (unknown := value.data < 0).any():
+                    level = found.levels[found.data[unknown][0]]
                     raise DataError(
-                        f"`{label}` has the level `{found.data[unknown][0]}` in newdata, but not "
-                        "in the data of the fit."
+                        f"`{label}` has the level `{level}` in newdata, but not in the data of the "
+                        "fit."
                     )
             elif value.kind in {"factor", "logical"}:
                 raise DataError(f"`{label}` is numeric in the fit, but not in newdata.")
@@ -147,7 +147,7 @@ class Coding:
             block = np.asarray(value.data, dtype=np.float64).reshape(len(value), -1)
             return block, [f"{label}{end}" for end in self.suffixes.get(label, [""])]
         coding = self.factors[label]
-        codes = value.codes if value.kind == "factor" else value.data.astype(np.intp)
+        codes = value.data.astype(np.intp)
         coded = np.eye(len(coding.levels)) if full else coding.matrix
         return coded[codes], [f"{label}{end}" for end in (coding.levels if full else coding.names)]
 
@@ -163,7 +163,7 @@ def _contrasts(label: str, value: Vector, given: object) -> _Contrasts:
     ordered = False
     levels: tuple[str, ...] = ("FALSE", "TRUE")
     if value.kind == "factor":
-        levels, ordered = tuple(value.levels), bool(value.data.ordered)
+        levels, ordered = value.levels, value.ordered
     if len(levels) < 2:
         raise DataError(f"The factor `{label}` has only one level: remove it from the formula.")
     chosen = _chosen(label, given, len(levels)) if given is not None else value.contrasts

@@ -2,7 +2,7 @@
 
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from rparity.lmm.language.collation import Collate
 from rparity.lmm.language.expression import Constant, FunctionCall, Name, Node, deparse, expression
 from rparity.lmm.language.table import FUNCTIONS, Function, constant
 from rparity.lmm.language.values import (
-    Factor,
     Floats,
     Unsuitable,
     Value,
@@ -24,11 +23,10 @@ from rparity.lmm.language.values import (
     doubles,
     from_pandas,
     logicals,
-    make_factor,
     texts,
+    used,
+    with_levels,
 )
-
-__all__ = ["Context", "Factor", "Floats", "Frame", "Vector", "make_factor"]
 
 # The modules whose functions formulas know.
 LIBRARY = (bases, elementwise, factors, operators, summaries)
@@ -120,10 +118,9 @@ class Frame:
             )
         return np.asarray(found.data, dtype=np.float64)
 
-    def factor(self, name: str) -> Factor:
+    def factor(self, name: str) -> Vector:
         """Return R's `factor()` of a column."""
-        found: Factor = as_factor(self.column(name, name), self.context.collate).data
-        return found
+        return as_factor(self.column(name, name), self.context.collate)
 
     def subset(self, condition: str) -> NDArray[np.bool_]:
         """Return for which rows an expression is TRUE, (n,), as R's argument `subset` does."""
@@ -181,15 +178,18 @@ def used_levels(value: Vector) -> Vector:
     """Drop unused levels, as `model.frame(drop.unused.levels = TRUE)` does."""
     if value.kind != "factor":
         return value
-    used = np.bincount(value.codes, minlength=len(value.levels)).all()
-    return value if used else replace(value, data=value.data.remove_unused_categories())
+    known = used(value)
+    if known.all():
+        return value
+    return with_levels(value, [x for x, there in zip(value.levels, known, strict=True) if there])
 
 
 def is_missing(value: Vector) -> NDArray[np.bool_]:
     """Return which rows have a missing value, (n,)."""
     if value.is_text:
-        return value.codes < 0
-    return np.asarray(np.isnan(value.data).reshape(len(value), -1).any(axis=1))
+        return np.asarray(value.data < 0)
+    gaps = np.isnan(value.data)
+    return np.asarray(gaps if gaps.ndim == 1 else gaps.any(axis=1))
 
 
 def count_missing(gaps: NDArray[np.bool_]) -> str:

@@ -23,7 +23,7 @@ from rparity.lmm.frame import (
 )
 from rparity.lmm.language.collation import Collate
 from rparity.lmm.language.expression import expression, names
-from rparity.lmm.language.values import Factor, Floats, Vector, doubles
+from rparity.lmm.language.values import Floats, Vector, doubles
 from rparity.lmm.lme4 import NEWEST, Lme4
 
 
@@ -171,9 +171,9 @@ class ModelMatrices:
         found = []
         for term, (bar, coding) in zip(self.random, self._bars, strict=True):
             factors = [frame.factor(name) for name in bar.group]
-            labels = pd.Index(_labels(factors, [factor.codes for factor in factors]), dtype=object)
+            labels = pd.Index(_labels(factors, [factor.data for factor in factors]), dtype=object)
             codes = pd.Index(term.levels).get_indexer(labels)
-            known = np.logical_and.reduce([factor.codes >= 0 for factor in factors])
+            known = np.logical_and.reduce([factor.data >= 0 for factor in factors])
             found.append((np.where(known, codes, -1), coding.of(newdata)))
         return tuple(found)
 
@@ -256,12 +256,12 @@ def build(
 
     numbers = {**numeric, "weights": w, "offset": extra}
     variables = {label: doubles(value) for label, value in numbers.items()} | values
-    variables |= {name: Vector("factor", factor) for name, factor in factors.items()}
+    variables |= factors
     keep = _complete(variables, chosen, na_action)
     if not keep.all():
         numeric = {label: value[keep] for label, value in numeric.items()}
         values = {label: value.take(keep) for label, value in values.items()}
-        factors = {name: found[keep] for name, found in factors.items()}
+        factors = {name: found.take(keep) for name, found in factors.items()}
         w, extra = w[keep], extra[keep]
     values = {label: used_levels(value) for label, value in values.items()}
     numbers = {**numeric, "weights": w, "offset": extra}
@@ -324,7 +324,8 @@ def _predictors(
     """Copy the columns that the model's terms are made of: the caller may change the data later."""
     labels = (label for part in parts for label in part.variables)
     used = dict.fromkeys(name for label in labels for name in names(expression(label)))
-    return data.loc[keep, [name for name in used if name in data.columns]].copy()
+    found = data[[name for name in used if name in data.columns]]
+    return found.copy() if keep.all() else found[keep]
 
 
 def _chosen(subset: str | ArrayLike, frame: Frame) -> NDArray[np.bool_]:
@@ -371,18 +372,18 @@ def response(formula: str, data: pd.DataFrame) -> "pd.Series[float]":
     return pd.Series(Frame(data).numeric(label, "response"), data.index, name=label)
 
 
-def _group(factors: Sequence[Factor]) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+def _group(factors: Sequence[Vector]) -> tuple[NDArray[np.intp], tuple[str, ...]]:
     """Return codes and levels of a grouping factor, the interaction of `factors`, as used."""
-    shape = [len(factor.categories) for factor in factors]
-    cells = np.ravel_multi_index([factor.codes.astype(np.intp) for factor in factors], shape)
+    shape = [len(factor.levels) for factor in factors]
+    cells = np.ravel_multi_index([factor.data for factor in factors], shape)
     used, codes = np.unique(cells, return_inverse=True)
     return codes, tuple(_labels(factors, np.unravel_index(used, shape)))
 
 
-def _labels(factors: Sequence[Factor], codes: Sequence[NDArray[Any]]) -> list[str]:
+def _labels(factors: Sequence[Vector], codes: Sequence[NDArray[Any]]) -> list[str]:
     """Return R's names of levels of an interaction, given the codes of each factor."""
     columns = [
-        np.asarray(factor.categories, dtype=object)[code]
+        np.array([*factor.levels, "NA"], dtype=object)[code]
         for factor, code in zip(factors, codes, strict=True)
     ]
     return [":".join(labels) for labels in zip(*columns, strict=True)]

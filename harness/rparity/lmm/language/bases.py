@@ -15,7 +15,7 @@ from rparity.lmm.language.collation import Collate
 from rparity.lmm.language.expression import Name
 from rparity.lmm.language.summaries import average, quantile, total
 from rparity.lmm.language.table import Given, flag, r_function, scalar, vector
-from rparity.lmm.language.values import Floats, Unsuitable, Value, Vector, as_factor, doubles
+from rparity.lmm.language.values import Floats, Unsuitable, Value, Vector, as_factor, doubles, used
 
 Long = Any  # an array of long doubles
 
@@ -34,7 +34,7 @@ def _cbind(dots: Given) -> Vector:
     if any(len(block) not in {1, n} for block in columns):
         raise Unsuitable("the columns have different lengths")
     whole = np.hstack([np.resize(block, (n, block.shape[1])) for block in columns])
-    return Vector("double", whole, tuple(names) if any(names) else None)
+    return Vector("double", whole, columns=tuple(names) if any(names) else None)
 
 
 @r_function("scale(x, center = TRUE, scale = TRUE)")
@@ -54,7 +54,7 @@ def _scale(x: Value, center: Value, scale: Value) -> Vector:
             raise Unsuitable(f"`{name}` must be one number for each column")
         columns = columns - by if name == "center" else columns / by
         again[name] = doubles(by)
-    return Vector("double", columns.reshape(value.data.shape), value.columns, again=again)
+    return Vector("double", columns.reshape(value.data.shape), columns=value.columns, again=again)
 
 
 def _middle(x: Floats) -> float:
@@ -115,7 +115,7 @@ def _poly(dots: Given, x: Value, degree: Value, coefs: Any, raw: Value) -> Vecto
     again = {} if plain else {"coefs": learnt}
     if len(powers) == 1:
         names = tuple(str(i) for i in range(1, d + 1))
-        return Vector("double", powers[0][:, 1:], names, again=again)
+        return Vector("double", powers[0][:, 1:], columns=names, again=again)
     degrees = [
         each[::-1] for each in product(range(d + 1), repeat=len(powers)) if 0 < sum(each) <= d
     ]
@@ -124,7 +124,7 @@ def _poly(dots: Given, x: Value, degree: Value, coefs: Any, raw: Value) -> Vecto
         for each in degrees
     ]
     names = tuple(".".join(map(str, each)) for each in degrees)
-    return Vector("double", np.column_stack(columns), names, again=again)
+    return Vector("double", np.column_stack(columns), columns=names, again=again)
 
 
 def _recurrence(x: Floats, degree: int) -> tuple[Long, Long]:
@@ -227,7 +227,7 @@ def _beyond(
 def _spline(basis: Floats, missing: Any, again: dict[str, Value]) -> Vector:
     basis[missing] = np.nan
     names = tuple(str(i) for i in range(1, basis.shape[1] + 1))
-    return Vector("double", basis, names, again=again)
+    return Vector("double", basis, columns=names, again=again)
 
 
 @r_function("bs(x, df = NULL, knots = NULL, degree = 3, intercept = FALSE, Boundary.knots = NULL)")
@@ -287,14 +287,14 @@ def _ns(x: Value, df: Value, knots: Value, intercept: Value, Boundary_knots: Val
 def _dummy(f: Value, levelsToKeep: Value, collate: Collate) -> Vector:
     """lme4's `dummy()`: a column of zeros and ones for each level, but not for the first."""
     value = as_factor(vector(f), collate)
-    used = np.bincount(value.codes[value.codes >= 0], minlength=len(value.levels)) > 0
+    occurs = used(value)
     kept = value.levels[1:] if levelsToKeep is None else levelsToKeep.strings()
     unknown = [str(level) for level in kept if level not in value.levels]
     if unknown:
         raise Unsuitable(f"{unknown[0]} is not a level")
     places = [value.levels.index(str(level)) for level in kept]
-    if not used[places].all():
+    if not occurs[places].all():
         raise Unsuitable("a level that is kept does not occur")
-    columns = (value.codes[:, None] == np.array(places)).astype(np.float64)
-    columns[value.codes < 0] = np.nan
+    columns = (value.data[:, None] == np.array(places)).astype(np.float64)
+    columns[value.data < 0] = np.nan
     return replace(doubles(columns), columns=tuple(str(level) for level in kept))

@@ -10,6 +10,7 @@ Source: Unicode Technical Standard 10 and the root collation of CLDR.
 """
 
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import Literal, TypeAlias
 
@@ -41,6 +42,6 @@ def _key(text: str) -> Key:
     return tuple(primary), tuple(marks), tuple(capital)
 
 
-def sorted_levels(levels: list[str], collate: Collate) -> list[str]:
+def sorted_levels(levels: Iterable[str], collate: Collate) -> list[str]:
     """Sort texts as R's `sort()` does in the locale `collate`."""
     return sorted(levels, key=_key) if collate == "en_US" else sorted(levels)

@@ -58,7 +58,7 @@ def _each(name: str) -> Callable[[Value], Value]:
         value = vector(x)
         whole = value.kind in {"integer", "logical"} and name in _WHOLE
         result = compute(value.numbers())
-        return Vector("integer" if whole else "double", result, value.columns)
+        return Vector("integer" if whole else "double", result, columns=value.columns)
 
     return apply
 
@@ -108,7 +108,7 @@ def _signif(x: Value, digits: Value) -> Vector:
 @r_function("is.na(x)")
 def _is_na(x: Value) -> Vector:
     value = vector(x)
-    return logicals(value.codes < 0 if value.is_text else np.isnan(value.data))
+    return logicals(value.data < 0 if value.is_text else np.isnan(value.data))
 
 
 @r_function("is.finite(x)")
@@ -168,10 +168,10 @@ def _standardised(x: Value, middle: Value, scale: Value) -> Floats:
 def _as_numeric(x: Value) -> Vector:
     value = vector(x)
     if value.kind == "factor":
-        return doubles(np.where(value.codes < 0, np.nan, value.codes + 1.0))
+        return doubles(np.where(value.data < 0, np.nan, value.data + 1.0))
     if value.kind == "character":
         known = np.array([*(_parsed(level) for level in value.levels), np.nan])
-        return doubles(known[value.codes])
+        return doubles(known[value.data])
     return doubles(value.data)
 
 
@@ -194,7 +194,7 @@ def _as_logical(x: Value) -> Vector:
         return logicals(truth_of(value))
     true, false = {"T", "TRUE", "true", "True"}, {"F", "FALSE", "false", "False"}
     known = [1.0 if v in true else 0.0 if v in false else np.nan for v in value.levels]
-    return logicals(np.array([*known, np.nan])[value.codes])
+    return logicals(np.array([*known, np.nan])[value.data])
 
 
 @r_function("as.character(x)")

@@ -19,8 +19,10 @@ from rparity.lmm.language.values import (
     Vector,
     as_factor,
     doubles,
-    make_factor,
+    factor_of,
     texts,
+    used,
+    with_levels,
 )
 
 _CONTRASTS = ("treatment", "sum", "helmert", "poly", "SAS")
@@ -40,15 +42,14 @@ def _factor(
     names = value.strings()
     left_out = set(exclude.strings()) if exclude is not None else set()
     if levels is None:
-        used = np.bincount(value.codes[value.codes >= 0], minlength=len(value.levels)) > 0
-        known = [level for level, there in zip(value.levels, used, strict=True) if there]
+        known = [level for level, there in zip(value.levels, used(value), strict=True) if there]
     else:
         known = [str(level) for level in levels.strings()]
     known = [level for level in known if level not in left_out]
     _no_repeats(known)
     place = {level: i for i, level in enumerate(known)}
     codes = np.array([place.get(str(name), -1) if name is not None else -1 for name in names])
-    is_ordered = bool(value.data.ordered) if ordered is None else flag(ordered, "ordered")
+    is_ordered = value.ordered if ordered is None else flag(ordered, "ordered")
     if labels is not None:
         given = [str(label) for label in labels.strings()]
         if len(given) == 1 < len(known):
@@ -57,7 +58,7 @@ def _factor(
             raise Unsuitable(f"{len(given)} labels are given for {len(known)} levels")
         known = list(dict.fromkeys(given))  # equal labels make one level
         codes = np.where(codes < 0, -1, np.array([known.index(label) for label in given])[codes])
-    return Vector("factor", make_factor(codes.astype(np.intp), known, is_ordered))
+    return factor_of(codes, known, ordered=is_ordered)
 
 
 def _no_repeats(levels: Sequence[str]) -> None:
@@ -82,14 +83,14 @@ def _droplevels(x: Value, collate: Collate) -> Vector:
 def _relevel(x: Value, ref: Value) -> Vector:
     """Make one level the first."""
     value, first = vector(x), vector(ref, "ref")
-    if value.kind != "factor" or value.data.ordered:
+    if value.kind != "factor" or value.ordered:
         raise Unsuitable("relevel() is only for factors that are not ordered: use factor(x)")
-    levels = value.levels
+    levels = list(value.levels)
     name = str(first.strings()[0]) if first.is_text else levels[int(scalar(ref, "ref")) - 1]
     if name not in levels:
         raise Unsuitable(f"ref must be one of the levels {', '.join(levels)}")
     levels.insert(0, levels.pop(levels.index(name)))
-    return replace(value, data=value.data.set_categories(levels))
+    return with_levels(value, levels)
 
 
 @r_function('reorder(x, X, FUN = "mean")', lazy=["FUN"], collates=True)
@@ -98,9 +99,9 @@ def _reorder(x: Value, X: Value, FUN: Any, collate: Collate) -> Vector:
     if isinstance(FUN, Name) and FUN.text != "mean":
         raise Unsuitable("FUN must be mean")
     value, numbers = as_factor(vector(x), collate), vector(X, "X").numbers()
-    means = [numbers[value.codes == code].mean() for code in range(len(value.levels))]
+    means = [numbers[value.data == code].mean() for code in range(len(value.levels))]
     levels = [value.levels[i] for i in np.argsort(means, kind="stable")]
-    return replace(value, data=value.data.set_categories(levels))
+    return with_levels(value, levels)
 
 
 @r_function('interaction(..., drop = FALSE, sep = ".", lex.order = FALSE)', collates=True)
@@ -115,13 +116,13 @@ def _interaction(
     missing = np.zeros(len(factors[0]), dtype=bool)
     names: list[tuple[str, ...]] = [()]
     for factor in order:
-        codes = codes * len(factor.levels) + factor.codes
-        missing |= factor.codes < 0
+        codes = codes * len(factor.levels) + factor.data
+        missing |= factor.data < 0
         names = [(*name, level) for name in names for level in factor.levels]
     if order is not factors:
         names = [name[::-1] for name in names]
     levels = [between.join(name) for name in names]
-    found = Vector("factor", make_factor(np.where(missing, -1, codes), levels))
+    found = factor_of(np.where(missing, -1, codes), levels)
     return _droplevels(found, collate) if flag(drop, "drop") else found
 
 
@@ -158,7 +159,7 @@ def _cut(
     )
     if len(names) != len(points) - 1:
         raise Unsuitable(f"{len(names)} labels are given for {len(points) - 1} intervals")
-    return Vector("factor", make_factor(codes, names, flag(ordered_result, "ordered_result")))
+    return factor_of(codes, names, ordered=flag(ordered_result, "ordered_result"))
 
 
 def _breaks(values: Floats, given: Floats) -> Floats:

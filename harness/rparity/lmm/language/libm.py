@@ -37,6 +37,19 @@ log = of_libm("log", np.log)
 log2 = of_libm("log2", np.log2)
 log10 = of_libm("log10", np.log10)
 
+
+def power(x: Floats, y: Floats) -> Floats:
+    """R's `x^y`: x² is a product, and other powers are the C library's."""
+    if y.size == 1 and y.flat[0] == 2.0:
+        return x * x
+    x, y = np.broadcast_arrays(x, y)
+    out = np.power(x, y)
+    usual = np.isfinite(x) & np.isfinite(y) & np.isfinite(out)
+    values = zip(x[usual].tolist(), y[usual].tolist(), strict=True)
+    out[usual] = np.fromiter((a * a if b == 2.0 else a**b for a, b in values), np.float64)
+    return out
+
+
 # -- the normal distribution -----------------------------------------------------------------------
 
 ROOT = 0.398942280401432677939946059934  # 1/√(2π)

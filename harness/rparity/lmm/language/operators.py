@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rparity.lmm.language.collation import Collate, sorted_levels
+from rparity.lmm.language.libm import power
 from rparity.lmm.language.table import r_function, scalar, vector
 from rparity.lmm.language.values import (
     Floats,
@@ -52,7 +53,7 @@ _ARITHMETIC: dict[str, Callable[[Floats, Floats], Floats]] = {
     "-": np.subtract,
     "*": np.multiply,
     "/": np.divide,
-    "^": np.power,
+    "^": power,
     "%%": _modulo,
     "%/%": _quotient,
 }
@@ -122,7 +123,7 @@ def _common_codes(a: Vector, b: Vector, collate: Collate) -> tuple[Floats, Float
     sides = [side if side.is_text else texts(side.strings()) for side in (a, b)]
     places = sorted_levels(list({level for side in sides for level in side.levels}), collate)
     at = {level: i for i, level in enumerate(places)}
-    found = [np.array([*(at[level] for level in side.levels), -1.0])[side.codes] for side in sides]
+    found = [np.array([*(at[level] for level in side.levels), -1.0])[side.data] for side in sides]
     return found[0], found[1]
 
 
@@ -131,7 +132,7 @@ def _compare_ordered(
 ) -> Vector:
     """Compare an ordered factor with one of the same levels, or with the name of a level."""
     factor = a if a.kind == "factor" else b
-    if not factor.data.ordered:
+    if not factor.ordered:
         raise Unsuitable(f"`{operator}` is not meaningful for factors that are not ordered")
     sides = []
     for side in (a, b):

@@ -188,11 +188,8 @@ def _seq_len(length_out: Value) -> Vector:
 @r_function("dplyr::lag(x, n = 1)")
 def _shift(x: Value, n: Value) -> Vector:
     value, steps = vector(x), int(scalar(n, "n"))
-    if value.is_text:
-        codes = np.concatenate([np.full(steps, -1), value.codes])[: len(value)]
-        return replace(value, data=type(value.data).from_codes(codes, dtype=value.data.dtype))
-    moved = np.concatenate([np.full(steps, np.nan), value.data])[: len(value)]
-    return replace(value, data=moved)
+    missing = np.full(steps, -1 if value.is_text else np.nan, dtype=value.data.dtype)
+    return replace(value, data=np.concatenate([missing, value.data])[: len(value)])
 
 
 @r_function("stats::lag(x, k = 1)")
@@ -212,7 +209,7 @@ def _ave(dots: Given, x: Value, FUN: Any, collate: Collate) -> Vector:
     codes = np.zeros(len(values), dtype=np.intp)
     for _, group in dots:
         factor = as_factor(vector(group), collate)
-        codes = codes * (len(factor.levels) + 1) + factor.codes
+        codes = codes * (len(factor.levels) + 1) + factor.data
     function = FUNCTIONS[str(name)]
     out = np.empty(len(values))
     for cell in np.unique(codes):

@@ -1,6 +1,6 @@
 """R's vectors: their types, and how one becomes another."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Any, Literal, TypeAlias
@@ -14,7 +14,6 @@ from rparity.lmm.language.collation import Collate, sorted_levels
 from rparity.lmm.language.expression import number_label
 
 Floats = NDArray[np.float64]
-Factor: TypeAlias = "pd.Categorical[Any]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +44,8 @@ class Vector:
     """A vector of R, or a matrix with the names `columns`.
 
     Numbers of all kinds, times and logicals are doubles, (n,) or (n, k), with NaN for R's NA.
-    Dates are days and times seconds since 1970. Text is a factor, too: its different values and
-    their codes.
+    Dates are days and times seconds since 1970. Factors and text are codes, (n,): the place of each
+    value among the `levels`, or −1 if it is missing.
 
     `contrasts` are those that R's `C()` gave a factor.
     `again` are the arguments with which R's `predict()` calls the function again on new data
@@ -54,7 +53,9 @@ class Vector:
     """
 
     kind: Kind
-    data: Any
+    data: NDArray[Any]
+    levels: tuple[str, ...] = ()
+    ordered: bool = False
     columns: tuple[str, ...] | None = None
     contrasts: Contrast | None = None
     again: Mapping[str, Any] = field(default_factory=dict)
@@ -66,16 +67,6 @@ class Vector:
     def is_text(self) -> bool:
         """Whether it is text or a factor."""
         return self.kind in {"character", "factor"}
-
-    @property
-    def levels(self) -> list[str]:
-        """The levels of a factor, and the different values of text."""
-        return list(self.data.categories)
-
-    @property
-    def codes(self) -> NDArray[np.intp]:
-        """The position of each value among the levels; −1 if it is missing."""
-        return np.asarray(self.data.codes, dtype=np.intp)
 
     def numbers(self, what: str = "a number") -> Floats:
         """The values as doubles, (n,) or (n, k); text and factors are refused."""
@@ -90,8 +81,7 @@ class Vector:
     def strings(self) -> list[str | None]:
         """R's `as.character()`; None for NA."""
         if self.is_text:
-            known = np.array([*self.levels, None], dtype=object)
-            return list(known[self.codes])
+            return list(np.array([*self.levels, None], dtype=object)[self.data])
         values, codes = np.unique(self.data, return_inverse=True)
         known = np.array([*labels(values, self.kind)], dtype=object)
         return list(known[codes.reshape(-1)])
@@ -117,13 +107,26 @@ def logicals(data: Any) -> Vector:
 def texts(values: Sequence[str | None]) -> Vector:
     """Make a vector of text."""
     codes, found = pd.factorize(np.array([*values, None], dtype=object)[:-1])
-    return Vector("character", make_factor(codes, list(found)))
+    return Vector("character", codes, tuple(found))
 
 
-def make_factor(codes: NDArray[np.intp], levels: list[str], ordered: bool = False) -> Factor:
+def factor_of(
+    codes: NDArray[np.signedinteger[Any]], levels: Iterable[str], *, ordered: bool = False
+) -> Vector:
     """Make a factor from levels and codes; the code −1 is a missing value."""
-    made: Factor = pd.Categorical.from_codes(codes, pd.Index(levels, dtype=object), ordered=ordered)
-    return made
+    return Vector("factor", codes.astype(np.intp, copy=False), tuple(levels), ordered)
+
+
+def with_levels(value: Vector, levels: Sequence[str]) -> Vector:
+    """Make a factor with other levels; values that have none of them are missing."""
+    place = {level: i for i, level in enumerate(levels)}
+    codes = np.array([*(place.get(level, -1) for level in value.levels), -1])
+    return replace(value, kind="factor", data=codes[value.data], levels=tuple(levels))
+
+
+def used(value: Vector) -> NDArray[np.bool_]:
+    """Return which levels occur."""
+    return np.asarray(np.bincount(value.data + 1, minlength=len(value.levels) + 1)[1:] > 0)
 
 
 def as_factor(value: Vector, collate: Collate) -> Vector:
@@ -131,15 +134,14 @@ def as_factor(value: Vector, collate: Collate) -> Vector:
     if value.kind == "factor":
         return value
     if value.kind == "character":
-        levels = sorted_levels(value.levels, collate)
-        return Vector("factor", value.data.set_categories(levels))
+        return with_levels(value, sorted_levels(value.levels, collate))
     data = value.data.reshape(len(value), -1)[:, 0]
     codes, found = pd.factorize(data, sort=True)
     shown = labels(found, value.kind)
     if len(set(shown)) < len(shown):  # numbers that differ after the 15th digit
         again, unique = pd.factorize(np.array(shown, dtype=object))
         codes, shown = np.where(codes < 0, -1, again[codes]), list(unique)
-    return Vector("factor", make_factor(codes, shown))
+    return factor_of(codes, map(str, shown))
 
 
 def labels(values: Floats, kind: Kind) -> list[str | None]:
@@ -177,12 +179,9 @@ def from_pandas(series: "pd.Series[Any]") -> Vector:
     """
     dtype, array = series.dtype, series.array
     if isinstance(array, pd.Categorical):
-        if array.categories.inferred_type == "string":
-            return Vector("factor", array)
-        levels = [str(level) for level in _levels(pd.Series(array.categories))]
-        return Vector(
-            "factor", make_factor(array.codes.astype(np.intp), levels, bool(array.ordered))
-        )
+        levels = array.categories
+        shown = levels if levels.inferred_type == "string" else _levels(pd.Series(levels))
+        return factor_of(array.codes, map(str, shown), ordered=bool(array.ordered))
     types = pd.api.types
     kind = "" if dtype != np.dtype(object) else types.infer_dtype(series, skipna=True)
     if types.is_bool_dtype(dtype) or kind == "boolean":
@@ -198,7 +197,7 @@ def from_pandas(series: "pd.Series[Any]") -> Vector:
         return _times(series)
     if kind == "string" or (not kind and types.is_string_dtype(dtype)):
         codes, found = pd.factorize(series.astype(object))
-        return Vector("character", make_factor(codes, list(found)))
+        return Vector("character", codes, tuple(found))
     raise DataError(
         f"The column `{series.name}` has {kind or dtype} values: convert it to numbers, text or a "
         "category."
