@@ -70,7 +70,7 @@ formula_queries <- function() {
       "log(z, base = 10) + log1p(z)", "log(base = 3, z)", "sqrt(z):f", "exp(x) + expm1(z)", "sin(2*pi*year/13) + cos(2 * pi * year/13)",
       "sign(x) + abs(x)", "round(x, 1) + round(z)", "round(p, 3)", "signif(z, 2)", "round(year, -1)", "asin(p) + acos(p)",
       "sinh(x) + cosh(x)", "gamma(z + 1) + lgamma(z)", "log10(z) + log2(z)", "base::log(z) + stats::plogis(x)", "factorial(k)",
-      "tan(x) + tanh(z) + (1 | g)", "base::sqrt(z):x", "qnorm(p)", "round(x/3, 2) + round(-z, 2)"
+      "tan(x) + tanh(z) + (1 | g)", "atan2(x, z)", "base::sqrt(z):x", "qnorm(p)", "round(x/3, 2) + round(-z, 2)"
     ),
     constants = c("I(pi*x)", "scale(x, scale = F)", "poly(x, 2, raw = T)", "I(x*T)", "sin(pi*z) + (1 | g)", "I(x > -Inf):z"),
     missing = c("is.na(lg)", "ifelse(is.na(x), 0, x) + is.na(x)", "x + lg", "f*is.na(x)", "ifelse(is.na(h), 'none', h)",
@@ -90,7 +90,7 @@ formula_queries <- function() {
     ),
     intervals = c(
       "cut(x, 3)", "cut(x, c(-2, 0, 1, 3))", "cut(z, c(0, 1, 3), labels = c('low', 'high'))", "cut(k, c(0, 2, 6), include.lowest = TRUE)",
-      "cut(k, c(0, 3, 7), right = FALSE)", "cut(x, 4, labels = FALSE)", "cut(year, 3, dig.lab = 4)", "cut(z, quantile(z), include.lowest = TRUE)",
+      "cut(k, c(0, 3, 7), right = FALSE)", "cut(x, 4, labels = FALSE)", "cut(x, seq(-1, 2, by = 0.75))", "cut(z, seq(0, 3, length.out = 4))", "cut(year, 3, dig.lab = 4)", "cut(z, quantile(z), include.lowest = TRUE)",
       "cut(x, 3, ordered_result = TRUE)", "cut(year, c(1980, 1995, 2010))", "cut(z, 5):lg", "cut(x, c(-Inf, 0, Inf)) + (1 | g)",
       "findInterval(x, c(-0.5, 0.5))", "cut(I(z/1000), 3)"
     ),
@@ -100,7 +100,8 @@ formula_queries <- function() {
     ),
     text = c(
       "h", "h:x", "paste(f, lg)", "paste0(f, '-', k > 3) + x", "toupper(h)", "substr(h, 1, 1)", "nchar(h)", "h + (1 | s)",
-      "factor(h) + (1 | s)", "ordered(h)", "(h | g)", "paste(f, s, sep = '.') + x", "tolower(h) + num"
+      "factor(h) + (1 | s)", "ordered(h)", "(h | g)", "paste(f, s, sep = '.') + x", "grepl('a', h)", "grepl('^b', h, ignore.case = TRUE)",
+      "grepl('an|hi$', h):x", "startsWith(h, 'a') + endsWith(s, '2')", "grepl('S', s, fixed = TRUE)", "tolower(h) + num"
     ),
     dates = c("dt", "I(dt - min(dt))", "as.numeric(dt)", "factor(dt)", "tm", "factor(tm)", "weekdays(dt)", "x + (1 | dt)",
       "dt + (1 | g)", "x + (1 | tm)", "(dt > as.Date('2020-02-24')) + x", "format(dt, '%d') + x", "I(tm - min(tm)) + (1 | g)"),

@@ -22,6 +22,10 @@ CONTRASTS = ("contr.treatment", "contr.sum", "contr.helmert", "contr.poly")
 LETTERS = "abcdefghij"
 
 
+def _factor(codes: NDArray[np.signedinteger[Any]], levels: list[str]) -> pd.Categorical[Any]:
+    return pd.Categorical.from_codes(codes, pd.Index(levels, dtype=object))
+
+
 @dataclass(frozen=True)
 class Grouping:
     """A grouping factor, and its random effects.
@@ -162,10 +166,10 @@ class Design:
             rng = self._rng("factor", i)
             codes = rng.integers(0, factor.levels, n)
             y += rng.normal(size=factor.levels)[codes]
-            columns[f"f{i}"] = pd.Categorical.from_codes(codes, list(LETTERS[: factor.levels]))
+            columns[f"f{i}"] = _factor(codes, list(LETTERS[: factor.levels]))
         for i, grouping in enumerate(self.groupings):
             labels, codes = self._codes[i]
-            columns[f"g{i + 1}"] = pd.Categorical.from_codes(
+            columns[f"g{i + 1}"] = _factor(
                 labels, [str(level + 1) for level in range(int(labels.max()) + 1)]
             )
             on = self._slope_on(i)

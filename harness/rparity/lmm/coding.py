@@ -193,8 +193,8 @@ def _chosen(label: str, given: object, count: int) -> Contrast:
             f"contrasts for `{label}` must be one of R's names, such as 'contr.sum', or a matrix "
             f"with {count} rows and at most {count - 1} columns."
         )
-    named = isinstance(given, pd.DataFrame)
-    return Contrast(matrix=matrix, names=tuple(map(str, given.columns)) if named else None)
+    names = tuple(map(str, given.columns)) if isinstance(given, pd.DataFrame) else None
+    return Contrast(matrix=matrix, names=names)
 
 
 def _by_name(

@@ -318,7 +318,7 @@ class LmerResults:
 
     @cached_property
     def _fitted(self) -> Array:
-        return self.predict().to_numpy()
+        return np.asarray(self.predict())
 
     @property
     def fittedvalues(self) -> pd.Series[float]:

@@ -101,6 +101,8 @@ class Frame:
                 found = self._evaluate(node, label, self.context.again.get(label))
         except Unsuitable as error:
             raise FormulaError(f"`{label}` cannot be evaluated: {error}.") from error
+        except (ValueError, IndexError, TypeError) as error:  # lengths that do not fit
+            raise FormulaError(f"`{label}` cannot be evaluated: its values do not fit.") from error
         if found is None or len(found) != len(self.data):
             raise FormulaError(
                 f"`{label}` does not have one value for each row: compute a column first."

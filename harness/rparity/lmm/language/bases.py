@@ -13,6 +13,7 @@ import numpy as np
 
 from rparity.lmm.language.collation import Collate
 from rparity.lmm.language.expression import Name
+from rparity.lmm.language.libm import power
 from rparity.lmm.language.summaries import average, quantile, total
 from rparity.lmm.language.table import Given, flag, r_function, scalar, vector
 from rparity.lmm.language.values import Floats, Unsuitable, Value, Vector, as_factor, doubles, used
@@ -23,7 +24,8 @@ Long = Any  # an array of long doubles
 @r_function("cbind(...)", lazy=["..."])
 def _cbind(dots: Given) -> Vector:
     """Bind columns: those of names and of named arguments have a name."""
-    columns, names = [], []
+    columns: list[Floats] = []
+    names: list[str] = []
     for name, (node, value) in dots:
         given = vector(value)
         block = given.numbers().reshape(len(given), -1)
@@ -104,15 +106,13 @@ def _poly(dots: Given, x: Value, degree: Value, coefs: Any, raw: Value) -> Vecto
     if not most >= 1:
         raise Unsuitable("the degree of poly() must be at least 1")
     d = int(most)
-    learnt = list(coefs) if coefs is not None else [None] * len(variables)
+    again: dict[str, Any] = {}
     if plain:
-        powers = [values[:, None] ** np.arange(d + 1.0) for values in variables]
+        powers = [power(values[:, None], np.arange(d + 1.0)) for values in variables]
     else:
-        if coefs is None:
-            learnt = [_recurrence(values, d) for values in variables]
-        found = zip(variables, learnt, strict=True)
-        powers = [_orthogonal(values, *known) for values, known in found]
-    again = {} if plain else {"coefs": learnt}
+        again["coefs"] = coefs or [_recurrence(values, d) for values in variables]
+        found = zip(variables, again["coefs"], strict=True)
+        powers = [_orthogonal(values, alpha, norms) for values, (alpha, norms) in found]
     if len(powers) == 1:
         names = tuple(str(i) for i in range(1, d + 1))
         return Vector("double", powers[0][:, 1:], columns=names, again=again)
@@ -120,7 +120,7 @@ def _poly(dots: Given, x: Value, degree: Value, coefs: Any, raw: Value) -> Vecto
         each[::-1] for each in product(range(d + 1), repeat=len(powers)) if 0 < sum(each) <= d
     ]
     columns = [
-        np.prod([power[:, k] for power, k in zip(powers, each, strict=True)], axis=0)
+        np.prod([block[:, k] for block, k in zip(powers, each, strict=True)], axis=0)
         for each in degrees
     ]
     names = tuple(".".join(map(str, each)) for each in degrees)
@@ -140,7 +140,8 @@ def _recurrence(x: Floats, degree: int) -> tuple[Long, Long]:
     centre = np.longdouble(average(x))
     at = x - centre
     before, now = np.zeros_like(at), np.ones_like(at)
-    alpha, norms = [], [np.longdouble(1.0), np.longdouble(len(x))]
+    alpha: list[Long] = []
+    norms: list[Long] = [np.longdouble(1.0), np.longdouble(len(x))]
     for _ in range(degree):
         middle = (at * now * now).sum() / norms[-1]
         ratio = norms[-1] / norms[-2] if alpha else np.longdouble(0.0)
@@ -207,7 +208,7 @@ def _knots(
         return np.sort(knots.numbers()), ends
     inner = 0 if df is None else max(0, int(scalar(df, "df")) - taken)
     inside = known[(known >= ends[0]) & (known <= ends[1])]
-    places = np.arange(1, inner + 1) * (1.0 / (inner + 1))
+    places = np.asarray(np.arange(1, inner + 1) * (1.0 / (inner + 1)), dtype=np.float64)
     return quantile(inside, places), ends
 
 

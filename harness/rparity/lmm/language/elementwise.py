@@ -9,6 +9,7 @@ from scipy import special
 
 from rparity.lmm.language.libm import (
     ROOT,
+    atan2,
     exp,
     log,
     log2,
@@ -78,6 +79,12 @@ def _log(x: Value, base: Value) -> Vector:
         return doubles(known[float(b[0])](value))
     top, bottom = recycle(log(value), log(b))
     return doubles(top / bottom)
+
+
+@r_function("atan2(y, x)")
+def _atan2(y: Value, x: Value) -> Vector:
+    a, b = recycle(vector(y).numbers(), vector(x).numbers())
+    return doubles(atan2(a, b))
 
 
 @r_function("round(x, digits = 0)")
@@ -205,7 +212,7 @@ def _as_character(x: Value) -> Vector:
 
 @r_function("c(...)")
 def _combine(dots: Given) -> Value:
-    parts = [value for _, value in dots if value is not None]
+    parts: list[Vector] = [value for _, value in dots if value is not None]
     if not parts:
         return None
     if any(part.is_text for part in parts):
@@ -223,7 +230,8 @@ def _ifelse(test: Value, yes: Value, no: Value) -> Vector:
     sides = [vector(side) for side in (yes, no)]
     if any(side.kind == "character" for side in sides):
         a, b = (np.resize(np.array(side.strings(), dtype=object), len(truth)) for side in sides)
-        chosen = np.where(np.isnan(truth), None, np.where(truth == 1.0, a, b))
+        chosen = np.where(truth == 1.0, a, b)
+        chosen[np.isnan(truth)] = None
         return texts(list(chosen))
     a, b = (np.resize(vector(_plain(side)).data, len(truth)) for side in sides)
     order = ("logical", "integer", "double")

@@ -1,7 +1,10 @@
 """R's functions of factors and text."""
 
+import math
+import re
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +23,7 @@ from rparity.lmm.language.values import (
     as_factor,
     doubles,
     factor_of,
+    logicals,
     texts,
     used,
     with_levels,
@@ -262,6 +266,31 @@ def _lower(x: Value) -> Vector:
     return texts(_map(x, str.lower))
 
 
+@r_function("startsWith(x, prefix)")
+def _starts_with(x: Value, prefix: Value) -> Vector:
+    start = str(vector(prefix, "prefix").strings()[0])
+    return logicals([np.nan if t is None else t.startswith(start) for t in vector(x).strings()])
+
+
+@r_function("endsWith(x, suffix)")
+def _ends_with(x: Value, suffix: Value) -> Vector:
+    end = str(vector(suffix, "suffix").strings()[0])
+    return logicals([np.nan if t is None else t.endswith(end) for t in vector(x).strings()])
+
+
+@r_function("grepl(pattern, x, ignore.case = FALSE, fixed = FALSE)")
+def _grepl(pattern: Value, x: Value, ignore_case: Value, fixed: Value) -> Vector:
+    """Search for a pattern that means the same in R and Python; a missing text has none."""
+    wanted = str(vector(pattern, "pattern").strings()[0])
+    if flag(fixed, "fixed"):
+        wanted = re.escape(wanted)
+    elif not re.fullmatch(r"[\w .,;:^$|*+?()/-]*", wanted):
+        raise Unsuitable("the pattern of grepl() may have only letters, digits and .^$|*+?()")
+    options = re.IGNORECASE if flag(ignore_case, "ignore.case") else 0
+    found = re.compile(wanted, options)
+    return logicals([t is not None and bool(found.search(t)) for t in vector(x).strings()])
+
+
 @r_function("nchar(x)")
 def _nchar(x: Value) -> Vector:
     return Vector("integer", np.array([2.0 if t is None else len(t) for t in vector(x).strings()]))
@@ -314,11 +343,9 @@ def _format(x: Value, format: Value) -> Vector:
 
 
 def _formatted(x: Value, how: str) -> list[str | None]:
-    import pandas as pd
-
     value = vector(x)
     if value.kind not in {"Date", "POSIXct"}:
         raise Unsuitable("a date is needed")
-    unit = "D" if value.kind == "Date" else "s"
-    found = pd.to_datetime(pd.Series(value.data), unit=unit).dt.strftime(how)
-    return [None if text != text else str(text) for text in found]  # noqa: PLR0124
+    seconds = value.data * (DAY if value.kind == "Date" else 1.0)
+    times = [None if math.isnan(t) else datetime.fromtimestamp(t, UTC) for t in seconds.tolist()]
+    return [None if time is None else time.strftime(how) for time in times]

@@ -38,16 +38,29 @@ log2 = of_libm("log2", np.log2)
 log10 = of_libm("log10", np.log10)
 
 
+def of_two(
+    function: Callable[[float, float], float], fast: Callable[[Floats, Floats], Floats]
+) -> Callable[[Floats, Floats], Floats]:
+    """Apply a function to each pair of values for which `fast` is finite."""
+
+    def compute(x: Floats, y: Floats) -> Floats:
+        x, y = np.broadcast_arrays(x, y)
+        out = np.asarray(fast(x, y), dtype=np.float64)
+        usual = np.isfinite(x) & np.isfinite(y) & np.isfinite(out)
+        first, second = x[usual].tolist(), y[usual].tolist()
+        out[usual] = np.fromiter(map(function, first, second), np.float64, len(first))
+        return out
+
+    return compute
+
+
+atan2 = of_two(math.atan2, np.arctan2)
+_any_power = of_two(lambda x, y: x * x if y == 2.0 else math.pow(x, y), np.power)
+
+
 def power(x: Floats, y: Floats) -> Floats:
     """R's `x^y`: x² is a product, and other powers are the C library's."""
-    if y.size == 1 and y.flat[0] == 2.0:
-        return x * x
-    x, y = np.broadcast_arrays(x, y)
-    out = np.power(x, y)
-    usual = np.isfinite(x) & np.isfinite(y) & np.isfinite(out)
-    values = zip(x[usual].tolist(), y[usual].tolist(), strict=True)
-    out[usual] = np.fromiter((a * a if b == 2.0 else a**b for a, b in values), np.float64)
-    return out
+    return x * x if y.size == 1 and y.flat[0] == 2.0 else _any_power(x, y)
 
 
 # -- the normal distribution -----------------------------------------------------------------------

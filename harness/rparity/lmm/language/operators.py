@@ -15,6 +15,7 @@ from rparity.lmm.language.values import (
     Unsuitable,
     Value,
     Vector,
+    doubles,
     logicals,
     texts,
 )
@@ -208,6 +209,17 @@ def _range(**ends: Value) -> Vector:
     step = 1.0 if stop >= start else -1.0
     found = np.arange(start, stop + step * 1e-10, step)
     return Vector("integer" if start.is_integer() else "double", found)
+
+
+@r_function("seq(from = 1, to = 1, by = NULL, length.out = NULL)")
+def _seq(by: Value, length_out: Value, **ends: Value) -> Vector:
+    start, stop = scalar(ends["from"], "from"), scalar(ends["to"], "to")
+    if length_out is not None:
+        return doubles(np.linspace(start, stop, int(scalar(length_out, "length.out"))))
+    step = (1.0 if stop >= start else -1.0) if by is None else scalar(by, "by")
+    if step == 0.0 or (stop - start) / step < 0.0:
+        raise Unsuitable("by has the wrong sign")
+    return doubles(start + np.arange(int((stop - start) / step + 1e-10) + 1) * step)
 
 
 @r_function("`(`(x)", "identity(x)", "I(x)", "as.vector(x)", "unname(x)", "suppressWarnings(x)")

@@ -5,7 +5,6 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy.stats import rankdata
 
 from rparity.lmm.language.collation import Collate
 from rparity.lmm.language.expression import Constant, Name
@@ -163,15 +162,18 @@ for _name in _ALONG:
 
 @r_function('rank(x, ties.method = "average")')
 def _rank(x: Value, ties_method: Value) -> Vector:
-    methods = {"average": "average", "first": "ordinal", "min": "min", "max": "max"}
-    method = methods.get(str(vector(ties_method).strings()[0]))
-    if method is None:
-        raise Unsuitable("ties.method must be average, first, min or max")
+    method = str(vector(ties_method).strings()[0])
+    if method not in {"average", "min", "max"}:
+        raise Unsuitable("ties.method must be average, min or max")
     value = vector(x)
     numbers = value.numbers()
     known = ~np.isnan(numbers)
     found = np.full(len(numbers), np.nan)
-    found[known] = rankdata(numbers[known], method=method)
+    _, places, counts = np.unique(numbers[known], return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    first = last - counts + 1
+    ranks = {"average": (first + last) / 2.0, "min": first, "max": last}[method]
+    found[known] = ranks[places]
     return Vector("double" if method == "average" else "integer", found)
 
 

@@ -6,7 +6,7 @@ name, by the beginning of a name, then by position (R Language Definition, 4.3.2
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from rparity.lmm.language.collation import Collate
 from rparity.lmm.language.expression import CallArgument, Constant, FunctionCall, Name, expression
 from rparity.lmm.language.values import Unsuitable, Value, Vector, logicals, texts
 
+Code = TypeVar("Code", bound=Callable[..., Value])
 Given = Sequence[tuple[str, Any]]  # the arguments of a call, with their names
 
 
@@ -91,10 +92,10 @@ def constant(node: Constant) -> Value:
 
 def r_function(
     *usages: str, lazy: Sequence[str] = (), collates: bool = False
-) -> Callable[[Callable[..., Value]], Callable[..., Value]]:
+) -> Callable[[Code], Code]:
     """Register a function under its usage in R, such as ``round(x, digits = 0)``."""
 
-    def register(code: Callable[..., Value]) -> Callable[..., Value]:
+    def register(code: Code) -> Code:
         for usage in usages:
             call = expression(usage)
             assert isinstance(call, FunctionCall)
