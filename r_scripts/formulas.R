@@ -40,13 +40,13 @@ formula_queries <- function() {
     algebra = c(
       "TRUE + x", "FALSE + x", "x + NULL", "x - 1 + f", "x %in% z", "f %in% lg + x", "(x + z + f)^2", "(x + z + k + n)^3",
       "k:(x + z - 1)", "x*z - x", "f/x", "(f + lg)/(x + z)", "(x - 1)*f", "x:z + x:f", "x + x", "-1 + f:x", "x*f*lg - x:f:lg",
-      "sqrt(z)*-1", "x*f^2", "x + ((z))", "`a b`*x", "x + -f + z + f", "x + 0 + z + 1", "x - offset(z)", "offset(z)*x",
+      "sqrt(z)*-1", "x*f^2", "x + ((z))", "`a b`*x", "x + -f + z + f", "x + 0 + z + 1", "(x + f*lg)^2", "(x*z + k)^2", "(x + z/f + n)^3", "(x %in% f + lg)^2 - x", "x - offset(z)", "offset(z)*x",
       "x + offset(2*z) + (1 | g)"
     ),
     dot = c("y ~ .", "y ~ . - dt - tm", "y ~ .:x", "log(y + 20) ~ . - h", "y ~ (x + .)", "y ~ . - g - s - h - dt - tm + (1 | g)"),
     brackets = c("(x)*(z)", "I((x + 1) * (z))", "((x + z))^2", "I(((x)))", "(x):(f)"),
     arithmetic = c(
-      "I(k %% 3) + x %% 2", "I(n %/% 2) + I(x %/% 0.5)", "I(x %% 0.1)", "I(n %% 3L):f", "I(x^2L) + I(z^-1)", "I(-x) + I(+z)",
+      "I(k %% 3) + x %% 2", "I(3L %/% k)", "I(3 %/% (k + 1L))", "I(x*0.12345678901234567)",  "I(n %/% 2) + I(x %/% 0.5)", "I(x %% 0.1)", "I(n %% 3L):f", "I(x^2L) + I(z^-1)", "I(-x) + I(+z)",
       "I(x/2 - z*3)", "I(2^k)", "I(x*1e5 + 100000)", "I(-x^2)", "I(1e-5*z/(x^2 + 1))", "I(n*k)", "I((x + z)/(1 + k)^2)",
       "I(z^0.5)", "I(x*TRUE)", "I(z**2)"
     ),
@@ -74,7 +74,9 @@ formula_queries <- function() {
     ),
     constants = c("I(pi*x)", "scale(x, scale = F)", "poly(x, 2, raw = T)", "I(x*T)", "sin(pi*z) + (1 | g)", "I(x > -Inf):z"),
     missing = c("is.na(lg)", "ifelse(is.na(x), 0, x) + is.na(x)", "x + lg", "f*is.na(x)", "ifelse(is.na(h), 'none', h)",
-      "I(!is.na(x) & lg)", "log(z) + f", "lg:x + is.finite(z)", "scale(x) + f + (1 | g)"),
+      "I(!is.na(x) & lg)", "log(z) + f", "lg:x + is.finite(z)", "scale(x) + f + (1 | g)", "z - x", "z*f - f", "ave(z, f)", "ave(x, s, h)", "I(nchar(h) > 3)", "rank(x)", "paste(f, lg)", "x:I(h == 'hi')",
+      "cut(x, 3)", "interaction(f, lg)", "factor(x > 0, labels = c('a', 'b'))", "xor(lg, x > 0)", "scale(x):f", "ns(x, 3)",
+      "bs(x, df = 4) + f", "poly(x, 2, raw = TRUE)", "pmin(x, z, na.rm = TRUE)", "I(x - mean(x, na.rm = TRUE))", "cumsum(ifelse(is.na(x), 0, x))"),
     choices = c(
       "ifelse(x > 0, 'pos', 'neg')", "ifelse(f == 'hi', x, z)", "ifelse(lg, 1, 0):z", "ifelse(k > 2, k, 0L) + x",
       "ifelse(lg, f, o)", "ifelse(lg, 'a', h) + (1 | g)", "I(f %in% c('hi', 'lo'))", "I(h %in% c('apple', 'Banana')):x",

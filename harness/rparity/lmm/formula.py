@@ -1,8 +1,8 @@
 """lme4's formula notation: text becomes a fixed part and random-effects terms (bars)."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import product
 
@@ -48,6 +48,7 @@ class Formula:
     fixed: str
     offsets: tuple[str, ...]
     bars: tuple[Bar, ...]
+    nodes: Mapping[str, Node] = field(default_factory=dict, compare=False, repr=False)
 
     def fixed_terms(self, columns: Iterable[str]) -> "Terms":
         """The terms of the fixed part, where `.` stands for all columns but the response's."""
@@ -59,10 +60,16 @@ class Formula:
 
 @dataclass(frozen=True)
 class Terms:
-    """The terms of a right-hand side: variables under R's labels, in the order of R's `terms()`."""
+    """The terms of a right-hand side: variables under R's labels, in the order of R's `terms()`.
+
+    `removed` are variables of terms that were subtracted. R leaves out rows in which they are
+    missing. `nodes` are the expressions of variables whose labels are shortened.
+    """
 
     intercept: bool
     terms: tuple[tuple[str, ...], ...]
+    removed: tuple[str, ...] = ()
+    nodes: Mapping[str, Node] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def variables(self) -> tuple[str, ...]:
@@ -99,9 +106,26 @@ def parse(text: str, lme4: Lme4 = NEWEST) -> Formula:
     fixed = _without_bars(text, right, bars, lme4)
     variables = [] if fixed is None else list(_variables(fixed))
     calls = (found for found in variables if isinstance(found, FunctionCall))
-    offsets = tuple(deparse(call.operands[0]) for call in calls if call.function == "offset")
-    shown = "1" if fixed is None else deparse(fixed)
-    return Formula(deparse(whole), deparse(left), shown, offsets, tuple(bars))
+    offsets = tuple(
+        deparse(call.operands[0], exact=True) for call in calls if call.function == "offset"
+    )
+    return Formula(
+        text=deparse(whole, exact=True),
+        response=deparse(left),
+        fixed="1" if fixed is None else deparse(fixed, exact=True),
+        offsets=offsets,
+        bars=tuple(bars),
+        nodes=_other_than_labels([left]),
+    )
+
+
+def _other_than_labels(nodes: Iterable[Node]) -> dict[str, Node]:
+    """Return the expressions that their labels do not give again, by label.
+
+    A label has at most 15 digits, and `2` for `2L`.
+    """
+    found = {deparse(node): node for node in nodes}
+    return {label: node for label, node in found.items() if expression(label) != node}
 
 
 def _without_bars(text: str, node: Node, bars: list[Bar], lme4: Lme4) -> Node | None:
@@ -163,8 +187,12 @@ def terms(text: str, columns: tuple[str, ...] | None = None) -> Terms:
     bits = algebra.encode(expression(text))
     labels = list(algebra.variables)
     found = [tuple(labels[i] for i in sorted(term)) for term in sorted(bits, key=len)]
-    kept = (term for term in found if not any(label.startswith("offset(") for label in term))
-    return Terms(algebra.intercept, tuple(kept))
+    offsets = {label for label in labels if label.startswith("offset(")}
+    kept = tuple(term for term in found if offsets.isdisjoint(term))
+    present = offsets.union(*kept)
+    removed = tuple(x for x in labels if x not in present)
+    nodes = _other_than_labels(algebra.variables.values())
+    return Terms(algebra.intercept, kept, removed, nodes)
 
 
 Bits = list[frozenset[int]]  # terms, each as the numbers of its variables
@@ -176,7 +204,7 @@ class _Algebra:
     def __init__(self, text: str, columns: tuple[str, ...] | None) -> None:
         self.text = text
         self.columns = columns
-        self.variables: dict[str, int] = {}
+        self.variables: dict[str, Node] = {}
         self.intercept = True
         self.adding = True  # whether the number of minus signs around this place is even
 
@@ -221,7 +249,9 @@ class _Algebra:
         return _unique(term | whole for term in a)
 
     def variable(self, node: Node) -> frozenset[int]:
-        return frozenset({self.variables.setdefault(deparse(node), len(self.variables))})
+        label = deparse(node)
+        self.variables.setdefault(label, node)
+        return frozenset({list(self.variables).index(label)})
 
     def constant(self, node: Constant) -> Bits:
         """Read 0 and 1, for which R also takes FALSE and TRUE, and NULL, which is nothing."""
@@ -245,10 +275,9 @@ class _Algebra:
         once = self.encode(left)
         found = once
         for _ in range(int(exponent) - 1):
-            more = _unique([*found, *(a | b for a, b in product(found, once))])
-            if len(more) == len(found):
+            found, before = _unique(a | b for a, b in product(found, once)), found
+            if found == before:
                 break
-            found = more
         return found
 
 
@@ -261,12 +290,17 @@ def _bars(text: str, bar: FunctionCall, lme4: Lme4) -> Iterator[Bar]:
     lhs, group = bar.operands
     if isinstance(lhs, FunctionCall) and lhs.function in BARS:
         fail(text, "A random-effects term can have only one `|`.", bar.at)
-    left = [deparse(lhs)]
+    left = [deparse(lhs, exact=True)]
     if bar.function == "||":
         parts = terms(left[0])
-        left = ["1"] * parts.intercept + ["0 + " + ":".join(term) for term in parts.terms]
+        left = ["1"] * parts.intercept + [_without_intercept(term, parts) for term in parts.terms]
     expand = _nested if lme4.has(NESTING) else _nested_before
     return (Bar(side, *found) for side in left for found in expand(text, group))
+
+
+def _without_intercept(term: tuple[str, ...], parts: Terms) -> str:
+    exact = (deparse(parts.nodes.get(label, expression(label)), exact=True) for label in term)
+    return "0 + " + ":".join(exact)
 
 
 Group = tuple[tuple[str, ...], str]  # the columns, and the name

@@ -51,11 +51,13 @@ class Context:
     """What the values of a formula depend on besides the data.
 
     `collate` is the locale whose order of text makes levels. `again` has for each variable the
-    arguments with which poly(), scale(), bs() or ns() are called on new data.
+    arguments with which poly(), scale(), bs() or ns() are called on new data; `nodes` has the
+    expressions of variables whose labels are shortened.
     """
 
     collate: Collate = "en_US"
     again: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.collate not in {"en_US", "C"}:
@@ -95,7 +97,7 @@ class Frame:
         FormulaError
             If it is no R that this package knows, or does not have one value for each row.
         """
-        node = expression(label)
+        node = self.context.nodes.get(label) or expression(label)
         try:
             with np.errstate(all="ignore"):  # as in R, log(-1) is NaN and its row is omitted
                 found = self._evaluate(node, label, self.context.again.get(label))

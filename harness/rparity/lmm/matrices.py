@@ -243,11 +243,14 @@ def build(
     if parsed.response in (*right.variables, *parsed.offsets):
         raise FormulaError(f"The response `{parsed.response}` is on both sides of the formula.")
     left = [terms(bar.lhs) for bar in parsed.bars]
+    parts = (right, *left)
+    for part in (parsed, *parts):
+        context.nodes.update(part.nodes)
     numeric = {parsed.response: frame.numeric(parsed.response, "response")}
     numeric |= {label: frame.numeric(label, "offset") for label in parsed.offsets}
     w = np.ones(n) if weights is None else _vector(weights, n, "weights")
     extra = np.zeros(n) if offset is None else _vector(offset, n, "offset")
-    used = dict.fromkeys(label for part in (right, *left) for label in part.variables)
+    used = dict.fromkeys(x for part in parts for x in (*part.variables, *part.removed))
     values = {label: frame.value(label) for label in used}
     factors = {name: frame.factor(name) for bar in parsed.bars for name in bar.group}
     chosen = np.ones(n, dtype=bool) if subset is None else _chosen(subset, frame)

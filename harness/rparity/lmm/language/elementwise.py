@@ -49,7 +49,6 @@ _EACH: dict[str, Callable[[Floats], Floats]] = {
     "trigamma": lambda x: special.polygamma(1, x),
     "factorial": lambda x: special.gamma(x + 1.0),
 }
-_WHOLE = {"floor", "ceiling", "trunc", "abs", "sign"}  # of integers and logicals, integers
 
 
 def _each(name: str) -> Callable[[Value], Value]:
@@ -57,7 +56,7 @@ def _each(name: str) -> Callable[[Value], Value]:
 
     def apply(x: Value) -> Vector:
         value = vector(x)
-        whole = value.kind in {"integer", "logical"} and name in _WHOLE
+        whole = value.kind in {"integer", "logical"} and name == "abs"
         result = compute(value.numbers())
         return Vector("integer" if whole else "double", result, columns=value.columns)
 
@@ -91,9 +90,8 @@ def _atan2(y: Value, x: Value) -> Vector:
 def _round(x: Value, digits: Value) -> Vector:
     """Round as R does since 4.0.0: to the nearer of two doubles; halves to the even digit."""
     value, d = vector(x).numbers(), int(scalar(digits, "digits"))
-    whole = vector(x).kind in {"integer", "logical"} and d >= 0
-    if d == 0 or whole:
-        return replace(vector(x), kind="integer" if whole else "double", data=np.rint(value))
+    if d == 0:
+        return replace(vector(x), kind="double", data=np.rint(value))
     scale = 10.0 ** abs(d)
     tens = value * scale if d > 0 else value / scale
     below, above = np.floor(tens), np.ceil(tens)

@@ -269,13 +269,16 @@ def number_label(value: float) -> str:
     return format_r(value, 15)[0]
 
 
-def deparse(node: Node) -> str:
-    """Write an expression as R's `terms()` labels it: with R's blanks, and `2` for `2L`."""
+def deparse(node: Node, *, exact: bool = False) -> str:
+    """Write an expression as R's `terms()` labels it: with R's blanks, and `2` for `2L`.
+
+    With `exact`, the text has all digits of its numbers and the L of whole ones.
+    """
     if isinstance(node, Name):
         return name_label(node.text)
     if isinstance(node, Constant):
-        return _constant(node)
-    f, sides = node.function, [deparse(operand) for operand in node.operands]
+        return _constant(node, exact)
+    f, sides = node.function, [deparse(operand, exact=exact) for operand in node.operands]
     if f == "(":
         return f"({sides[0]})"
     if f in _PREFIX and len(sides) == 1:
@@ -300,7 +303,7 @@ def name_label(name: str) -> str:
     return f"`{name}`" if quoted else name
 
 
-def _constant(node: Constant) -> str:
+def _constant(node: Constant, exact: bool) -> str:
     value = node.value
     if value is None:
         return "NULL"
@@ -311,7 +314,10 @@ def _constant(node: Constant) -> str:
         for letter, character in _ESCAPES.items():
             escaped = escaped.replace(character, f"\\{letter}")
         return f'"{escaped}"'
-    return f"{value:.0f}" if node.integer else number_label(value)
+    shown = f"{value:.0f}" if node.integer else number_label(value)
+    if not exact:
+        return shown
+    return f"{shown}L" if node.integer else shown if float(shown) == value else repr(value)
 
 
 def names(node: Node) -> tuple[str, ...]:

@@ -293,7 +293,9 @@ def _grepl(pattern: Value, x: Value, ignore_case: Value, fixed: Value) -> Vector
 
 @r_function("nchar(x)")
 def _nchar(x: Value) -> Vector:
-    return Vector("integer", np.array([2.0 if t is None else len(t) for t in vector(x).strings()]))
+    return Vector(
+        "integer", np.array([np.nan if t is None else len(t) for t in vector(x).strings()])
+    )
 
 
 @r_function("substr(x, start, stop)", "substring(x, start, stop = 1000000)")

@@ -82,7 +82,10 @@ def _arithmetic(operator: str) -> Callable[..., Value]:
         dates = [side.kind for side in (a, b) if side.kind in {"Date", "POSIXct"}]
         if len(dates) == 1 and operator in {"+", "-"} and a.kind != "double":
             kind = dates[0]
-        result = compute(*recycle(a.data, b.data))
+        left, right = recycle(a.data, b.data)
+        result = compute(left, right)
+        if whole and operator in {"%%", "%/%"}:
+            result = np.where(right == 0.0, np.nan, result)  # NA, as whole numbers have no Inf
         return Vector(kind, result, columns=a.columns or b.columns)
 
     return apply
@@ -109,6 +112,8 @@ def _comparison(operator: str) -> Callable[..., Value]:
             missing = np.isnan(left) | np.isnan(right)
             return logicals(np.where(missing, np.nan, compute(left, right)))
         factors = [side for side in (a, b) if side.kind == "factor"]
+        if len(factors) == 2 and (set(a.levels) != set(b.levels) or a.ordered != b.ordered):
+            raise Unsuitable("factors with different levels cannot be compared")
         if operator not in {"==", "!="} and factors:
             return _compare_ordered(compute, operator, a, b)
         one, other = _common_codes(a, b, collate)

@@ -82,8 +82,9 @@ def _summary(name: str) -> Callable[..., Value]:
         numbers = value.numbers().ravel()
         if flag(na_rm, "na.rm"):
             numbers = numbers[~np.isnan(numbers)]
-        kept = name in {"min", "max", "sum"} and value.kind != "logical"
-        return Vector(value.kind if kept else "double", np.array([compute(numbers)]))
+        kind = "integer" if value.kind == "logical" else value.kind
+        kept = name in {"min", "max", "sum"}
+        return Vector(kind if kept else "double", np.array([compute(numbers)]))
 
     return apply
 
@@ -118,7 +119,8 @@ def _extremes(dots: Given, compute: Callable[[Any, Any], Any]) -> Vector:
     out = found[0]
     for other in found[1:]:
         out = compute(*recycle(out, other))
-    return doubles(out)
+    whole = all(value.kind in {"logical", "integer"} for _, value in dots)
+    return Vector("integer" if whole else "double", out)
 
 
 @r_function("pmin(..., na.rm = FALSE)")
@@ -160,8 +162,8 @@ for _name in _ALONG:
     r_function(f"{_name}(x)")(_along(_name))
 
 
-@r_function('rank(x, ties.method = "average")')
-def _rank(x: Value, ties_method: Value) -> Vector:
+@r_function('rank(x, na.last = TRUE, ties.method = "average")')
+def _rank(x: Value, na_last: Value, ties_method: Value) -> Vector:
     method = str(vector(ties_method).strings()[0])
     if method not in {"average", "min", "max"}:
         raise Unsuitable("ties.method must be average, min or max")
@@ -174,6 +176,8 @@ def _rank(x: Value, ties_method: Value) -> Vector:
     first = last - counts + 1
     ranks = {"average": (first + last) / 2.0, "min": first, "max": last}[method]
     found[known] = ranks[places]
+    if vector(na_last, "na.last").kind == "logical" and flag(na_last, "na.last"):
+        found[~known] = known.sum() + np.arange(1.0, (~known).sum() + 1.0)
     return Vector("double" if method == "average" else "integer", found)
 
 
@@ -209,13 +213,15 @@ def _ave(dots: Given, x: Value, FUN: Any, collate: Collate) -> Vector:
     values = vector(x)
     numbers = values.numbers()
     codes = np.zeros(len(values), dtype=np.intp)
+    known = np.ones(len(values), dtype=bool)
     for _, group in dots:
         factor = as_factor(vector(group), collate)
-        codes = codes * (len(factor.levels) + 1) + factor.data
+        codes = codes * len(factor.levels) + factor.data
+        known &= factor.data >= 0
     function = FUNCTIONS[str(name)]
-    out = np.empty(len(values))
-    for cell in np.unique(codes):
-        rows = codes == cell
+    out = numbers.copy()  # as in R, values without a group stay
+    for cell in np.unique(codes[known]):
+        rows = known & (codes == cell)
         summary = function({"x": doubles(numbers[rows])}, collate)
         out[rows] = vector(summary).numbers()
     return doubles(out)
