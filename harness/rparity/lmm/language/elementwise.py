@@ -189,7 +189,8 @@ def _parsed(text: str) -> float:
 
 @r_function("as.integer(x)")
 def _as_integer(x: Value) -> Vector:
-    return Vector("integer", np.trunc(_as_numeric(x).data))
+    whole = np.trunc(_as_numeric(x).data)
+    return Vector("integer", np.where(np.abs(whole) < 2.0**31, whole, np.nan))
 
 
 @r_function("as.logical(x)")
