@@ -244,8 +244,8 @@ def build(
         raise FormulaError(f"The response `{parsed.response}` is on both sides of the formula.")
     left = [terms(bar.lhs) for bar in parsed.bars]
     parts = (right, *left)
-    for part in (parsed, *parts):
-        context.nodes.update(part.nodes)
+    for nodes in (parsed.nodes, *(part.nodes for part in parts)):
+        context.nodes.update(nodes)
     numeric = {parsed.response: frame.numeric(parsed.response, "response")}
     numeric |= {label: frame.numeric(label, "offset") for label in parsed.offsets}
     w = np.ones(n) if weights is None else _vector(weights, n, "weights")
