@@ -16,6 +16,7 @@ import pytest
 
 from places import DATA
 from rparity.errors import DataError, UsageError
+from rparity.lmm.emmeans import emmeans
 from rparity.lmm.fit import lmer
 from rparity.lmm.language.collation import sorted_levels
 from rparity.lmm.linear import lm
@@ -231,3 +232,22 @@ def test_text_sorts_by_code_point_in_the_locale_c():
     assert sorted_levels(OF_R["sorted"], "C") == sorted(OF_R["sorted"])
     with pytest.raises(UsageError, match="collate must be 'en_US' or 'C'"):
         build("y ~ h", plain(), collate="de_DE")
+
+
+def test_days_of_new_data_are_those_of_the_fit():
+    """A day without a time is R's Date, but seconds if the data of the fit had times."""
+    frame = plain()
+    day = pd.Timestamp("2020-02-21")
+    new = frame.assign(tm=day, dt=[day + pd.Timedelta(hours=12)] * 36)
+    assert build("y ~ tm", frame).fixed(new)[0, 1] == day.timestamp()
+    assert build("y ~ dt", frame).fixed(new)[0, 1] == day.timestamp() / 86400 + 0.5
+
+
+@pytest.mark.parametrize("column", ["dt", "tm"])
+def test_marginal_means_are_at_the_mean_date(column):
+    frame = plain()
+    frame["number"] = build(f"y ~ {column}", frame).X[:, 1]
+    of_dates, of_numbers = (
+        emmeans(lm(f"y ~ f + {name}", frame), "f").summary() for name in (column, "number")
+    )
+    np.testing.assert_allclose(of_dates["emmean"], of_numbers["emmean"], rtol=1e-9)

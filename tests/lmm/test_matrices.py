@@ -128,6 +128,22 @@ def test_rows_with_missing_weights_or_offset_are_omitted():
     np.testing.assert_array_equal(made.offset, 1 + plain()["z"].drop([3, 5]))
 
 
+def test_columns_may_be_called_weights_and_offset():
+    frame = plain().rename(columns={"x": "weights", "z": "offset"})
+    given = np.ones(36)
+    given[3] = np.nan
+    options = {"weights": given, "offset": np.roll(given, 1)}
+    made = build("y ~ weights + offset(offset) + (1 | g)", frame, **options)
+    assert made.dropped_rows == 2
+    np.testing.assert_array_equal(made.offset, 1 + plain()["z"].drop([3, 4]))
+
+
+def test_a_variable_that_is_subtracted_may_be_infinite():
+    made = build("y ~ x - I(1 / k)", plain())
+    assert made.names == ("(Intercept)", "x")
+    assert made.dropped_rows == 0
+
+
 def test_nullable_and_text_columns_give_the_same_matrices():
     frame = plain()
     other = frame.assign(

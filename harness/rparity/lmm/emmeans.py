@@ -367,9 +367,10 @@ def _levels(matrices: ModelMatrices, at: Mapping[str, Any]) -> dict[str, list[An
                 levels[name] = sorted_levels(list(column.unique()), design.context.collate)
             else:
                 values = sorted(column.unique())
-                number = pd.api.types.is_numeric_dtype(column) and label not in design.factors
-                if number and len(values) > KEPT_VALUES:
-                    values = [float(column.mean())]
+                number = pd.api.types.is_numeric_dtype(column)
+                covariate = number or from_pandas(column).kind in {"Date", "POSIXct"}
+                if covariate and label not in design.factors and len(values) > KEPT_VALUES:
+                    values = [float(column.mean()) if number else pd.to_datetime(column).mean()]
                 levels.setdefault(name, values)
     for name in at:
         if name not in levels:

@@ -16,10 +16,12 @@ from rparity.lmm.language.expression import Constant, FunctionCall, Name, Node, 
 from rparity.lmm.language.table import FUNCTIONS, Function, constant
 from rparity.lmm.language.values import (
     Floats,
+    Kind,
     Unsuitable,
     Value,
     Vector,
     as_factor,
+    as_time,
     doubles,
     from_pandas,
     logicals,
@@ -52,12 +54,14 @@ class Context:
 
     `collate` is the locale whose order of text makes levels. `again` has for each variable the
     arguments with which poly(), scale(), bs() or ns() are called on new data; `nodes` has the
-    expressions of variables whose labels are shortened.
+    expressions of variables whose labels are shortened. `times` has for each column of dates or
+    times which of both the data of the fit had: days on which no time is given may be either.
     """
 
     collate: Collate = "en_US"
     again: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
+    times: dict[str, Kind] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.collate not in {"en_US", "C"}:
@@ -75,7 +79,10 @@ class Frame:
     def column(self, name: str, label: str) -> Vector:
         """Return one column of the data with R's type; raises FormulaError if there is none."""
         if name not in self._columns:
-            self._columns[name] = from_pandas(self._series(name, label))
+            found = from_pandas(self._series(name, label))
+            if found.kind in {"Date", "POSIXct"}:
+                found = as_time(found, self.context.times.setdefault(name, found.kind))
+            self._columns[name] = found
         return self._columns[name]
 
     def _series(self, name: str, label: str) -> "pd.Series[Any]":

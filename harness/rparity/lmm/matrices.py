@@ -257,18 +257,17 @@ def build(
     if not chosen.any():
         raise DataError("subset= leaves no row: the model needs observations.")
 
-    numbers = {**numeric, "weights": w, "offset": extra}
-    variables = {label: doubles(value) for label, value in numbers.items()} | values
-    variables |= factors
-    keep = _complete(variables, chosen, na_action)
+    numbers = [*numeric.items(), ("weights", w), ("offset", extra)]
+    variables = [*((label, doubles(each)) for label, each in numbers), *values.items()]
+    keep = _complete([*variables, *factors.items()], chosen, na_action)
     if not keep.all():
         numeric = {label: value[keep] for label, value in numeric.items()}
         values = {label: value.take(keep) for label, value in values.items()}
         factors = {name: found.take(keep) for name, found in factors.items()}
         w, extra = w[keep], extra[keep]
-    values = {label: used_levels(value) for label, value in values.items()}
-    numbers = {**numeric, "weights": w, "offset": extra}
-    for label, found in [*((k, doubles(v)) for k, v in numbers.items()), *values.items()]:
+    values = {x: used_levels(values[x]) for part in parts for x in part.variables}
+    numbers = [*numeric.items(), ("weights", w), ("offset", extra)]
+    for label, found in [*((label, doubles(each)) for label, each in numbers), *values.items()]:
         check_finite(label, found)
     if (w < 0).any():
         raise DataError("The weights have negative values: weights must be zero or more.")
@@ -413,12 +412,12 @@ def _vector(values: ArrayLike, n: int, what: str) -> Floats:
 
 
 def _complete(
-    variables: Mapping[str, Vector], chosen: NDArray[np.bool_], na_action: str
+    variables: Iterable[tuple[str, Vector]], chosen: NDArray[np.bool_], na_action: str
 ) -> NDArray[np.bool_]:
     """Return which chosen rows have no missing value (R's `na.omit()` or `na.fail()`)."""
     keep = chosen.copy()
     n = int(chosen.sum())
-    for label, value in variables.items():
+    for label, value in variables:
         gaps = is_missing(value) & chosen
         if not gaps.any():
             continue

@@ -219,6 +219,13 @@ def _times(series: "pd.Series[Any]") -> Vector:
     return Vector("POSIXct", np.asarray(seconds, dtype=np.float64))
 
 
+def as_time(value: Vector, kind: Kind) -> Vector:
+    """Turn days into seconds, or seconds into days."""
+    if value.kind == kind:
+        return value
+    return Vector(kind, value.data * DAY if kind == "POSIXct" else value.data / DAY)
+
+
 def _levels(values: "pd.Series[Any]") -> list[str | None]:
     """Write levels of a category that are no text as R writes them."""
     try:
