@@ -138,7 +138,7 @@ def too_large(part: Lmer | Lm, data: pd.DataFrame) -> str | None:
 
     if len(data) > MOST_ROWS:
         return f"{len(data)} rows: the arbiter takes up to {MOST_ROWS}"
-    random = build(part.formula, data, na_action="fail").random
+    random = build(part.formula, data, na_action="fail", collate="C").random
     q = sum(len(term.levels) * len(term.names) for term in random)
     if q > MOST_EFFECTS:
         return f"{q} random effects: the arbiter takes up to {MOST_EFFECTS}"
@@ -150,7 +150,9 @@ def _certified(part: Lmer | Lm, data: pd.DataFrame, figures: Figures) -> Certifi
 
     rank: Rank = "R" if figures == "double" else "exact"
     if isinstance(part, Lm):
-        return certify(part.formula, data, contrasts=part.contrasts, figures=figures, rank=rank)
+        return certify(
+            part.formula, data, contrasts=part.contrasts, figures=figures, rank=rank, collate="C"
+        )
     weights = None if part.weights is None else data[part.weights]
     return certify(
         part.formula,
@@ -160,4 +162,5 @@ def _certified(part: Lmer | Lm, data: pd.DataFrame, figures: Figures) -> Certifi
         contrasts=part.contrasts,
         figures=figures,
         rank=rank,
+        collate="C",  # as R's recordings
     )

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from rparity.errors import UsageError
 from rparity.exact.balls import Column, Figures, column, cross_products
 from rparity.lmm.formula import parse, terms
+from rparity.lmm.language.collation import Collate
 from rparity.lmm.language.expression import Constant, Name, Node, expression, names
 from rparity.lmm.language.values import Floats
 from rparity.lmm.matrices import Term, build
@@ -97,6 +98,7 @@ def rational_model(
     weights: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     contrasts: Mapping[str, str] | None = None,
+    collate: Collate = "en_US",
 ) -> RationalModel:
     """Build a model exactly.
 
@@ -110,9 +112,17 @@ def rational_model(
         As `rparity.lmm.matrices.build`; also if values are missing.
     """
     parsed = parse(formula)
-    m = build(parsed, data, weights=weights, offset=offset, contrasts=contrasts, na_action="fail")
+    m = build(
+        parsed,
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        na_action="fail",
+        collate=collate,
+    )
     exact = _Columns(data, figures)
-    right = terms(parsed.fixed)
+    right = parsed.fixed_terms(data.columns)
     y = exact.variable(parsed.response) or exact.doubles(m.y)
     offsets = [exact.variable(label) for label in parsed.offsets]
     if offset is not None:

@@ -75,5 +75,5 @@ def _scaled(table: pd.DataFrame, kind: str, factor: Array) -> pd.DataFrame:
 
 def _norms(part: Lm, data: pd.DataFrame) -> Array:
     """Largest absolute value of each column of the design, exact under powers of two."""
-    X = build(part.formula, data, contrasts=part.contrasts, na_action="fail").X
+    X = build(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C").X
     return np.asarray(np.abs(X).max(axis=0))
