@@ -487,7 +487,7 @@ def test_help_loads_no_numpy() -> None:
     )
     loaded = modules_after(code)
     assert "rparity" in loaded
-    assert not loaded & (EXTRAS | {"numpy", "pandas", "scipy", "statsmodels", "formulaic", "rich"})
+    assert not loaded & (EXTRAS | {"numpy", "pandas", "scipy", "statsmodels", "rich"})
 
 
 def test_import_loads_no_extras() -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from rparity.errors import FormulaError
-from rparity.lmm.formula import Bar, expression, number_label, parse, terms
+from rparity.lmm.formula import Bar, parse, terms
+from rparity.lmm.language.expression import deparse, expression, names, number_label
 from rparity.lmm.lme4 import Lme4
 
 
@@ -13,11 +14,16 @@ from rparity.lmm.lme4 import Lme4
         ("y ~ x + (1 | p)", "y", "x", ()),
         ("y ~ (1 | p)", "y", "1", ()),
         ("y~0+(1|p)", "y", "0", ()),
-        ("y ~ -1 + x", "y", "- 1 + x", ()),
-        ("y ~ x + -1 + (x | p)", "y", "x - 1", ()),
-        ("log( y+1 ) ~ a*b - a:b + (1|p) + I(x^2)", "log(y + 1)", "a*b - a:b + I(x^2)", ()),
-        ("y ~ x + (z + (1 | g)) + w", "y", "x + z + w", ()),
-        ("y ~ offset(2*z) + x + offset(w) + (1|g)", "y", "x", ("2 * z", "w")),
+        ("y ~ -1 + x", "y", "-1 + x", ()),
+        ("y ~ x + -1 + (x | p)", "y", "x + -1", ()),
+        ("log( y+1 ) ~ a*b - a:b + (1|p) + I(x^2)", "log(y + 1)", "a * b - a:b + I(x^2)", ()),
+        ("y ~ x + (z + (1 | g)) + w", "y", "x + (z) + w", ()),
+        (
+            "y ~ offset(2*z) + x + offset(w) + (1|g)",
+            "y",
+            "offset(2 * z) + x + offset(w)",
+            ("2 * z", "w"),
+        ),
         ("y ~ (a + b)^2 + I(a | b)", "y", "(a + b)^2 + I(a | b)", ()),
         ("y ~\n  x + (1 | p)", "y", "x", ()),
         ("`my y` ~ `my x` + (1 | p)", "`my y`", "`my x`", ()),
@@ -94,13 +100,16 @@ def test_names_of_groups_before_lme4_1_1_36(term, names):
         ("y ~ x + + * z", "term is missing", "*"),
         ("y ~ (| g)", "term is missing", "|"),
         ("y ~ (1 | )", "term is missing", ")"),
-        ("y ~ x | g", "needs parentheses", "|"),
-        ("y ~ x * (1 | g)", "must be added with `+`", "x"),
+        ("y ~ x * (1 | g)", "must be added with `+`", "*"),
+        ("y ~ x + !l + (1 | g)", "must be added with `+`", "!"),
         ("y ~ x - (1 | g)", "cannot be subtracted", "-"),
         ("y ~ (1 | a | b)", "only one `|`", None),
         ("y ~ (1 | a + b)", "grouping factor must be", "+"),
         ("y ~ (1 | factor(a))", "grouping factor must be", None),
-        ("y ~ x $ z", "not allowed here", "$"),
+        ("y ~ x ; z", "not allowed here", ";"),
+        ("y ~ x z", "operator is missing", "z"),
+        ("y ~ f(x, ) + z", "term is missing", ")"),
+        ("y ~ x[1", "is not closed", "["),
     ],
 )
 def test_a_caret_marks_the_error(text, message, place):
@@ -147,24 +156,95 @@ def test_terms_have_the_labels_and_order_of_r(right, intercept, found):
 
 
 @pytest.mark.parametrize(
-    "right", [".", "2:x", "x + (z - 1)", "a %in% b", "'a'", "x == z", "(x+1)*a"]
+    ("right", "message"),
+    [
+        (".", "`.` for all other columns"),
+        ("2:x", "Numbers other than 0 and 1"),
+        ("x + 'a'", "Text is allowed only inside"),
+        ("x^z", "The power of a term is a whole number"),
+        ("(x+1.5)*a", "Numbers other than 0 and 1"),
+    ],
 )
-def test_terms_that_mean_something_else_in_formulaic_are_refused(right):
-    with pytest.raises(FormulaError):
+def test_terms_that_r_does_not_allow_are_refused(right, message):
+    with pytest.raises(FormulaError, match=message):
         terms(right)
 
 
-def test_expressions_become_python():
-    found = expression("log(size.x^2 + 1L, base = `my var`)")
-    assert found.code == "log ( c0 ** 2 + 1 , base = c1 )"
-    assert found.columns == ("size.x", "my var")
-    assert found.functions == ("log",)
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("log(size.x^2+1L,base=`my var`)", "log(size.x^2 + 1, base = `my var`)"),
+        ("x %in% c('a',\"b\")", 'x %in% c("a", "b")'),
+        ("x%%2+x%/%3", "x%%2 + x%/%3"),
+        ("-x^-2:(a|b)&!c", "-x^-2:(a | b) & !c"),
+        ("stats::poly( x ,2 )[ ,1]", None),
+        ("x[1:3]+df$z", "x[1:3] + df$z"),
+        ("f('a\\n\\\\', 1e5, 0x10, TRUE, NULL, NA)", 'f("a\\n\\\\", 1e+05, 16, TRUE, NULL, NA)'),
+        ("!a == b | c<d", "!a == b | c < d"),
+        ("2^3^-x", "2^3^-x"),
+    ],
+)
+def test_expressions_are_written_as_by_deparse(text, label):
+    if label is not None:
+        assert deparse(expression(text)) == label
 
 
-@pytest.mark.parametrize("label", ["I(a & b)", "I(!a)", "I(x %% 2)", "I(x:z)"])
-def test_operators_that_bind_differently_in_python_are_refused(label):
-    with pytest.raises(FormulaError, match="compute a column first"):
-        expression(label)
+@pytest.mark.parametrize(
+    ("tight", "loose"),
+    [
+        ("-(x^2)", "-x^2"),
+        ("(-x):y", "-x:y"),
+        ("!(x == y)", "!x == y"),
+        ("(!x) | y", "!x | y"),
+        ("2^(3^x)", "2^3^x"),
+        ("(x %% 2) * y", "x %% 2 * y"),
+        ("x + (y %in% z)", "x + y %in% z"),
+        ("(x & y) | z", "x & y | z"),
+        ("x^(-1)", "x^-1"),
+        ("(a - b) - c", "a - b - c"),
+    ],
+)
+def test_operators_bind_as_in_r(tight, loose):
+    def shape(node):
+        if not hasattr(node, "operands"):
+            return node
+        inside = tuple(map(shape, node.operands))
+        return inside[0] if node.function == "(" else (node.function, inside)
+
+    assert shape(expression(tight)) == shape(expression(loose))
+
+
+def test_variables_of_an_expression_are_named_once():
+    assert names(expression("log(size.x + `my var`, base = size.x) + d$z")) == (
+        "size.x",
+        "my var",
+        "z",
+    )
+
+
+def test_a_formula_is_text():
+    with pytest.raises(FormulaError, match="The formula is a NoneType"):
+        parse(None)
+
+
+@pytest.mark.parametrize(
+    ("text", "lhs"), [("y ~ 1 | g", "1"), ("y ~ x + 1 | g", "x + 1"), ("y ~ (x | g)", "x")]
+)
+def test_a_single_random_term_needs_no_parentheses(text, lhs):
+    assert parse(text).bars == (Bar(lhs, ("g",), "g"),)
+    assert parse(text).fixed == "1"
+
+
+@pytest.mark.parametrize(
+    ("term", "names", "newer"),
+    [
+        ("(1 | `a b`/`c d`)", ["`c d`:`a b`", "a b"], ["`c d`:`a b`", "a b"]),
+        ("(1 | `a b`/c/d)", ["d:(c:`a b`)", "c:`a b`", "a b"], ["d:c:`a b`", "c:`a b`", "a b"]),
+    ],
+)
+def test_names_of_groups_keep_backticks_inside_a_colon(term, names, newer):
+    assert [bar.name for bar in parse(f"y ~ x + {term}", Lme4("1.1-31")).bars] == names
+    assert [bar.name for bar in parse(f"y ~ x + {term}").bars] == newer
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ frames below are those of that script.
 """
 
 import json
+from decimal import Decimal
 
 import mpmath as mp
 import numpy as np
@@ -75,7 +76,9 @@ def columns(recorded, n):
 
 @pytest.mark.parametrize(("version", "r"), QUERIES)
 def test_matrices_are_those_of_r(version, r):
-    made = build(r["formula"], FRAMES[r["frame"]], contrasts=r["contrasts"], lme4=Lme4(version))
+    made = build(
+        r["formula"], FRAMES[r["frame"]], contrasts=r["contrasts"], lme4=Lme4(version), collate="C"
+    )
     n = len(r["rows"])
     # Only transforms that compute are inexact: R's poly() and contr.poly use a QR.
     atol = 1e-14 if any(s in "".join(r["names"]) for s in ("poly", "scale", "log", ".L")) else 0
@@ -97,7 +100,7 @@ def test_matrices_are_those_of_r(version, r):
 @pytest.mark.parametrize("r", RECORDED["2.1-0"], ids=[r["formula"] for r in RECORDED["2.1-0"]])
 def test_new_data_get_the_same_columns(r):
     frame = FRAMES[r["frame"]]
-    made = build(r["formula"], frame, contrasts=r["contrasts"])
+    made = build(r["formula"], frame, contrasts=r["contrasts"], collate="C")
     some = frame.loc[made.rows].iloc[[7, 1, 4]].reset_index(drop=True)
     np.testing.assert_array_equal(made.fixed(some), made.X[[7, 1, 4]])
     for term, (codes, Z) in zip(made.random, made.groups(some), strict=True):
@@ -123,6 +126,22 @@ def test_rows_with_missing_weights_or_offset_are_omitted():
     assert not {3, 5} & set(made.rows)
     np.testing.assert_array_equal(made.weights, np.delete(np.arange(1.0, 37.0), [3, 5]))
     np.testing.assert_array_equal(made.offset, 1 + plain()["z"].drop([3, 5]))
+
+
+def test_columns_may_be_called_weights_and_offset():
+    frame = plain().rename(columns={"x": "weights", "z": "offset"})
+    given = np.ones(36)
+    given[3] = np.nan
+    options = {"weights": given, "offset": np.roll(given, 1)}
+    made = build("y ~ weights + offset(offset) + (1 | g)", frame, **options)
+    assert made.dropped_rows == 2
+    np.testing.assert_array_equal(made.offset, 1 + plain()["z"].drop([3, 4]))
+
+
+def test_a_variable_that_is_subtracted_may_be_infinite():
+    made = build("y ~ x - I(1 / k)", plain())
+    assert made.names == ("(Intercept)", "x")
+    assert made.dropped_rows == 0
 
 
 def test_nullable_and_text_columns_give_the_same_matrices():
@@ -209,14 +228,29 @@ def test_rank_tolerance_is_that_of_r(scale, kept):
 
 
 BAD = [
+    ("y ~ poly(k, 7)", {"k": np.arange(36) % 7}, FormulaError, "must be below the number of diff"),
+    ("y ~ poly(x, 0)", {}, FormulaError, "the degree of poly.. must be at least 1"),
+    ("y ~ poly(x, 2)", {"x": [np.nan, *range(35)]}, FormulaError, "poly.. does not allow missing"),
+    ("y ~ x", {"x": [Decimal(i) for i in range(36)]}, DataError, "`x` has decimal values: convert"),
+    ("y ~ (1 | x)", {"x": [Decimal(i) for i in range(36)]}, DataError, "`x` has decimal values"),
+    ("y ~ I(1e400 * x)", {}, DataError, r"`I\(Inf \* x\)` has infinite values"),
+    ("y ~ lag(x)", {}, FormulaError, "packages define lag.. differently: write dplyr::lag"),
+    ("y ~ rescale(x)", {}, FormulaError, "differently: write arm::rescale"),
+    ("y ~ logit(x)", {}, FormulaError, "packages define logit differently outside of"),
+    ("y ~ data$x", {}, FormulaError, "a column is named without `[$]`: write x"),
+    ("y ~ I(a + 1)", {}, FormulaError, "`[+]` is not meaningful for factors"),
+    ("y ~ log(x, foo = 2)", {}, FormulaError, "there is no argument `foo`"),
+    ("y ~ cut(x)", {}, FormulaError, "the argument `breaks` is missing"),
+    ("y ~ relevel(a, 'four')", {}, FormulaError, "ref must be one of the levels one, two, three"),
+    ("y ~ C(text, sum)", {}, FormulaError, "needs a factor: write C.factor"),
+    ("y ~ factor(a, levels = c('one', 'one'))", {}, FormulaError, "a level is given twice"),
     ("y ~ xx + (1 | g)", {}, FormulaError, "no column `xx`: did you mean `x`"),
     ("y ~ log(qqq)", {}, FormulaError, r"no column `qqq`, which `log\(qqq\)` needs: check its"),
     ("y ~ (1 | gg)", {}, FormulaError, "no column `gg`: did you mean `g`"),
-    ("y ~ bs(x)", {}, FormulaError, r"The function `bs` in `bs\(x\)` is not supported"),
+    ("y ~ loess(x)", {}, FormulaError, r"The function `loess` in `loess\(x\)` is not supported"),
     ("y ~ log(a)", {}, FormulaError, r"`log\(a\)` cannot be evaluated"),
     ("y ~ I(1)", {}, FormulaError, "does not have one value for each row"),
     ("a ~ x", {}, DataError, "The response `a` is not numeric"),
-    ("l ~ x", {}, DataError, "The response `l` is not numeric"),
     ("y ~ x + offset(a)", {}, DataError, "The offset `a` is not numeric"),
     ("y ~ y + x", {}, FormulaError, "The response `y` is on both sides"),
     ("y ~ offset(y) + x", {}, FormulaError, "The response `y` is on both sides"),
@@ -234,7 +268,7 @@ BAD = [
     ),
     ("y ~ (1 | g)", {"y": 3}, DataError, "The response `y` is constant"),
     ("y ~ x", {"x": 1j}, DataError, "The column `x` has complex128 values"),
-    ("y ~ x", {"x": pd.Timestamp(0)}, DataError, "The column `x` has datetime64"),
+    ("y ~ x", {"x": pd.Timedelta(1)}, DataError, "The column `x` has timedelta64"),
 ]
 
 

@@ -164,7 +164,7 @@ def too_large(part: Lmer | Lm, data: pd.DataFrame) -> str | None:
 
     if len(data) > MOST_ROWS:
         return f"{len(data)} rows: the arbiter takes up to {MOST_ROWS}"
-    random = build(part.formula, data, na_action="fail").random
+    random = build(part.formula, data, na_action="fail", collate="C").random
     q = sum(len(term.levels) * len(term.names) for term in random)
     if q > MOST_EFFECTS:
         return f"{q} random effects: the arbiter takes up to {MOST_EFFECTS}"
@@ -176,7 +176,9 @@ def _certified(part: Lmer | Lm, data: pd.DataFrame, figures: Figures) -> Certifi
 
     rank: Rank = "R" if figures == "double" else "exact"
     if isinstance(part, Lm):
-        return certify(part.formula, data, contrasts=part.contrasts, figures=figures, rank=rank)
+        return certify(
+            part.formula, data, contrasts=part.contrasts, figures=figures, rank=rank, collate="C"
+        )
     weights = None if part.weights is None else data[part.weights]
     return certify(
         part.formula,
@@ -188,6 +190,7 @@ def _certified(part: Lmer | Lm, data: pd.DataFrame, figures: Figures) -> Certifi
         rank=rank,
         tests=bool(_tests(part)),
         linear=_means(part, data),
+        collate="C",  # as R's recordings
     )
 
 

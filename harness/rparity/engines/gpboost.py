@@ -50,7 +50,14 @@ class Gpboost(ModelEngine):
                 f"{len(data)} rows: not asked, such a model takes {self.name} {self.seconds} s"
             )
         weights = None if part.weights is None else data[part.weights].to_numpy()
-        m = build(part.formula, data, weights=weights, contrasts=part.contrasts, na_action="fail")
+        m = build(
+            part.formula,
+            data,
+            weights=weights,
+            contrasts=part.contrasts,
+            na_action="fail",
+            collate="C",
+        )
         if any(len(term.names) > 1 for term in m.random):
             raise UnsupportedError("gpboost has no correlated random effects")
         if part.reml:

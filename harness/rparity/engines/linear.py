@@ -10,7 +10,7 @@ import pandas as pd
 
 from rparity.cases.base import LM_TABLES, Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine
-from rparity.lmm.formula import parse, terms
+from rparity.lmm.formula import parse
 from rparity.lmm.matrices import build
 
 
@@ -34,7 +34,7 @@ class LinearEngine(ModelEngine):
     def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> Found:
         """Answer one linear model; for a perfect fit only the estimates."""
         assert isinstance(part, Lm)
-        m = build(part.formula, data, contrasts=part.contrasts, na_action="fail")
+        m = build(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C")
         y = pd.Series(m.y - m.offset, m.rows, name="y")
         X = pd.DataFrame(m.X, m.rows, list(m.names))
         factor = _main_factor(part.formula, data)
@@ -54,7 +54,7 @@ class LinearEngine(ModelEngine):
 
 def _main_factor(formula: str, data: pd.DataFrame) -> str | None:
     """Return the first factor that is a main effect."""
-    for term in terms(parse(formula).fixed).terms:
+    for term in parse(formula).fixed_terms(data.columns).terms:
         if len(term) == 1 and term[0] in data.columns:
             name = term[0]
             if isinstance(data[name].dtype, pd.CategoricalDtype):

@@ -83,7 +83,12 @@ class Fit:
         self.data = data = with_text_groups(part.formula, data)
         weights = None if part.weights is None else data[part.weights].to_numpy()
         self.m = build(
-            part.formula, data, weights=weights, contrasts=part.contrasts, na_action="fail"
+            part.formula,
+            data,
+            weights=weights,
+            contrasts=part.contrasts,
+            na_action="fail",
+            collate="C",
         )
         ordered = [
             name

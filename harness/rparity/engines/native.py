@@ -87,7 +87,9 @@ class Native:
                     fits[part.name] = fit
                     found = lmer_tables(fit, part.kinds, part.means) | intervals(fit, part)
                 case Lm():
-                    fit_ = lm(part.formula, data, contrasts=part.contrasts, na_action="fail")
+                    fit_ = lm(
+                        part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C"
+                    )
                     found = (
                         {"coef": fit_.params.to_frame("estimate")}
                         if part.perfect
@@ -133,6 +135,7 @@ def fitted(part: Lmer, data: pd.DataFrame, lme4: str | None = None) -> LmerResul
         weights=weights,
         contrasts=part.contrasts,
         na_action="fail",
+        collate="C",  # as R's recordings
         lme4=lme4,
     )
 
@@ -140,7 +143,9 @@ def fitted(part: Lmer, data: pd.DataFrame, lme4: str | None = None) -> LmerResul
 def model_tables(part: Lm | Lmer, data: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return all tables of a model by kind, and the tests that it asks for."""
     if isinstance(part, Lm):
-        return lm_tables(lm(part.formula, data, contrasts=part.contrasts, na_action="fail"))
+        return lm_tables(
+            lm(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C")
+        )
     return lmer_tables(fitted(part, data), everything(part, reml=part.reml), part.means)
 
 

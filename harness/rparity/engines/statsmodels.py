@@ -49,7 +49,7 @@ class Statsmodels(ModelEngine):
             return _ols_tables(part, data, **self.least_squares), {}
         if part.weights is not None:
             raise UnsupportedError("MixedLM takes no prior weights")
-        m = build(part.formula, data, contrasts=part.contrasts, na_action="fail")
+        m = build(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C")
         model, free = _model(m)
         return _tables(m, model.fit(reml=part.reml, free=free, **self.options))
 
@@ -68,7 +68,7 @@ class StatsmodelsTight(Statsmodels):
 
 
 def _ols_tables(part: Lm, data: pd.DataFrame, **options: Any) -> dict[str, pd.DataFrame]:
-    m = build(part.formula, data, contrasts=part.contrasts, na_action="fail")
+    m = build(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C")
     y = pd.Series(m.y - m.offset, m.rows)
     results = sm.OLS(y, pd.DataFrame(m.X, m.rows, list(m.names))).fit(**options)
     if part.perfect:

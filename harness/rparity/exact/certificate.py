@@ -21,6 +21,7 @@ from rparity.exact.enclosure import NotCertifiedError
 from rparity.exact.least_squares import lm_tables
 from rparity.exact.mixed import inference_tables, lmer_tables, optimum
 from rparity.exact.rational import Rank, RationalModel, rational_model
+from rparity.lmm.language.collation import Collate
 
 # Where balls are too wide the precision is doubled, up to so many bits.
 MOST_BITS = 1 << 14
@@ -70,6 +71,7 @@ def certify(
     start: Sequence[float] | None = None,
     figures: Figures = "double",
     rank: Rank = "R",
+    collate: Collate = "en_US",
     digits: int = 50,
     tests: bool = False,
     linear: Mapping[str, pd.DataFrame] | None = None,
@@ -81,7 +83,7 @@ def certify(
 
     Parameters
     ----------
-    formula, data, REML, weights, offset, contrasts
+    formula, data, REML, weights, offset, contrasts, collate
         As in `rparity.lmer`; missing values are an error.
     start : sequence of shape (m,), optional
         θ; an exact zero on Λ's diagonal states that the variance is zero.
@@ -119,6 +121,7 @@ def certify(
         weights=weights,
         offset=offset,
         contrasts=contrasts,
+        collate=collate,
     )
     if not model.terms:
         if weights is not None or offset is not None:
@@ -127,7 +130,15 @@ def certify(
     elif start is None:
         from rparity.lmm.fit import lmer
 
-        fit = lmer(formula, data, REML=REML, weights=weights, offset=offset, contrasts=contrasts)
+        fit = lmer(
+            formula,
+            data,
+            REML=REML,
+            weights=weights,
+            offset=offset,
+            contrasts=contrasts,
+            collate=collate,
+        )
         start = fit.theta.tolist()
     theta = [float(value) for value in start]
     bits = math.ceil(digits * math.log2(10.0)) + 128

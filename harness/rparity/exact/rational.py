@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal
@@ -15,8 +16,11 @@ from numpy.typing import ArrayLike
 
 from rparity.errors import UsageError
 from rparity.exact.balls import Column, Figures, column, cross_products
-from rparity.lmm.formula import expression, parse, terms
-from rparity.lmm.matrices import Floats, ModelMatrices, Term, build
+from rparity.lmm.formula import parse, terms
+from rparity.lmm.language.collation import Collate
+from rparity.lmm.language.expression import Constant, Name, Node, expression, names
+from rparity.lmm.language.values import Floats
+from rparity.lmm.matrices import ModelMatrices, Term, build
 
 Rank = Literal["R", "exact"]
 
@@ -98,6 +102,7 @@ def rational_model(
     weights: ArrayLike | None = None,
     offset: ArrayLike | None = None,
     contrasts: Mapping[str, str] | None = None,
+    collate: Collate = "en_US",
 ) -> RationalModel:
     """Build a model exactly.
 
@@ -111,9 +116,17 @@ def rational_model(
         As `rparity.lmm.matrices.build`; also if values are missing.
     """
     parsed = parse(formula)
-    m = build(parsed, data, weights=weights, offset=offset, contrasts=contrasts, na_action="fail")
+    m = build(
+        parsed,
+        data,
+        weights=weights,
+        offset=offset,
+        contrasts=contrasts,
+        na_action="fail",
+        collate=collate,
+    )
     exact = _Columns(data, figures)
-    right = terms(parsed.fixed)
+    right = parsed.fixed_terms(data.columns)
     y = exact.variable(parsed.response) or exact.doubles(m.y)
     offsets = [exact.variable(label) for label in parsed.offsets]
     if offset is not None:
@@ -174,18 +187,51 @@ class _Columns:
 
     def variable(self, label: str) -> Column | None:
         """Return one variable of a formula, or None if it is more than arithmetic."""
-        e = expression(label)
-        if set(e.functions) - {"I"} or not e.columns:
-            return None
-        series = [self.data[name] for name in e.columns]
+        node = expression(label)
+        used = names(node)
+        series = [self.data[name] for name in used if name in self.data.columns]
         types = pd.api.types
+        if not series or len(series) < len(used):
+            return None
         if not all(types.is_numeric_dtype(s) and not types.is_bool_dtype(s) for s in series):
             return None
         rows = zip(*(self.doubles(s.to_numpy(dtype=np.float64)) for s in series), strict=True)
-        code = compile(e.code, label, "eval")
-        known = {"__builtins__": {}, "I": lambda value: value}
         try:
-            out = [eval(code, known, {f"c{i}": v for i, v in enumerate(row)}) for row in rows]
-        except (TypeError, ZeroDivisionError):
-            return None  # for example a decimal in the formula, or a root
-        return out if all(isinstance(value, fmpq) for value in out) else None
+            return [_arithmetic(node, dict(zip(used, row, strict=True))) for row in rows]
+        except (_MoreThanArithmetic, ZeroDivisionError):
+            return None
+
+
+class _MoreThanArithmetic(Exception):
+    """A function, a root or a decimal in an expression."""
+
+
+_EXACTLY: dict[str, Callable[..., fmpq]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.truediv,
+}
+
+
+def _arithmetic(node: Node, row: Mapping[str, fmpq]) -> fmpq:
+    """Evaluate an expression on the rational values of one row."""
+    if isinstance(node, Name):
+        return row[node.text]
+    if isinstance(node, Constant):
+        if not isinstance(node.value, float) or not node.value.is_integer():
+            raise _MoreThanArithmetic
+        return fmpq(int(node.value))
+    if node.function in {"I", "("}:
+        return _arithmetic(node.operands[0], row)
+    if node.function in {"+", "-"} and len(node.operands) == 1:
+        value = _arithmetic(node.operands[0], row)
+        return -value if node.function == "-" else value
+    if node.function == "^":
+        base, exponent = (_arithmetic(side, row) for side in node.operands)
+        if exponent.q != 1:
+            raise _MoreThanArithmetic
+        return base ** int(exponent)
+    if node.function not in _EXACTLY:
+        raise _MoreThanArithmetic
+    return _EXACTLY[node.function](*(_arithmetic(side, row) for side in node.operands))

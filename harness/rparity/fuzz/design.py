@@ -13,7 +13,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rparity.cases.base import Lmer
-from rparity.lmm.frame import make_factor
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -21,6 +20,10 @@ Slope = Literal["none", "correlated", "uncorrelated"]
 Place = Literal["nested", "in turn", "at random"]
 CONTRASTS = ("contr.treatment", "contr.sum", "contr.helmert", "contr.poly")
 LETTERS = "abcdefghij"
+
+
+def _factor(codes: NDArray[np.signedinteger[Any]], levels: list[str]) -> pd.Categorical[Any]:
+    return pd.Categorical.from_codes(codes, pd.Index(levels, dtype=object))
 
 
 @dataclass(frozen=True)
@@ -163,10 +166,10 @@ class Design:
             rng = self._rng("factor", i)
             codes = rng.integers(0, factor.levels, n)
             y += rng.normal(size=factor.levels)[codes]
-            columns[f"f{i}"] = make_factor(codes, list(LETTERS[: factor.levels]))
+            columns[f"f{i}"] = _factor(codes, list(LETTERS[: factor.levels]))
         for i, grouping in enumerate(self.groupings):
             labels, codes = self._codes[i]
-            columns[f"g{i + 1}"] = make_factor(
+            columns[f"g{i + 1}"] = _factor(
                 labels, [str(level + 1) for level in range(int(labels.max()) + 1)]
             )
             on = self._slope_on(i)

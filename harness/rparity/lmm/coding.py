@@ -2,26 +2,22 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, reduce
 from math import comb, isqrt
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from rparity.errors import DataError, UsageError
-from rparity.lmm.formula import Terms, expression
-from rparity.lmm.frame import (
-    Floats,
-    Frame,
-    Values,
-    check_finite,
-    count_missing,
-    is_missing,
-    make_factor,
-)
+from rparity.lmm.formula import Terms
+from rparity.lmm.frame import Context, Frame, check_finite, count_missing, is_missing
+from rparity.lmm.language.values import Contrast, Floats, Vector, as_factor, with_levels
+
+# What a user may give as contrasts: R's name of them, or a matrix (levels, contrasts).
+Contrasts: TypeAlias = Mapping[str, "str | NDArray[Any] | pd.DataFrame"]
 
 RANK_TOLERANCE = 1e-7  # of R's qr(), in lme4 and lm
 MOST_POLYNOMIAL = 95  # levels, of R's contr.poly()
@@ -43,31 +39,36 @@ class Coding:
 
     terms: Terms
     factors: Mapping[str, _Contrasts]
-    state: dict[str, dict[str, Any]]
+    suffixes: Mapping[str, tuple[str, ...]]  # of the columns of each matrix
+    context: Context
     kept: NDArray[np.bool_] | None = None
 
     @classmethod
     def learn(
         cls,
         parts: Terms,
-        values: Mapping[str, Values],
-        contrasts: Mapping[str, str],
-        frame: Frame,
+        values: Mapping[str, Vector],
+        contrasts: Contrasts,
+        context: Context,
     ) -> "Coding":
         """Determine levels and contrasts from the rows that the model uses."""
-        factors = {
-            label: _contrasts(label, values[label], contrasts.get(label))
-            for label in parts.variables
-            if isinstance(values[label], pd.Categorical) or values[label].dtype == bool
-        }
-        for label in set(contrasts) - set(factors):
-            raise UsageError(
-                f"contrasts names `{label}`, which is not a factor of the fixed part: "
-                f"its factors are {', '.join(factors) or 'none'}."
-            )
-        return cls(parts, factors, frame.state)
+        factors: dict[str, _Contrasts] = {}
+        suffixes: dict[str, tuple[str, ...]] = {}
+        for label in parts.variables:
+            value = values[label]
+            if value.kind in {"factor", "logical"}:
+                factors[label] = _contrasts(label, value, contrasts.get(label))
+            elif label in contrasts:
+                raise UsageError(
+                    f"contrasts names `{label}`, which is not a factor of the fixed part: "
+                    f"its factors are {', '.join(factors) or 'none'}."
+                )
+            elif value.data.ndim > 1 and value.data.shape[1] > 1:
+                numbers = tuple(str(i) for i in range(1, value.data.shape[1] + 1))
+                suffixes[label] = value.columns or numbers
+        return cls(parts, factors, suffixes, context)
 
-    def matrix(self, values: Mapping[str, Values], n: int) -> tuple[Floats, tuple[str, ...]]:
+    def matrix(self, values: Mapping[str, Vector], n: int) -> tuple[Floats, tuple[str, ...]]:
         """Return the columns, (n, p), and R's names for them."""
         blocks, names = [np.ones((n, int(self.terms.intercept)))], []
         names += ["(Intercept)"] * self.terms.intercept
@@ -79,10 +80,14 @@ class Coding:
         X = np.hstack(blocks)
         return (X, tuple(names)) if self.kept is None else (X[:, self.kept], tuple(names))
 
-    def assign(self, values: Mapping[str, Values]) -> NDArray[np.intp]:
+    def assign(self, values: Mapping[str, Vector]) -> NDArray[np.intp]:
         """Number of the term of each column, (p,), from 1 on; 0 for the intercept."""
         widths = [
-            int(np.prod([self._columns(k, values[k][:1], f)[0].shape[1] for k, f in pieces]))
+            int(
+                np.prod(
+                    [self._columns(k, values[k].take(slice(1)), f)[0].shape[1] for k, f in pieces]
+                )
+            )
             for pieces in map(zip, self.terms.terms, self._full())
         ]
         found = np.repeat(np.arange(len(widths) + 1), [int(self.terms.intercept), *widths])
@@ -90,28 +95,23 @@ class Coding:
 
     def of(self, newdata: pd.DataFrame) -> Floats:
         """Return the columns for new data."""
-        frame = Frame(newdata, self.state)
-        values: dict[str, Values] = {}
+        frame = Frame(newdata, self.context)
+        values: dict[str, Vector] = {}
         for label in self.terms.variables:
             value = frame.value(label)
             if (gaps := is_missing(value)).any():
                 raise DataError(f"`{label}` has {count_missing(gaps)} in newdata: drop those rows.")
             check_finite(label, value)
             if label in self.factors:
-                levels = self.factors[label].levels
-                if isinstance(value, pd.Categorical):
-                    factor = value
-                elif value.dtype == bool:
-                    factor = make_factor(value.astype(np.intp), ["FALSE", "TRUE"])
-                else:
-                    factor = frame.factor(expression(label).columns[0])
-                value = factor.set_categories(list(levels))
-                if (unknown := value.codes < 0).any():
+                found = as_factor(value, self.context.collate)
+                value = with_levels(found, self.factors[label].levels)
+                if (unknown := value.data < 0).any():
+                    level = found.levels[found.data[unknown][0]]
                     raise DataError(
-                        f"`{label}` has the level `{factor[unknown][0]}` in newdata, but not in "
-                        "the data of the fit."
+                        f"`{label}` has the level `{level}` in newdata, but not in the data of the "
+                        "fit."
                     )
-            elif isinstance(value, pd.Categorical) or value.dtype == bool:
+            elif value.kind in {"factor", "logical"}:
                 raise DataError(f"`{label}` is numeric in the fit, but not in newdata.")
             values[label] = value
         return self.matrix(values, len(newdata))[0]
@@ -142,13 +142,12 @@ class Coding:
                     break
         return full
 
-    def _columns(self, label: str, value: Values, full: bool) -> tuple[Floats, list[str]]:
+    def _columns(self, label: str, value: Vector, full: bool) -> tuple[Floats, list[str]]:
         if label not in self.factors:
-            block = np.asarray(value).reshape(len(value), -1)
-            ends = range(1, block.shape[1] + 1) if block.shape[1] > 1 else [""]
-            return block, [f"{label}{end}" for end in ends]
+            block = np.asarray(value.data, dtype=np.float64).reshape(len(value), -1)
+            return block, [f"{label}{end}" for end in self.suffixes.get(label, [""])]
         coding = self.factors[label]
-        codes = value.codes if isinstance(value, pd.Categorical) else value.astype(np.intp)
+        codes = value.data.astype(np.intp)
         coded = np.eye(len(coding.levels)) if full else coding.matrix
         return coded[codes], [f"{label}{end}" for end in (coding.levels if full else coding.names)]
 
@@ -159,27 +158,62 @@ def _product(a: tuple[Floats, list[str]], b: tuple[Floats, list[str]]) -> tuple[
     return block.reshape(len(block), -1), [f"{left}:{right}" for right in b[1] for left in a[1]]
 
 
-def _contrasts(label: str, value: Values, contrast: str | None) -> _Contrasts:
+def _contrasts(label: str, value: Vector, given: object) -> _Contrasts:
     """Return a factor's contrasts as R chooses them (`contrasts<-`, `options("contrasts")`)."""
     ordered = False
     levels: tuple[str, ...] = ("FALSE", "TRUE")
-    if isinstance(value, pd.Categorical):
-        levels, ordered = tuple(value.categories), bool(value.ordered)
+    if value.kind == "factor":
+        levels, ordered = value.levels, value.ordered
     if len(levels) < 2:
         raise DataError(f"The factor `{label}` has only one level: remove it from the formula.")
-    contrast = contrast or ("contr.poly" if ordered else "contr.treatment")
-    n, eye = len(levels), np.eye(len(levels))
+    chosen = _chosen(label, given, len(levels)) if given is not None else value.contrasts
+    if chosen is None or not (chosen.function or chosen.matrix is not None):
+        default = "contr.poly" if ordered else "contr.treatment"
+        chosen = replace(chosen or Contrast(), function=default)
+    if chosen.matrix is not None:
+        numbers = tuple(str(i) for i in range(1, chosen.matrix.shape[1] + 1))
+        return _Contrasts(levels, chosen.matrix, chosen.names or numbers)
+    named = levels
+    if chosen.base is not None or chosen.most is not None:
+        named = tuple(str(i) for i in range(1, len(levels) + 1))
+    matrix, names = _by_name(label, chosen.function, len(levels), named, chosen.base)
+    return _Contrasts(levels, matrix[:, : chosen.most], names[: chosen.most])
+
+
+def _chosen(label: str, given: object, count: int) -> Contrast:
+    """Read what the user gave for a factor of so many levels."""
+    if isinstance(given, str):
+        return Contrast(given)
+    try:
+        matrix = np.asarray(given, dtype=np.float64)
+    except (TypeError, ValueError):
+        matrix = np.empty(0)
+    if matrix.ndim != 2 or len(matrix) != count or not 0 < matrix.shape[1] < count:
+        raise UsageError(
+            f"contrasts for `{label}` must be one of R's names, such as 'contr.sum', or a matrix "
+            f"with {count} rows and at most {count - 1} columns."
+        )
+    names = tuple(map(str, given.columns)) if isinstance(given, pd.DataFrame) else None
+    return Contrast(matrix=matrix, names=names)
+
+
+def _by_name(
+    label: str, contrast: str, n: int, levels: tuple[str, ...], base: int | None
+) -> tuple[Floats, tuple[str, ...]]:
+    """Return one of R's contrast matrices, and the names of its columns."""
+    eye = np.eye(n)
     numbers = tuple(str(i) for i in range(1, n))
+    if base is not None and (contrast != "contr.treatment" or not 1 <= base <= n):
+        raise UsageError(f"base= for `{label}` must be a level from 1 to {n} of contr.treatment.")
     match contrast:
-        case "contr.treatment":
-            return _Contrasts(levels, eye[:, 1:], levels[1:])
-        case "contr.SAS":
-            return _Contrasts(levels, eye[:, :-1], levels[:-1])
+        case "contr.treatment" | "contr.SAS":
+            left_out = n - 1 if contrast == "contr.SAS" else (base or 1) - 1
+            return np.delete(eye, left_out, axis=1), levels[:left_out] + levels[left_out + 1 :]
         case "contr.sum":
-            return _Contrasts(levels, np.vstack([eye[:-1, :-1], -np.ones(n - 1)]), numbers)
+            return np.vstack([eye[:-1, :-1], -np.ones(n - 1)]), numbers
         case "contr.helmert":
             below = np.diag(np.arange(1.0, n), -1)[:, :-1]
-            return _Contrasts(levels, below - np.triu(np.ones((n, n)))[:, :-1], numbers)
+            return below - np.triu(np.ones((n, n)))[:, :-1], numbers
         case "contr.poly":
             if n > MOST_POLYNOMIAL:
                 raise DataError(
@@ -187,7 +221,7 @@ def _contrasts(label: str, value: Values, contrast: str | None) -> _Contrasts:
                     f"for {MOST_POLYNOMIAL} at most, as in R: name another contrast."
                 )
             names = (".L", ".Q", ".C", *(f"^{d}" for d in range(4, n)))
-            return _Contrasts(levels, orthogonal_polynomials(n), names[: n - 1])
+            return orthogonal_polynomials(n), names[: n - 1]
     known = "contr.treatment, contr.sum, contr.helmert, contr.poly or contr.SAS"
     raise UsageError(f"contrasts for `{label}` must be {known}, not `{contrast}`.")
 

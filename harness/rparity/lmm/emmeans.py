@@ -32,7 +32,9 @@ from rparity.lmm.coding import Coding
 from rparity.lmm.ddf import Method, inference, refuse_ml
 from rparity.lmm.distributions import studentized_range_tail, t_quantile, t_tail
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.formula import expression
+from rparity.lmm.language.collation import sorted_levels
+from rparity.lmm.language.expression import expression, names
+from rparity.lmm.language.values import from_pandas
 from rparity.lmm.matrices import ModelMatrices
 
 Array = NDArray[np.float64]
@@ -99,7 +101,7 @@ def _dropped(matrices: ModelMatrices) -> tuple[NDArray[np.bool_], Array]:
 
 def _whole(design: Coding) -> Coding:
     """Return the design with the columns that were dropped."""
-    return Coding(design.terms, design.factors, design.state)
+    return replace(design, kept=None)
 
 
 @dataclass(frozen=True)
@@ -351,18 +353,23 @@ def _levels(matrices: ModelMatrices, at: Mapping[str, Any]) -> dict[str, list[An
     design = matrices.design
     levels: dict[str, list[Any]] = {}
     for label in design.terms.variables:
-        for name in expression(label).columns:
+        for name in names(expression(label)):
+            if name not in matrices.predictors:
+                continue  # a constant, such as pi
             column = matrices.predictors[name]
             if name in at:
                 levels[name] = list(np.atleast_1d(np.asarray(at[name], dtype=object)))
             elif isinstance(column.dtype, pd.CategoricalDtype):
                 used = column.cat.remove_unused_categories()
                 levels[name] = list(used.cat.categories)
+            elif from_pandas(column).kind == "character":
+                levels[name] = sorted_levels(list(column.unique()), design.context.collate)
             else:
                 values = sorted(column.unique())
-                number = pd.api.types.is_numeric_dtype(column) and label not in design.factors
-                if number and len(values) > KEPT_VALUES:
-                    values = [float(column.mean())]
+                number = pd.api.types.is_numeric_dtype(column)
+                covariate = number or from_pandas(column).kind in {"Date", "POSIXct"}
+                if covariate and label not in design.factors and len(values) > KEPT_VALUES:
+                    values = [float(column.mean()) if number else pd.to_datetime(column).mean()]
                 levels.setdefault(name, values)
     for name in at:
         if name not in levels:

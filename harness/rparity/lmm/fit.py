@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, Self
@@ -15,10 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from rparity.errors import UsageError
 from rparity.lmm.arguments import numbers, require_flag
 from rparity.lmm.arrange import ranef_table
+from rparity.lmm.coding import Contrasts
 from rparity.lmm.ddf import KenwardRoger, Method, Satterthwaite, inference
 from rparity.lmm.intervals import intervals
+from rparity.lmm.language.collation import Collate
 from rparity.lmm.lme4 import Lme4
-from rparity.lmm.matrices import build
+from rparity.lmm.matrices import NaAction, build
 from rparity.lmm.model import MixedModel, Solution
 from rparity.lmm.optimum import ConvergenceWarning, optimum, problem
 from rparity.lmm.prediction import kept_effects, predict
@@ -40,9 +42,11 @@ def lmer(
     REML: bool = True,
     weights: ArrayLike | None = None,
     offset: ArrayLike | None = None,
-    contrasts: Mapping[str, str] | None = None,
-    na_action: Literal["omit", "fail"] = "omit",
+    contrasts: Contrasts | None = None,
+    subset: str | ArrayLike | None = None,
+    na_action: NaAction = "omit",
     rank_deficient: Literal["drop", "fail"] = "drop",
+    collate: Collate = "en_US",
     lme4: str | None = None,
 ) -> LmerResults:
     """Fit a linear mixed model as R's `lme4::lmer` does, to the exact optimum.
@@ -59,15 +63,19 @@ def lmer(
         Prior weights and a known part of the linear predictor. Rows of weight zero are left out;
         R counts them as observations, and its log-likelihood is then infinite at every θ.
     contrasts : mapping, optional
-        From factors to ``contr.treatment``, ``contr.sum``, ``contr.helmert`` or ``contr.poly``.
-    na_action : {"omit", "fail"}
-        Drop rows with missing values, as R does, or raise DataError.
+        From factors to R's names, such as ``contr.sum``, or to matrices (levels, contrasts).
+    subset : str or array of bool, shape (n,), optional
+        The rows to use, for example ``"x > 0"``.
+    na_action : {"omit", "exclude", "fail"}
+        Drop rows with missing values, as R does, or raise DataError. With "exclude", fitted values
+        and residuals have NaN in these rows.
     rank_deficient : {"drop", "fail"}
         Drop columns of X that depend linearly on earlier ones, with a warning, or raise DataError.
+    collate : {"en_US", "C"}
+        The locale that sorts text: apple before Banana, as in R's default session, or after it.
     lme4 : str, optional
-        The version of lme4 to reproduce, for example ``"1.1-31"``; by default the newest. Versions
-        differ in the names of nested groups (since 1.1-36), the order of variance parameters in
-        intervals (since 2.0-1), and the divisor in refits of a bootstrap (since 1.1-33).
+        The version of lme4 to reproduce, for example ``"1.1-31"``; by default the newest. See
+        `rparity.lmm.lme4` for what differs.
 
     Raises
     ------
@@ -85,8 +93,10 @@ def lmer(
         weights=weights,
         offset=offset,
         contrasts=contrasts,
+        subset=subset,
         na_action=na_action,
         rank_deficient=rank_deficient,
+        collate=collate,
         lme4=Lme4(lme4),
     )
     matrices.warn_of_dropped_columns()
@@ -309,19 +319,23 @@ class LmerResults:
         return ranef_table(self.model.matrices.random, found.means, [self.sigma * s for s in sds])
 
     @cached_property
+    def _fitted(self) -> Array:
+        return np.asarray(self.predict())
+
+    @property
     def fittedvalues(self) -> pd.Series[float]:
-        """Xβ̂ + Zb̂ + offset, (n,), for the rows that were used."""
-        return pd.Series(self.predict().to_numpy(), self.model.matrices.rows)
+        """Xβ̂ + Zb̂ + offset for the rows that were used, or as `na_action="exclude"` says."""
+        return self.model.matrices.by_row(self._fitted)
 
     @property
     def resid(self) -> pd.Series[float]:
         """Response less `fittedvalues`."""
-        return pd.Series(self.response - self.fittedvalues.to_numpy(), self.model.matrices.rows)
+        return self.model.matrices.by_row(self.response - self._fitted)
 
     @property
     def scaled_resid(self) -> Array:
         """Residuals divided by σ̂/√w, (n,), whose quantiles `summary()` prints."""
-        return np.asarray(self.model.sqrt_weights * self.resid.to_numpy() / self.sigma)
+        return np.asarray(self.model.sqrt_weights * (self.response - self._fitted) / self.sigma)
 
     # -- what follows from a fit -----------------------------------------------------------------
 

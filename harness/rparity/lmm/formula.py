@@ -1,19 +1,28 @@
 """lme4's formula notation: text becomes a fixed part and random-effects terms (bars)."""
 
-import ast
-import json
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import NamedTuple, NoReturn
-
-from formulaic import Formula as Wilkinson
-from formulaic.errors import FormulaicError
+from itertools import product
 
 from rparity.errors import FormulaError
+from rparity.lmm.language.expression import (
+    Constant,
+    FunctionCall,
+    Name,
+    Node,
+    deparse,
+    expression,
+    fail,
+    name_label,
+    names,
+)
 from rparity.lmm.lme4 import NESTING, NEWEST, Lme4
-from rparity.r.format import format_r
+
+# The operators of R's formulas; others make a variable.
+OPERATORS = {"+", "-", "*", "/", ":", "^", "%in%", "("}
+BARS = {"|", "||"}
 
 
 @dataclass(frozen=True)
@@ -24,61 +33,48 @@ class Bar:
     group: tuple[str, ...]  # the interacting columns: ("cask", "batch") for cask:batch
     name: str  # as lme4 prints it, such as "cask:batch"
 
+    @property
+    def label(self) -> str:
+        """The group as it stands in a formula."""
+        return name_label(self.name) if len(self.group) == 1 else self.name
+
 
 @dataclass(frozen=True)
 class Formula:
-    """A parsed model formula; ``bars`` is empty for a linear model."""
+    """A parsed model formula, with R's blanks; ``bars`` is empty for a linear model."""
 
     text: str
     response: str
     fixed: str
     offsets: tuple[str, ...]
     bars: tuple[Bar, ...]
+    nodes: Mapping[str, Node] = field(default_factory=dict, compare=False, repr=False)
+
+    def fixed_terms(self, columns: Iterable[str]) -> "Terms":
+        """The terms of the fixed part, where `.` stands for all columns but the response's."""
+        if "." not in names(expression(self.fixed)):
+            return terms(self.fixed)
+        left = names(expression(self.response))
+        return terms(self.fixed, tuple(name for name in columns if name not in left))
 
 
 @dataclass(frozen=True)
 class Terms:
-    """The terms of a right-hand side: variables under R's labels, in the order of R's `terms()`."""
+    """The terms of a right-hand side: variables under R's labels, in the order of R's `terms()`.
+
+    `removed` are variables of terms that were subtracted. R leaves out rows in which they are
+    missing. `nodes` are the expressions of variables whose labels are shortened.
+    """
 
     intercept: bool
     terms: tuple[tuple[str, ...], ...]
+    removed: tuple[str, ...] = ()
+    nodes: Mapping[str, Node] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def variables(self) -> tuple[str, ...]:
         """Each label once."""
         return tuple(dict.fromkeys(label for term in self.terms for label in term))
-
-
-@dataclass(frozen=True)
-class Expression:
-    """One variable as Python code, in which ``c0``, ``c1``, ... stand for `columns`."""
-
-    code: str
-    columns: tuple[str, ...]
-    functions: tuple[str, ...]
-
-
-class _Token(NamedTuple):
-    kind: str
-    text: str
-    start: int
-
-
-_TOKEN = re.compile(
-    r"""(?P<space>\s+)
-      | (?P<string>"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')
-      | (?P<quoted>`[^`]+`)
-      | (?P<number>(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?L?)
-      | (?P<name>(?:[^\W\d]|\.)[\w.]*)
-      | (?P<operator>%[^%]*%|\|\||&&|<=|>=|==|!=|\*\*|[-+*/^:|&~<>=!,()])""",
-    re.VERBOSE,
-)
-_SYNTACTIC = re.compile(r"(?:[^\W\d]|\.(?!\d))[\w.]*")
-_OPERANDS = {"string", "quoted", "number", "name"}
-# R's constants and operators in Python; operators that bind differently there are left out.
-_SAME = ("+", "-", "*", "/", "**", "<", ">", "<=", ">=", "==", "!=", "=", ",", "(", ")")
-_PYTHON = {"TRUE": "True", "FALSE": "False", "NULL": "None", "^": "**"} | {op: op for op in _SAME}
-_UNSPACED = {"^", "**", ":", "/"}  # R's deparse() puts blanks around the other operators
 
 
 @lru_cache(maxsize=256)
@@ -92,313 +88,270 @@ def parse(text: str, lme4: Lme4 = NEWEST) -> Formula:
     FormulaError
         If the formula does not parse; a caret marks the place.
     """
+    if not isinstance(text, str):
+        raise FormulaError(
+            f"The formula is a {type(text).__name__}: write it as text, such as 'y ~ x + (1 | g)'."
+        )
     text = re.sub(r"\s", " ", text)  # one line, so that the caret fits below it
-    tokens = _tokenize(text)
-    sides = list(_split(tokens, {"~"}))
-    if len(sides) != 2 or not sides[0][1]:
-        at = sides[2][0] if len(sides) > 2 else tokens[0] if tokens else None
-        _fail(text, "A formula must read `response ~ terms`, with one `~`.", at)
-    fixed: list[str] = []
-    offsets: list[str] = []
+    whole = expression(text)
+    one = "A formula must read `response ~ terms`, with one `~`."
+    if not isinstance(whole, FunctionCall) or whole.function != "~":
+        fail(text, one, whole.at if isinstance(whole, FunctionCall) else 0)
+    if len(whole.arguments) == 1:
+        fail(text, "The response is missing here.", whole.at)
+    left, right = whole.operands
+    if isinstance(left, FunctionCall) and left.function == "~":
+        fail(text, one, whole.at)
     bars: list[Bar] = []
-
-    def collect(tokens: Sequence[_Token]) -> None:
-        for sign, term in _split(tokens, {"+", "-"}):
-            minus = sign is not None and sign.text == "-"
-            inside = term[1:-1] if _closes(term) == len(term) - 1 else []
-            is_call = len(term) > 2 and _closes(term[1:]) == len(term) - 2
-            if _bar(term):
-                _fail(text, "A random-effects term needs parentheses: `(x | g)`.", _bar(term))
-            if minus and _has_bar(term):
-                _fail(text, "A random-effects term cannot be subtracted: add it with `+`.", sign)
-            if inside and _bar(inside):
-                bars.extend(_bars(text, inside, lme4))
-            elif inside and _has_bar(inside):
-                collect(inside)
-            elif _has_bar(term):
-                _fail(text, "A random-effects term must be added with `+`.", term[0])
-            elif is_call and term[0].text == "offset" and not minus:
-                offsets.append(_deparse(term[2:-1]))
-            else:
-                lead = " - " if minus else " + " if fixed else ""
-                fixed.append(lead + _source(text, term))
-
-    collect(sides[1][1])
-    right = "".join(fixed).strip() or "1"
-    return Formula(text, _deparse(sides[0][1]), right, tuple(offsets), tuple(bars))
+    fixed = _without_bars(text, right, bars, lme4)
+    variables = [] if fixed is None else list(_variables(fixed))
+    calls = (found for found in variables if isinstance(found, FunctionCall))
+    offsets = tuple(
+        deparse(call.operands[0], exact=True) for call in calls if call.function == "offset"
+    )
+    return Formula(
+        text=deparse(whole, exact=True),
+        response=deparse(left),
+        fixed="1" if fixed is None else deparse(fixed, exact=True),
+        offsets=offsets,
+        bars=tuple(bars),
+        nodes=_other_than_labels([left]),
+    )
 
 
-@lru_cache(maxsize=256)
-def terms(text: str) -> Terms:
-    """Expand a right-hand side without bars, as R's `terms()` does, by formulaic's algebra.
+def _other_than_labels(nodes: Iterable[Node]) -> dict[str, Node]:
+    """Return the expressions that their labels do not give again, by label.
 
-    formulaic gets a plain alias for each variable, so that calls and R's dotted names are not
-    changed. Within a term, variables are ordered by their first appearance in the formula. This is
-    R's rule, and it decides the names of interactions.
+    A label has at most 15 digits, and `2` for `2L`.
     """
-    tokens = _tokenize(text)
-    aliases: dict[str, str] = {}
-    pieces: list[str] = []
-    depth = i = 0
-    while i < len(tokens):
-        token = tokens[i]
-        depth += {"(": 1, ")": -1}.get(token.text, 0)
-        end = i + 1
-        if token.kind in {"name", "quoted"}:
-            if token.text == ".":
-                _fail(text, "`.` for all other columns is not supported: name them.", token)
-            if _opens(tokens, i + 1):
-                end = i + 2 + _closes(tokens[i + 1 :])
-            pieces.append(aliases.setdefault(_deparse(tokens[i:end]), f"v{len(aliases)}"))
-        else:
-            power = i > 0 and tokens[i - 1].text in {"^", "**"}
-            if token.kind == "number" and not power and (depth or token.text not in {"0", "1"}):
-                _fail(
-                    text,
-                    "Numbers are allowed only inside I(), except 0 and 1 outside parentheses.",
-                    token,
-                )
-            if token.kind == "string" or token.text.startswith(tuple("%&<>=!,")):
-                _fail(text, f"`{token.text}` is not supported here: compute a column first.", token)
-            pieces.append(token.text)
-        i = end
-    try:
-        expanded = Wilkinson(" ".join(pieces))
-    except FormulaicError as error:
-        reason = str(error).splitlines()[0]
-        raise FormulaError(f"The formula part `{text}` does not parse: {reason}") from error
-    order = {alias: (int(alias[1:]), label) for label, alias in aliases.items()}
-    found = [sorted(order[f.expr] for f in t.factors if f.expr != "1") for t in expanded]
-    labels = tuple(tuple(label for _, label in term) for term in found)
-    return Terms(() in labels, tuple(term for term in labels if term))
+    found = {deparse(node): node for node in nodes}
+    return {label: node for label, node in found.items() if expression(label) != node}
+
+
+def _without_bars(text: str, node: Node, bars: list[Bar], lme4: Lme4) -> Node | None:
+    """Return the fixed part, and add the random-effects terms to `bars`."""
+    if not isinstance(node, FunctionCall) or not _has_bar(node):
+        return node
+    if node.function in BARS:
+        bars.extend(_bars(text, node, lme4))
+        return None
+    sides = node.operands
+    if node.function == "-" and _has_bar(sides[-1]):
+        fail(text, "A random-effects term cannot be subtracted: add it with `+`.", node.at)
+    if node.function not in {"(", "+", "-"}:
+        fail(text, "A random-effects term must be added with `+`.", node.at)
+    found = [_without_bars(text, side, bars, lme4) for side in sides]
+    kept = [(side, old) for side, old in zip(found, node.arguments, strict=True) if side]
+    if len(kept) == len(sides):
+        arguments = tuple(type(old)(side, old.name) for side, old in kept)
+        return FunctionCall(node.function, arguments, node.at)
+    if node.function == "-":  # (1 | g) - 1
+        return FunctionCall("-", node.arguments[1:], node.at)
+    return kept[0][0] if kept else None
+
+
+def _has_bar(node: Node) -> bool:
+    """Whether there is a bar between the terms; inside a call it is R's `or`."""
+    if not isinstance(node, FunctionCall):
+        return False
+    below = node.operands if node.function in OPERATORS else ()
+    if node.function == "!":  # `!` binds less than `+`: !l + (1 | g) is !(l + (1 | g))
+        calls = (side for side in node.operands if isinstance(side, FunctionCall))
+        below = tuple(call for call in calls if call.function in {"+", "-"})
+    return node.function in BARS or any(map(_has_bar, below))
+
+
+def _variables(node: Node) -> Iterator[Node]:
+    """The variables of a right-hand side, from left to right: calls and names."""
+    if isinstance(node, FunctionCall) and node.function in OPERATORS:
+        for side in node.operands[: 1 if node.function == "^" else None]:
+            yield from _variables(side)
+    elif not isinstance(node, Constant):
+        yield node
 
 
 @lru_cache(maxsize=256)
-def expression(label: str) -> Expression:
-    """Translate one variable of a formula, such as ``I(x^2)``, from R to Python.
+def terms(text: str, columns: tuple[str, ...] | None = None) -> Terms:
+    """Expand a right-hand side without bars, as R's `terms()` does.
+
+    `.` stands for all `columns`. Within a term, variables are ordered by their first appearance in
+    the formula. This is R's rule, and it decides the names of interactions. Source: `TermCode` and
+    `EncodeVars` in R's src/library/stats/src/model.c.
 
     Raises
     ------
     FormulaError
-        For R operators that Python does not have, or that bind differently there.
+        For numbers and text between the terms, and for `.` without columns.
     """
-    columns: dict[str, str] = {}
-    functions: list[str] = []
-    code: list[str] = []
-    tokens = _tokenize(label)
-    for i, token in enumerate(tokens):
-        if token.kind == "name" and _opens(tokens, i + 1):
-            functions.append(token.text)
-            code.append(token.text.replace(".", "_"))
-        elif token.kind == "name" and i + 1 < len(tokens) and tokens[i + 1].text == "=":
-            code.append(token.text)
-        elif token.text in _PYTHON:
-            code.append(_PYTHON[token.text])
-        elif token.kind in {"name", "quoted"}:
-            code.append(columns.setdefault(token.text.strip("`"), f"c{len(columns)}"))
-        elif token.kind in {"number", "string"}:
-            code.append(token.text.rstrip("L") if token.kind == "number" else token.text)
-        else:
-            _fail(label, f"`{token.text}` is not supported here: compute a column first.", token)
-    return Expression(" ".join(code), tuple(columns), tuple(functions))
+    algebra = _Algebra(text, columns)
+    bits = algebra.encode(expression(text))
+    labels = list(algebra.variables)
+    found = [tuple(labels[i] for i in sorted(term)) for term in sorted(bits, key=len)]
+    offsets = {label for label in labels if label.startswith("offset(")}
+    kept = tuple(term for term in found if offsets.isdisjoint(term))
+    present = offsets.union(*kept)
+    removed = tuple(x for x in labels if x not in present)
+    nodes = _other_than_labels(algebra.variables.values())
+    return Terms(algebra.intercept, kept, removed, nodes)
 
 
-def number_label(value: float) -> str:
-    """Write a number as R's `as.character()` does, with up to 15 digits."""
-    return format_r(value, 15)[0]
+Bits = list[frozenset[int]]  # terms, each as the numbers of its variables
 
 
-def _tokenize(text: str) -> list[_Token]:
-    """Split `text` into tokens; check that operands and operators alternate, and parentheses."""
-    tokens: list[_Token] = []
-    opened: list[_Token] = []
-    at = 0
-    while at < len(text):
-        match = _TOKEN.match(text, at)
-        if match is None:
-            _fail(text, f"`{text[at]}` is not allowed here.", _Token("", "", at))
-        kind, start, at = str(match.lastgroup), at, match.end()
-        if kind == "space":
-            continue
-        token = _Token(kind, match[0], start)
-        last = tokens[-1] if tokens else None
-        complete = last is not None and (last.kind in _OPERANDS or last.text == ")")
-        if kind in _OPERANDS:
-            if complete:
-                _fail(text, "An operator is missing here.", token)
-        elif token.text == "(":
-            if complete and last is not None and last.kind != "name":
-                _fail(text, "An operator is missing here.", token)
-            opened.append(token)
-        elif token.text == ")" and not opened:
-            _fail(text, "This parenthesis has no opening one.", token)
-        elif not complete and token.text not in {"+", "-", "!"}:
-            missing = "The response" if token.text == "~" else "A term"
-            _fail(text, f"{missing} is missing here.", token)
-        elif token.text == ")":
-            opened.pop()
-        tokens.append(token)
-    if opened:
-        _fail(text, "This parenthesis is not closed.", opened[-1])
-    if not tokens or (tokens[-1].kind not in _OPERANDS and tokens[-1].text != ")"):
-        _fail(text, "A term is missing at the end.", _Token("", "", len(text)))
-    return tokens
+class _Algebra:
+    """The algebra of terms (Wilkinson and Rogers, 1973) with R's `%in%`, `0` and `-1`."""
+
+    def __init__(self, text: str, columns: tuple[str, ...] | None) -> None:
+        self.text = text
+        self.columns = columns
+        self.variables: dict[str, Node] = {}
+        self.intercept = True
+        self.adding = True  # whether the number of minus signs around this place is even
+
+    def encode(self, node: Node) -> Bits:
+        if isinstance(node, Constant):
+            return self.constant(node)
+        if not isinstance(node, FunctionCall) or node.function not in OPERATORS:
+            if node == Name("."):
+                if self.columns is None:
+                    fail(
+                        self.text,
+                        "`.` for all other columns is not supported here: name them.",
+                        node.at,
+                    )
+                return [self.variable(Name(name)) for name in self.columns]
+            return [self.variable(node)]
+        left, *right = node.operands
+        match node.function:
+            case "(":
+                return self.encode(left)
+            case "+":
+                return _unique(term for side in node.operands for term in self.encode(side))
+            case "-":
+                kept = self.encode(left) if right else []
+                self.adding = not self.adding
+                dropped = self.encode(right[0] if right else left)
+                self.adding = not self.adding
+                return [term for term in kept if term not in dropped]
+            case "^":
+                return self.power(left, right[0])
+        a, b = self.encode(left), self.encode(right[0])
+        both = _unique(one | other for one, other in product(a, b))
+        match node.function:
+            case ":":
+                return both
+            case "*":
+                return _unique([*a, *b, *both])
+            case "/":
+                whole = frozenset[int]().union(*a)
+                return _unique([*a, *(whole | term for term in b)])
+        whole = frozenset[int]().union(*b)  # a %in% b
+        return _unique(term | whole for term in a)
+
+    def variable(self, node: Node) -> frozenset[int]:
+        label = deparse(node)
+        self.variables.setdefault(label, node)
+        return frozenset({list(self.variables).index(label)})
+
+    def constant(self, node: Constant) -> Bits:
+        """Read 0 and 1, for which R also takes FALSE and TRUE, and NULL, which is nothing."""
+        if isinstance(node.value, str):
+            fail(self.text, "Text is allowed only inside functions and comparisons.", node.at)
+        if node.value is not None and node.value not in {0.0, 1.0}:
+            fail(
+                self.text,
+                "Numbers other than 0 and 1 are allowed only inside functions such as I().",
+                node.at,
+            )
+        if node.value is not None:
+            self.intercept = (node.value == 1.0) is self.adding
+        return []
+
+    def power(self, left: Node, right: Node) -> Bits:
+        exponent = right.value if isinstance(right, Constant) else None
+        if not isinstance(exponent, float) or not exponent.is_integer() or exponent < 1:
+            message = "The power of a term is a whole number: write I(x^y) for arithmetic."
+            fail(self.text, message, right.at)
+        once = self.encode(left)
+        found = once
+        for _ in range(int(exponent) - 1):
+            found, before = _unique(a | b for a, b in product(found, once)), found
+            if found == before:
+                break
+        return found
 
 
-def _bars(text: str, tokens: Sequence[_Token], lme4: Lme4) -> Iterator[Bar]:
+def _unique(found: Iterable[frozenset[int]]) -> Bits:
+    return list(dict.fromkeys(found))
+
+
+def _bars(text: str, bar: FunctionCall, lme4: Lme4) -> Iterator[Bar]:
     """Expand the inside of one ``(lhs | group)``."""
-    (_, lhs), (bar, group), *more = _split(tokens, {"|", "||"})
-    if more:
-        _fail(text, "A random-effects term can have only one `|`.", more[0][0])
-    left = [_source(text, lhs)]
-    if bar is not None and bar.text == "||":
+    lhs, group = bar.operands
+    if isinstance(lhs, FunctionCall) and lhs.function in BARS:
+        fail(text, "A random-effects term can have only one `|`.", bar.at)
+    left = [deparse(lhs, exact=True)]
+    if bar.function == "||":
         parts = terms(left[0])
-        left = ["1"] * parts.intercept + ["0 + " + ":".join(term) for term in parts.terms]
+        left = ["1"] * parts.intercept + [_without_intercept(term, parts) for term in parts.terms]
     expand = _nested if lme4.has(NESTING) else _nested_before
     return (Bar(side, *found) for side in left for found in expand(text, group))
+
+
+def _without_intercept(term: tuple[str, ...], parts: Terms) -> str:
+    exact = (deparse(parts.nodes.get(label, expression(label)), exact=True) for label in term)
+    return "0 + " + ":".join(exact)
 
 
 Group = tuple[tuple[str, ...], str]  # the columns, and the name
 
 
-def _nested(text: str, group: Sequence[_Token]) -> list[Group]:
+def _nested(text: str, group: Node) -> list[Group]:
     """Expand `a/b` into b:a and a, the innermost group first and columns in reverse order."""
     paths = _paths(text, group)
-    if any(token.text == "/" for token in group):
+    if len(paths) > 1:
         paths = [path[::-1] for path in reversed(paths)]
-    return [(path, ":".join(path)) for path in paths]
+    return [(path, _group_label(path)) for path in paths]
 
 
-def _paths(text: str, group: Sequence[_Token]) -> list[tuple[str, ...]]:
+def _group_label(path: Sequence[str]) -> str:
+    """Name a group as R's `deparse()` does, which quotes odd names inside a call only."""
+    return path[0] if len(path) == 1 else ":".join(map(name_label, path))
+
+
+def _paths(text: str, group: Node) -> list[tuple[str, ...]]:
     """Columns of each group, as written: `a/b` gives (a) and (a, b), `a:b` gives (a, b)."""
-    while len(group) > 1 and _closes(group) == len(group) - 1:
-        group = group[1:-1]
-    outer: tuple[str, ...] = ()
-    found: list[tuple[str, ...]] = []
-    parts = [part for _, part in _split(group, {"/"})]
-    if len(parts) > 1:
-        for part in parts:
-            found += [outer + path for path in _paths(text, part)]
-            outer = found[-1]
-        return found
-    factors = [part for _, part in _split(group, {":"})]
-    if len(factors) == 1:
-        if len(group) != 1 or group[0].kind not in {"name", "quoted"}:
-            place = group[0] if len(group) == 1 else group[1]
-            _fail(text, "A grouping factor must be a column, `a:b` or `a/b`.", place)
-        return [(group[0].text.strip("`"),)]
-    for factor in factors:
-        inner = _paths(text, factor)
-        if len(inner) > 1:
-            _fail(text, "A grouping factor cannot have `/` inside an operand of `:`.", factor[0])
-        outer += inner[0]
-    return [outer]
+    if isinstance(group, Name):
+        return [(group.text,)]
+    if isinstance(group, FunctionCall) and group.function == "(":
+        return _paths(text, group.operands[0])
+    if not isinstance(group, FunctionCall) or group.function not in {"/", ":"}:
+        fail(text, "A grouping factor must be a column, `a:b` or `a/b`.", group.at)
+    outer, inner = (_paths(text, side) for side in group.operands)
+    if group.function == "/":
+        return outer + [outer[-1] + path for path in inner]
+    if len(outer) > 1 or len(inner) > 1:
+        fail(text, "A grouping factor cannot have `/` inside an operand of `:`.", group.at)
+    return [outer[0] + inner[0]]
 
 
-def _nested_before(text: str, group: Sequence[_Token]) -> list[Group]:
+def _nested_before(text: str, group: Node) -> list[Group]:
     """Expand `a/b` as lme4 did before 1.1-36, with the brackets of R's deparse() in names."""
+    parts = [group]
+    while isinstance(parts[0], FunctionCall) and parts[0].function == "/":
+        parts[:1] = parts[0].operands
     found: list[Group] = []
-    for _, part in _split(group, {"/"}):
+    for part in parts:
         paths = _paths(text, part)
         if len(paths) > 1:
-            _fail(text, "lme4 before version 1.1-36 does not allow `/` in brackets.", part[0])
+            fail(text, "lme4 before version 1.1-36 does not allow `/` in brackets.", part.at)
         columns = paths[0]
-        name = _deparse(part) if len(part) > 1 else columns[0]
+        name = columns[0] if isinstance(part, Name) else deparse(part)
         if found:  # deparse() puts the right side of a colon in brackets
             outer, label = found[0]
-            bracketed = f"({label})" if ":" in label and not label.startswith("(") else label
-            columns, name = columns + outer, f"{name}:{bracketed}"
+            shown = name_label(label) if len(outer) == 1 else label
+            bracketed = f"({label})" if len(outer) > 1 and not label.startswith("(") else shown
+            here = name_label(name) if isinstance(part, Name) else name
+            columns, name = columns + outer, f"{here}:{bracketed}"
         found.insert(0, (columns, name))
     return found
-
-
-def _split(
-    tokens: Sequence[_Token], operators: set[str]
-) -> Iterator[tuple[_Token | None, Sequence[_Token]]]:
-    """Split at `operators` outside parentheses; successive signs become one."""
-    depth, begin = 0, 0
-    operator: _Token | None = None
-    for i, token in enumerate(tokens):
-        depth += {"(": 1, ")": -1}.get(token.text, 0)
-        if depth or token.text not in operators:
-            continue
-        before = tokens[i - 1] if i else None
-        if before is None or (before.kind not in _OPERANDS and before.text != ")"):  # a sign
-            if i != begin:
-                continue  # the sign of an exponent, in x^-1
-            negated = operator is not None and operator.text == "-" and token.text == "-"
-            negative = operator is not None and operator.text == "-"
-            if not negative or negated:
-                operator = token._replace(text="+") if negated else token
-        else:
-            yield operator, tokens[begin:i]
-            operator = token
-        begin = i + 1
-    yield operator, tokens[begin:]
-
-
-def _opens(tokens: Sequence[_Token], i: int) -> bool:
-    return i < len(tokens) and tokens[i].text == "("
-
-
-def _closes(tokens: Sequence[_Token]) -> int:
-    """Return where the parenthesis that opens at the first token closes, or -1 if none opens."""
-    depth = 0
-    for i, token in enumerate(tokens):
-        depth += {"(": 1, ")": -1}.get(token.text, 0)
-        if not depth:
-            return i or -1
-    return -1
-
-
-def _bar(tokens: Sequence[_Token]) -> _Token | None:
-    """Return the first bar outside all parentheses."""
-    return next((op for op, _ in _split(tokens, {"|", "||"}) if op is not None), None)
-
-
-def _has_bar(tokens: Sequence[_Token]) -> bool:
-    """Whether there is a bar outside calls; inside a call it is R's `or`."""
-    calls: list[bool] = []
-    for i, token in enumerate(tokens):
-        if token.text == "(":
-            calls.append(i > 0 and tokens[i - 1].kind == "name")
-        elif token.text == ")":
-            calls.pop()
-        elif token.text in {"|", "||"} and not any(calls):
-            return True
-    return False
-
-
-def deparse(text: str) -> str:
-    """Write a part of a formula with R's blanks."""
-    return _deparse(_tokenize(text))
-
-
-def _deparse(tokens: Sequence[_Token]) -> str:
-    """Write an expression as R's `deparse()` does."""
-    out: list[str] = []
-    for i, token in enumerate(tokens):
-        before = tokens[i - 1] if i else None
-        binary = before is not None and (before.kind in _OPERANDS or before.text == ")")
-        if token.kind == "string":
-            out.append(json.dumps(ast.literal_eval(token.text), ensure_ascii=False))
-        elif token.kind == "number" and not token.text.endswith("L"):
-            out.append(number_label(float(token.text)))
-        elif token.kind == "quoted" and _SYNTACTIC.fullmatch(token.text[1:-1]):
-            out.append(token.text[1:-1])
-        elif token.text == ",":
-            out.append(", ")
-        elif token.kind == "operator" and binary and token.text not in _UNSPACED | {"(", ")"}:
-            out.append(f" {token.text} ")
-        else:
-            out.append("^" if token.text == "**" else token.text)
-    return "".join(out)
-
-
-def _source(text: str, tokens: Sequence[_Token]) -> str:
-    return text[tokens[0].start : tokens[-1].start + len(tokens[-1].text)]
-
-
-def _fail(text: str, message: str, at: _Token | None) -> NoReturn:
-    place = 0 if at is None else at.start
-    raise FormulaError(f"{message}\n    {text}\n    {' ' * place}^")

@@ -1,34 +1,91 @@
 """R's model frame: columns of the data, and functions of them, with R's values and types."""
 
 import difflib
-from collections.abc import Callable
-from typing import Any, TypeAlias
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from formulaic.transforms import TRANSFORMS
-from formulaic.utils.stateful_transforms import stateful_eval, stateful_transform
 from numpy.typing import NDArray
 
-from rparity.errors import DataError, FormulaError
-from rparity.lmm.formula import expression, number_label
+from rparity.errors import DataError, FormulaError, UsageError
+from rparity.lmm.language import bases, elementwise, factors, operators, summaries
+from rparity.lmm.language.collation import Collate
+from rparity.lmm.language.expression import Constant, FunctionCall, Name, Node, deparse, expression
+from rparity.lmm.language.table import FUNCTIONS, Function, constant
+from rparity.lmm.language.values import (
+    Floats,
+    Kind,
+    Unsuitable,
+    Value,
+    Vector,
+    as_factor,
+    as_time,
+    doubles,
+    from_pandas,
+    logicals,
+    texts,
+    used,
+    with_levels,
+)
 
-Floats = NDArray[np.float64]
-Factor: TypeAlias = "pd.Categorical[Any]"
-Values: TypeAlias = "NDArray[Any] | Factor"  # float64 with one or two axes, bool, or R's factor
+# The modules whose functions formulas know.
+LIBRARY = (bases, elementwise, factors, operators, summaries)
+PACKAGES = ("base", "stats", "splines", "lme4")  # a function may be named with its package
+# Functions that mean different things in packages that people load.
+AMBIGUOUS = {
+    "lag": "write dplyr::lag(x) to move the values, or compute a column first",
+    "rescale": "write arm::rescale(x) or scales::rescale(x)",
+}
+# R's names that are not in the data.
+CONSTANTS: Mapping[str, Vector] = {
+    "pi": doubles([np.pi]),
+    "T": logicals([True]),
+    "F": logicals([False]),
+    "letters": texts([chr(code) for code in range(97, 123)]),
+    "LETTERS": texts([chr(code) for code in range(65, 91)]),
+}
+
+
+@dataclass(frozen=True)
+class Context:
+    """What the values of a formula depend on besides the data.
+
+    `collate` is the locale whose order of text makes levels. `again` has for each variable the
+    arguments with which poly(), scale(), bs() or ns() are called on new data; `nodes` has the
+    expressions of variables whose labels are shortened. `times` has for each column of dates or
+    times which of both the data of the fit had: days on which no time is given may be either.
+    """
+
+    collate: Collate = "en_US"
+    again: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    nodes: dict[str, Node] = field(default_factory=dict)
+    times: dict[str, Kind] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.collate not in {"en_US", "C"}:
+            raise UsageError(f"collate must be 'en_US' or 'C', and is {self.collate!r}.")
 
 
 class Frame:
-    """The variables of a formula, each evaluated once on all rows of the data."""
+    """The variables of a formula, each evaluated on all rows of the data."""
 
-    def __init__(self, data: pd.DataFrame, state: dict[str, dict[str, Any]] | None = None) -> None:
+    def __init__(self, data: pd.DataFrame, context: Context | None = None) -> None:
         self.data = data
-        # What poly() and scale() computed from the data, by label.
-        self.state = {} if state is None else state
-        self._columns: dict[str, Values] = {}
+        self.context = Context() if context is None else context
+        self._columns: dict[str, Vector] = {}
 
-    def series(self, name: str, label: str) -> "pd.Series[Any]":
-        """Return one column of the data; raises FormulaError if there is none."""
+    def column(self, name: str, label: str) -> Vector:
+        """Return one column of the data with R's type; raises FormulaError if there is none."""
+        if name not in self._columns:
+            found = from_pandas(self._series(name, label))
+            if found.kind in {"Date", "POSIXct"}:
+                found = as_time(found, self.context.times.setdefault(name, found.kind))
+            self._columns[name] = found
+        return self._columns[name]
+
+    def _series(self, name: str, label: str) -> "pd.Series[Any]":
         if name in self.data.columns:
             found = self.data[name]
             if isinstance(found, pd.Series):
@@ -39,112 +96,111 @@ class Frame:
         where = "" if label.strip("`") == name else f", which `{label}` needs"
         raise FormulaError(f"The data have no column `{name}`{where}: {hint}")
 
-    def column(self, name: str, label: str) -> Values:
-        """Return one column with R's type."""
-        if name not in self._columns:
-            self._columns[name] = _from_pandas(self.series(name, label))
-        return self._columns[name]
+    def value(self, label: str) -> Vector:
+        """Evaluate one variable of a formula; text becomes a factor.
 
-    def value(self, label: str) -> Values:
-        """Evaluate one variable of a formula."""
-        e = expression(label)
-        if not e.functions and e.code == "c0":
-            return self.column(e.columns[0], label)
-        if e.code in {"factor ( c0 )", "as_factor ( c0 )"}:
-            return self.factor(e.columns[0])
-        for function in e.functions:
-            if function not in FUNCTIONS:
-                raise FormulaError(
-                    f"The function `{function}` in `{label}` is not supported: compute a column "
-                    f"first. Supported functions are {', '.join(sorted(FUNCTIONS))} and factor(x)."
-                )
-        columns = [self.column(name, label) for name in e.columns]
-        names = {f"c{i}": column for i, column in enumerate(columns)}
+        Raises
+        ------
+        FormulaError
+            If it is no R that this package knows, or does not have one value for each row.
+        """
+        node = self.context.nodes.get(label) or expression(label)
         try:
             with np.errstate(all="ignore"):  # as in R, log(-1) is NaN and its row is omitted
-                found = stateful_eval(
-                    e.code, {**FUNCTIONS, **names}, None, self.state.setdefault(label, {}), None
-                )
-        except Exception as error:
-            reason = str(error).rstrip(".")
-            raise FormulaError(f"`{label}` cannot be evaluated: {reason}.") from error
-        array = np.asarray(found)
-        if array.shape[:1] != (len(self.data),):
+                found = self._evaluate(node, label, self.context.again.get(label))
+        except Unsuitable as error:
+            raise FormulaError(f"`{label}` cannot be evaluated: {error}.") from error
+        except (ValueError, IndexError, TypeError) as error:  # lengths that do not fit
+            raise FormulaError(f"`{label}` cannot be evaluated: its values do not fit.") from error
+        if found is None or len(found) != len(self.data):
             raise FormulaError(
                 f"`{label}` does not have one value for each row: compute a column first."
             )
-        return array if array.dtype == bool else array.astype(np.float64)
+        if found.again:
+            self.context.again.setdefault(label, found.again)
+        return as_factor(found, self.context.collate) if found.kind == "character" else found
 
     def numeric(self, label: str, role: str) -> Floats:
         """Return a variable; raises DataError unless it is one number for each row."""
         found = self.value(label)
-        if isinstance(found, pd.Categorical) or found.dtype == bool or found.ndim > 1:
+        if found.is_text or found.data.ndim > 1 or (found.kind == "logical" and role == "offset"):
             raise DataError(
                 f"The {role} `{label}` is not numeric: convert it to one number for each row."
             )
-        return found
+        return np.asarray(found.data, dtype=np.float64)
 
-    def factor(self, name: str) -> Factor:
+    def factor(self, name: str) -> Vector:
         """Return R's `factor()` of a column."""
-        found = self.column(name, name)
-        if isinstance(found, pd.Categorical):
-            return found
-        if found.dtype == bool:
-            return make_factor(found.astype(np.intp), ["FALSE", "TRUE"])
-        codes, levels = pd.factorize(self.series(name, name), sort=True)
-        return make_factor(codes, [_level(level) for level in levels])
+        return as_factor(self.column(name, name), self.context.collate)
+
+    def subset(self, condition: str) -> NDArray[np.bool_]:
+        """Return for which rows an expression is TRUE, (n,), as R's argument `subset` does."""
+        found = self.value(condition)
+        if found.kind != "logical":
+            raise UsageError(f"subset= is TRUE or FALSE for each row, and `{condition}` is not.")
+        return np.asarray(found.data == 1.0)
+
+    def _evaluate(self, node: Node, label: str, again: Mapping[str, Any] | None = None) -> Value:
+        """Evaluate an expression; `again` replaces arguments of the outermost call."""
+        if isinstance(node, Constant):
+            return constant(node)
+        if isinstance(node, Name):
+            if node.text in CONSTANTS and node.text not in self.data.columns:
+                return CONSTANTS[node.text]
+            return self.column(node.text, label)
+        function = _function(node, label)
+        matched = function.match([(a.name, a.value) for a in node.arguments])
+        arguments: dict[str, Any] = {}
+        for name, given in matched.items():
+            lazy = name in function.lazy
+            if name != "...":
+                arguments[name] = given if lazy else self._evaluate(given, label)
+            else:
+                values = [(own, each, self._evaluate(each, label)) for own, each in given]
+                arguments[name] = [
+                    (own, (each, value) if lazy else value) for own, each, value in values
+                ]
+        return function(arguments | dict(again or {}), self.context.collate)
 
 
-def make_factor(codes: NDArray[np.intp], levels: list[str], ordered: bool = False) -> Factor:
-    """Make a factor from levels and codes; the code −1 is a missing value."""
-    made: Factor = pd.Categorical.from_codes(codes, pd.Index(levels), ordered=ordered)
-    return made
-
-
-def _from_pandas(series: "pd.Series[Any]") -> Values:
-    """Return numbers as float64, logicals as bool, and text as a factor with sorted levels."""
-    dtype, array = series.dtype, series.array
-    if isinstance(array, pd.Categorical):
-        if array.categories.inferred_type == "string":
-            return array
-        levels = [_level(level) for level in array.categories]
-        return make_factor(array.codes.astype(np.intp), levels, bool(array.ordered))
-    kind = "" if dtype != np.dtype(object) else pd.api.types.infer_dtype(series, skipna=True)
-    if pd.api.types.is_bool_dtype(dtype) or kind == "boolean":
-        if not series.isna().any():
-            return series.to_numpy(dtype=bool)
-        return pd.Categorical(series.map({False: "FALSE", True: "TRUE"}), ["FALSE", "TRUE"])
-    numeric = pd.api.types.is_numeric_dtype(dtype) and not pd.api.types.is_complex_dtype(dtype)
-    if numeric or kind in {"integer", "floating", "mixed-integer-float", "empty"}:
-        return series.to_numpy(dtype=np.float64, na_value=np.nan)
-    if kind == "string" or pd.api.types.is_string_dtype(dtype):
-        found: Factor = pd.Categorical(series.astype(object))
+def _function(node: FunctionCall, label: str) -> Function:
+    """Look a function up, by its name or by `package::name`."""
+    package, colons, bare = node.function.rpartition("::")
+    found = FUNCTIONS.get(node.function)
+    if found is None and colons and package.rstrip(":") in PACKAGES:
+        found = FUNCTIONS.get(bare)
+    if found is not None:
         return found
-    raise DataError(
-        f"The column `{series.name}` has {kind or dtype} values: convert it to numbers, text or a "
-        "category."
+    if node.function in AMBIGUOUS:
+        raise Unsuitable(
+            f"packages define {node.function}() differently: {AMBIGUOUS[node.function]}"
+        )
+    if node.function == "$":
+        column = deparse(node.operands[1])
+        raise Unsuitable(f"a column is named without `$`: write {column}")
+    known = ", ".join(sorted(name for name in FUNCTIONS if name[0].isalpha()))
+    raise FormulaError(
+        f"The function `{node.function}` in `{label}` is not supported: compute a column first. "
+        f"Supported functions are {known}."
     )
 
 
-def _level(value: object) -> str:
-    if isinstance(value, bool | np.bool_):
-        return str(value).upper()
-    return number_label(float(value)) if isinstance(value, float | np.floating) else str(value)
-
-
-def used_levels(value: Values) -> Values:
+def used_levels(value: Vector) -> Vector:
     """Drop unused levels, as `model.frame(drop.unused.levels = TRUE)` does."""
-    if not isinstance(value, pd.Categorical):
+    if value.kind != "factor":
         return value
-    used = np.bincount(value.codes, minlength=len(value.categories)).all()
-    return value if used else value.remove_unused_categories()
+    known = used(value)
+    if known.all():
+        return value
+    return with_levels(value, [x for x, there in zip(value.levels, known, strict=True) if there])
 
 
-def is_missing(value: Values) -> NDArray[np.bool_]:
+def is_missing(value: Vector) -> NDArray[np.bool_]:
     """Return which rows have a missing value, (n,)."""
-    if isinstance(value, pd.Categorical):
-        return value.codes < 0
-    return np.asarray(np.isnan(value).reshape(len(value), -1).any(axis=1))
+    if value.is_text:
+        return np.asarray(value.data < 0)
+    gaps = np.isnan(value.data)
+    return np.asarray(gaps if gaps.ndim == 1 else gaps.any(axis=1))
 
 
 def count_missing(gaps: NDArray[np.bool_]) -> str:
@@ -153,38 +209,8 @@ def count_missing(gaps: NDArray[np.bool_]) -> str:
     return f"{count} missing value{'s' if count > 1 else ''}"
 
 
-def check_finite(label: str, value: Values) -> None:
+def check_finite(label: str, value: Vector) -> None:
     """Raise DataError if there are infinite values."""
-    if isinstance(value, pd.Categorical) or value.dtype == bool or np.isfinite(value).all():
+    if value.is_text or np.isfinite(value.data).all():
         return
     raise DataError(f"`{label}` has infinite values: drop those rows or correct the expression.")
-
-
-def _log(x: Floats, base: float | None = None) -> Floats:
-    return np.log(x) if base is None else np.log(x) / np.log(base)
-
-
-@stateful_transform  # type: ignore[untyped-decorator]
-def _scale(
-    x: Floats, center: bool | float = True, scale: bool | float = True, _state: Any = None
-) -> Floats:
-    """R's `scale()` of one column; new data are scaled as the first data were."""
-    if not _state:
-        middle = np.nanmean(x) if center is True else float(center)
-        spread = np.sqrt(np.nansum((x - middle) ** 2) / max(1, np.isfinite(x).sum() - 1))
-        _state |= {"center": middle, "scale": spread if scale is True else float(scale) or 1.0}
-    scaled: Floats = (x - _state["center"]) / _state["scale"]
-    return scaled
-
-
-# Functions that mean the same as in R; all others are refused.
-FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "I": TRANSFORMS["I"],
-    "poly": TRANSFORMS["poly"],
-    "scale": _scale,
-    "log": _log,
-    "abs": np.abs,
-    "ceiling": np.ceil,
-    **{f.__name__: f for f in (np.log2, np.log10, np.log1p, np.exp, np.expm1, np.sqrt, np.floor)},
-    **{f.__name__: f for f in (np.sin, np.cos, np.tan)},
-}

@@ -65,7 +65,6 @@ class FixedTerms:
         self.design = matrices.design
         self._names = matrices.names
         self._values = matrices.values(matrices.design.terms)
-        self._frame = matrices.frame
         self._terms = dict(zip(self.labels, self.design.terms.terms, strict=True))
         assign = self.design.assign(self._values)
         self.columns = {
@@ -108,7 +107,7 @@ class FixedTerms:
         numeric = {
             label
             for label in self.design.terms.variables
-            if label not in factors and np.ndim(self._values[label]) == 1
+            if label not in factors and self._values[label].data.ndim == 1
         }
         return {
             inner: [
@@ -154,7 +153,7 @@ class FixedTerms:
             return self._sequential()[label] if alone else self.coefficients(label)
         others = tuple(term for name, term in self._terms.items() if name != label)
         smaller = Terms(self.design.terms.intercept, others)
-        design = Coding(smaller, self.design.factors, self.design.state)
+        design = replace(self.design, terms=smaller, kept=None)
         X0, _ = design.matrix(self._values, len(self.X))
         residual = self.X - X0 @ np.linalg.lstsq(X0, self.X, rcond=None)[0]
         found = self.X.T @ residual[:, np.abs(residual).sum(axis=0) > NOTHING]
@@ -170,7 +169,7 @@ class FixedTerms:
                     if set(term) < set(outer) and name not in term
                 ]
                 for name in covariates:
-                    x = np.asarray(self._values[name])
+                    x = self._values[name].data
                     if x.min() > 0.0 or x.max() < 0.0:
                         warnings.warn(
                             f"The test of type III of {label!r} is about {name} = 0, where there "
@@ -197,7 +196,7 @@ class FixedTerms:
     def _type3(self) -> dict[str, Array]:
         values, n = self._values, len(self.X)
         dummies = dict.fromkeys(self.design.factors, "contr.treatment")
-        design = Coding.learn(self.design.terms, values, dummies, self._frame)
+        design = Coding.learn(self.design.terms, values, dummies, self.design.context)
         X, names = design.matrix(values, n)
         kept = independent(X)
         X, names = X[:, kept], tuple(np.array(names, dtype=object)[kept])
@@ -207,9 +206,9 @@ class FixedTerms:
         # Every cell of every term, in terms of X's columns: general estimable functions.
         cells: dict[str, Array] = {"(Intercept)": np.ones(n)} if design.terms.intercept else {}
         for term in design.terms.terms:
-            block, labels = Coding.learn(Terms(False, (term,)), values, {}, self._frame).matrix(
-                values, n
-            )
+            block, labels = Coding.learn(
+                Terms(False, (term,)), values, {}, self.design.context
+            ).matrix(values, n)
             cells |= dict(zip(labels, block.T, strict=True))
         everything = np.column_stack(list(cells.values()))
         if not everything.any(axis=0).all():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -11,10 +10,12 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from rparity.errors import FormulaError
+from rparity.errors import FormulaError, UsageError
+from rparity.lmm.coding import Contrasts
 from rparity.lmm.distributions import f_tail, t_quantile, t_tail
 from rparity.lmm.formula import parse
-from rparity.lmm.matrices import ModelMatrices, build
+from rparity.lmm.language.collation import Collate
+from rparity.lmm.matrices import ModelMatrices, NaAction, build
 
 Array = NDArray[np.float64]
 
@@ -179,15 +180,17 @@ def lm(
     *,
     weights: ArrayLike | None = None,
     offset: ArrayLike | None = None,
-    contrasts: Mapping[str, str] | None = None,
-    na_action: Literal["omit", "fail"] = "omit",
+    contrasts: Contrasts | None = None,
+    subset: str | ArrayLike | None = None,
+    na_action: NaAction = "omit",
     rank_deficient: Literal["drop", "fail"] = "drop",
+    collate: Collate = "en_US",
 ) -> LmResults:
     """Fit a linear model by least squares, as R's `lm`.
 
     Coefficients have the names of R's `lm` (`p1` to `p9` with ``contrasts={"p": "contr.sum"}``) and
-    are solved by QR, as in R. `na_action` and `rank_deficient` are those of `lmer`. Rows of weight
-    zero have fitted values and residuals, but are no observations.
+    are solved by QR, as in R. `subset`, `na_action`, `rank_deficient` and `collate` are those of
+    `lmer`. Rows of weight zero have fitted values and residuals, but are no observations.
 
     Raises
     ------
@@ -199,14 +202,20 @@ def lm(
         raise FormulaError(
             f"{formula!r} has the random effects {parsed.bars[0]}: fit it with lmer()."
         )
+    if na_action == "exclude":
+        raise UsageError(
+            "na_action='exclude' is for lmer(): reindex residuals of lm() by the rows of the data."
+        )
     m = build(
         parsed,
         data,
         weights=weights,
         offset=offset,
         contrasts=contrasts,
+        subset=subset,
         na_action=na_action,
         rank_deficient=rank_deficient,
+        collate=collate,
     )
     m.warn_of_dropped_columns()
     return least_squares(m)

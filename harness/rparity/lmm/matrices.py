@@ -4,31 +4,46 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias, get_args
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import DataError, FormulaError, UsageError
-from rparity.lmm.coding import Coding, independent
-from rparity.lmm.formula import Bar, Formula, Terms, deparse, expression, parse, terms
+from rparity.lmm.coding import Coding, Contrasts, independent
+from rparity.lmm.formula import Bar, Formula, Terms, parse, terms
 from rparity.lmm.frame import (
-    Factor,
+    Context,
     Frame,
-    Values,
     check_finite,
     count_missing,
     is_missing,
     used_levels,
 )
+from rparity.lmm.language.collation import Collate
+from rparity.lmm.language.expression import expression, names
+from rparity.lmm.language.values import Floats, Vector, doubles
 from rparity.lmm.lme4 import NEWEST, Lme4
-
-Floats = NDArray[np.float64]
 
 
 class RankDeficientWarning(UserWarning):
     """Columns of X that depend linearly on earlier ones were dropped; the message names them."""
+
+
+@dataclass(frozen=True, eq=False)
+class Excluded:
+    """The rows of the data, and which of them were used, (m,), as R's `na.exclude` keeps them."""
+
+    rows: "pd.Index[Any]"
+    used: NDArray[np.bool_]
+
+
+NaAction: TypeAlias = Literal["omit", "exclude", "fail"]
+
+
+class AbsentContrastWarning(UserWarning):
+    """contrasts= names a variable that the fixed part does not have, and is ignored, as in R."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +87,8 @@ class ModelMatrices:
     weights: Floats  # (n,)
     rows: "pd.Index[Any]"
     used: NDArray[np.bool_] = field(repr=False)  # which rows of the data these are
+    dropped_rows: int
+    excluded: Excluded | None
     dropped_columns: tuple[str, ...]
     lme4: Lme4
     predictors: pd.DataFrame = field(repr=False)  # the columns that X and Z are made of, (n, …)
@@ -79,6 +96,7 @@ class ModelMatrices:
     _offset_given: bool = field(repr=False)
     _fixed: Coding = field(repr=False)
     _bars: tuple[tuple[Bar, Coding], ...] = field(repr=False)
+    _values: Mapping[str, Vector] = field(repr=False)
 
     def warn_of_dropped_columns(self) -> None:
         """Warn of columns that were dropped to make X full rank, as lme4 does."""
@@ -91,31 +109,28 @@ class ModelMatrices:
                 stacklevel=3,
             )
 
-    @property
-    def dropped_rows(self) -> int:
-        """Number of rows of the data that were left out."""
-        return int((~self.used).sum())
+    def by_row(self, values: Floats) -> "pd.Series[float]":
+        """Index values (n,) by the rows used; with `na_action="exclude"` others have NaN."""
+        if self.excluded is None:
+            return pd.Series(values, self.rows)
+        out = np.full(len(self.excluded.rows), np.nan)
+        out[self.excluded.used] = values
+        return pd.Series(out, self.excluded.rows)
 
     @property
     def design(self) -> Coding:
         """How X is coded."""
         return self._fixed
 
-    @property
-    def frame(self) -> Frame:
-        """The variables of X and Z on the rows that were used."""
-        return Frame(self.predictors, self._fixed.state)
-
-    def values(self, part: Terms) -> dict[str, Values]:
-        """Evaluate the variables of some terms on the rows that were used."""
-        frame = self.frame
-        return {label: used_levels(frame.value(label)) for label in part.variables}
+    def values(self, part: Terms) -> dict[str, Vector]:
+        """The variables of some of the model's terms on the rows that were used."""
+        return {label: self._values[label] for label in part.variables}
 
     def bars(self) -> "list[tuple[int, str, Terms]]":
         """Each random term in the formula's order: its place in `random`, its text, its terms."""
         places = [bar for bar, _ in self._bars]
         return [
-            (at, f"{deparse(bar.lhs)} | {bar.name}", self._bars[at][1].terms)
+            (at, f"{bar.lhs} | {bar.label}", self._bars[at][1].terms)
             for bar in parse(self.formula, self.lme4).bars
             for at in [places.index(bar)]
         ]
@@ -127,7 +142,7 @@ class ModelMatrices:
     def random_term(self, at: int, part: Terms) -> RandomTerm:
         """The random term at a place of `random` with other terms to the left of its bar."""
         values = self.values(part)
-        Z, names = Coding.learn(part, values, {}, self.frame).matrix(values, len(self.y))
+        Z, names = Coding.learn(part, values, {}, self._fixed.context).matrix(values, len(self.y))
         return replace(self.random[at], names=names, Z=Z)
 
     def fixed(self, newdata: pd.DataFrame) -> Floats:
@@ -150,7 +165,7 @@ class ModelMatrices:
         """
         if self._offset_given and offset is None:
             raise DataError("The model was fitted with offset=: give the offset of newdata, too.")
-        frame = Frame(newdata, self._fixed.state)
+        frame = Frame(newdata, self._fixed.context)
         n = len(newdata)
         total = np.zeros(n) if offset is None else vector(offset, n, "offset")
         return sum((frame.numeric(label, "offset") for label in self._offsets), total)
@@ -159,13 +174,13 @@ class ModelMatrices:
         self, newdata: pd.DataFrame, which: Iterable[int] | None = None
     ) -> Iterator[tuple[NDArray[np.intp], Floats]]:
         """Yield codes, (m,), and Z, (m, k), of random terms; the code of a new level is -1."""
-        frame = Frame(newdata)
+        frame = Frame(newdata, self._fixed.context)
         for at in range(len(self.random)) if which is None else which:
             bar, coding = self._bars[at]
             factors = [frame.factor(name) for name in bar.group]
-            labels = pd.Index(_labels(factors, [factor.codes for factor in factors]), dtype=object)
+            labels = pd.Index(_labels(factors, [factor.data for factor in factors]), dtype=object)
             codes = pd.Index(self.random[at].levels).get_indexer(labels)
-            known = np.logical_and.reduce([factor.codes >= 0 for factor in factors])
+            known = np.logical_and.reduce([factor.data >= 0 for factor in factors])
             yield np.where(known, codes, -1), coding.of(newdata)
 
     def incomplete(
@@ -175,7 +190,7 @@ class ModelMatrices:
         codings = [*([self._fixed] if fixed else []), *(self._bars[at][1] for at in which)]
         gaps = np.zeros(len(newdata), dtype=np.bool_)
         for coding in codings:
-            frame = Frame(newdata, coding.state)
+            frame = Frame(newdata, coding.context)
             for label in coding.terms.variables:
                 gaps |= is_missing(frame.value(label))
         return gaps
@@ -187,9 +202,11 @@ def build(
     *,
     weights: ArrayLike | None = None,
     offset: ArrayLike | None = None,
-    contrasts: Mapping[str, str] | None = None,
-    na_action: Literal["omit", "fail"] = "omit",
+    contrasts: Contrasts | None = None,
+    subset: str | ArrayLike | None = None,
+    na_action: NaAction = "omit",
     rank_deficient: Literal["drop", "fail"] = "drop",
+    collate: Collate = "en_US",
     lme4: Lme4 = NEWEST,
 ) -> ModelMatrices:
     """Build the matrices of a model as R's `lFormula()` does, or `lm()` without random effects.
@@ -204,11 +221,19 @@ def build(
         One value for each row of `data`. With random effects, rows of weight zero are left out, as
         missing values are. `offset` is added to offset() terms of the formula.
     contrasts
-        From factors of X to names of R's contrasts. As in lme4, random terms have the default ones.
+        From factors of X to names of R's contrasts, or to matrices (levels, contrasts). As in lme4,
+        random terms have the default ones.
+    subset
+        Which rows to use: an expression such as ``"x > 0"``, or one bool for each row. As in R,
+        functions such as scale() are computed from all rows.
     na_action
-        Omit rows with missing values, or raise DataError.
+        Omit rows with missing values, or raise DataError; with "exclude", fitted values and
+        residuals have NaN in these rows.
     rank_deficient
         Drop columns of X that depend linearly on earlier ones, or raise DataError.
+    collate
+        The locale in which text is sorted to make levels: R's default session sorts as a dictionary
+        does, apple before Banana; R with LC_COLLATE=C by code point.
     lme4
         The version whose names of nested groups are used, if the formula is text.
 
@@ -221,45 +246,56 @@ def build(
     """
     parsed = parse(formula, lme4) if isinstance(formula, str) else formula
     require_frame(data, "The data")
-    if na_action not in {"omit", "fail"} or rank_deficient not in {"drop", "fail"}:
-        raise UsageError("na_action must be 'omit' or 'fail', and rank_deficient 'drop' or 'fail'.")
+    if na_action not in get_args(NaAction):
+        raise UsageError("na_action must be 'omit', 'exclude' or 'fail'.")
+    if rank_deficient not in {"drop", "fail"}:
+        raise UsageError("rank_deficient must be 'drop' or 'fail'.")
     n = len(data)
     if not n:
         raise DataError("The data have no rows: the model needs observations.")
-    frame = Frame(data)
-    right = terms(parsed.fixed)
+    context = Context(collate)
+    frame = Frame(data, context)
+    right = parsed.fixed_terms(data.columns)
     if parsed.response in (*right.variables, *parsed.offsets):
         raise FormulaError(f"The response `{parsed.response}` is on both sides of the formula.")
     left = [terms(bar.lhs) for bar in parsed.bars]
+    parts = (right, *left)
+    for nodes in (parsed.nodes, *(part.nodes for part in parts)):
+        context.nodes.update(nodes)
     numeric = {parsed.response: frame.numeric(parsed.response, "response")}
     numeric |= {label: frame.numeric(label, "offset") for label in parsed.offsets}
     w = np.ones(n) if weights is None else vector(weights, n, "weights")
     extra = np.zeros(n) if offset is None else vector(offset, n, "offset")
-    used = dict.fromkeys(label for part in (right, *left) for label in part.variables)
-    values: dict[str, Values] = {label: frame.value(label) for label in used}
+    used = dict.fromkeys(x for part in parts for x in (*part.variables, *part.removed))
+    values = {label: frame.value(label) for label in used}
     factors = {name: frame.factor(name) for bar in parsed.bars for name in bar.group}
+    chosen = np.ones(n, dtype=bool) if subset is None else _chosen(subset, frame)
+    if not chosen.any():
+        raise DataError("subset= leaves no row: the model needs observations.")
 
-    variables = [*numeric.items(), *values.items(), *factors.items(), ("weights", w)]
-    keep = _complete([*variables, ("offset", extra)], n, na_action)
+    numbers = [*numeric.items(), ("weights", w), ("offset", extra)]
+    variables = [*((label, doubles(each)) for label, each in numbers), *values.items()]
+    keep = _complete([*variables, *factors.items()], chosen, na_action)
     if not w[keep].any():
         raise DataError("All weights are zero: at least one row must have a positive weight.")
     if parsed.bars:
         keep &= w != 0
     if not keep.all():
         numeric = {label: value[keep] for label, value in numeric.items()}
-        values = {label: value[keep] for label, value in values.items()}
-        factors = {name: found[keep] for name, found in factors.items()}
+        values = {label: value.take(keep) for label, value in values.items()}
+        factors = {name: found.take(keep) for name, found in factors.items()}
         w, extra = w[keep], extra[keep]
-    values = {label: used_levels(value) for label, value in values.items()}
-    for label, value in [*numeric.items(), *values.items(), ("weights", w), ("offset", extra)]:
-        check_finite(label, value)
+    values = {x: used_levels(values[x]) for part in parts for x in part.variables}
+    numbers = [*numeric.items(), ("weights", w), ("offset", extra)]
+    for label, found in [*((label, doubles(each)) for label, each in numbers), *values.items()]:
+        check_finite(label, found)
     if (w < 0).any():
         raise DataError("The weights have negative values: weights must be zero or more.")
 
     y = numeric.pop(parsed.response).copy()  # later changes to the caller's data have no effect
     if parsed.bars and (y == y[0]).all():
         raise DataError(f"The response `{parsed.response}` is constant: there is nothing to model.")
-    fixed = Coding.learn(right, values, contrasts or {}, frame)
+    fixed = Coding.learn(right, values, _present(contrasts, right), context)
     X, names = fixed.matrix(values, len(y))
     kept = independent(X if w.all() else X[w > 0])  # a row of weight zero is no observation of lm
     dropped = tuple(name for name, ok in zip(names, kept, strict=True) if not ok)
@@ -275,7 +311,7 @@ def build(
     random, bars = [], []
     for bar, side in zip(parsed.bars, left, strict=True):
         codes, levels = _group([factors[name] for name in bar.group])
-        coding = Coding.learn(side, values, {}, frame)
+        coding = Coding.learn(side, values, {}, context)
         Z, columns = coding.matrix(values, len(y))
         random.append(RandomTerm(bar.name, columns, levels, codes, Z))
         bars.append((bar, coding))
@@ -292,6 +328,8 @@ def build(
         weights=w,
         rows=data.index if keep.all() else data.index[keep],
         used=keep,
+        dropped_rows=int(chosen.sum()) - len(y),
+        excluded=Excluded(data.index[chosen], keep[chosen]) if na_action == "exclude" else None,
         dropped_columns=dropped,
         lme4=lme4,
         predictors=_predictors((right, *left), data, keep),
@@ -299,6 +337,7 @@ def build(
         _offset_given=offset is not None,
         _fixed=fixed,
         _bars=tuple(bars[i] for i in order),
+        _values=values,
     )
 
 
@@ -307,8 +346,41 @@ def _predictors(
 ) -> pd.DataFrame:
     """Copy the columns that the model's terms are made of: the caller may change the data later."""
     labels = (label for part in parts for label in part.variables)
-    used = (name for label in labels for name in expression(label).columns)
-    return data.loc[keep, list(dict.fromkeys(used))].copy()
+    used = dict.fromkeys(name for label in labels for name in names(expression(label)))
+    found = data[[name for name in used if name in data.columns]]
+    return found.copy() if keep.all() else found[keep]
+
+
+def _chosen(subset: str | ArrayLike, frame: Frame) -> NDArray[np.bool_]:
+    """Return which rows `subset` selects, (n,)."""
+    if isinstance(subset, str):
+        return frame.subset(subset)
+    found = np.asarray(subset)
+    if found.shape != (len(frame.data),) or found.dtype != np.bool_:
+        raise UsageError(
+            f"subset= must be an expression such as 'x > 0', or {len(frame.data)} values that are "
+            "True or False, one for each row."
+        )
+    return found
+
+
+def _present(contrasts: Contrasts | None, part: Terms) -> Contrasts:
+    """Leave out contrasts of variables that the fixed part does not have, with R's warning."""
+    if contrasts is None:
+        return {}
+    if not isinstance(contrasts, Mapping):
+        raise UsageError(
+            "contrasts must be a mapping from factors to contrasts, such as {'f': 'contr.sum'}, "
+            f"and is a {type(contrasts).__name__}."
+        )
+    absent = [label for label in contrasts if label not in part.variables]
+    if absent:
+        warnings.warn(
+            f"The fixed part has no {', '.join(absent)}, whose contrasts are ignored.",
+            AbsentContrastWarning,
+            stacklevel=4,
+        )
+    return {label: given for label, given in contrasts.items() if label not in absent}
 
 
 def response(formula: str, data: pd.DataFrame) -> "pd.Series[float]":
@@ -323,18 +395,18 @@ def response(formula: str, data: pd.DataFrame) -> "pd.Series[float]":
     return pd.Series(Frame(data).numeric(label, "response"), data.index, name=label)
 
 
-def _group(factors: Sequence[Factor]) -> tuple[NDArray[np.intp], tuple[str, ...]]:
+def _group(factors: Sequence[Vector]) -> tuple[NDArray[np.intp], tuple[str, ...]]:
     """Return codes and levels of a grouping factor, the interaction of `factors`, as used."""
-    shape = [len(factor.categories) for factor in factors]
-    cells = np.ravel_multi_index([factor.codes.astype(np.intp) for factor in factors], shape)
+    shape = [len(factor.levels) for factor in factors]
+    cells = np.ravel_multi_index([factor.data for factor in factors], shape)
     used, codes = np.unique(cells, return_inverse=True)
     return codes, tuple(_labels(factors, np.unravel_index(used, shape)))
 
 
-def _labels(factors: Sequence[Factor], codes: Sequence[NDArray[Any]]) -> list[str]:
+def _labels(factors: Sequence[Vector], codes: Sequence[NDArray[Any]]) -> list[str]:
     """Return R's names of levels of an interaction, given the codes of each factor."""
     columns = [
-        np.asarray(factor.categories, dtype=object)[code]
+        np.array([*factor.levels, "NA"], dtype=object)[code]
         for factor, code in zip(factors, codes, strict=True)
     ]
     return [":".join(labels) for labels in zip(*columns, strict=True)]
@@ -367,11 +439,14 @@ def vector(values: ArrayLike, n: int, what: str) -> Floats:
     return array
 
 
-def _complete(variables: Iterable[tuple[str, Values]], n: int, na_action: str) -> NDArray[np.bool_]:
-    """Return which rows have no missing value (R's `na.omit()` or `na.fail()`)."""
-    keep = np.ones(n, dtype=bool)
+def _complete(
+    variables: Iterable[tuple[str, Vector]], chosen: NDArray[np.bool_], na_action: str
+) -> NDArray[np.bool_]:
+    """Return which chosen rows have no missing value (R's `na.omit()` or `na.fail()`)."""
+    keep = chosen.copy()
+    n = int(chosen.sum())
     for label, value in variables:
-        gaps = is_missing(value)
+        gaps = is_missing(value) & chosen
         if not gaps.any():
             continue
         if na_action == "fail":

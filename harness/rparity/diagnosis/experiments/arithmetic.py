@@ -218,7 +218,7 @@ def _largest_movements(model: Lm, data: pd.DataFrame) -> Tables:
     This is the rounding of an algorithm that is stable for the matrix, but not column by column.
     """
     rng = np.random.default_rng(1)
-    m = build(model.formula, data, contrasts=model.contrasts, na_action="fail")
+    m = build(model.formula, data, contrasts=model.contrasts, na_action="fail", collate="C")
     step = np.spacing(np.abs(m.X).max())
 
     def moved() -> Tables:

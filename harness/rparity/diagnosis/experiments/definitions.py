@@ -11,7 +11,7 @@ from rparity.cases.base import Lm, Lmer
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import Dispute, Trial, agreement, compared, predicted
 from rparity.engines.native import model_tables
-from rparity.lmm.formula import parse, terms
+from rparity.lmm.formula import parse
 from rparity.lmm.matrices import response
 
 CONTRASTS = ("contr.treatment", "contr.sum", "contr.helmert", "contr.poly")
@@ -27,7 +27,7 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
         return None
     if not rows["table"].isin([f"{part}.coef", f"{part}.vcov", f"{part}.confint_wald"]).any():
         return None
-    fixed = set(terms(parse(model.formula).fixed).variables)
+    fixed = set(parse(model.formula).fixed_terms(data.columns).variables)
     factors = [
         name for name in fixed & set(data) if isinstance(data[name].dtype, pd.CategoricalDtype)
     ]

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from rparity.cases.base import Lm
 from rparity.compare import Tables, kind_of, part_of
 from rparity.engines.base import Question
-from rparity.lmm.formula import expression, parse
+from rparity.lmm.formula import parse
+from rparity.lmm.language.expression import expression, names
 from rparity.lmm.matrices import build
 
 Array = NDArray[np.float64]
@@ -28,8 +29,8 @@ def in_other_units(question: Question) -> tuple[Question, dict[str, Array]] | No
     data = question.data
     if data is None or not models:
         return None
-    left = [expression(parse(part.formula).response).columns for part in models]
-    responses = {name for columns in left for name in columns}
+    left = [names(expression(parse(part.formula).response)) for part in models]
+    responses = {name for found in left for name in found}
     scaled = data.copy()
     for name in data.columns:
         if name not in responses and pd.api.types.is_float_dtype(data[name]):
@@ -74,5 +75,5 @@ def _scaled(table: pd.DataFrame, kind: str, factor: Array) -> pd.DataFrame:
 
 def _norms(part: Lm, data: pd.DataFrame) -> Array:
     """Largest absolute value of each column of the design, exact under powers of two."""
-    X = build(part.formula, data, contrasts=part.contrasts, na_action="fail").X
+    X = build(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C").X
     return np.asarray(np.abs(X).max(axis=0))

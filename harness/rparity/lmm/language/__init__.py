@@ -1,0 +1,1 @@
+"""R's language as far as formulas need it: expressions, vectors and functions."""
