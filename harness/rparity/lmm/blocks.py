@@ -84,7 +84,7 @@ class Blocks(ABC):
         )
 
     def evaluate(
-        self, theta: Array, moments: Moments, *, along: Array | None = None
+        self, theta: Array, moments: Moments, *, along: Array | None = None, exact: bool = True
     ) -> tuple[Smooth, Smooth]:
         """Evaluate log|V| and M: see `Structure`.
 

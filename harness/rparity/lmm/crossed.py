@@ -155,7 +155,7 @@ class Dense:
         )
 
     def evaluate(
-        self, theta: Array, moments: Moments, *, along: Array | None = None
+        self, theta: Array, moments: Moments, *, along: Array | None = None, exact: bool = True
     ) -> tuple[Smooth, Smooth]:
         """Evaluate log|V| and M in batches of responses: see `Structure`."""
         r, m = len(self._inside_X), self.template.m

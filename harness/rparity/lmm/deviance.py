@@ -64,8 +64,12 @@ class Evaluation:
 
 
 def evaluate(structure: Structure, moments: Moments, theta: Array, *, reml: bool) -> Evaluation:
-    """Evaluate both parts for R responses, each at its own row of θ (R, m)."""
-    return assemble(structure.template, *structure.evaluate(theta, moments), reml=reml)
+    """Evaluate both parts for R responses, each at its own row of θ (R, m), to find an optimum.
+
+    Some second derivatives may be estimates: see `Structure`.
+    """
+    V, M = structure.evaluate(theta, moments, exact=False)
+    return assemble(structure.template, V, M, reml=reml)
 
 
 def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluation:

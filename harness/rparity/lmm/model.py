@@ -28,8 +28,6 @@ Index = NDArray[np.intp]
 STRATA_EFFECTS = 400
 DENSE_EFFECTS = 120
 SPAN_SIZE = 2**24
-# Most random effects besides those of the largest factor: a square matrix of them is in memory.
-SCHUR_EFFECTS = 6000
 # Standard deviations over σ to start from again if the first start did not converge.
 RESTARTS = (1.0, 0.1, 10.0)
 # If there may be several minima: the number of candidate starts, how many of them are tried, and
@@ -107,12 +105,6 @@ class MixedModel:
                 return Strata(template, span, *common, self._Q)
         if q <= DENSE_EFFECTS and self.n * q <= SPAN_SIZE:
             return Dense(template, Span.of(Z, codes, levels), self._Q)
-        rest = sum(term.size for term in self.matrices.random[shared:])
-        if rest > SCHUR_EFFECTS:
-            raise DataError(
-                f"Besides {self.matrices.random[0].group!r} there are {rest} random effects, and "
-                f"at most {SCHUR_EFFECTS} are supported: leave out the next largest factor."
-            )
         return Schur(template, Z, codes, levels, shared, self._Q)
 
     @property

@@ -70,13 +70,16 @@ class Structure(Protocol):
         ...
 
     def evaluate(
-        self, theta: Array, moments: Moments, *, along: Array | None = None
+        self, theta: Array, moments: Moments, *, along: Array | None = None, exact: bool = True
     ) -> tuple[Smooth, Smooth]:
         """Return log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m).
 
         With `along` N (k, k), block-diagonal, the derivatives are not those in θ but those of
         ΛΛ' + Σ_i τ_i (N_a N_b' + N_b N_a') in τ at zero, with N's columns a and b those of
         `template.rows` and `template.cols`: V is linear in these m parameters.
+
+        Values and first derivatives are exact. If not `exact`, a structure may estimate the second
+        derivatives of log|V|, to about two digits, which is enough for the steps of a search.
         """
         ...
 
