@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
@@ -125,7 +126,7 @@ def fit_r(name: str) -> None:
     formula, draw = DESIGNS[name]
     with RSession() as session:
         found = session.call(
-            os.path.join(os.path.dirname(__file__), "speed.R"),
+            Path(__file__).with_name("speed.R"),
             "processor_time",
             {"data": draw(), "formula": formula},
         ).value

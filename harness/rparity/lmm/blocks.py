@@ -20,7 +20,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from rparity.lmm.linalg import group_qr, inverse
-from rparity.lmm.structure import Conditional, Moments, Smooth, bordered
+from rparity.lmm.structure import Conditional, Derivatives, Moments, Smooth, bordered
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
@@ -84,7 +84,12 @@ class Blocks(ABC):
         )
 
     def evaluate(
-        self, theta: Array, moments: Moments, *, along: Array | None = None, exact: bool = True
+        self,
+        theta: Array,
+        moments: Moments,
+        *,
+        along: Array | None = None,
+        derivatives: Derivatives = "exact",
     ) -> tuple[Smooth, Smooth]:
         """Evaluate log|V| and M: see `Structure`.
 
@@ -96,6 +101,11 @@ class Blocks(ABC):
         i, j = template.pairs
         B = self.T @ template.Lambda(theta)[:, None]  # (R, U, b, k)
         C, logdet = inverse(B)
+        elements = C[:, :, self._a, self._b].reshape(R, 1, -1)
+        if derivatives == "none":
+            M = self._products(elements, moments)[:, 0]
+            V = logdet @ self._counts
+            return Smooth.constant(V, template), Smooth.constant(M, template)
         t, g, same = self._t, B[..., template.cols], template.same_column
         if along is not None:
             fixed = self.T @ along
@@ -123,18 +133,23 @@ class Blocks(ABC):
             + (gCg - same)[:, :, None] * symmetric(Ct[..., i], Ct[..., j])
             + tCt[:, :, None] * symmetric(Cg[..., i], Cg[..., j])
         )
-        weights = np.concatenate([C[:, :, self._a, self._b][..., None], C_d, C_dd], axis=-1)
-        weights = np.ascontiguousarray(
-            np.swapaxes(weights.reshape(R, -1, weights.shape[-1]), 1, 2)
-        )  # (R, 1 + m + pairs, K)
+        changes = np.concatenate([C_d, C_dd], axis=-1)  # (R, U, pairs of C, m + pairs)
+        changes = np.swapaxes(changes.reshape(R, -1, changes.shape[-1]), 1, 2)
+        M = self._products(np.concatenate([elements, changes], axis=1), moments)
+        m = template.m
+        return V, Smooth(M[:, 0], M[:, 1 : 1 + m], M[:, 1 + m :])
 
+    def _products(self, weights: Array, moments: Moments) -> Array:
+        """Return M for each of the `weights` (R, w, K) of the elements of C: (R, w, p + 1, p + 1).
+
+        The part outside the span of Z, which does not depend on θ, is added to the first.
+        """
         outside_Xy, outside_yy, within = moments.parts
         p = outside_Xy.shape[1]
         y = weights @ within
         M = bordered((weights @ self.XX).reshape(*y.shape[:2], p, p), y[..., :p], y[..., p])
         M[:, 0] += bordered(self.outside_XX, outside_Xy, outside_yy)
-        m = template.m
-        return V, Smooth(M[:, 0], M[:, 1 : 1 + m], M[:, 1 + m :])
+        return M
 
     @abstractmethod
     def conditional(self, theta: Array, residual: Array) -> Conditional:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from rparity.lmm.blocks import Blocks, classes
 from rparity.lmm.linalg import inverse
-from rparity.lmm.structure import Conditional, Moments, Smooth, bordered
+from rparity.lmm.structure import Conditional, Derivatives, Moments, Smooth, bordered
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
@@ -155,20 +155,25 @@ class Dense:
         )
 
     def evaluate(
-        self, theta: Array, moments: Moments, *, along: Array | None = None, exact: bool = True
+        self,
+        theta: Array,
+        moments: Moments,
+        *,
+        along: Array | None = None,
+        derivatives: Derivatives = "exact",
     ) -> tuple[Smooth, Smooth]:
         """Evaluate log|V| and M in batches of responses: see `Structure`."""
         r, m = len(self._inside_X), self.template.m
         batch = max(1, SCRATCH // ((m + 3) * r * r))
         if len(theta) <= batch:
-            return self._evaluate(theta, moments, along)
+            return self._evaluate(theta, moments, along, derivatives)
         batches = np.split(np.arange(len(theta)), range(batch, len(theta), batch))
-        parts = [self._evaluate(theta[at], moments.take(at), along) for at in batches]
+        parts = [self._evaluate(theta[at], moments.take(at), along, derivatives) for at in batches]
         logdet, M = zip(*parts, strict=True)
         return Smooth.join(logdet), Smooth.join(M)
 
     def _evaluate(
-        self, theta: Array, moments: Moments, along: Array | None
+        self, theta: Array, moments: Moments, along: Array | None, derivatives: Derivatives
     ) -> tuple[Smooth, Smooth]:
         template, R, m = self.template, len(theta), self.template.m
         outside_Xy, outside_yy, inside_y = moments.parts
@@ -183,6 +188,8 @@ class Dense:
         S = C @ W
         value = np.swapaxes(W, 1, 2) @ S
         value += bordered(self._outside_XX, outside_Xy, outside_yy)
+        if derivatives == "none":
+            return Smooth.constant(logdet, template), Smooth.constant(value, template)
 
         # dP_i = t g' + g t', as in `Blocks`; t and g have a column for each level.
         columns = self._t

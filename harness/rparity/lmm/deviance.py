@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rparity.lmm.structure import Moments, Smooth, Structure
+from rparity.lmm.structure import Derivatives, Moments, Smooth, Structure
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
@@ -63,12 +63,16 @@ class Evaluation:
         return Smooth(value, gradient, hessian)
 
 
-def evaluate(structure: Structure, moments: Moments, theta: Array, *, reml: bool) -> Evaluation:
-    """Evaluate both parts for R responses, each at its own row of θ (R, m), to find an optimum.
-
-    Some second derivatives may be estimates: see `Structure`.
-    """
-    V, M = structure.evaluate(theta, moments, exact=False)
+def evaluate(
+    structure: Structure,
+    moments: Moments,
+    theta: Array,
+    *,
+    reml: bool,
+    derivatives: Derivatives = "search",
+) -> Evaluation:
+    """Evaluate both parts for R responses, each at its own row of θ (R, m)."""
+    V, M = structure.evaluate(theta, moments, derivatives=derivatives)
     return assemble(structure.template, V, M, reml=reml)
 
 

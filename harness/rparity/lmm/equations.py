@@ -5,11 +5,11 @@ factor (1) do not touch one another, so they are eliminated level by level. Of t
 
     S = I + Λ₂'OΛ₂,    O = Z₂'V₁⁻¹Z₂,    V₁ = I + Z₁Λ₁Λ₁'Z₁',
 
-which `fronts` factorises, sparse or dense. With Φ = Z'V⁻¹Z, derivatives of log|V| in ΛΛ' are sums of
-the elements of Φ within a level (first) and of products of all elements (second). The former are
-exact, and need elements of S⁻¹ on the fronts only. Columns ΦW give the latter: W is the identity
-where that is asked for or cheap, and else random signs, with the identity as the expectation of WW'
-(Hutchinson 1990).
+which `fronts` factorises, sparse or dense. With Φ = Z'V⁻¹Z, the first derivatives of log|V| in ΛΛ'
+are sums of elements of Φ within a level. They are exact, and need elements of S⁻¹ on the fronts
+only. The second derivatives are sums of products of all elements of Φ. They come from columns ΦW,
+where W is the identity if exact ones are asked for or cheap. Otherwise W has random signs, such
+that the expectation of WW' is the identity (Hutchinson 1990).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from rparity.lmm.panels import (
     row_pairs,
     work,
 )
-from rparity.lmm.structure import Smooth
+from rparity.lmm.structure import Derivatives, Smooth
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
@@ -134,9 +134,8 @@ class Equations:
         self._same = template.same_column & (along is None)
 
     def _remaining(self) -> Iterator[Panel]:
-        """Yield S = I + Λ₂'(Z₂'Z₂ − Z₂'Q(I − C)Q'Z₂)Λ₂ in panels."""
-        gram = self._Lambda2.T.tocsr() @ self.design.gram2 @ self._Lambda2
-        gram = (gram + sp.eye_array(gram.shape[0])).tocsr()
+        """Yield S − I = Λ₂'(Z₂'Z₂ − Z₂'Q(I − C)Q'Z₂)Λ₂ in panels."""
+        gram = (self._Lambda2.T.tocsr() @ self.design.gram2 @ self._Lambda2).tocsr()
         kept = (block_diagonal(self._lost) @ self._reach).T.tocsr()
         for begin, panel in lower_product(kept, self._reach):
             end = begin + panel.shape[0]
@@ -174,13 +173,15 @@ class Equations:
 
     # -- derivatives of M --------------------------------------------------------------------------
 
-    def products(self, W: Array) -> Smooth:
+    def products(self, W: Array, derivatives: Derivatives) -> Smooth:
         """Return W'V⁻¹W, (1, c, c), with derivatives (1, m, c, c) and (1, pairs, c, c)."""
         design, c = self.design, W.shape[1]
         m = design.template.m
         i, j = design.template.pairs
         u, E = self.spherical(W)
         value = E.T @ E + u.T @ u
+        if derivatives == "none":
+            return Smooth.constant(value[None], design.template)
         H = design.Zt @ E
         h, moved = [], np.zeros((len(H), m, c))
         for at, group in enumerate(design.group_of):
@@ -198,17 +199,19 @@ class Equations:
 
     # -- derivatives of log|V| ---------------------------------------------------------------------
 
-    def log_determinant(self, *, exact: bool) -> Smooth:
+    def log_determinant(self, derivatives: Derivatives) -> Smooth:
         """Return log|V|, (1,), with derivatives (1, m) and (1, pairs)."""
         template = self.design.template
+        if derivatives == "none":
+            return Smooth.constant(np.array([self._logdet]), template)
         i, j = template.pairs
-        A, F = self._columns(exact=exact)
+        A, F = self._columns(exact=derivatives == "exact")
         gradient = np.zeros(template.m)
         for group, found in zip(self.design.groups, self._within(), strict=True):
             own = [at for at, of in enumerate(self.design.group_of) if of is group]
             if found is not None:
                 A[group.own, group.own] = found
-            if found is None and not exact:
+            if found is None and derivatives == "search":
                 slopes = self._slopes(group)
                 at = template.rows[own] - group.own.start, template.cols[own] - group.own.start
                 gradient[own] = slopes[at]
@@ -223,7 +226,9 @@ class Equations:
         T = self.design.T
         first = (np.swapaxes(T, 1, 2) @ self._C @ T).sum(axis=0)
         for a, b in combinations_with_replacement(range(len(self._N)), 2):
-            change = (self._inner(self._N[a], self._N[b]) + self._inner(self._N[b], self._N[a])) / 2.0
+            change = self._inner(self._N[a], self._N[b])
+            if a != b:
+                change = (change + self._inner(self._N[b], self._N[a])) / 2.0
             first[a, b] -= change
             if a != b:
                 first[b, a] -= change
@@ -292,7 +297,7 @@ class Equations:
         k, groups = self.design.template.k, self.design.groups
         A, F = np.zeros((k, k)), np.zeros((k, k, k, k))
         known = [exact or group.L * group.k <= EXACT for group in groups]
-        found = [self._from_columns(group, complete) for group, complete in zip(groups, known, strict=True)]
+        found = [self._from_columns(*each) for each in zip(groups, known, strict=True)]
         for t, (diagonal, crossed) in enumerate(found):
             A[groups[t].own, groups[t].own] = diagonal
             for s, of_s in enumerate(crossed):
@@ -305,10 +310,10 @@ class Equations:
         return A, F
 
     def _from_columns(self, group: Group, complete: bool) -> tuple[Array, list[Array]]:
-        """Return this group's part of `_columns` from ΦW, for each other group s (k_s, k_s, k, k)."""
+        """Return this group's Σ_ℓ Φ_ℓℓ (k, k), and F from its ΦW, (k_s, k_s, k, k) a group s."""
         L, k = group.L, group.k
         diagonal = np.zeros((k, k))
-        crossed = [np.zeros((g.k * k, g.k * k)) for g in self.design.groups]
+        totals = [np.zeros((g.k * k, g.k * k)) for g in self.design.groups]
         for at in columns(L, LEVELS) if complete else [slice(0, SIGNS)]:
             W = sp.eye_array(L, format="csc")[:, at] if complete else group.signs
             W = W.toarray() if complete else W
@@ -316,7 +321,7 @@ class Equations:
             R = self.design.gram[:, group.rows] @ spread
             X = self.solve(self._LambdaT @ R)
             rest = None
-            for g, total in zip(self.design.groups, crossed, strict=True):
+            for s, g in enumerate(self.design.groups):
                 if self._regular(g):
                     back = np.linalg.inv(self.Lam[g.own, g.own]).T
                     Phi = back @ X[g.rows].reshape(g.L, g.k, -1)
@@ -327,8 +332,8 @@ class Equations:
                 if g is group:
                     diagonal += np.einsum("lcdw,lw->cd", Phi, W)
                 flat = np.moveaxis(Phi, 0, 2).reshape(g.k * k, -1)
-                total += flat @ flat.T
+                totals[s] += flat @ flat.T
         return diagonal, [
             np.transpose(total.reshape(g.k, k, g.k, k), (0, 2, 3, 1))
-            for g, total in zip(self.design.groups, crossed, strict=True)
+            for g, total in zip(self.design.groups, totals, strict=True)
         ]

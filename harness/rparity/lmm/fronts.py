@@ -127,7 +127,8 @@ class Fronts:
         if self.dense:
             return self._pivot[i] * self.q + self._pivot[j]
         front = np.maximum(self.tree.front[i], self.tree.front[j])
-        return self._begin[front] + self._local(front, i) * self._side[front] + self._local(front, j)
+        row, column = self._local(front, i), self._local(front, j)
+        return self._begin[front] + row * self._side[front] + column
 
     @property
     def cost(self) -> float:
@@ -135,13 +136,14 @@ class Fronts:
         return self.tree.work if self.dense else SLOWER * self.tree.work + CALLS * len(self.batches)
 
     def spread(self, panels: Iterable[Panel]) -> Array:
-        """Return a buffer with a symmetric matrix (q, q), given its lower triangle in panels."""
+        """Return a buffer with I + A, given the lower triangle of a symmetric A (q, q)."""
         buffer = np.zeros(self.size)
         if self.dense:
             whole = buffer.reshape(self.q, self.q)
             for begin, panel in panels:
                 end = begin + panel.shape[0]
                 whole[begin:end, : panel.shape[1]] = panel.toarray()
+            whole[np.diag_indices(self.q)] += 1.0
             return buffer
         for panel in panels:
             i, j, value = lower_elements(panel)
@@ -149,8 +151,8 @@ class Fronts:
             buffer[self.places(j, i)] = value
         for batch in self.batches:
             F11 = batch.fronts(buffer)[0]
-            which, at = np.nonzero(batch.pivots == self.q)
-            F11[which, at, at] = 1.0
+            on = np.arange(F11.shape[1])
+            F11[:, on, on] += 1.0
         return buffer
 
 
@@ -161,20 +163,20 @@ def _ragged(lengths: Index) -> tuple[Index, Index]:
 
 
 class Factor:
-    """The factorisation of a symmetric A (q, q), given in panels; its eigenvalues are one or more.
+    """The factorisation of I + A for a symmetric A (q, q) without negative eigenvalues, in panels.
 
     Raises
     ------
     numpy.linalg.LinAlgError
-        If A is not positive definite to rounding.
+        If I + A is not positive definite to rounding.
     """
 
     def __init__(self, plan: Fronts, A: Iterable[Panel]) -> None:
         self._plan = plan
         self._buffer = plan.spread(A)
-        self.logdet = 0.0
+        self.logdet = 0.0  # log|I + A|
         for batch in plan.batches:
-            F11, F12, F21, F22 = batch.fronts(self._buffer)
+            F11, _, F21, F22 = batch.fronts(self._buffer)
             if not batch.others.shape[1]:
                 self.logdet += _invert(F11)[0]
                 continue
@@ -192,7 +194,7 @@ class Factor:
             yield batch, P, K
 
     def solve(self, Y: Array) -> Array:
-        """Return A⁻¹Y for Y (q, c)."""
+        """Return (I + A)⁻¹Y for Y (q, c)."""
         plan = self._plan
         if plan.dense:
             return np.asarray(self._buffer.reshape(plan.q, plan.q) @ Y)
@@ -211,7 +213,7 @@ class Factor:
 
     @cached_property
     def _inverse(self) -> Array:
-        """The elements of A⁻¹ on all fronts, in a buffer."""
+        """The elements of (I + A)⁻¹ on all fronts, in a buffer."""
         if self._plan.dense:
             return self._buffer
         inverse = np.empty_like(self._buffer)
@@ -226,7 +228,7 @@ class Factor:
         return inverse
 
     def inverse_at(self, i: Index, j: Index) -> Array:
-        """Return elements (i, j) of A⁻¹, which must be on a front, as all nonzeros of A are."""
+        """Return elements (i, j) of (I + A)⁻¹ that are on a front, as all nonzeros of A are."""
         return np.asarray(self._inverse[self._plan.places(i, j)])
 
 

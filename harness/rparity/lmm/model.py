@@ -15,6 +15,7 @@ from rparity.lmm.blocks import Blocks, OneFactor
 from rparity.lmm.crossed import Dense, Span, Strata, common_eigenvectors, commute
 from rparity.lmm.deviance import evaluate
 from rparity.lmm.matrices import ModelMatrices
+from rparity.lmm.memory import GIB, available
 from rparity.lmm.newton import minimise
 from rparity.lmm.schur import Schur
 from rparity.lmm.structure import Conditional, Moments, Smooth, Structure
@@ -105,7 +106,16 @@ class MixedModel:
                 return Strata(template, span, *common, self._Q)
         if q <= DENSE_EFFECTS and self.n * q <= SPAN_SIZE:
             return Dense(template, Span.of(Z, codes, levels), self._Q)
-        return Schur(template, Z, codes, levels, shared, self._Q)
+        schur = Schur(template, Z, codes, levels, shared, self._Q)
+        if schur.memory > (free := available()):
+            rest = sum(term.size for term in self.matrices.random[shared:])
+            raise DataError(
+                f"The fit of {self.matrices.formula!r} needs about {schur.memory / GIB:.1f} GiB of "
+                f"memory, and {free / GIB:.1f} GiB are available: besides "
+                f"{self.matrices.random[0].group!r} there are {rest} random effects. Leave out "
+                "the next largest factor, or use a machine with more memory."
+            )
+        return schur
 
     @property
     def n(self) -> int:
@@ -266,7 +276,7 @@ class MixedModel:
         self, moments: Moments, theta: Array, converged: NDArray[np.bool_], *, reml: bool, f: float
     ) -> Solution:
         """Return the solution at θ (R, m), which is in working coordinates."""
-        at = evaluate(self.structure, moments, theta, reml=reml)
+        at = evaluate(self.structure, moments, theta, reml=reml, derivatives="none")
         R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ
         return Solution(
             theta=theta @ self.working.W_inverse.T,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 
 import numpy as np
 import scipy.sparse as sp
@@ -55,7 +56,7 @@ def lower_product(left: sp.csr_array, right: sp.csr_array) -> Iterator[Panel]:
     count = int(min(64.0, np.ceil(work(right) / WORK), max(q, 1)))
     # Later panels have more columns, so they have fewer rows: the work of each is about the same.
     edges = np.round(q * np.sqrt(np.linspace(0.0, 1.0, count + 1))).astype(int)
-    for begin, end in zip(edges[:-1], edges[1:], strict=True):
+    for begin, end in pairwise(edges):
         columns = right if end == q else right[:, :end]
         yield begin, sp.csr_array((left[begin:end] @ columns).tocsr())
 

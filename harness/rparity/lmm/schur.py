@@ -15,11 +15,11 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from rparity.lmm.dissection import Tree
-from rparity.lmm.equations import EXACT, SIGNS, Design, Equations, Group
+from rparity.lmm.equations import SIGNS, Design, Equations, Group
 from rparity.lmm.fronts import Fronts
 from rparity.lmm.linalg import group_qr, sparse_columns
-from rparity.lmm.panels import ones, work
-from rparity.lmm.structure import Conditional, Moments, Smooth
+from rparity.lmm.panels import WORK, ones
+from rparity.lmm.structure import Conditional, Derivatives, Moments, Smooth
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
@@ -28,7 +28,9 @@ Index = NDArray[np.intp]
 # Up to so many effects besides the first factor's, one dense matrix is always fast.
 DENSE = 256
 # If this share of S is not zero, no order of elimination saves work.
-FULL = 0.25
+FULL = 0.1
+# The number of rows of S whose elements are counted first, because S may not fit into memory.
+SAMPLE = 200
 
 
 class Schur:
@@ -70,22 +72,48 @@ class Schur:
             plan(inside, gram2),
         )
 
+    @property
+    def memory(self) -> float:
+        """About how many bytes a fit needs."""
+        design, columns = self.design, self.X.shape[1] + 1
+        n, q = design.Z.shape
+        doubles = (1.0 if design.fronts.dense else 3.0) * design.fronts.size
+        doubles += 4.0 * n * columns * (1 + self.template.m)
+        doubles += 4.0 * q * SIGNS * max(group.k for group in design.groups)
+        return 8.0 * doubles + 16.0 * (2 * design.Z.nnz + 6 * design.inside.nnz) + 64.0 * WORK
+
     def moments(self, Y: Array) -> Moments:
         """Keep the responses (n, R): sums of squares are taken of their residuals at each θ."""
         return Moments((np.ascontiguousarray(Y.T),))
 
     def evaluate(
-        self, theta: Array, moments: Moments, *, along: Array | None = None, exact: bool = True
+        self,
+        theta: Array,
+        moments: Moments,
+        *,
+        along: Array | None = None,
+        derivatives: Derivatives = "exact",
     ) -> tuple[Smooth, Smooth]:
         """Evaluate log|V| and M: see `Structure`."""
         found = []
         for one, y in zip(theta, moments.parts[0], strict=True):
-            at = Equations(self.design, one, along)
-            found.append(
-                (at.log_determinant(exact=exact), at.products(np.column_stack([self.X, y])))
-            )
+            try:
+                at = Equations(self.design, one, along)
+            except np.linalg.LinAlgError:  # θ is so large that rounding makes S indefinite
+                found.append(self._unknown())
+                continue
+            M = at.products(np.column_stack([self.X, y]), derivatives)
+            found.append((at.log_determinant(derivatives), M))
         logdet, M = zip(*found, strict=True)
         return Smooth.join(logdet), Smooth.join(M)
+
+    def _unknown(self) -> tuple[Smooth, Smooth]:
+        """Return NaN for log|V| and M: a search then takes a shorter step."""
+        side = self.X.shape[1] + 1
+        return (
+            Smooth.constant(np.full(1, np.nan), self.template),
+            Smooth.constant(np.full((1, side, side), np.nan), self.template),
+        )
 
     def conditional(self, theta: Array, residual: Array) -> Conditional:
         """See `Structure`."""
@@ -108,12 +136,17 @@ def plan(inside: sp.csr_array, gram: sp.csr_array) -> Fronts:
     """
     q = gram.shape[0]
     dense = Fronts(Tree.single(q))
-    most = float(np.diff(inside.indptr).max(initial=0)) ** 2
-    if q <= DENSE or most > FULL * q * q or work(inside) > 20.0 * q * q:
+    if q <= DENSE:
         return dense
     meets = ones(inside)
-    pattern = sp.csr_array((meets.T.tocsr() @ meets + ones(gram)).tocsr())
-    if pattern.nnz > FULL * q * q:
+    meets_t, most = meets.T.tocsr(), FULL * q
+    if np.diff(inside.indptr).max(initial=0) > q / 2:
+        return dense
+    rows = np.linspace(0, q - 1, SAMPLE).astype(int)
+    if (meets_t[rows] @ meets).nnz > SAMPLE * most:
+        return dense
+    pattern = sp.csr_array((meets_t @ meets + ones(gram)).tocsr())
+    if pattern.nnz > q * most:
         return dense
     sparse = Fronts(Tree.dissect(pattern))
     return sparse if sparse.cost < dense.cost else dense

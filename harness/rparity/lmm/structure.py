@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
+
+# Which derivatives are computed: "search" allows estimates of the second ones of log|V|, to about
+# two digits, which is enough for the steps of a search. The others are exact. "none" gives zeros.
+Derivatives = Literal["exact", "search", "none"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,13 @@ class Smooth:
         """Concatenate the responses of several parts."""
         joined = zip(*((part.value, part.gradient, part.hessian) for part in parts), strict=True)
         return cls(*map(np.concatenate, joined))
+
+    @classmethod
+    def constant(cls, value: Array, template: Template) -> Smooth:
+        """Return values (R, …) of a structure, whose derivatives are not asked for."""
+        zero = np.zeros_like(value)[:, None]
+        pairs = len(template.same_column)
+        return cls(value, np.repeat(zero, template.m, axis=1), np.repeat(zero, pairs, axis=1))
 
     value: Array
     gradient: Array
@@ -70,16 +81,18 @@ class Structure(Protocol):
         ...
 
     def evaluate(
-        self, theta: Array, moments: Moments, *, along: Array | None = None, exact: bool = True
+        self,
+        theta: Array,
+        moments: Moments,
+        *,
+        along: Array | None = None,
+        derivatives: Derivatives = "exact",
     ) -> tuple[Smooth, Smooth]:
         """Return log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m).
 
         With `along` N (k, k), block-diagonal, the derivatives are not those in θ but those of
         ΛΛ' + Σ_i τ_i (N_a N_b' + N_b N_a') in τ at zero, with N's columns a and b those of
         `template.rows` and `template.cols`: V is linear in these m parameters.
-
-        Values and first derivatives are exact. If not `exact`, a structure may estimate the second
-        derivatives of log|V|, to about two digits, which is enough for the steps of a search.
         """
         ...
 
