@@ -28,7 +28,7 @@ Index = NDArray[np.intp]
 # Up to so many effects besides the first factor's, one dense matrix is always fast.
 DENSE = 256
 # If this share of S is not zero, no order of elimination saves work.
-FULL = 0.1
+FULL = 0.15
 # The number of rows of S whose elements are counted first, because S may not fit into memory.
 SAMPLE = 200
 
