@@ -10,6 +10,7 @@ import scipy.sparse as sp
 
 import rparity.lmm.equations
 import rparity.lmm.model
+import rparity.lmm.panels
 import rparity.lmm.schur
 from crossed_recorded import MODELS, pupils
 from rparity.errors import DataError
@@ -18,6 +19,7 @@ from rparity.lmm.fit import LmerResults, lmer
 from rparity.lmm.fronts import Factor, Fronts
 from rparity.lmm.matrices import build
 from rparity.lmm.model import MixedModel
+from rparity.lmm.panels import lower_elements, lower_product, row_pairs
 from rparity.lmm.schur import Schur, plan
 from rparity.lmm.template import Template
 
@@ -165,15 +167,18 @@ def test_derivatives_equal_differences_in_fifty_digits(size, dissected, monkeypa
 
 @pytest.mark.parametrize("dissected", [False, True], ids=["dense", "sparse"])
 @pytest.mark.parametrize("theta", [[0.9, 1.1, 0.4, 0.7, 1.3], [0.9, 1.1, 0.4, 0.0, 0.0]])
-def test_a_search_has_exact_slopes_and_curvatures_of_two_digits(theta, dissected, monkeypatch):
-    """Random columns are taken for every group here, although the groups are small."""
+@pytest.mark.parametrize("exact_up_to", [0, 12])
+def test_a_search_has_exact_slopes_and_curvatures_of_two_digits(
+    theta, dissected, exact_up_to, monkeypatch
+):
+    """Random columns are taken for groups of more effects: all three, or only that of twenty."""
     if dissected:
         monkeypatch.setattr(rparity.lmm.schur, "plan", dissect_always)
     structure, _ = small("large")
     at = np.array([theta])
     moments = structure.moments(RESPONSE[:, None])
     exact, _ = structure.evaluate(at, moments)
-    monkeypatch.setattr(rparity.lmm.equations, "EXACT", 0)
+    monkeypatch.setattr(rparity.lmm.equations, "EXACT", exact_up_to)
     monkeypatch.setattr(rparity.lmm.equations, "SIGNS", 4000)
     rough, _ = structure.evaluate(at, moments, derivatives="search")
     np.testing.assert_allclose(rough.gradient, exact.gradient, rtol=1e-12, atol=1e-12)
@@ -258,6 +263,31 @@ def test_an_indefinite_matrix_has_no_factor():
         q = len(tree.front)
         with pytest.raises(np.linalg.LinAlgError):
             Factor(Fronts(tree), [(0, sp.csr_array(-2.0 * np.eye(q)))])
+
+
+def test_a_product_in_panels_is_the_whole_product(monkeypatch):
+    monkeypatch.setattr(rparity.lmm.panels, "WORK", 10)
+    rng = np.random.default_rng(1)
+    A = sp.csr_array(rng.normal(size=(30, 23)) * (rng.random((30, 23)) < 0.3))
+    panels = list(lower_product(A.T.tocsr(), A))
+    assert len(panels) > 5
+    found = np.zeros((23, 23))
+    for panel in panels:
+        i, j, value = lower_elements(panel)
+        np.add.at(found, (i, j), value)
+    np.testing.assert_allclose(found, np.tril((A.T @ A).toarray()), atol=1e-14)
+
+
+def test_pairs_within_rows_come_in_pieces_and_are_complete(monkeypatch):
+    monkeypatch.setattr(rparity.lmm.panels, "PAIRS", 10)
+    rng = np.random.default_rng(1)
+    A, B = (sp.csr_array(rng.integers(1, 9, (12, 7)) * (rng.random((12, 7)) < 0.5)) for _ in "ab")
+    sums = np.zeros(12)
+    pieces = list(row_pairs(A, B))
+    assert len(pieces) > 3
+    for a, b, row in pieces:
+        sums += np.bincount(row, A.data[a] * B.data[b], 12)
+    np.testing.assert_array_equal(sums, A.sum(axis=1) * B.sum(axis=1))
 
 
 # -- the choice ------------------------------------------------------------------------------------
