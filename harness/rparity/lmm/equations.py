@@ -69,7 +69,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Design:
+class CrossedDesign:
     """What the equations need at every θ: n rows, q effects, those of the first factor first.
 
     `T` (L, k, k) and Q are from the QR of the first factor's Z₁ = QT, level by level.
@@ -106,7 +106,7 @@ class Design:
 class Equations:
     """A at one θ (m,), and derivatives in θ or along N: see `Structure`."""
 
-    def __init__(self, design: Design, theta: Array, along: Array | None = None) -> None:
+    def __init__(self, design: CrossedDesign, theta: Array, along: Array | None = None) -> None:
         self.design = design
         template, groups = design.template, design.groups
         self.Lam = template.Lambda(theta)

@@ -24,6 +24,7 @@ from rparity.lmm.ddf import (
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.matrices import build
 from rparity.lmm.model import MixedModel, Solution
+from rparity.lmm.progress import SearchProgress, Watch
 from rparity.lmm.structure import Conditional
 from rparity.lmm.summary import lmer_summary
 from rparity.lmm.varcorr import covariance, labels, order, sd_and_correlation, sd_names, theta_names
@@ -90,7 +91,8 @@ def lmer(
         lme4=Lme4(lme4),
     )
     matrices.warn_of_dropped_columns()
-    fit = LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML)
+    with SearchProgress() as watch:
+        fit = LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML, watch=watch)
     fit.data_name = data.attrs.get("name")
     return fit
 
@@ -113,21 +115,22 @@ class LmerResults:
         self._solution = solution
 
     @classmethod
-    def fit(cls, model: MixedModel, y: Array, *, reml: bool, start: Array | None = None) -> Self:
-        """Fit `model` to the response y (n,)."""
-        reference = model.ordinary_least_squares(y)
-        deviations = model.deviations(y, reference)
-        total = float(np.linalg.norm(deviations))
-        if total <= 1e-13 * float(np.linalg.norm(model.sqrt_weights * y)):
-            raise DataError(
-                f"The response {model.matrices.response!r} is an exact linear function of the "
-                "fixed effects: there is no residual variance to estimate; fit it with lm()."
-            )
+    def fit(
+        cls,
+        model: MixedModel,
+        y: Array,
+        *,
+        reml: bool,
+        start: Array | None = None,
+        watch: Watch | None = None,
+    ) -> Self:
+        """Fit `model` to the response y (n,); `watch` is called after each step of the search."""
+        reference, deviations = model.centre(y)
         moments = model.structure.moments(deviations[:, None])
         begin = model.starts(deviations, moments, reml=reml) if start is None else start[None]
         moments = moments.take(np.zeros(len(begin), dtype=np.intp))
         try:
-            solution = model.solve(moments, reml=reml, start=begin).best()
+            solution = model.solve(moments, reml=reml, start=begin, watch=watch).best()
         except np.linalg.LinAlgError as error:
             raise DataError(
                 f"The criterion of {model.matrices.formula!r} cannot be computed in double "

@@ -17,6 +17,7 @@ from rparity.lmm.deviance import evaluate
 from rparity.lmm.matrices import ModelMatrices
 from rparity.lmm.memory import GIB, available
 from rparity.lmm.newton import minimise
+from rparity.lmm.progress import Watch
 from rparity.lmm.schur import Schur
 from rparity.lmm.structure import Conditional, Moments, Smooth, Structure
 from rparity.lmm.template import Working
@@ -147,6 +148,24 @@ class MixedModel:
         fitted = self.matrices.X @ beta + self.matrices.offset
         return np.asarray((self.sqrt_weights * (y.T - fitted)).T)
 
+    def centre(self, y: Array) -> tuple[Array, Array]:
+        """Return β₀ (p,) by least squares for a response (n,), and its `deviations` from there.
+
+        Raises
+        ------
+        DataError
+            If there are no deviations.
+        """
+        reference = self.ordinary_least_squares(y)
+        deviations = self.deviations(y, reference)
+        size = float(np.linalg.norm(self.sqrt_weights * y))
+        if float(np.linalg.norm(deviations)) <= 1e-13 * size:
+            raise DataError(
+                f"The response {self.matrices.response!r} is an exact linear function of the "
+                "fixed effects: there is no residual variance to estimate; fit it with lm()."
+            )
+        return reference, deviations
+
     def from_working(self, delta: Array) -> Array:
         """Convert coefficients of the orthonormal basis of X to coefficients of X, (..., p)."""
         solved = scipy.linalg.solve_triangular(self._R, delta.T, check_finite=False)
@@ -238,8 +257,12 @@ class MixedModel:
         reml: bool,
         start: Array | None = None,
         f: float | None = None,
+        watch: Watch | None = None,
     ) -> Solution:
-        """Find each response's optimum from θ `start`, (m,) or (R, m); `f` replaces the divisor."""
+        """Find each response's optimum from θ `start`, (m,) or (R, m); `f` replaces the divisor.
+
+        `watch` is called after each step: see `newton.minimise`.
+        """
         template, structure = self.template, self.structure
         f = f or self.divisor(reml=reml)
         on = template.diagonal
@@ -253,7 +276,7 @@ class MixedModel:
             part = moments if len(index) == len(moments) else moments.take(index)
             return evaluate(structure, part, theta, reml=reml).profiled(f)
 
-        found = minimise(objective, begin)
+        found = minimise(objective, begin, watch)
         for size in RESTARTS:
             lost = np.flatnonzero(~found.converged)
             if not len(lost):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rparity.lmm.progress import Watch
 from rparity.lmm.structure import Smooth
 
 Array = NDArray[np.float64]
@@ -43,7 +44,7 @@ class Minimum:
     converged: Flags
 
 
-def minimise(objective: Objective, start: Array) -> Minimum:
+def minimise(objective: Objective, start: Array, watch: Watch | None = None) -> Minimum:
     """Minimise R independent deviances of m variables, of order one, from `start` (R, m).
 
     `objective(x, index)` evaluates the problems `index` at x (len(index), m). If the Hessian is not
@@ -53,6 +54,8 @@ def minimise(objective: Objective, start: Array) -> Minimum:
     most `LAST_RISE`, or by `NOISE` if the value has stopped falling; that step is still taken. If
     the function is flat in some direction there is no single minimum: the search ends, and the
     problem has not converged.
+
+    `watch` is called after each step with the largest decrease that the next steps predict.
     """
     x = start.copy()
     converged = np.zeros(len(x), dtype=bool)
@@ -63,6 +66,8 @@ def minimise(objective: Objective, start: Array) -> Minimum:
     for _ in range(MAX_ITERATIONS):
         enough = np.where(stale[active] < PATIENCE, LAST_RISE, NOISE)
         step, rise, positive, flat = _step(current, 1.0 + np.abs(x[active]), enough)
+        if watch is not None:
+            watch(float(rise.max()))
         last = positive & (rise <= enough)
         if last.any():
             x[active[last]] += step[last]

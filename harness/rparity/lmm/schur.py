@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from rparity.lmm.dissection import Tree
-from rparity.lmm.equations import SIGNS, Design, Equations, Group
+from rparity.lmm.equations import SIGNS, CrossedDesign, Equations, Group
 from rparity.lmm.fronts import Fronts
 from rparity.lmm.linalg import group_qr, sparse_columns
 from rparity.lmm.panels import WORK, ones
@@ -61,7 +61,7 @@ class Schur:
         later = sp.csr_array(sp.hstack(spread[1:], format="csr"))
         inside = (Q.T.tocsr() @ later).tocsr()
         gram2 = (later.T.tocsr() @ later).tocsr()
-        self.design = Design(
+        self.design = CrossedDesign(
             template,
             tuple(groups),
             whole,
