@@ -82,13 +82,6 @@ class Tree:
         return np.bincount(self.front, minlength=F), np.bincount(self.owner, minlength=F)
 
     @property
-    def size(self) -> int:
-        """Number of elements of all fronts, with the zeros that fill up the shapes."""
-        pivots, others = self.widths
-        sides = (padded(pivots) + padded(others)) if len(pivots) > 1 else pivots
-        return int((sides.astype(np.float64) ** 2).sum())
-
-    @property
     def work(self) -> float:
         """Multiplications of a factorisation and of the selected inverse."""
         pivots, others = (each.astype(np.float64) for each in self.widths)

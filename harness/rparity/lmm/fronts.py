@@ -39,13 +39,22 @@ class Batch:
     """N fronts of the same depth and shape, which eliminate W rows and change D others.
 
     `pivots` (N, W) and `others` (N, D) are numbers of rows, or q where a front has fewer rows.
-    `target` (N, D, D) has the places in the buffer that F₂₂ is added to.
+    `parent` (N,) is where the parents begin in the buffer, `side` (N,) their numbers of rows, and
+    `local` (N, D) the places of the others in them.
     """
 
     start: int
     pivots: Index
     others: Index
-    target: Index
+    parent: Index
+    side: Index
+    local: Index
+
+    @property
+    def target(self) -> Index:
+        """The places in the buffer that F₂₂ is added to, (N, D, D)."""
+        rows = self.parent[:, None] + self.local * self.side[:, None]
+        return np.asarray(rows[:, :, None] + self.local[:, None, :])
 
     @cached_property
     def scatter(self) -> tuple[Index, Index, Index]:
@@ -81,14 +90,15 @@ class Fronts:
         self._pivot = self.tree.place - self._starts(pivots)[tree.front]
         shapes = np.stack([-tree.round, self._W, D], axis=1)
         _, batch = np.unique(shapes, axis=0, return_inverse=True)
-        members = np.split(np.argsort(batch, kind="stable"), np.cumsum(np.bincount(batch))[:-1])
-        size = 0
-        for fronts in members:
-            side = int(self._side[fronts[0]])
-            self._begin[fronts] = size + np.arange(len(fronts)) * side * side
-            size += len(fronts) * side * side
-        self.size = size
-        self.batches = [self._batch(fronts) for fronts in members]
+        order, ends = np.argsort(batch, kind="stable"), np.cumsum(np.bincount(batch))
+        self._members = np.split(order, ends[:-1])
+        self._begin[order] = np.cumsum(self._side[order] ** 2) - self._side[order] ** 2
+        self.size = int((self._side**2).sum())
+
+    @cached_property
+    def batches(self) -> list[Batch]:
+        """All batches, from the deepest up."""
+        return [self._batch(fronts) for fronts in self._members]
 
     def _starts(self, pivots: Index) -> Index:
         """Return the place of each front's first row: fronts with large numbers come first."""
@@ -106,16 +116,14 @@ class Fronts:
         pivots[which, at] = tree.order[starts[fronts][which] + at]
         which, at = _ragged(changed[fronts])
         others[which, at] = tree.member[self._first[fronts][which] + at]
-        target = np.zeros((len(fronts), D, D), dtype=np.intp)
-        if D:
-            real = others < q
-            known = np.where(real, others, others[:, :1])
-            parent = tree.front[known].max(axis=1)
-            local = self._local(np.repeat(parent, D), known.ravel()).reshape(known.shape)
-            side = self._side[parent][:, None, None]
-            target = self._begin[parent][:, None, None] + local[:, :, None] * side
-            target = target + local[:, None, :]
-        return Batch(int(self._begin[fronts[0]]), pivots, others, target)
+        start = int(self._begin[fronts[0]])
+        if not D:
+            return Batch(start, pivots, others, fronts, fronts, others)
+        # Rows that are missing take the place of the first one: zeros are added there.
+        known = np.where(others < q, others, others[:, :1])
+        parent = tree.front[known].max(axis=1)
+        local = self._local(np.repeat(parent, D), known.ravel()).reshape(known.shape)
+        return Batch(start, pivots, others, self._begin[parent], self._side[parent], local)
 
     def _local(self, front: Index, row: Index) -> Index:
         """Return the place of rows within fronts."""
@@ -133,7 +141,9 @@ class Fronts:
     @property
     def cost(self) -> float:
         """The work of a factorisation with selected inverse, in multiplications of a dense one."""
-        return self.tree.work if self.dense else SLOWER * self.tree.work + CALLS * len(self.batches)
+        return (
+            self.tree.work if self.dense else SLOWER * self.tree.work + CALLS * len(self._members)
+        )
 
     def spread(self, panels: Iterable[Panel]) -> Array:
         """Return a buffer with I + A, given the lower triangle of a symmetric A (q, q)."""
