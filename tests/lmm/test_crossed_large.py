@@ -328,6 +328,15 @@ def test_factors_crossed_at_random_are_eliminated_as_one_dense_matrix():
     assert fit.converged
 
 
+def test_a_plan_is_made_without_memory_for_the_fronts(monkeypatch):
+    """Sparse fronts are considered here, and those of 2,000 rows would need much memory."""
+    monkeypatch.setattr(Fronts, "_batch", lambda *_: pytest.fail("memory was allocated"))
+    rng = np.random.default_rng(1)
+    inside = sp.csr_array((np.ones(20_000), rng.integers(0, 2500, (2, 20_000))), shape=(2500, 2500))
+    inside.sum_duplicates()
+    assert plan(inside, sp.csr_array(sp.eye_array(2500))).dense
+
+
 def test_too_little_memory_is_an_error_that_says_how_much_is_needed(monkeypatch):
     monkeypatch.setattr(rparity.lmm.model, "available", lambda: 5e6)
     with pytest.raises(DataError, match=r"needs about 0\.\d GiB of memory, and 0\.0 GiB are avail"):

@@ -103,9 +103,11 @@ class Blocks(ABC):
         C, logdet = inverse(B)
         elements = C[:, :, self._a, self._b].reshape(R, 1, -1)
         if derivatives == "none":
-            M = self._products(elements, moments)[:, 0]
-            V = logdet @ self._counts
-            return Smooth.constant(V, template), Smooth.constant(M, template)
+            value = self._products(elements, moments)[:, 0]
+            return (
+                Smooth.constant(logdet @ self._counts, template),
+                Smooth.constant(value, template),
+            )
         t, g, same = self._t, B[..., template.cols], template.same_column
         if along is not None:
             fixed = self.T @ along

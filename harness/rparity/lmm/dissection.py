@@ -110,8 +110,7 @@ def _fronts(graph: sp.csr_array) -> tuple[Index, Index]:
     depth = len(rounds)
     while len(rows):
         part = graph[rows][:, rows]
-        _, label = connected_components(part, directed=False)
-        label = label.astype(np.intp)
+        label = connected_components(part, directed=False)[1].astype(np.intp)
         chosen = _separators(part, label) if depth < ROUNDS else np.ones(len(rows), dtype=bool)
         # Each part that a separator divides, and each that is not divided, has one new front.
         _, new = np.unique(label[chosen], return_inverse=True)

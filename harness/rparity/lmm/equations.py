@@ -67,6 +67,13 @@ class Group:
         rng = np.random.default_rng(self.rows.start)
         return np.asarray(rng.choice([-1.0, 1.0], (self.L, SIGNS)) / np.sqrt(SIGNS))
 
+    def identity(self) -> Iterator[Array]:
+        """Yield the columns of the identity, (L, …), some at a time."""
+        for at in columns(self.L, LEVELS):
+            W = np.zeros((self.L, at.stop - at.start))
+            W[at][np.diag_indices(W.shape[1])] = 1.0
+            yield W
+
 
 @dataclass(frozen=True)
 class CrossedDesign:
@@ -166,7 +173,8 @@ class Equations:
             for b, Nb in enumerate(self._N):
                 G[:, a, b] = 0.0
                 for i, j, row in row_pairs(Na, Nb):
-                    elements = self._factor.inverse_at(Na.indices[i], Nb.indices[j])
+                    at = (Na.indices[i].astype(np.intp), Nb.indices[j].astype(np.intp))
+                    elements = self._factor.inverse_at(*at)
                     G[:, a, b] += np.bincount(row, Na.data[i] * Nb.data[j] * elements, len(G))
         first = self._D_inverse + Lam1.T @ G @ Lam1
         return [first, *(self._inverse_blocks(group) for group in self.design.groups[1:])]
@@ -314,11 +322,9 @@ class Equations:
         L, k = group.L, group.k
         diagonal = np.zeros((k, k))
         totals = [np.zeros((g.k * k, g.k * k)) for g in self.design.groups]
-        for at in columns(L, LEVELS) if complete else [slice(0, SIGNS)]:
-            W = sp.eye_array(L, format="csc")[:, at] if complete else group.signs
-            W = W.toarray() if complete else W
-            spread = np.einsum("lw,cd->lcdw", W, np.eye(k)).reshape(L * k, -1)
-            R = self.design.gram[:, group.rows] @ spread
+        gram = self.design.gram[:, group.rows]
+        for W in group.identity() if complete else [group.signs]:
+            R = gram @ np.einsum("lw,cd->lcdw", W, np.eye(k)).reshape(L * k, -1)
             X = self.solve(self._LambdaT @ R)
             rest = None
             for s, g in enumerate(self.design.groups):

@@ -155,8 +155,8 @@ class Fronts:
                 whole[begin:end, : panel.shape[1]] = panel.toarray()
             whole[np.diag_indices(self.q)] += 1.0
             return buffer
-        for panel in panels:
-            i, j, value = lower_elements(panel)
+        for each in panels:
+            i, j, value = lower_elements(each)
             buffer[self.places(i, j)] = value
             buffer[self.places(j, i)] = value
         for batch in self.batches:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
-
-import numpy as np
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -25,9 +24,9 @@ FAR, FACTOR, LAST = 3, 1e4, 1e-13
 
 def steps_left(decrease: float) -> int:
     """Estimate how many steps a search still needs, given the decrease that the next predicts."""
-    if not np.isfinite(decrease) or decrease > 1.0:
-        return FAR + round(-np.log(LAST) / np.log(FACTOR))
-    return max(0, round(np.log(decrease / LAST) / np.log(FACTOR))) if decrease > LAST else 0
+    if not math.isfinite(decrease) or decrease > 1.0:
+        return FAR + round(-math.log(LAST) / math.log(FACTOR))
+    return round(math.log(decrease / LAST) / math.log(FACTOR)) if decrease > LAST else 0
 
 
 class SearchProgress:

@@ -80,7 +80,9 @@ class Schur:
         doubles = (1.0 if design.fronts.dense else 3.0) * design.fronts.size
         doubles += 4.0 * n * columns * (1 + self.template.m)
         doubles += 4.0 * q * SIGNS * max(group.k for group in design.groups)
-        return 8.0 * doubles + 16.0 * (2 * design.Z.nnz + 6 * design.inside.nnz) + 64.0 * WORK
+        return (
+            8.0 * float(doubles) + 16.0 * (2 * design.Z.nnz + 6 * design.inside.nnz) + 64.0 * WORK
+        )
 
     def moments(self, Y: Array) -> Moments:
         """Keep the responses (n, R): sums of squares are taken of their residuals at each θ."""
@@ -102,8 +104,8 @@ class Schur:
             except np.linalg.LinAlgError:  # θ is so large that rounding makes S indefinite
                 found.append(self._unknown())
                 continue
-            M = at.products(np.column_stack([self.X, y]), derivatives)
-            found.append((at.log_determinant(derivatives), M))
+            of_y = at.products(np.column_stack([self.X, y]), derivatives)
+            found.append((at.log_determinant(derivatives), of_y))
         logdet, M = zip(*found, strict=True)
         return Smooth.join(logdet), Smooth.join(M)
 
