@@ -1,6 +1,6 @@
 """Measure fits of large designs: processor time and peak memory, each in a process of its own.
 
-    python benchmarks/large.py [DESIGN ...] [--r] [-o docs/large.png]
+    python benchmarks/large.py [DESIGN ...] [--r]
 
 Processor time (`time.process_time`) is measured, because other work on the machine hardly changes
 it. BLAS has one thread. With --r, lme4 fits the same data in the same run, where it takes minutes.

@@ -73,7 +73,24 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate both parts for R responses, each at its own row of θ (R, m)."""
     V, M = structure.evaluate(theta, moments, derivatives=derivatives)
+    if derivatives == "none":
+        return _values(structure.template, V, M, reml=reml)
     return assemble(structure.template, V, M, reml=reml)
+
+
+def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluation:
+    """Return both parts without derivatives."""
+    p = M.value.shape[-1] - 1
+    A, Xy = M.value[:, :p, :p], M.value[:, :p, p]
+    A_inv = _inverse(A)
+    delta = (A_inv @ Xy[..., None])[..., 0]
+    # s = v'Mv with v = (−δ, 1), as in `assemble`; Xy − Aδ is zero but for rounding.
+    rest = Xy - (A @ delta[..., None])[..., 0]
+    s = M.value[:, p, p] - (Xy * delta).sum(axis=1) - (rest * delta).sum(axis=1)
+    logdet = V.value + np.linalg.slogdet(A)[1] if reml else V.value
+    R, m = len(logdet), template.m
+    gradient, hessian = np.zeros((R, m)), np.zeros((R, m, m))
+    return Evaluation(Smooth(logdet, gradient, hessian), Smooth(s, gradient, hessian), delta, A_inv)
 
 
 def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluation:

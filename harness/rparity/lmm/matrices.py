@@ -284,7 +284,8 @@ def _predictors(
     """Copy the columns that the model's terms are made of: the caller may change the data later."""
     labels = (label for part in parts for label in part.variables)
     used = (name for label in labels for name in expression(label).columns)
-    return data.loc[keep, list(dict.fromkeys(used))].copy()
+    columns = data[list(dict.fromkeys(used))]  # a copy
+    return columns if keep.all() else columns[keep]
 
 
 def response(formula: str, data: pd.DataFrame) -> "pd.Series[float]":

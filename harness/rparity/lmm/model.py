@@ -229,14 +229,17 @@ class MixedModel:
         ]
         if isinstance(self.structure, Blocks):
             many = moments.take(np.zeros(len(SCAN), dtype=np.intp))
-            scanned = evaluate(self.structure, many, SCAN[:, None] * theta, reml=reml)
+            scanned = evaluate(
+                self.structure, many, SCAN[:, None] * theta, reml=reml, derivatives="none"
+            )
             theta *= SCAN[np.argmin(scanned.profiled(self.divisor(reml=reml)).value)]
         found = [self.working.W_inverse @ theta]
         if self.template.m > 1 and not isinstance(self.structure, Schur):
             found.append(self.template.diagonal.astype(np.float64))
             there = self._scattered()
             many = moments.take(np.zeros(len(there), dtype=np.intp))
-            at = evaluate(self.structure, many, there, reml=reml).profiled(self.divisor(reml=reml))
+            at = evaluate(self.structure, many, there, reml=reml, derivatives="none")
+            at = at.profiled(self.divisor(reml=reml))
             found += list(there[np.argsort(at.value)[:TRIED]] @ self.working.W_inverse.T)
         return np.array(found)
 
