@@ -424,15 +424,6 @@ def test_invalid_models_are_refused(formula, error, message):
         lmer(formula, data)
 
 
-def test_too_many_crossed_levels_are_refused(monkeypatch):
-    for limit in ("STRATA_EFFECTS", "DENSE_EFFECTS", "SCHUR_EFFECTS"):
-        monkeypatch.setattr(rparity.lmm.model, limit, 5)
-    with pytest.raises(
-        DataError, match="Besides 'plate' there are 6 random effects, and at most 5"
-    ):
-        lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("Penicillin"))
-
-
 @pytest.mark.parametrize(**having("text"))
 def test_summary_equals_that_of_r(model):
     # The line on lme4's optimizer and its exit code has no counterpart.

@@ -20,7 +20,14 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from rparity.lmm.linalg import group_qr, inverse
-from rparity.lmm.structure import Conditional, Moments, Smooth, bordered, in_batches
+from rparity.lmm.structure import (
+    Conditional,
+    Derivatives,
+    Moments,
+    Smooth,
+    bordered,
+    in_batches,
+)
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
@@ -87,7 +94,12 @@ class Blocks(ABC):
         )
 
     def evaluate(
-        self, theta: Array, moments: Moments, *, along: Array | None = None
+        self,
+        theta: Array,
+        moments: Moments,
+        *,
+        along: Array | None = None,
+        derivatives: Derivatives = "exact",
     ) -> tuple[Smooth, Smooth]:
         """Evaluate log|V| and M: see `Structure`.
 
@@ -95,15 +107,23 @@ class Blocks(ABC):
         of T to the column g of B. All derivatives are products of such columns with C = P⁻¹.
         With `along` N, t and g are columns of TN, which do not change.
         """
-        return in_batches(self._evaluate, theta, moments, along, max(1, SCRATCH // self.work))
+        batch = max(1, SCRATCH // self.work)
+        return in_batches(self._evaluate, theta, moments, along, derivatives, batch)
 
     def _evaluate(
-        self, theta: Array, moments: Moments, along: Array | None
+        self, theta: Array, moments: Moments, along: Array | None, derivatives: Derivatives
     ) -> tuple[Smooth, Smooth]:
         template, R = self.template, len(theta)
         i, j = template.pairs
         B = self.T @ template.Lambda(theta)[:, None]  # (R, U, b, k)
         C, logdet = inverse(B)
+        elements = C[:, :, self._a, self._b].reshape(R, 1, -1)
+        if derivatives == "none":
+            value = self._products(elements, moments)[:, 0]
+            return (
+                Smooth.constant(logdet @ self._counts, template),
+                Smooth.constant(value, template),
+            )
         t, g, same = self._t, B[..., template.cols], template.same_column
         if along is not None:
             fixed = self.T @ along
@@ -131,12 +151,9 @@ class Blocks(ABC):
             + (gCg - same)[:, :, None] * symmetric(Ct[..., i], Ct[..., j])
             + tCt[:, :, None] * symmetric(Cg[..., i], Cg[..., j])
         )
-        weights = np.concatenate([C[:, :, self._a, self._b][..., None], C_d, C_dd], axis=-1)
-        weights = np.ascontiguousarray(
-            np.swapaxes(weights.reshape(R, -1, weights.shape[-1]), 1, 2)
-        )  # (R, 1 + m + pairs, K)
-
-        M = self._products(weights, moments)
+        changes = np.concatenate([C_d, C_dd], axis=-1)  # (R, U, pairs of C, m + pairs)
+        changes = np.swapaxes(changes.reshape(R, -1, changes.shape[-1]), 1, 2)
+        M = self._products(np.concatenate([elements, changes], axis=1), moments)
         m = template.m
         return V, Smooth(M[:, 0], M[:, 1 : 1 + m], M[:, 1 + m :])
 
@@ -146,16 +163,10 @@ class Blocks(ABC):
         m = self.template.m
         return len(self.T) * len(self._a) * (1 + m + m * (m + 1) // 2)
 
-    def values(self, theta: Array, moments: Moments) -> tuple[Array, Array]:
-        """Return log|V| (R,) and M (R, p + 1, p + 1) without derivatives."""
-        C, logdet = inverse(self.T @ self.template.Lambda(theta)[:, None])
-        weights = C[:, :, self._a, self._b].reshape(len(theta), 1, -1)
-        return logdet @ self._counts, self._products(weights, moments)[:, 0]
-
     def _products(self, weights: Array, moments: Moments) -> Array:
-        """Return M, (R, d, p + 1, p + 1), as if the elements of C were `weights` (R, d, K).
+        """Return M for each of the `weights` (R, w, K) of the elements of C: (R, w, p + 1, p + 1).
 
-        Only the first of the d includes what is outside the span of Z.
+        The part outside the span of Z, which does not depend on θ, is added to the first.
         """
         outside_Xy, outside_yy, within = moments.parts
         p = outside_Xy.shape[1]

@@ -17,7 +17,14 @@ from numpy.typing import NDArray
 
 from rparity.lmm.blocks import Blocks, classes
 from rparity.lmm.linalg import inverse
-from rparity.lmm.structure import Conditional, Moments, Smooth, bordered, in_batches
+from rparity.lmm.structure import (
+    Conditional,
+    Derivatives,
+    Moments,
+    Smooth,
+    bordered,
+    in_batches,
+)
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
@@ -155,25 +162,26 @@ class Dense:
         )
 
     def evaluate(
-        self, theta: Array, moments: Moments, *, along: Array | None = None
+        self,
+        theta: Array,
+        moments: Moments,
+        *,
+        along: Array | None = None,
+        derivatives: Derivatives = "exact",
     ) -> tuple[Smooth, Smooth]:
         """Evaluate log|V| and M in batches of responses: see `Structure`."""
-        return in_batches(self._evaluate, theta, moments, along, max(1, SCRATCH // self.work))
+        batch = max(1, SCRATCH // self.work)
+        return in_batches(self._evaluate, theta, moments, along, derivatives, batch)
 
     @property
     def work(self) -> int:
         """Number of doubles in the arrays that `evaluate` makes for one response."""
         return (self.template.m + 3) * len(self._inside_X) ** 2
 
-    def values(self, theta: Array, moments: Moments) -> tuple[Array, Array]:
-        """Return log|V| (R,) and M (R, p + 1, p + 1) without derivatives."""
-        _, _, _, logdet, value = self._values(theta, moments)
-        return logdet, value
-
-    def _values(
-        self, theta: Array, moments: Moments
-    ) -> tuple[list[Array], Array, Array, Array, Array]:
-        """Return TΛ of each term, C, its product with [X y] inside the span, log|V| and M."""
+    def _evaluate(
+        self, theta: Array, moments: Moments, along: Array | None, derivatives: Derivatives
+    ) -> tuple[Smooth, Smooth]:
+        template, R, m = self.template, len(theta), self.template.m
         outside_Xy, outside_yy, inside_y = moments.parts
         R, r = inside_y.shape
         triangles = self.template.blocks(self.template.Lambda(theta))
@@ -186,13 +194,8 @@ class Dense:
         S = C @ W
         value = np.swapaxes(W, 1, 2) @ S
         value += bordered(self._outside_XX, outside_Xy, outside_yy)
-        return B, C, S, logdet, value
-
-    def _evaluate(
-        self, theta: Array, moments: Moments, along: Array | None
-    ) -> tuple[Smooth, Smooth]:
-        template, R, m = self.template, len(theta), self.template.m
-        B, C, S, logdet, value = self._values(theta, moments)
+        if derivatives == "none":
+            return Smooth.constant(logdet, template), Smooth.constant(value, template)
 
         # dP_i = t g' + g t', as in `Blocks`; t and g have a column for each level.
         columns = self._t

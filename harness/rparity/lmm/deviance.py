@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rparity.lmm.structure import Moments, Smooth, Structure
+from rparity.lmm.structure import Derivatives, Moments, Smooth, Structure
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
@@ -63,9 +63,34 @@ class Evaluation:
         return Smooth(value, gradient, hessian)
 
 
-def evaluate(structure: Structure, moments: Moments, theta: Array, *, reml: bool) -> Evaluation:
+def evaluate(
+    structure: Structure,
+    moments: Moments,
+    theta: Array,
+    *,
+    reml: bool,
+    derivatives: Derivatives = "search",
+) -> Evaluation:
     """Evaluate both parts for R responses, each at its own row of θ (R, m)."""
-    return assemble(structure.template, *structure.evaluate(theta, moments), reml=reml)
+    V, M = structure.evaluate(theta, moments, derivatives=derivatives)
+    if derivatives == "none":
+        return _values(structure.template, V, M, reml=reml)
+    return assemble(structure.template, V, M, reml=reml)
+
+
+def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluation:
+    """Return both parts without derivatives."""
+    p = M.value.shape[-1] - 1
+    A, Xy = M.value[:, :p, :p], M.value[:, :p, p]
+    A_inv = _inverse(A)
+    delta = (A_inv @ Xy[..., None])[..., 0]
+    # s = v'Mv with v = (−δ, 1), as in `assemble`; Xy − Aδ is zero but for rounding.
+    rest = Xy - (A @ delta[..., None])[..., 0]
+    s = M.value[:, p, p] - (Xy * delta).sum(axis=1) - (rest * delta).sum(axis=1)
+    logdet = V.value + np.linalg.slogdet(A)[1] if reml else V.value
+    R, m = len(logdet), template.m
+    gradient, hessian = np.zeros((R, m)), np.zeros((R, m, m))
+    return Evaluation(Smooth(logdet, gradient, hessian), Smooth(s, gradient, hessian), delta, A_inv)
 
 
 def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluation:
@@ -101,16 +126,6 @@ def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluat
             - flat @ np.swapaxes(turned, 1, 2),
         )
     return Evaluation(logdet, s, delta, A_inv)
-
-
-def values(V: Array, M: Array, f: float, *, reml: bool) -> tuple[Array, Array]:
-    """Return d(θ) and s, (R,) each, from log|V| (R,) and M (R, p + 1, p + 1)."""
-    p = M.shape[-1] - 1
-    A = M[:, :p, :p]
-    delta = (_inverse(A) @ M[:, :p, p:])[..., 0]
-    s = M[:, p, p] - (M[:, :p, p] * delta).sum(axis=1)
-    logdet = V + np.linalg.slogdet(A)[1] if reml else V
-    return logdet + f * (1.0 + np.log(2.0 * np.pi * s / f)), s
 
 
 def _inverse(A: Array) -> Array:

@@ -24,6 +24,7 @@ from rparity.lmm.matrices import NaAction, build
 from rparity.lmm.model import MixedModel, Solution
 from rparity.lmm.optimum import ConvergenceWarning, optimum, problem
 from rparity.lmm.prediction import kept_effects, predict
+from rparity.lmm.progress import SearchProgress, Watch
 from rparity.lmm.structure import Conditional
 from rparity.lmm.summary import lmer_summary
 from rparity.lmm.varcorr import covariance, labels, order, sd_and_correlation, theta_names
@@ -100,7 +101,8 @@ def lmer(
         lme4=Lme4(lme4),
     )
     matrices.warn_of_dropped_columns()
-    fit = LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML)
+    with SearchProgress() as watch:
+        fit = LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML, watch=watch)
     fit.warn_unless_converged()
     fit.data_name = data.attrs.get("name")
     return fit
@@ -124,9 +126,17 @@ class LmerResults:
         self._solution = solution
 
     @classmethod
-    def fit(cls, model: MixedModel, y: Array, *, reml: bool, start: Array | None = None) -> Self:
-        """Fit `model` to the response y (n,)."""
-        reference, solution = optimum(model, y, reml=reml, start=start)
+    def fit(
+        cls,
+        model: MixedModel,
+        y: Array,
+        *,
+        reml: bool,
+        start: Array | None = None,
+        watch: Watch | None = None,
+    ) -> Self:
+        """Fit `model` to the response y (n,); `watch` is called after each step of the search."""
+        reference, solution = optimum(model, y, reml=reml, start=start, watch=watch)
         return cls(model, y, reference, solution, reml=reml)
 
     @property

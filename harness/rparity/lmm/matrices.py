@@ -347,8 +347,8 @@ def _predictors(
     """Copy the columns that the model's terms are made of: the caller may change the data later."""
     labels = (label for part in parts for label in part.variables)
     used = dict.fromkeys(name for label in labels for name in names(expression(label)))
-    found = data[[name for name in used if name in data.columns]]
-    return found.copy() if keep.all() else found[keep]
+    found = data[[name for name in used if name in data.columns]]  # a copy
+    return found if keep.all() else found[keep]
 
 
 def _chosen(subset: str | ArrayLike, frame: Frame) -> NDArray[np.bool_]:

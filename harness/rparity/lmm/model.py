@@ -13,12 +13,14 @@ from numpy.typing import NDArray
 from rparity.errors import DataError, FormulaError
 from rparity.lmm.blocks import Blocks, OneFactor
 from rparity.lmm.crossed import Dense, Span, Strata, common_eigenvectors, commute
-from rparity.lmm.deviance import evaluate, values
+from rparity.lmm.deviance import evaluate
 from rparity.lmm.distributions import halton
 from rparity.lmm.matrices import ModelMatrices
+from rparity.lmm.memory import GIB, available
 from rparity.lmm.newton import Minimum, minimise
+from rparity.lmm.progress import Watch
 from rparity.lmm.schur import Schur
-from rparity.lmm.structure import Conditional, Moments, Smooth, Structure
+from rparity.lmm.structure import Conditional, Derivatives, Moments, Smooth, Structure
 from rparity.lmm.template import Working
 
 Array = NDArray[np.float64]
@@ -29,8 +31,6 @@ Index = NDArray[np.intp]
 STRATA_EFFECTS = 400
 DENSE_EFFECTS = 120
 SPAN_SIZE = 2**24
-# Most random effects besides those of the largest factor: a square matrix of them is in memory.
-SCHUR_EFFECTS = 6000
 # Standard deviations over σ to start from again if the first start did not converge.
 RESTARTS = (1.0, 0.1, 10.0)
 # If there may be several minima: the number of candidate starts, the fewest and the most of them
@@ -122,6 +122,24 @@ class LinearModel:
         fitted = self.matrices.X @ beta + self.matrices.offset
         return np.asarray((self.sqrt_weights * (y.T - fitted)).T)
 
+    def centre(self, y: Array) -> tuple[Array, Array]:
+        """Return β₀ (p,) by least squares for a response (n,), and its `deviations` from there.
+
+        Raises
+        ------
+        DataError
+            If there are no deviations.
+        """
+        reference = self.ordinary_least_squares(y)
+        deviations = self.deviations(y, reference)
+        size = float(np.linalg.norm(self.sqrt_weights * y))
+        if float(np.linalg.norm(deviations)) <= 1e-13 * size:
+            raise DataError(
+                f"The response {self.matrices.response!r} is an exact linear function of the "
+                "fixed effects: there is no residual variance to estimate; fit it with lm()."
+            )
+        return reference, deviations
+
     def from_working(self, delta: Array) -> Array:
         """Convert coefficients of the orthonormal basis of X to coefficients of X, (..., p)."""
         solved = scipy.linalg.solve_triangular(self._R, delta.T, check_finite=False)
@@ -176,13 +194,16 @@ class MixedModel(LinearModel):
                 return Strata(template, span, *common, self.Q)
         if q <= DENSE_EFFECTS and self.n * q <= SPAN_SIZE:
             return Dense(template, Span.of(Z, codes, levels), self.Q)
-        rest = sum(term.size for term in self.matrices.random[shared:])
-        if rest > SCHUR_EFFECTS:
+        schur = Schur(template, Z, codes, levels, shared, self.Q)
+        if schur.memory > (free := available()):
+            rest = sum(term.size for term in self.matrices.random[shared:])
             raise DataError(
-                f"Besides {self.matrices.random[0].group!r} there are {rest} random effects, and "
-                f"at most {SCHUR_EFFECTS} are supported: leave out the next largest factor."
+                f"The fit of {self.matrices.formula!r} needs about {schur.memory / GIB:.1f} GiB of "
+                f"memory, and {free / GIB:.1f} GiB are available: besides "
+                f"{self.matrices.random[0].group!r} there are {rest} random effects. Leave out "
+                "the next largest factor, or use a machine with more memory."
             )
-        return Schur(template, Z, codes, levels, shared, self.Q)
+        return schur
 
     # -- random effects ----------------------------------------------------------------------------
 
@@ -237,11 +258,10 @@ class MixedModel(LinearModel):
             """Return the criterion at each row of θ; far away, only that there is a residual."""
             theta = np.concatenate([theta, FAR * on[None]])
             many = moments.take(np.zeros(len(theta), dtype=np.intp))
-            V, M = structure.values(theta, many)
-            value, s = values(V, M, self.divisor(reml=reml), reml=reml)
-            if (gone := s <= least).any():
+            there = evaluate(structure, many, theta, reml=reml, derivatives="none")
+            if (gone := there.s.value <= least).any():
                 raise NoResidualError(theta[gone][-1])
-            return value[:-1]
+            return there.profiled(self.divisor(reml=reml)).value[:-1]
 
         total = float(deviations @ deviations)
         between = []
@@ -290,10 +310,12 @@ class MixedModel(LinearModel):
         f: float | None = None,
         least: float = -np.inf,
         one: bool = False,
+        watch: Watch | None = None,
     ) -> Solution:
         """Find each response's optimum from θ `start`, (m,) or (R, m); `f` replaces the divisor.
 
-        If all moments are those of `one` response, the best optimum is returned.
+        If all moments are those of `one` response, the best optimum is returned, with the second
+        derivatives there. `watch` is called after each step: see `newton.minimise`.
 
         Raises
         ------
@@ -316,7 +338,7 @@ class MixedModel(LinearModel):
                 raise NoResidualError(theta[gone][0])
             return at.profiled(f)
 
-        found = minimise(objective, begin, template.canonical if one else None)
+        found = minimise(objective, begin, template.canonical if one else None, watch)
         if one:
             value = (
                 np.where(np.isfinite(found.value), found.value, np.inf) + 1e-8 * ~found.converged
@@ -332,7 +354,14 @@ class MixedModel(LinearModel):
             better = again.converged & (again.value <= found.value[lost] + 1e-9)
             found.x[lost[better]] = again.x[better]
             found.converged[lost[better]] = True
-        return self._at(moments, template.canonical(found.x), found.converged, reml=reml, f=f)
+        return self._at(
+            moments,
+            template.canonical(found.x),
+            found.converged,
+            reml=reml,
+            f=f,
+            derivatives="search" if one else "none",
+        )
 
     def at(self, moments: Moments, theta: Array, *, reml: bool) -> Solution:
         """Return the solution as if θ (R, m) were the optimum."""
@@ -343,10 +372,17 @@ class MixedModel(LinearModel):
         return replace(found, theta=theta)  # zeros stay zeros
 
     def _at(
-        self, moments: Moments, theta: Array, converged: NDArray[np.bool_], *, reml: bool, f: float
+        self,
+        moments: Moments,
+        theta: Array,
+        converged: NDArray[np.bool_],
+        *,
+        reml: bool,
+        f: float,
+        derivatives: Derivatives = "none",
     ) -> Solution:
         """Return the solution at θ (R, m), which is in working coordinates."""
-        at = evaluate(self.structure, moments, theta, reml=reml)
+        at = evaluate(self.structure, moments, theta, reml=reml, derivatives=derivatives)
         profiled = at.profiled(f)
         R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ
         return Solution(

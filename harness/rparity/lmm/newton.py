@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rparity.lmm.progress import Watch
 from rparity.lmm.structure import Smooth
 
 Array = NDArray[np.float64]
@@ -48,7 +49,10 @@ class Minimum:
 
 
 def minimise(
-    objective: Objective, start: Array, same: Callable[[Array], Array] | None = None
+    objective: Objective,
+    start: Array,
+    same: Callable[[Array], Array] | None = None,
+    watch: Watch | None = None,
 ) -> Minimum:
     """Minimise R independent deviances of m variables, of order one, from `start` (R, m).
 
@@ -63,6 +67,8 @@ def minimise(
     If the starts are of one problem, `same` maps points (R, m) to others that agree where the
     function must. Then of searches that lead to the same minimum all but the best one end without
     convergence.
+
+    `watch` is called after each step with the largest decrease that the next steps predict.
     """
     x = start.copy()
     converged = np.zeros(len(x), dtype=bool)
@@ -73,6 +79,8 @@ def minimise(
     for _ in range(MAX_ITERATIONS):
         enough = np.where(stale[active] < PATIENCE, LAST_RISE, NOISE)
         step, rise, positive = _step(current, 1.0 + np.abs(x[active]), enough)
+        if watch is not None:
+            watch(float(rise.max()))
         last = positive & (rise <= enough)
         if last.any():
             x[active[last]] += step[last]

@@ -11,6 +11,7 @@ from rparity.errors import DataError
 from rparity.lmm.deviance import evaluate
 from rparity.lmm.linalg import sparse_columns
 from rparity.lmm.model import MixedModel, NoResidualError, Solution
+from rparity.lmm.progress import Watch
 
 Array = NDArray[np.float64]
 
@@ -50,9 +51,16 @@ def problem(model: MixedModel, solution: Solution) -> str:
 
 
 def optimum(
-    model: MixedModel, y: Array, *, reml: bool, start: Array | None = None
+    model: MixedModel,
+    y: Array,
+    *,
+    reml: bool,
+    start: Array | None = None,
+    watch: Watch | None = None,
 ) -> tuple[Array, Solution]:
     """Find the optimum for a response y (n,): β₀ (p,), and the solution with β relative to it.
+
+    `watch` is called after each step of the search.
 
     Raises
     ------
@@ -61,12 +69,12 @@ def optimum(
     """
     reference = model.ordinary_least_squares(y)
     with np.errstate(divide="ignore", invalid="ignore"):  # values far from the optimum
-        reference, solution = _relative_to(reference, model, y, reml, start)
+        reference, solution = _relative_to(reference, model, y, reml, start, watch)
         for _ in range(RECENTRED):
             if not _cancels(model, solution, reml):
                 break
             shift, start = solution.beta[0], solution.theta[0]
-            reference, solution = _relative_to(reference + shift, model, y, reml, start)
+            reference, solution = _relative_to(reference + shift, model, y, reml, start, watch)
     if undetermined(model, solution):
         solution = replace(solution, converged=np.zeros(1, dtype=np.bool_))
     return reference, solution
@@ -103,7 +111,12 @@ def undetermined(model: MixedModel, solution: Solution) -> int:
 
 
 def _relative_to(
-    reference: Array, model: MixedModel, y: Array, reml: bool, start: Array | None
+    reference: Array,
+    model: MixedModel,
+    y: Array,
+    reml: bool,
+    start: Array | None,
+    watch: Watch | None,
 ) -> tuple[Array, Solution]:
     """Find the optimum for y (n,) by means of its deviations from β₀ = `reference` (p,).
 
@@ -119,7 +132,7 @@ def _relative_to(
     for least in (TOO_SMALL * total**2, -np.inf):
         failed = None
         try:
-            return reference, _search(model, deviations, reml, start, least)
+            return reference, _search(model, deviations, reml, start, least, watch)
         except NoResidualError as error:
             there = error.theta
         except np.linalg.LinAlgError as error:
@@ -142,7 +155,12 @@ def _relative_to(
 
 
 def _search(
-    model: MixedModel, deviations: Array, reml: bool, start: Array | None, least: float
+    model: MixedModel,
+    deviations: Array,
+    reml: bool,
+    start: Array | None,
+    least: float,
+    watch: Watch | None,
 ) -> Solution:
     """Minimise the criterion of √w (y − Xβ₀) (n,) from `start` (m,), or from all starts."""
     moments = model.structure.moments(deviations[:, None])
@@ -151,7 +169,7 @@ def _search(
     else:
         begin = start[None]
     many = moments.take(np.zeros(len(begin), dtype=np.intp))
-    return model.solve(many, reml=reml, start=begin, least=least, one=True)
+    return model.solve(many, reml=reml, start=begin, least=least, one=True, watch=watch)
 
 
 def _explained(model: MixedModel, deviations: Array, theta: Array) -> tuple[Array, float]:
@@ -180,7 +198,7 @@ def _ridge(model: MixedModel, deviations: Array, theta: Array) -> tuple[Array, A
     """Return δ (p,), in the basis of X, and √w y (n,) less fixed and conditional random effects."""
     structure, template = model.structure, model.template
     moments = structure.moments(deviations[:, None])
-    delta = evaluate(structure, moments, theta[None], reml=False).delta[0]
+    delta = evaluate(structure, moments, theta[None], reml=False, derivatives="none").delta[0]
     rest = np.asarray(deviations - model.Q @ delta)
     means = structure.conditional(theta, rest).means
     triangles = template.blocks(template.Lambda(theta))

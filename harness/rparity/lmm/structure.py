@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,10 @@ from numpy.typing import NDArray
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
+
+# Which derivatives are computed: "search" allows estimates of the second ones of log|V|, to about
+# two digits, which is enough for the steps of a search. The others are exact. "none" gives zeros.
+Derivatives = Literal["exact", "search", "none"]
 
 
 @dataclass(frozen=True)
@@ -32,6 +36,13 @@ class Smooth:
         """Concatenate the responses of several parts."""
         joined = zip(*((part.value, part.gradient, part.hessian) for part in parts), strict=True)
         return cls(*map(np.concatenate, joined))
+
+    @classmethod
+    def constant(cls, value: Array, template: Template) -> Smooth:
+        """Return values (R, …) of a structure, whose derivatives are not asked for."""
+        zero = np.zeros_like(value)[:, None]
+        pairs = len(template.same_column)
+        return cls(value, np.repeat(zero, template.m, axis=1), np.repeat(zero, pairs, axis=1))
 
     value: Array
     gradient: Array
@@ -70,7 +81,12 @@ class Structure(Protocol):
         ...
 
     def evaluate(
-        self, theta: Array, moments: Moments, *, along: Array | None = None
+        self,
+        theta: Array,
+        moments: Moments,
+        *,
+        along: Array | None = None,
+        derivatives: Derivatives = "exact",
     ) -> tuple[Smooth, Smooth]:
         """Return log|V| (R,) and M = [X y]'V⁻¹[X y] (R, p + 1, p + 1) at θ (R, m).
 
@@ -89,17 +105,22 @@ class Structure(Protocol):
         ...
 
 
-Evaluate = Callable[[Array, Moments, Array | None], tuple[Smooth, Smooth]]
+Evaluate = Callable[[Array, Moments, Array | None, Derivatives], tuple[Smooth, Smooth]]
 
 
 def in_batches(
-    evaluate: Evaluate, theta: Array, moments: Moments, along: Array | None, batch: int
+    evaluate: Evaluate,
+    theta: Array,
+    moments: Moments,
+    along: Array | None,
+    derivatives: Derivatives,
+    batch: int,
 ) -> tuple[Smooth, Smooth]:
     """Evaluate `batch` responses at a time, so that the arrays stay in the processor's cache."""
     if len(theta) <= batch:
-        return evaluate(theta, moments, along)
+        return evaluate(theta, moments, along, derivatives)
     parts = [
-        evaluate(theta[at], moments.take(at), along)
+        evaluate(theta[at], moments.take(at), along, derivatives)
         for at in np.split(np.arange(len(theta)), range(batch, len(theta), batch))
     ]
     logdet, M = zip(*parts, strict=True)
