@@ -130,7 +130,7 @@ formula_queries <- function() {
     ),
     dummies = c("dummy(f)", "dummy(f, 'hi')", "dummy(h, c('hi', 'Lo'))", "x + (0 + dummy(f, 'lo') | g)", "x + (dummy(f, c('mid', 'hi')) || g)",
       "x + (0 + dummy(lg) | g)"),
-    groups = c("1 | g", "x + 1 | g", "x + f + (1 | g:lg)", "(1 | `a b`/lg)", "(1 | g) + (1 | f:`a b`)", "(1 | lg)", "(1 | g) + (0 + z | g)",
+    groups = c("1 | g", "x + 1 | g", "x + f + (1 | g:lg)", "(1 | `a b`/lg)", "(1 | g) + (1 | f:`a b`)", "(1 | lg)", "(1 | g) + (0 + z | g)", "x + (0 + k | k)",
       "(1 | f/lg/lh) + (0 + z | f)", "(1 | s) + (0 + x | s)")
   )
 }

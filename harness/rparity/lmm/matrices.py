@@ -22,7 +22,7 @@ from rparity.lmm.frame import (
     used_levels,
 )
 from rparity.lmm.language.collation import Collate
-from rparity.lmm.language.expression import expression, names
+from rparity.lmm.language.expression import expression, name_label, names
 from rparity.lmm.language.values import Floats, Vector, doubles
 from rparity.lmm.lme4 import NEWEST, Lme4
 
@@ -311,8 +311,10 @@ def build(
     random, bars = [], []
     for bar, side in zip(parsed.bars, left, strict=True):
         codes, levels = _group([factors[name] for name in bar.group])
-        coding = Coding.learn(side, values, {}, context)
-        Z, columns = coding.matrix(values, len(y))
+        # As in lme4, a variable that is the group as well is a factor to the left of the bar.
+        own = {name_label(name): used_levels(factors[name]) for name in bar.group}
+        coding = Coding.learn(side, values | own, {}, context)
+        Z, columns = coding.matrix(values | own, len(y))
         random.append(RandomTerm(bar.name, columns, levels, codes, Z))
         bars.append((bar, coding))
         _check_identifiable(random[-1], bar)
