@@ -22,7 +22,7 @@ Points = NDArray[np.int64]
 # are left out, which is about 1e-11 of the integral.
 DROP = 24.0
 # The most points.
-MOST = 2**19
+MOST = 2**20
 
 
 class Lattice:
