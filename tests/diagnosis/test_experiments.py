@@ -80,6 +80,18 @@ def test_sigma_over_n_minus_p_in_maximum_likelihood() -> None:
     assert set(found("sleepstudy", answer)) == {"formula of the standard error"}
 
 
+def test_a_likelihood_without_the_prior_weights() -> None:
+    fit = fit_of("weighted")
+    answer = tables_at(fit)
+    lost = float(np.log(fit.model.matrices.weights).sum())
+    shift = {"log_lik": -lost / 2.0, "aic": lost, "bic": lost, "criterion": lost}
+    glance = answer["lmer.glance"]
+    answer["lmer.glance"] = glance.assign(**{name: glance[name] + by for name, by in shift.items()})
+    assert set(found("weighted", answer)) == {"likelihood without prior weights"}
+    answer["lmer.glance"] = glance.assign(log_lik=glance["log_lik"] - lost / 4.0)
+    assert "" in found("weighted", answer)
+
+
 @pytest.mark.parametrize("name", ["document", "sleepstudy", "pastes"])
 def test_ml_instead_of_reml(name: str) -> None:
     model = audit_case(name).context.parts["lmer"]

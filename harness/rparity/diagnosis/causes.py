@@ -26,6 +26,7 @@ class Cause(StrEnum):
     ML_OR_REML = "ML or REML"
     PARAMETRISATION = "parametrisation"
     PARAMETER_COUNT = "count of parameters"
+    UNWEIGHTED = "likelihood without prior weights"
     UNDEFINED = "left undefined"
     R_SQUARED = "definition of R squared"
     WEIGHTED_NOISE = "noise scaled by prior weights"

@@ -88,7 +88,7 @@ def joint_hessian(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         "variances together gives its standard errors; R inverts the block of β alone",
         rows,
         dispute.answer,
-        predicted(dispute, tables, part),
+        predicted(replace(dispute, noise={}), tables, part),  # noise is no formula
         instead_of=dispute.reference_tables,
     )
     return pair.if_reference_follows(trial, rows)
@@ -134,6 +134,26 @@ def ml_for_reml(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None
         instead_of=dispute.reference_tables,
     )
     return pair.if_reference_follows(trial, rows) if rise <= RISE else None
+
+
+def likelihood_without_weights(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Leave the prior weights' logarithms out of the log-likelihood, at the engine's parameters."""
+    pair = Sides.of(dispute, part)
+    if pair is None or pair.model.weights is None or not _about(rows, {"glance"}):
+        return None
+    weights = pair.fit.model.matrices.weights
+    lost = float(np.log(weights).sum())
+    glance = pair.from_mine.tables[f"{part}.glance"]
+    off = {"log_lik": -lost / 2.0, "aic": lost, "bic": lost, "criterion": lost}
+    return compared(
+        "a likelihood without the prior weights",
+        Cause.UNWEIGHTED,
+        f"its criterion lacks −Σ log w = {-lost:.6g}, as if the rows times √w were the data",
+        rows,
+        dispute.answer,
+        predicted(dispute, {"glance": glance[list(off)] + pd.Series(off)}, part),
+        instead_of=dispute.reference_tables,
+    )
 
 
 @dataclass(frozen=True)
