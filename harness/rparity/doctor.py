@@ -17,7 +17,7 @@ from rparity.engines.base import KEPT_ENGINES, Question
 from rparity.errors import RecordingError, SignatureError
 from rparity.r.version import RVersion, nearest
 
-PYTHON_PACKAGES = ("numpy", "scipy", "pandas", "statsmodels", "formulaic")
+PYTHON_PACKAGES = ("numpy", "scipy", "pandas", "statsmodels", "formulaic", "threadpoolctl")
 
 
 @dataclass(frozen=True)

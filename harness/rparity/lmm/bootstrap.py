@@ -18,6 +18,7 @@ from rparity.lmm.fit import LmerResults
 from rparity.lmm.lme4 import REFIT
 from rparity.lmm.model import MixedModel, Solution
 from rparity.lmm.summary import bootstrap_summary
+from rparity.lmm.threads import threads_for
 from rparity.lmm.varcorr import labels, order, sd_and_correlation, sd_names, sd_order
 from rparity.rrandom import RRandom
 from rparity.workers.cluster import Here, Workers, cluster
@@ -159,7 +160,8 @@ def _refits(shared: tuple[LmerResults, float | None], draws: Draws) -> Solution:
     model, start = fit.model, fit.theta_hat
     blocks = (model.sqrt_weights[:, None] * block for block in draws.blocks(fit))
     moments = map(model.structure.moments, blocks)
-    return Solution.join([model.solve(m, reml=fit.reml, start=start, f=f) for m in moments])
+    with threads_for(model.structure):
+        return Solution.join([model.solve(m, reml=fit.reml, start=start, f=f) for m in moments])
 
 
 @dataclass(frozen=True)
