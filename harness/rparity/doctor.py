@@ -21,7 +21,7 @@ from rparity.r.version import RVersion, nearest
 if TYPE_CHECKING:
     from rparity.r.session import Availability
 
-PYTHON_PACKAGES = ("numpy", "scipy", "pandas", "statsmodels")
+PYTHON_PACKAGES = ("numpy", "scipy", "pandas", "statsmodels", "threadpoolctl")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from rparity.lmm.lme4 import REFIT
 from rparity.lmm.model import MixedModel, Solution
 from rparity.lmm.simulation import Draws, in_parts, refits, simulated
 from rparity.lmm.summary import bootstrap_summary
+from rparity.lmm.threads import threads_for
 from rparity.lmm.varcorr import labels, order, sd_and_correlation, sd_names, sd_order
 from rparity.rrandom import RRandom
 from rparity.workers.cluster import Workers
@@ -80,7 +81,8 @@ def _refits(shared: tuple[LmerResults, float | None], draws: Draws) -> Solution:
     """Refit the model to some replicates, block by block."""
     fit, f = shared
     weight = fit.model.sqrt_weights[:, None]
-    return Solution.join([refits(fit, weight * block, f) for block in simulated(fit, draws)])
+    with threads_for(fit.model.structure):
+        return Solution.join([refits(fit, weight * block, f) for block in simulated(fit, draws)])
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, get_args
+from typing import TYPE_CHECKING, Literal, get_args
 
 import pandas as pd
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 def intervals(
     fit: LmerResults,
     alpha: float,
-    method: str,
+    method: Literal["wald", "profile", "boot"] | Method,
     parm: str | Sequence[str] | None,
     *,
     nsim: int,

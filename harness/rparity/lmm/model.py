@@ -254,7 +254,7 @@ class MixedModel(LinearModel):
         """
         structure, on = self.structure, self.template.diagonal
 
-        def at(theta: Array) -> Array:
+        def at(structure: Blocks | Dense, theta: Array) -> Array:
             """Return the criterion at each row of θ; far away, only that there is a residual."""
             theta = np.concatenate([theta, FAR * on[None]])
             many = moments.take(np.zeros(len(theta), dtype=np.intp))
@@ -281,12 +281,12 @@ class MixedModel(LinearModel):
             for mean_square, L in between
         ]
         if isinstance(structure, Blocks):
-            theta *= SCAN[np.argsort(at(SCAN[:, None] * theta))[0]]
+            theta *= SCAN[np.argsort(at(structure, SCAN[:, None] * theta))[0]]
         found = [self.working.W_inverse @ theta]
         if self.template.m > 1 and isinstance(structure, Blocks | Dense):
             found.append(on.astype(np.float64))
             there = self._scattered()
-            there = there[np.argsort(at(there), kind="stable")]
+            there = there[np.argsort(at(structure, there), kind="stable")]
             large = (there[:, on] > MIDDLE) @ 2.0 ** np.arange(on.sum())
             tried = int(np.clip(WORK // structure.work, *TRIED))
             first = np.sort(np.unique(large, return_index=True)[1])[:tried]

@@ -12,6 +12,7 @@ from rparity.lmm.deviance import evaluate
 from rparity.lmm.linalg import sparse_columns
 from rparity.lmm.model import MixedModel, NoResidualError, Solution
 from rparity.lmm.progress import Watch
+from rparity.lmm.threads import threads_for
 
 Array = NDArray[np.float64]
 
@@ -68,7 +69,8 @@ def optimum(
         If nothing is left for the residual variance, or double precision does not suffice.
     """
     reference = model.ordinary_least_squares(y)
-    with np.errstate(divide="ignore", invalid="ignore"):  # values far from the optimum
+    far = np.errstate(divide="ignore", invalid="ignore")  # values far from the optimum
+    with threads_for(model.structure), far:
         reference, solution = _relative_to(reference, model, y, reml, start, watch)
         for _ in range(RECENTRED):
             if not _cancels(model, solution, reml):
@@ -87,7 +89,7 @@ def _cancels(model: MixedModel, solution: Solution, reml: bool) -> bool:
         explained = float(shift @ np.linalg.solve(solution.vcov_unscaled[0], shift))
     except np.linalg.LinAlgError:
         return False
-    return explained > CANCELLED * rss
+    return bool(explained > CANCELLED * rss)
 
 
 def undetermined(model: MixedModel, solution: Solution) -> int:
@@ -136,7 +138,7 @@ def _relative_to(
         except NoResidualError as error:
             there = error.theta
         except np.linalg.LinAlgError as error:
-            failed, there = error, LARGE * model.template.diagonal
+            failed, there = error, np.where(model.template.diagonal, LARGE, 0.0)
         shift, left = _explained(model, deviations, there)
         if left <= ROUNDING * size and not _saturated(model):
             raise DataError(

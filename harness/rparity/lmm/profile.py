@@ -23,6 +23,7 @@ from rparity.lmm.linalg import triangle
 from rparity.lmm.model import MixedModel
 from rparity.lmm.newton import minimise
 from rparity.lmm.structure import Moments, Smooth
+from rparity.lmm.threads import threads_for
 from rparity.lmm.varcorr import sd_names, sd_order
 
 Array = NDArray[np.float64]
@@ -54,7 +55,8 @@ def profile_intervals(
     """
     profile = _Profile(fit, float(chi2_quantile(1.0 - alpha, 1)))
     names = [name for name in profile.names if parameters is None or name in parameters]
-    found = {name: profile.along(name).ends() for name in names}
+    with threads_for(fit.model.structure):
+        found = {name: profile.along(name).ends() for name in names}
     return pd.DataFrame.from_dict(found, orient="index", columns=["conf_low", "conf_high"])
 
 

@@ -1,0 +1,34 @@
+"""Small algebra uses one thread, whatever the environment says."""
+
+from threadpoolctl import ThreadpoolController
+
+import rparity.lmm.model
+from lmm_recorded import frame
+from rparity.lmm.bootstrap import bootmer
+from rparity.lmm.fit import lmer
+from rparity.lmm.newton import minimise
+
+
+def threads(controller: ThreadpoolController) -> set[int]:
+    return {library["num_threads"] for library in controller.info()}
+
+
+def test_small_fits_use_one_thread_and_large_ones_all(monkeypatch):
+    controller, seen = ThreadpoolController(), []
+
+    def watched(*arguments):
+        seen.append(threads(controller))
+        return minimise(*arguments)
+
+    monkeypatch.setattr(rparity.lmm.model, "minimise", watched)
+    with controller.limit(limits=2, user_api="blas"):
+        allowed = threads(controller)
+        fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
+        bootmer(fit, 2, rng=1)
+        assert set(map(frozenset, seen)) == {frozenset({1})}
+        assert threads(controller) == allowed
+        seen.clear()
+        monkeypatch.setattr(rparity.lmm.model, "STRATA_EFFECTS", 0)
+        monkeypatch.setattr(rparity.lmm.model, "DENSE_EFFECTS", 0)
+        lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("Penicillin"))
+        assert set(map(frozenset, seen)) == {frozenset(allowed)}
