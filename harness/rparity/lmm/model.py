@@ -238,8 +238,8 @@ class MixedModel:
             found.append(self.template.diagonal.astype(np.float64))
             there = self._scattered()
             many = moments.take(np.zeros(len(there), dtype=np.intp))
-            at = evaluate(self.structure, many, there, reml=reml, derivatives="none")
-            at = at.profiled(self.divisor(reml=reml))
+            values = evaluate(self.structure, many, there, reml=reml, derivatives="none")
+            at = values.profiled(self.divisor(reml=reml))
             found += list(there[np.argsort(at.value)[:TRIED]] @ self.working.W_inverse.T)
         return np.array(found)
 
