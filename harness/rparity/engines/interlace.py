@@ -29,6 +29,8 @@ from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
 # With more rows than this, a fit takes longer than all other cases together.
 MOST_ROWS = 20_000
 SUM = "C({}, contr.sum)"
+# Responses that vary by less than this share of their size.
+SHARED = 1e-5
 LEFT_OUT = ("ranef", "anova_type3_kr")
 
 
@@ -53,6 +55,11 @@ class Interlace(ModelEngine):
             raise UnsupportedError(f"{len(data)} rows: not asked")
         weights = None if part.weights is None else data[part.weights].to_numpy()
         m = build(part.formula, data, weights=weights, contrasts=part.contrasts, na_action="fail")
+        if np.ptp(m.y) < SHARED * np.abs(m.y).max():
+            raise UnsupportedError(
+                "not asked: the responses share their leading digits, and cross-products of them, "
+                "as interlace takes them, leave no digits of the variances"
+            )
         parsed = parse(part.formula)
         groups = {term.group: f"group{i}" for i, term in enumerate(m.random)}
         labels = {
