@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -14,11 +14,8 @@ from rparity.lmm.ddf import Method
 from rparity.lmm.distributions import chi2_tail
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.hypotheses import Type
-from rparity.lmm.matrices import ModelMatrices
+from rparity.lmm.linear import LmResults
 from rparity.lmm.term_tests import anova_table
-
-if TYPE_CHECKING:
-    from rparity.lmm.linear import LmResults
 
 
 class _Likelihood(NamedTuple):
@@ -31,9 +28,9 @@ class _Likelihood(NamedTuple):
 
 
 def _by_ml(fit: LmerResults | LmResults) -> _Likelihood:
-    if isinstance(matrices := getattr(fit, "matrices", None), ModelMatrices):
-        parameters = matrices.X.shape[1] + 1
-        return _Likelihood(matrices.formula, matrices.y, parameters, float(fit.llf))
+    if isinstance(fit, LmResults):
+        m = fit.matrices
+        return _Likelihood(m.formula, m.y, len(fit.params) + 1, fit.llf)
     require_mixed(fit, "anova")
     ml = fit.refit(REML=False) if fit.reml else fit
     return _Likelihood(ml.model.matrices.formula, ml.response, ml.n_parameters, ml.llf)
@@ -67,8 +64,10 @@ def anova(
     if not fits:
         raise UsageError("anova() tests the terms of a fit or compares fits: give it one or more.")
     if len(fits) == 1:
-        require_mixed(fits[0], "anova")
-        return anova_table(fits[0], type or "III", ddf or "satterthwaite")
+        fit = fits[0]
+        require_mixed(fit, "anova")
+        assert isinstance(fit, LmerResults)
+        return anova_table(fit, type or "III", ddf or "satterthwaite")
     if type or ddf:
         raise UsageError("type= and ddf= are for one fit: several are compared by likelihood.")
     rows = [_by_ml(fit) for fit in fits]

@@ -145,12 +145,9 @@ class Blocks(ABC):
             return x[:, :, self._a] * y[:, :, self._b] + x[:, :, self._b] * y[:, :, self._a]
 
         C_d = -symmetric(Ct, Cg)
-        C_dd = (
-            ij[:, :, None] * symmetric(Ct[..., i], Cg[..., j])
-            + ji[:, :, None] * symmetric(Cg[..., i], Ct[..., j])
-            + (gCg - same)[:, :, None] * symmetric(Ct[..., i], Ct[..., j])
-            + tCt[:, :, None] * symmetric(Cg[..., i], Cg[..., j])
-        )
+        ij, ji, gCg, tCt = (each[:, :, None] for each in (ij, ji, gCg - same, tCt))
+        C_dd = symmetric(Ct[..., i], ij * Cg[..., j] + gCg * Ct[..., j])
+        C_dd += symmetric(Cg[..., i], ji * Ct[..., j] + tCt * Cg[..., j])
         changes = np.concatenate([C_d, C_dd], axis=-1)  # (R, U, pairs of C, m + pairs)
         changes = np.swapaxes(changes.reshape(R, -1, changes.shape[-1]), 1, 2)
         M = self._products(np.concatenate([elements, changes], axis=1), moments)
