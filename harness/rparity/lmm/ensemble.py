@@ -34,7 +34,7 @@ Array = NDArray[np.float64]
 # Walkers for each parameter, and the share of the first steps that is left out.
 WALKERS, BURN_IN = 16, 0.25
 # Parts of a chain whose means show the Monte Carlo error: long beside the autocorrelation.
-BATCHES = 25
+BATCHES = 50
 
 
 class JointPosterior:
