@@ -107,14 +107,14 @@ def influence(fit: LmerResults, groups: str) -> Influence:
     index = pd.Index(term.levels, name=groups)
     L, p = len(index), fit.model.p
 
-    def table(values: ArrayLike) -> pd.DataFrame:
+    def table(values: Array) -> pd.DataFrame:
         return pd.DataFrame(values, index, fit.term_names)
 
     change = np.array(params) - fit.beta
     metric = np.linalg.solve(fit.cov_params().to_numpy(), change.T).T
     return Influence(
-        table(params),
-        table(bse),
+        table(np.array(params)),
+        table(np.array(bse)),
         pd.Series(converged, index),
         table(change),
         table(change / np.array(bse)),
