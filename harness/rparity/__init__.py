@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rparity.lmm.bootstrap_test import pbmodcomp
     from rparity.lmm.emmeans import emmeans
     from rparity.lmm.fit import lmer
+    from rparity.lmm.influence import hatvalues, influence, is_nested
     from rparity.lmm.linear import lm
     from rparity.lmm.posterior import posterior
     from rparity.lmm.term_tests import drop1, ranova
@@ -30,6 +31,9 @@ __all__ = [
     "document_data",
     "drop1",
     "emmeans",
+    "hatvalues",
+    "influence",
+    "is_nested",
     "lm",
     "lmer",
     "pbmodcomp",
@@ -50,6 +54,9 @@ _HOME = {
     "document_data": "rparity.cases.document",
     "drop1": "rparity.lmm.term_tests",
     "emmeans": "rparity.lmm.emmeans",
+    "hatvalues": "rparity.lmm.influence",
+    "influence": "rparity.lmm.influence",
+    "is_nested": "rparity.lmm.influence",
     "lm": "rparity.lmm.linear",
     "lmer": "rparity.lmm.fit",
     "pbmodcomp": "rparity.lmm.bootstrap_test",

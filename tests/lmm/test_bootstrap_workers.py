@@ -113,7 +113,7 @@ def test_parts_have_the_draws_of_the_whole_bootstrap(
 
 
 def test_zero_replicates_and_zero_workers_are_refused(document: LmerResults) -> None:
-    with pytest.raises(UsageError, match="nsim must be at least 1"):
+    with pytest.raises(UsageError, match="nsim must be a whole number of at least 1"):
         bootmer(document, 0, rng=1)
     with pytest.raises(UsageError, match="number of workers must be at least 1"):
         bootmer(document, 10, rng=1, workers=0)

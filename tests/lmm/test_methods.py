@@ -11,6 +11,7 @@ from places import DATA
 from rparity import anova, bootmer, drop1, lm, lmer, ranova
 from rparity.errors import DataError, FormulaError, UsageError
 from rparity.lmm.fit import LmerResults
+from rparity.lmm.influence import hatvalues, influence, is_nested
 
 RECORDED = json.loads((DATA / "methods_reference.json").read_text())
 PREDICTIONS = RECORDED["predictions"]
@@ -143,3 +144,28 @@ def test_intervals_of_some_parameters_are_those_of_all(data, method):
             method=method, parm=parm if isinstance(parm, str) else list(parm), **more
         )
         pd.testing.assert_frame_equal(some, whole.loc[rows])
+
+
+@pytest.mark.parametrize("model", RECORDED["hat_values"], ids=lambda m: m["formula"])
+def test_leverages_equal_those_of_r(data, model):
+    weights = model["weights"] and data[model["weights"]]
+    fit = lmer(model["formula"], data, weights=weights).at(array(model["theta"]))
+    np.testing.assert_allclose(hatvalues(fit), array(model["hat"]), rtol=1e-10)
+
+
+def test_fits_without_a_group_equal_those_of_r(data):
+    recorded = RECORDED["influence"]
+    found = influence(lmer(recorded["formula"], data), "g")
+    assert found.converged.all()
+    np.testing.assert_allclose(found.params, np.array(recorded["coef"]), rtol=1e-6)
+    np.testing.assert_allclose(found.cooks_distance, array(recorded["cooks"]), rtol=1e-4)
+    np.testing.assert_allclose(found.dfbetas, np.array(recorded["dfbetas"]), rtol=1e-3, atol=1e-6)
+    with pytest.raises(UsageError, match=r"no grouping factor 'h'.* It has g"):
+        influence(lmer(recorded["formula"], data), "h")
+
+
+def test_nested_factors_are_recognised_as_in_r(data):
+    both = data["g"].astype(str) + data["h"].astype(str)
+    assert [is_nested(data["h"], data["g"]), is_nested(both, data["g"])] == RECORDED["lists"][
+        "nested"
+    ]

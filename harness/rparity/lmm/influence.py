@@ -1,0 +1,150 @@
+"""Leverages of a mixed model's rows, and how its estimates change without a group."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import scipy.sparse as sp
+from numpy.typing import ArrayLike, NDArray
+from scipy.sparse.linalg import splu
+
+from rparity.errors import UsageError, did_you_mean
+from rparity.lmm.arguments import require_mixed
+from rparity.lmm.linalg import sparse_columns
+from rparity.lmm.matrices import ModelMatrices
+from rparity.lmm.model import MixedModel
+
+if TYPE_CHECKING:
+    from rparity.lmm.fit import LmerResults
+
+Array = NDArray[np.float64]
+
+# Rows whose leverages are computed together.
+ROWS = 1024
+
+
+def hatvalues(fit: LmerResults) -> pd.Series[float]:
+    """Leverages of the rows that were used, (n,), as R's `hatvalues(fit)`.
+
+    They are the derivatives of fitted values by their responses at the estimated θ: the diagonal of
+    I − (V⁻¹ − V⁻¹XA⁻¹X'V⁻¹), A = X'V⁻¹X, for weighted rows.
+
+    Raises
+    ------
+    UsageError
+        Unless the fit is of `lmer`.
+    """
+    require_mixed(fit, "hatvalues")
+    model = fit.model
+    theta = model.working.W @ fit.theta_hat
+    triangles = model.template.blocks(model.template.Lambda(theta))
+    B = sp.csr_array(
+        sp.hstack(
+            [
+                sparse_columns(Z @ Lam, term.codes, len(term.levels))
+                for term, Z, Lam in zip(
+                    model.matrices.random, model.working.Z, triangles, strict=True
+                )
+            ],
+            format="csr",
+        )
+    )
+    factor = splu(sp.csc_array(sp.eye_array(model.q) + B.T @ B))
+    R = model.Q - B @ factor.solve(B.T @ model.Q)
+    hat = np.einsum("np,np->n", R @ np.linalg.inv(model.Q.T @ R), R)
+    for first in range(0, model.n, ROWS):
+        rows = B[first : first + ROWS].toarray()
+        hat[first : first + ROWS] += np.einsum("nq,qn->n", rows, factor.solve(rows.T))
+    return pd.Series(hat, model.matrices.rows)
+
+
+@dataclass(frozen=True)
+class Influence:
+    """Fits without each level of a grouping factor; rows are levels.
+
+    `params`, `bse` (levels, p) are those without the level, `converged` (levels,) tells whether
+    these fits did. `dfbeta` is β̂ without the level less β̂, and `dfbetas` that over the standard
+    errors without it. `cooks_distance` (levels,) is that change in the metric of its covariance,
+    times (L − p) / (L p) for L levels, as in lme4.
+    """
+
+    params: pd.DataFrame
+    bse: pd.DataFrame
+    converged: pd.Series[bool]
+    dfbeta: pd.DataFrame
+    dfbetas: pd.DataFrame
+    cooks_distance: pd.Series[float]
+
+
+def influence(fit: LmerResults, groups: str) -> Influence:
+    """Fit a model again without each level of one of its grouping factors, as R's `influence`.
+
+    The columns of X and Z stay as they are, so `scale(x)` is not computed anew.
+
+    Raises
+    ------
+    UsageError
+        For a group that the model does not have, and unless the fit is of `lmer`.
+    """
+    require_mixed(fit, "influence")
+    terms = {term.group: term for term in fit.model.matrices.random}
+    if groups not in terms:
+        raise UsageError(
+            f"The model has no grouping factor {groups!r}. {did_you_mean(str(groups), terms)}"
+            f"It has {', '.join(terms)}."
+        )
+    term = terms[groups]
+    params, bse, converged = [], [], []
+    for level in range(len(term.levels)):
+        matrices = _rows_of(fit.model.matrices, term.codes != level)
+        without = type(fit).fit(MixedModel(matrices), matrices.y, reml=fit.reml)
+        params.append(without.beta)
+        bse.append(without.bse.to_numpy())
+        converged.append(without.converged)
+    index = pd.Index(term.levels, name=groups)
+    L, p = len(index), fit.model.p
+
+    def table(values: Array) -> pd.DataFrame:
+        return pd.DataFrame(values, index, fit.term_names)
+
+    change = np.array(params) - fit.beta
+    metric = np.linalg.solve(fit.cov_params().to_numpy(), change.T).T
+    return Influence(
+        table(np.array(params)),
+        table(np.array(bse)),
+        pd.Series(converged, index),
+        table(change),
+        table(change / np.array(bse)),
+        pd.Series((L - p) / (L * p) * np.einsum("lp,lp->l", change, metric), index),
+    )
+
+
+def _rows_of(m: ModelMatrices, keep: NDArray[np.bool_]) -> ModelMatrices:
+    """Return the matrices of some rows, without the levels that these do not have."""
+    random = []
+    for term in m.random:
+        used, codes = np.unique(term.codes[keep], return_inverse=True)
+        levels = tuple(np.array(term.levels, dtype=object)[used])
+        random.append(replace(term, codes=codes, levels=levels, Z=term.Z[keep]))
+    used_rows = m.used.copy()
+    used_rows[np.flatnonzero(m.used)[~keep]] = False
+    return replace(
+        m,
+        y=m.y[keep],
+        X=m.X[keep],
+        random=tuple(random),
+        offset=m.offset[keep],
+        weights=m.weights[keep],
+        rows=m.rows[keep],
+        used=used_rows,
+        predictors=m.predictors[keep],
+    )
+
+
+def is_nested(inner: ArrayLike, outer: ArrayLike) -> bool:
+    """Whether each level of one factor occurs with one level of another, as R's `isNested`."""
+    pairs = pd.DataFrame({"inner": np.asarray(inner), "outer": np.asarray(outer)})
+    return bool((pairs.groupby("inner", observed=True)["outer"].nunique() <= 1).all())
