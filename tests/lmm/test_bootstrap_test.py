@@ -290,7 +290,7 @@ def test_refusals_name_the_input_and_the_remedy(wrong, says):
 
 
 def test_weights_of_zero_and_zero_replicates_are_refused():
-    with pytest.raises(UsageError, match="nsim must be at least 1"):
+    with pytest.raises(UsageError, match="nsim must be a whole number of at least 1"):
         pbmodcomp(*of(DAYS), 0, rng=1)
     data = ddf_recorded.frame("balanced")
     weights = np.where(np.arange(len(data)) < 3, 0.0, 1.0)

@@ -88,7 +88,7 @@ def test_a_likelihood_ratio_test_against_lm_equals_that_of_r(data):
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda _, least: anova(least), r"anova\(\) takes a fit of lmer\(\), and got a Regression"),
+        (lambda _, least: anova(least), r"anova\(\) takes a fit of lmer\(\), and got a LmResults"),
         (lambda _, least: drop1(least), r"drop1\(\) takes a fit of lmer\(\)"),
         (lambda _, least: ranova(least), r"ranova\(\) takes a fit of lmer\(\)"),
         (lambda _, least: bootmer(least, 2, rng=1), r"bootmer\(\) takes a fit of lmer\(\)"),

@@ -34,7 +34,7 @@ def quartic(x, _):
 def shown(stream: io.StringIO, monkeypatch, watch=True) -> str:
     monkeypatch.setattr(rparity.lmm.progress, "time", Clock())
     with SearchProgress(stream) as progress:
-        minimise(quartic, np.array([[1.0]]), progress if watch else None)
+        minimise(quartic, np.array([[1.0]]), watch=progress if watch else None)
     return stream.getvalue()
 
 

@@ -15,9 +15,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy.special import gammaincc
 
 from rparity.errors import UsageError
+from rparity.lmm.distributions import chi2_tail, f_tail
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.matrices import ModelMatrices
 from rparity.lmm.model import LinearModel
@@ -272,13 +273,13 @@ class BootstrapTest:
         variance = used.var(ddof=1) if len(used) > 1 else np.nan
         scaled, nan = df * T / mean, np.nan
         ddf = 2.0 * mean / (mean - df) if mean != df else np.inf
-        p_gamma = stats.gamma.sf(T, a=mean**2 / variance, scale=variance / mean)
-        p_F = stats.f.sf(T / df, df, ddf) if ddf > 2.0 else nan
+        p_gamma = float(gammaincc(mean**2 / variance, T * mean / variance))
+        p_F = f_tail(T / df, df, ddf) if ddf > 2.0 else nan
         rows = {
-            "LRT": (T, df, nan, stats.chi2.sf(T, df)),
+            "LRT": (T, df, nan, chi2_tail(T, df)),
             "PBtest": (T, nan, nan, self.p_value),
             "Gamma": (T, nan, nan, p_gamma),
-            "Bartlett": (scaled, df, nan, stats.chi2.sf(scaled, df)),
+            "Bartlett": (scaled, df, nan, chi2_tail(scaled, df)),
             "F": (T / df, df, ddf, p_F),
         }
         return pd.DataFrame.from_dict(

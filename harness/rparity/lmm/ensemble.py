@@ -21,7 +21,6 @@ from importlib.util import find_spec
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import gaussian_kde
 
 from rparity.errors import UsageError
 from rparity.lmm.fit import LmerResults
@@ -182,6 +181,8 @@ class DrawnMarginal(Marginal):
     def pdf(self, x: ArrayLike) -> Array:
         """A kernel estimate of the density at x."""
         some = self._sorted[:: max(self._sorted.size // 20_000, 1)]
+        from scipy.stats import gaussian_kde  # takes as long to import as the rest
+
         return np.asarray(gaussian_kde(some)(np.asarray(x, dtype=np.float64)))
 
     def quantile(self, q: ArrayLike) -> Array:
