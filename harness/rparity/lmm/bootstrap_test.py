@@ -284,7 +284,7 @@ class BootstrapTest:
         }
         return pd.DataFrame.from_dict(
             rows, orient="index", columns=["stat", "df", "ddf", "p.value"]
-        )
+        ).astype(np.float64)
 
     def summary(self) -> str:
         """Return text in the layout of pbkrtest's `summary`, without the time."""
