@@ -8,7 +8,6 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 from flint import arb, arb_mat, ctx
-from mpmath import mp
 
 import ddf_exact
 from ddf_recorded import MODELS, find, frame, label, matrix, optimum, table
@@ -167,7 +166,7 @@ def test_the_hessian_is_that_of_differences() -> None:
 def test_kenward_roger_is_that_of_the_definition(model: dict) -> None:
     """In matrices of the size of the data, at the same θ."""
     fit = optimum(model)
-    with mp.workdps(60):
+    with ctx.workdps(80):
         cov, df = ddf_exact.Exact(fit).kenward_roger()
     with ctx.workprec(300):
         theta = [arb(float(t)) for t in fit.theta_hat]
