@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from importlib.resources import files
 from typing import Any
+from urllib.parse import urlsplit
 
 import pandas as pd
 from rich.console import Console
@@ -18,7 +19,7 @@ from rich.text import Text
 from rparity.cases.atlas import on_result
 from rparity.cases.base import AtlasPair, Case
 from rparity.compare import ROUNDING_DIGITS
-from rparity.report.numbers import exactly, number
+from rparity.report.numbers import number
 from rparity.report.terminal import marked, plain_table
 
 RESULTS = files("rparity.cases") / "atlas_results.json"
@@ -224,6 +225,7 @@ def page(kept: Mapping[str, Any], cases: Iterable[Case]) -> str:
         f"Made by {versions}. `docs/atlas_page.py` writes this page. "
         "`rparity atlas WORD` finds pairs in the terminal.",
         "",
+        "<style>table { display: block; overflow-x: auto } #atlas-find { width: 20em }</style>",
         '<p><label>Find <input id="atlas-find" type="search" '
         'placeholder="wilcox.test, mannwhitneyu, ties …"></label></p>',
         "",
@@ -253,10 +255,15 @@ def _section(one: AtlasResult) -> list[str]:
     heads = ["value", "R", "Python", *(["with the setting"] if pair.cause else [])]
     lines += [_row(heads), _row(["---"] * len(heads))]
     for row, values in one.values.items():
-        cells = ["NA" if v is None else exactly(v) for v in values]
+        cells = ["NA" if v is None else number(v) for v in values]
         lines.append(_row([f"`{row}`", *cells[: len(heads) - 1]]))
-    sources = [f"<{r}>" if r.startswith("https://") else r for r in pair.references]
+    sources = [f"[{_host(r)}]({r})" if _host(r) else r for r in pair.references]
     return [*lines, "", *([f"See {'; '.join(sources)}.", ""] if sources else [])]
+
+
+def _host(reference: str) -> str | None:
+    """Return the host of an address, or None for another reference."""
+    return urlsplit(reference).hostname
 
 
 def _row(cells: Iterable[str]) -> str:
