@@ -156,8 +156,11 @@ def agreement(digits: float) -> str:
 
 
 def show(hits: Sequence[AtlasResult], total: int, out: Console) -> None:
-    """Print pairs: a few whole, more of them as a list."""
+    """Print pairs: a few whole; of more, the first one whole and then a list."""
     if len(hits) > FULL:
+        if len(hits) < total:
+            _show(hits[0], out)
+            out.print()
         table = plain_table("pair", ">default", ">setting", wrapped=("what", "cause"))
         for one in hits:
             digits = [f"{d:.1f}" for d in one.digits]
