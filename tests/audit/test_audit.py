@@ -12,12 +12,17 @@ from rparity.audit.questions import has_data
 from rparity.audit.results import Audit
 from rparity.audit.run_audit import all_engines, run_audit
 from rparity.cases import cases
+from rparity.cases.base import AtlasPair
 from rparity.compare import Verdict
 from rparity.diagnosis.ledger import Entry, apply_ledger, ledger
 from rparity.r.version import RVersion
 
 pytestmark = pytest.mark.audit
-AUDITED = [case for case in cases().values() if has_data(case)]
+AUDITED = [
+    case
+    for case in cases().values()
+    if has_data(case) or any(isinstance(part, AtlasPair) for part in case.parts)
+]
 
 
 @pytest.fixture(scope="module")

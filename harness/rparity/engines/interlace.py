@@ -15,6 +15,7 @@ from rparity.engines.base import Found, ModelEngine, UnsupportedError
 from rparity.engines.native import one_row, quantiles
 from rparity.engines.tables import (
     NO_WALD,
+    OFFSET,
     coded,
     coef_table,
     mean_tables,
@@ -54,7 +55,14 @@ class Interlace(ModelEngine):
         if len(data) > MOST_ROWS:
             raise UnsupportedError(f"{len(data)} rows: not asked")
         weights = None if part.weights is None else data[part.weights].to_numpy()
-        m = build(part.formula, data, weights=weights, contrasts=part.contrasts, na_action="fail")
+        m = build(
+            part.formula,
+            data,
+            weights=weights,
+            contrasts=part.contrasts,
+            na_action="fail",
+            collate="C",
+        )
         if np.ptp(m.y) < SHARED * np.abs(m.y).max():
             raise UnsupportedError(
                 "not asked: the responses share their leading digits, and cross-products of them, "
@@ -65,8 +73,9 @@ class Interlace(ModelEngine):
         labels = {
             groups[term.group]: np.array(term.levels, dtype=object)[term.codes] for term in m.random
         }
+        fixed = coded(OFFSET.sub("", parsed.fixed), part.contrasts, SUM)
         fit = interlace.fit(
-            f"{parsed.response} ~ {coded(parsed.fixed, part.contrasts, SUM)}",
+            f"{parsed.response} ~ {fixed}",
             data.assign(**labels),
             random=[_random(term, groups[term.group], data) for term in m.random],
             method="REML" if part.reml else "ML",

@@ -56,7 +56,14 @@ class Kamino(ModelEngine):
         if len(data) > MOST_ROWS:
             raise UnsupportedError(f"{len(data)} rows: not asked")
         weights = None if part.weights is None else data[part.weights].to_numpy()
-        m = build(part.formula, data, weights=weights, contrasts=part.contrasts, na_action="fail")
+        m = build(
+            part.formula,
+            data,
+            weights=weights,
+            contrasts=part.contrasts,
+            na_action="fail",
+            collate="C",
+        )
         coded = {name: each.removeprefix("contr.") for name, each in part.contrasts.items()}
         fit = kamino.lmer(
             SLOPE.sub("(1 + ", part.formula),

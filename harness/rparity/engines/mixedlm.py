@@ -18,6 +18,7 @@ from rparity.engines.base import Found, ModelEngine, UnsupportedError
 from rparity.engines.native import one_row, quantiles
 from rparity.engines.tables import (
     NO_WALD,
+    OFFSET,
     coef_table,
     mean_tables,
     same_columns,
@@ -40,7 +41,6 @@ MOST_REPLICATES = 200
 # `anova_type3` names a coefficient of a factor `grp.1`.
 CODED = re.compile(r"\.\d+(?=:|$)")
 METHODS = {"anova_type3": "Satterthwaite", "anova_type3_kr": "Kenward-Roger"}
-OFFSET = re.compile(r"\s*\+\s*offset\([^()]*\)")
 
 
 class Mixedlm(ModelEngine):

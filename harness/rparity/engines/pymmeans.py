@@ -49,7 +49,7 @@ class Pymmeans(ModelEngine):
         assert isinstance(part, Lmer)
         if not part.reml or not {"ddf", "vcov_kr", "emmeans"} & set(part.kinds):
             raise UnsupportedError("asked about tests after REML only")
-        m = build(part.formula, data, contrasts=part.contrasts, na_action="fail")
+        m = build(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C")
         parsed = parse(part.formula)
         if part.weights is not None or len(m.random) > 1 or m.offset.any():
             raise UnsupportedError("asked about one random term, without weights or an offset")

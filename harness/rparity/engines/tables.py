@@ -25,6 +25,9 @@ NO_WALD = {"confint_wald/.sig*": "a Wald interval of the fixed effects only, as 
 DDF = ("satterthwaite", "kenward_roger")
 TERM_TESTS = ("num_df", "den_df", "f_statistic", "p_value")
 
+# An offset in a formula, for packages that have an argument for it.
+OFFSET = re.compile(r"\s*\+\s*offset\([^()]*\)")
+
 
 def same_columns(theirs: ArrayLike, X: NDArray[np.float64]) -> NDArray[np.intp]:
     """Return the position of each of R's columns of X among a package's.
