@@ -303,6 +303,11 @@ def rounded_quantile(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial |
     coef, table = dispute.answer.get(f"{part}.coef"), f"{part}.confint_wald"
     if coef is None or not (rows["table"] == table).any():
         return None
+    ends = dispute.answer[table].reindex(coef.index)
+    widths = (ends["conf_high"] - ends["conf_low"]) / (2.0 * coef["std_error"])
+    # Where the ends share their leading digits, any quantile would seem to fit.
+    if not (abs(widths - 1.96) < 1e-6).all():
+        return None
     half = 1.96 * coef["std_error"]
     limits = pd.DataFrame(
         {"conf_low": coef["estimate"] - half, "conf_high": coef["estimate"] + half}
