@@ -25,7 +25,8 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
     model, data = dispute.context.parts.get(part), dispute.context.data
     if not isinstance(model, Lm | Lmer) or data is None:
         return None
-    if not rows["table"].isin([f"{part}.coef", f"{part}.vcov", f"{part}.confint_wald"]).any():
+    about = rows["table"].isin([f"{part}.coef", f"{part}.vcov", f"{part}.confint_wald"])
+    if not about.any():
         return None
     fixed = set(parse(model.formula).fixed_terms(data.columns).variables)
     factors = [
@@ -56,7 +57,7 @@ def other_contrasts(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | 
     # The reference must follow from the contrasts that the question names.
     asked = model_tables(model, data)
     _, follows = agreement(dispute.reference_tables, predicted(dispute, asked, part), rows)
-    return replace(best, vanished=best.vanished & follows)
+    return replace(best, vanished=best.vanished & follows & about)
 
 
 def other_r_squared(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
