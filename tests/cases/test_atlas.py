@@ -43,6 +43,7 @@ def run_of(name: str) -> CaseRun:
 def test_there_are_at_least_a_hundred_pairs_in_eight_families() -> None:
     assert len(PAIRS) >= 100
     assert len(EVERY) >= 8
+    assert f"has {len(PAIRS)} R calls" in (ROOT / "README.md").read_text("utf-8")
 
 
 @pytest.mark.parametrize(("case", "pair"), PAIRS)
@@ -170,6 +171,11 @@ def test_a_setting_that_does_not_agree_explains_nothing(monkeypatch: pytest.Monk
     assert set(found["verdict"]) >= {"unexplained"}
 
 
+def test_a_setting_that_fails_explains_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = judged(planted(setting="np.nonsense(1)"), monkeypatch)
+    assert set(found["verdict"]) >= {"unexplained", "missing"}
+
+
 def test_a_difference_without_a_cause_is_unexplained(monkeypatch: pytest.MonkeyPatch) -> None:
     found = judged(planted(setting=None, cause=""), monkeypatch)
     assert set(found["verdict"]) == {"unexplained"}
@@ -219,16 +225,30 @@ def test_numbers_of_the_data_keep_their_bits() -> None:
     assert frame.iloc[0].tolist() == [float(cell) for cell in text[1].split(",")]
 
 
-def test_a_call_that_fails_is_a_gap_with_the_reason() -> None:
+def test_the_value_of_a_call_that_fails_is_missing_and_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     case = planted(python="np.nonsense(1)")
     answer = PythonDefault().answer(Question(case, 1))
-    assert answer.tables == {}
-    assert "has no attribute 'nonsense'" in answer.gaps["sd"]
+    assert (answer.tables, answer.gaps) == ({}, {})
+    assert "fails with AttributeError: module 'numpy' has no attribute" in answer.notes[0]
+    found = judged(case, monkeypatch)
+    assert (found["engine"] + " " + found["verdict"]).tolist()[0] == "python-default missing"
+
+
+def test_only_pairs_whose_package_is_not_installed_are_gaps() -> None:
+    case = EVERY[QUICK]
+    other = replace(case.parts[0], name="other", python="nowhere.x(1)")
+    absent = ("import nowhere", *case.parts[0].imports)
+    parts = tuple(replace(part, imports=absent) for part in (*case.parts[:2], other))
+    answer = PythonDefault().answer(Question(replace(case, parts=parts), 1))
+    assert answer.gaps == {"other": "nowhere is not installed"}
+    assert len(answer.tables) == 2
 
 
 def test_the_last_line_of_the_code_must_be_an_expression() -> None:
     answer = PythonSetting().answer(Question(planted(setting="x = 1"), 1))
-    assert "the last line of the code is no expression" in answer.gaps["sd"]
+    assert "the last line of the code is no expression" in answer.notes[0]
 
 
 def test_a_new_pair_is_a_family_of_the_project(

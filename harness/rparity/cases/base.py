@@ -47,6 +47,8 @@ VARIABLE = "RPARITY_PROJECT"
 # Folders and files bear these names. They are in lower case because some file systems do not
 # distinguish `A` from `a`.
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,59}")
+# A name in Python code.
+IDENTIFIER = re.compile(r"[A-Za-z_]\w*")
 # The folder with engines' kept answers. It stands beside the folders of the cases.
 ENGINES = "engines"
 
@@ -198,6 +200,19 @@ class AtlasPair(Part):
     cause: str = ""
     why: str = ""
     references: tuple[str, ...] = ()
+
+    def before(self, *code: str) -> list[str]:
+        """Return those of the `imports` that some code needs, in their order."""
+        needed = set(IDENTIFIER.findall("\n".join(code)))
+        kept: list[str] = []
+        for statement in reversed(self.imports):
+            is_import = statement.startswith(("import ", "from "))
+            defined, _, of = statement.partition("=")
+            names = statement.partition("import ")[2] if is_import else defined
+            if needed & set(IDENTIFIER.findall(names)):
+                kept.insert(0, statement)
+                needed |= set() if is_import else set(IDENTIFIER.findall(of))
+        return kept
 
 
 @dataclass(frozen=True)

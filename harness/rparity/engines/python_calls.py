@@ -30,7 +30,11 @@ class PythonDefault:
         return pair.python
 
     def answer(self, question: Question) -> Answer:
-        """Answer every pair. A call that fails, or whose package is not installed, is a gap."""
+        """Answer every pair.
+
+        A call whose package is not installed is a gap. The value of a call that fails is missing,
+        which fails, and a note has the error.
+        """
         tables: dict[str, pd.DataFrame] = {}
         gaps: dict[str, str] = {}
         notes: list[str] = []
@@ -40,8 +44,12 @@ class PythonDefault:
                 continue
             try:
                 table, said = evaluated(part, self.code(part), question)
+            except ModuleNotFoundError as error:
+                gaps[part.name] = f"{error.name} is not installed"
+                continue
             except Exception as error:
-                gaps[part.name] = f"{type(error).__name__}: {' '.join(str(error).split())}"
+                text = " ".join(str(error).split())
+                notes.append(f"{part.name}: {self.name} fails with {type(error).__name__}: {text}")
                 continue
             tables |= dict.fromkeys(self.expected(part), table)
             notes += [f"{part.name}: {text}" for text in said]
@@ -71,18 +79,13 @@ class PythonSetting(PythonDefault):
 def evaluated(pair: AtlasPair, code: str, question: Question) -> tuple[pd.DataFrame, list[str]]:
     """Run a pair's Python code, and return its table `value` and the warnings.
 
-    A mapping as the result holds the values by name already.
-
-    Raises
-    ------
-    Exception
-        Whatever the code raises.
+    A mapping as the result holds the values by name already. An error of the code is not caught.
     """
     frames = frames_of(pair.frames, question.case.home)
     names: dict[str, Any] = {name: frame.copy() for name, frame in frames.items()}
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
-        for statement in pair.imports:
+        for statement in pair.before(code, *(take for _, take in pair.values.values())):
             exec(statement, names)
         it = names["it"] = _result(code, names)
         if isinstance(it, Mapping):

@@ -28,7 +28,6 @@ SHOWN = 6  # values of a pair
 FULL = 3  # pairs that are shown whole
 # A name before a parenthesis, with the modules before it.
 CALLED = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
-NAMES = re.compile(r"[A-Za-z_]\w*")
 MODULES = {
     "np": "numpy",
     "pd": "pandas",
@@ -73,15 +72,7 @@ class AtlasResult:
     @property
     def imports(self) -> list[str]:
         """The statements that the code needs before it, in their order."""
-        needed = set(NAMES.findall(f"{self.pair.python}\n{self.pair.setting or ''}"))
-        kept: list[str] = []
-        for statement in reversed(self.pair.imports):
-            is_import = statement.startswith(("import ", "from "))
-            names = statement.partition("import ")[2] if is_import else statement.partition("=")[0]
-            if needed & set(NAMES.findall(names)):
-                kept.append(statement)
-                needed |= set() if is_import else set(NAMES.findall(statement.partition("=")[2]))
-        return [*reversed(kept)]
+        return self.pair.before(self.pair.python, self.pair.setting or "")
 
 
 def results(cases: Iterable[Case], kept: Mapping[str, Any] | None = None) -> list[AtlasResult]:

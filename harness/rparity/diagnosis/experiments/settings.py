@@ -25,7 +25,10 @@ def other_setting(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         return None
     if pair.setting is not None:
         # The reference stays; what is compared with it has changed.
-        table, _ = evaluated(pair, pair.setting, Question(case, case.nsim))
+        try:
+            table, _ = evaluated(pair, pair.setting, Question(case, case.nsim))
+        except Exception:  # a setting that fails shows nothing; its engine reports the error
+            return None
         subject, expected = {value: table}, dispute.reference_tables[value]
         says = f"`{pair.setting}` gives R's value"
     else:
