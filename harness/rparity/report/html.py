@@ -1,9 +1,15 @@
-"""An audit as one HTML page. It needs no network, and its script only sorts and filters."""
+"""An audit as one HTML page. It needs no network.
+
+Its script sorts, filters, and unpacks the details of a cell when a reader opens it. The details are
+compressed, because as text they are many times as large as the rest of the page.
+"""
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
+import json
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
@@ -31,7 +37,7 @@ def page(audit: Audit) -> str:
     ModuleNotFoundError
         If jinja2 is not installed. The extra `audit` installs it.
     """
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup, escape
 
     def breakable(name: str) -> Markup:
@@ -40,13 +46,27 @@ def page(audit: Audit) -> str:
             name = name.replace(word, broken.replace("-", SOFT_HYPHEN))
         return escape(name).replace("-", Markup("-<wbr>")).replace("_", Markup("_<wbr>"))
 
-    style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("audit.css", "audit.js"))
+    def read(name: str) -> str:
+        return (TEMPLATES / name).read_text("utf-8")
+
+    style, script = read("audit.css"), read("audit.js")
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(read),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"exactly": exactly, "everything": everything, "breakable": breakable}
-    template = environment.from_string((TEMPLATES / "audit.html").read_text("utf-8"))
-    text: str = template.render(
+    environment.globals["anchor"] = anchor
+    found = details(audit)
+    cell = environment.get_template("audit_cell.html")
+    tables: dict[str, dict[str, str]] = {case.name: {} for case in audit.cases}
+    for (engine, case), detail in found.items():
+        tables[case][anchor(case, engine)] = cell.render(
+            engine=engine, case=case, detail=detail
+        )
+    text: str = environment.get_template("audit.html").render(
         audit=audit,
         version=__version__,
         style=Markup(style),
@@ -54,6 +74,8 @@ def page(audit: Audit) -> str:
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}",
         drawn=Markup,
         figures=figures(audit, address),
+        details=found,
+        packed={case: Markup(_packed(cells)) for case, cells in tables.items()},
         **_found(audit),
     )
     return text
@@ -69,6 +91,11 @@ def address(engine: str, case: str) -> str:
     return f"#{anchor(case, engine)}"
 
 
+def _packed(cells: Mapping[str, str]) -> str:
+    """Compress the details of a case's cells, by the id of their element, as text for the page."""
+    return base64.b64encode(gzip.compress(json.dumps(cells).encode(), mtime=0)).decode()
+
+
 def _hash(text: str) -> str:
     """Return the hash by which a content security policy allows a style or a script."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
@@ -80,7 +107,6 @@ def _found(audit: Audit) -> dict[str, Any]:
     kinds = {cell.kind for cell in cells.values()}
     return {
         "shown_cells": cells,
-        "details": details(audit),
         "causes": causes,
         "entries": _entries(audit),
         "failing": [row for _, row in summary.failure_groups(audit).iterrows()],
@@ -90,7 +116,6 @@ def _found(audit: Audit) -> dict[str, Any]:
         "sources": summary.sources(audit),
         "counts": counted(audit.comparisons),
         "kinds": [kind for kind in (*Verdict, *summary.BLANK) if kind in kinds],
-        "anchor": anchor,
         "most_failures": FAILURES,
         "machines": _machines(audit),
     }

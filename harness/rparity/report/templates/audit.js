@@ -1,5 +1,5 @@
 "use strict";
-// Sorts and filters; without it the page says all it has to say.
+// Sorts, filters, and unpacks the details of a cell. Without it the page has everything but these details.
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const form = document.getElementById("filter");
@@ -96,9 +96,40 @@
     filter();
   }
 
-  // A link leads to what is closed or filtered away: show it.
-  function reveal() {
-    const target = document.getElementById(location.hash.slice(1));
+  // -- the details of a case are unpacked when one of its cells is opened
+
+  async function unpack(section) {
+    const packed = section.querySelector("template");
+    if (!packed) return;
+    packed.remove();
+    const bytes = Uint8Array.from(atob(packed.content.textContent), (c) => c.charCodeAt(0));
+    const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    for (const [id, details] of Object.entries(await new Response(plain).json())) {
+      const cell = document.getElementById(id);
+      cell.append(...new DOMParser().parseFromString(details, "text/html").body.childNodes);
+      for (const row of all("table.values tbody tr", cell)) linked(row, id);
+      for (const table of all("table.sort", cell)) sortable(table);
+    }
+  }
+
+  // Each value has an address: that of its cell, case--engine, and its table, row and column.
+  function linked(row, id) {
+    const names = [...row.cells].slice(0, 3).map((name) => encodeURIComponent(name.textContent));
+    row.id = [id, ...names].join("--");
+    const link = document.createElement("a");
+    link.href = `#${row.id}`;
+    link.append(...row.cells[0].childNodes);
+    row.cells[0].append(link);
+  }
+
+  const cellOf = (id) => document.getElementById(id.split("--").slice(0, 2).join("--"));
+
+  // A link leads to what is closed, packed or filtered away: show it.
+  async function reveal() {
+    const id = location.hash.slice(1);
+    const cell = cellOf(id);
+    if (cell?.matches("details.cell")) await unpack(cell.closest("section.case"));
+    const target = document.getElementById(id);
     if (!target) return;
     const closed = target.closest("details");
     if (closed) closed.open = true;
@@ -113,6 +144,8 @@
   form.addEventListener("change", () => { filter(); remember(); });
   form.addEventListener("reset", () => setTimeout(() => { filter(); remember(); }));
   for (const table of all("table.sort")) sortable(table);
+  for (const cell of all("details.cell"))
+    cell.addEventListener("toggle", () => cell.open && unpack(cell.closest("section.case")));
   window.addEventListener("hashchange", recall);
   filter();
   recall();
