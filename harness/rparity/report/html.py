@@ -1,7 +1,7 @@
 """An audit as one HTML page. It needs no network.
 
-Its script sorts, filters, and unpacks the details of a cell when a reader opens it. The details are
-compressed, because as text they are many times as large as the rest of the page.
+Its script sorts, filters, draws the figures, and unpacks the details of a cell when a reader opens
+it. Figures and details are compressed: as text they are many times as large as the rest.
 """
 
 from __future__ import annotations
@@ -59,11 +59,14 @@ def page(audit: Audit) -> str:
     )
     environment.filters |= {"exactly": exactly, "everything": everything, "breakable": breakable}
     environment.globals["anchor"] = anchor
+    drawn = figures(audit, address)
     found = details(audit)
     cell = environment.get_template("audit_cell.html")
-    tables: dict[str, dict[str, str]] = {case.name: {} for case in audit.cases}
+    shown = environment.get_template("audit_figures.html").render(figures=drawn, drawn=Markup)
+    parts: dict[str, dict[str, str]] = {"figures": {"figures": shown}}
+    parts |= {f"case {case.name}": {} for case in audit.cases}
     for (engine, case), detail in found.items():
-        tables[case][anchor(case, engine)] = cell.render(
+        parts[f"case {case}"][anchor(case, engine)] = cell.render(
             engine=engine, case=case, detail=detail
         )
     text: str = environment.get_template("audit.html").render(
@@ -72,10 +75,9 @@ def page(audit: Audit) -> str:
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}",
-        drawn=Markup,
-        figures=figures(audit, address),
+        figures=drawn,
         details=found,
-        packed={case: Markup(_packed(cells)) for case, cells in tables.items()},
+        packed={part: Markup(_packed(elements)) for part, elements in parts.items()},
         **_found(audit),
     )
     return text
@@ -91,9 +93,9 @@ def address(engine: str, case: str) -> str:
     return f"#{anchor(case, engine)}"
 
 
-def _packed(cells: Mapping[str, str]) -> str:
-    """Compress the details of a case's cells, by the id of their element, as text for the page."""
-    return base64.b64encode(gzip.compress(json.dumps(cells).encode(), mtime=0)).decode()
+def _packed(elements: Mapping[str, str]) -> str:
+    """Compress what belongs into elements of the page, by their ids, as text for the page."""
+    return base64.b64encode(gzip.compress(json.dumps(elements).encode(), mtime=0)).decode()
 
 
 def _hash(text: str) -> str:

@@ -1,5 +1,5 @@
 "use strict";
-// Sorts, filters, and unpacks the details of a cell. Without it the page has everything but these details.
+// Sorts, filters, and unpacks the figures and the details of cells. Without it the page has everything but these.
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const form = document.getElementById("filter");
@@ -7,6 +7,9 @@
   const NAMES = ["engine", "case", "verdict", "cause"];
 
   // -- filter: #?engine=…&case=…&verdict=…&cause=…&sort=…&down=1
+
+  // The matrix has the properties of each cell; its link leads to the details.
+  const inMatrix = new Map(all("td a", matrix).map((a) => [a.hash.slice(1), a.parentElement]));
 
   const chosen = () => Object.fromEntries(NAMES.map((name) => [name, form.elements[name].value]));
 
@@ -18,8 +21,9 @@
 
   function filter() {
     const wanted = chosen();
-    for (const element of all("[data-column]", matrix))
-      element.hidden = Boolean(wanted.engine) && element.dataset.column !== wanted.engine;
+    for (const element of all("[data-column], td", matrix))
+      element.hidden = Boolean(wanted.engine) &&
+        (element.dataset.column ?? element.dataset.engine) !== wanted.engine;
     let shown = 0;
     for (const row of matrix.tBodies[0].rows) {
       const cells = all("td", row);
@@ -28,7 +32,7 @@
       row.hidden = met.length === 0;
       shown += met.length;
     }
-    for (const cell of all("details.cell")) cell.hidden = !matches(cell, wanted);
+    for (const cell of all("details.cell")) cell.hidden = !matches(inMatrix.get(cell.id), wanted);
     for (const section of all("section.case"))
       section.hidden = all("details.cell", section).every((cell) => cell.hidden) &&
         NAMES.some((name) => wanted[name]);
@@ -96,19 +100,19 @@
     filter();
   }
 
-  // -- the details of a case are unpacked when one of its cells is opened
+  // -- the figures are unpacked at once, the details of a case when one of its cells is opened
 
   async function unpack(section) {
-    const packed = section.querySelector("template");
+    const packed = section?.querySelector("template");
     if (!packed) return;
     packed.remove();
     const bytes = Uint8Array.from(atob(packed.content.textContent), (c) => c.charCodeAt(0));
     const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
-    for (const [id, details] of Object.entries(await new Response(plain).json())) {
-      const cell = document.getElementById(id);
-      cell.append(...new DOMParser().parseFromString(details, "text/html").body.childNodes);
-      for (const row of all("table.values tbody tr", cell)) linked(row, id);
-      for (const table of all("table.sort", cell)) sortable(table);
+    for (const [id, content] of Object.entries(await new Response(plain).json())) {
+      const element = document.getElementById(id);
+      element.append(...new DOMParser().parseFromString(content, "text/html").body.childNodes);
+      for (const row of all("table.values tbody tr", element)) linked(row, id);
+      for (const table of all("table.sort", element)) sortable(table);
     }
   }
 
@@ -127,6 +131,7 @@
   // A link leads to what is closed, packed or filtered away: show it.
   async function reveal() {
     const id = location.hash.slice(1);
+    await figures;
     const cell = cellOf(id);
     if (cell?.matches("details.cell")) await unpack(cell.closest("section.case"));
     const target = document.getElementById(id);
@@ -140,6 +145,7 @@
     target.scrollIntoView();
   }
 
+  const figures = unpack(document.getElementById("figures"));
   form.hidden = false;
   form.addEventListener("change", () => { filter(); remember(); });
   form.addEventListener("reset", () => setTimeout(() => { filter(); remember(); }));
