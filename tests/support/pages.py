@@ -12,10 +12,13 @@ PACKED = r'<template class="packed">([^<]*)</template>'
 VOID = {"meta", "link", "input", "br", "img", "hr", "base", "source"}
 
 
-def unpacked(found: re.Match[str]) -> str:
-    """Return the elements that a compressed part of a page stands for."""
-    cells = json.loads(gzip.decompress(base64.b64decode(found[1])))
-    return "".join(cells.values())
+def unpacked(text: str) -> str:
+    """Return a page with the elements that its compressed parts stand for."""
+
+    def elements(found: re.Match[str]) -> str:
+        return "".join(json.loads(gzip.decompress(base64.b64decode(found[1]))).values())
+
+    return re.sub(PACKED, elements, text)
 
 
 class Page(HTMLParser):
@@ -29,7 +32,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str]]] = []
         self.texts: list[tuple[str, str]] = []
         self.open: list[str] = []
-        self.feed(re.sub(PACKED, unpacked, text))
+        self.feed(unpacked(text))
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
