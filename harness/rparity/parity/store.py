@@ -98,14 +98,28 @@ def sign(folder: Path, key: Sign) -> list[Path]:
     return found
 
 
-def read(path: Path, asked: Mapping[str, Any], remedy: str) -> RecordedCall:
+class StaleRecordingError(RecordingError):
+    """A recording of another call: of another script, or with other arguments."""
+
+    def __init__(self, message: str, recorded: RecordedCall) -> None:
+        super().__init__(message)
+        self.recorded = recorded
+
+
+def read(
+    path: Path, asked: Mapping[str, Any], remedy: str, bytes_of: Mapping[str, str] | None = None
+) -> RecordedCall:
     """Read the recording of the call `asked` and check every byte of it.
+
+    `bytes_of` has hashes of all bytes of the scripts, which early recordings have in place of those
+    that comments do not change.
 
     Raises
     ------
     RecordingError
-        It is missing, corrupt, or the recording of another call; the message names the file, what
-        has changed, and the remedy.
+        It is missing or corrupt; the message names the file and the remedy.
+    StaleRecordingError
+        It is the recording of another call; the message says what has changed.
     """
     call = f"call {asked['call']} of {asked['test']}, {asked['function']}() in {asked['script']}"
     content = _content(path)
@@ -113,7 +127,7 @@ def read(path: Path, asked: Mapping[str, Any], remedy: str) -> RecordedCall:
         raise RecordingError(f"There is no recording {path} of {call}: {remedy}.")
     document = unseal(path, content, remedy)
     try:
-        changed = _changed(document["asked"], asked)
+        changed = _changed(document["asked"], asked, bytes_of or {})
         answer = decode(document.pop("value"))
         dict(document["made_by"]["packages"])
         str.__str__(document["made_by"]["platform"]), str.__str__(document["time"])
@@ -121,9 +135,15 @@ def read(path: Path, asked: Mapping[str, Any], remedy: str) -> RecordedCall:
         require_distinct(answer)
     except Exception as error:  # of many types: the file may hold anything
         raise RecordingError(f"{path} is not a recording of a call: {remedy}.") from error
+    recorded = RecordedCall(answer, document)
     if changed:
-        raise RecordingError(f"The recording {path} is stale: {changed}; {remedy}.")
-    return RecordedCall(answer, document)
+        raise StaleRecordingError(f"The recording {path} is stale: {changed}; {remedy}.", recorded)
+    return recorded
+
+
+def same(one: RecordedCall | None, other: RecordedCall) -> bool:
+    """Whether two answers have the same bits."""
+    return one is not None and layout(encode(one.answer)) == layout(encode(other.answer))
 
 
 def recordings_in(folder: Path) -> dict[Path, tuple[str, int]]:
@@ -150,7 +170,7 @@ def _unstamped(document: Mapping[str, Any]) -> str:
     return layout({name: value for name, value in document.items() if name not in STAMP})
 
 
-def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _changed(then: Mapping[str, Any], now: Mapping[str, Any], bytes_of: Mapping[str, str]) -> str:
     """Return how a call differs from the one that R answered, or nothing if it is the same."""
     if then["test"] != now["test"]:
         return f"it is of another test, {then['test']}"
@@ -160,7 +180,8 @@ def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
             f"now {now['function']}() in {now['script']}"
         )
     for name in then["scripts"] | now["scripts"]:
-        if then["scripts"].get(name) != now["scripts"].get(name):
+        hashes = {now["scripts"].get(name), bytes_of.get(name)} - {None}
+        if then["scripts"].get(name) not in hashes:
             return f"{name} has changed since R answered"
     for name in then["arguments"] | now["arguments"]:
         if then["arguments"].get(name) != now["arguments"].get(name):
