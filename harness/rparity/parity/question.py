@@ -29,9 +29,9 @@ TOKEN = re.compile(
     | [rR]"(?P<d>-*)(?:\(.*?\)(?P=d)"|\[.*?\](?P=d)"|\{.*?\}(?P=d)")
     | [rR]'(?P<s>-*)(?:\(.*?\)(?P=s)'|\[.*?\](?P=s)'|\{.*?\}(?P=s)')
     | "(?:[^"\\]|\\.)*" | '(?:[^'\\]|\\.)*' | `(?:[^`\\]|\\.)*`
-    | %[^%\n]*%
     | [\w.]+
-    | <<-|->>|<-|->|<=|>=|==|!=|&&|\|\||\|>|:::|::|:=|\*\*
+    | (?P<operator>%[^%\n]*%
+        |<<-|->>|<-|->|<=|>=|==|!=|&&|\|\||\|>|:::|::|:=|\*\*|[-+*/^=<>!&|~?:@$\\,])
     | (?P<open>[(\[{]) | (?P<close>[)\]}])
     | (?P<unclosed>["'`])
     | .
@@ -48,6 +48,7 @@ def code_hash(code: bytes) -> str:
     text = re.sub(rb"\r\n?", b"\n", code).decode(errors="surrogateescape")
     tokens: list[str] = []
     brackets: list[str] = []
+    last: str | None = "newline"
     for found in TOKEN.finditer(text):
         kind, token = found.lastgroup, found[0]
         if kind == "unclosed":
@@ -55,9 +56,10 @@ def code_hash(code: bytes) -> str:
         if kind in ("comment", "space"):
             continue
         if kind == "newline":
-            # Within parentheses a new line means nothing, and elsewhere several mean one.
-            if brackets[-1:] in ([], ["{"]) and tokens and tokens[-1] not in ("\n", "{"):
+            # Where no expression can end, a new line means nothing; elsewhere several mean one.
+            if brackets[-1:] in ([], ["{"]) and last not in ("newline", "open", "operator"):
                 tokens.append("\n")
+                last = kind
             continue
         if token == "}" and tokens[-1:] == ["\n"]:
             tokens.pop()
@@ -66,6 +68,7 @@ def code_hash(code: bytes) -> str:
         elif kind == "close" and brackets:
             brackets.pop()
         tokens.append(token)
+        last = kind
     if tokens[-1:] == ["\n"]:
         tokens.pop()
     return sha256("\0".join(tokens).encode(errors="surrogateescape"))

@@ -78,11 +78,12 @@ class ParitySession:
         from rparity.parity.calls import Caller
 
         wider = [request for request in self._fixtures if request.scope != "function"]
-        owner = wider[-1] if wider else self._item
-        assert owner is not None
+        item = self._item
+        assert item is not None
+        owner = wider[-1] if wider else item
         place, names = _place_of(owner) if wider else (_place(owner), _names(owner))
         if place not in self._callers:
-            file = os.path.relpath(place.file, self._config.invocation_params.dir)
+            file = os.path.relpath(item.path, self._config.invocation_params.dir)
             caller = self._callers[place] = Caller(place, "::".join([file, *names]))
             owner.addfinalizer(caller.finish)
         return self._callers[place]
@@ -175,7 +176,7 @@ class ParitySession:
             review(
                 self._changes,
                 show=lambda text: terminalreporter.line(text.replace(here, "")),
-                ask=_ask if sys.stdin.isatty() else None,
+                ask=terminal(),
                 note=self.note,
             )
         finally:
@@ -253,6 +254,11 @@ def _place_of(request: Any) -> tuple[Place, list[str]]:
     else:
         file = Path(inspect.getfile(request._fixturedef.func))
     return Place(file, ".".join([*classes, name])), classes
+
+
+def terminal() -> Callable[[str], str] | None:
+    """Return a function that puts a question to the user, or None if there is no terminal."""
+    return _ask if sys.stdin.isatty() else None
 
 
 def _ask(question: str) -> str:
