@@ -51,7 +51,7 @@ LEAKS = {
     "setwd('/')": "basename(getwd())",
     "sink(tempfile())": "sink.number()",
     "pdf(NULL)": "length(grDevices::dev.list())",
-    "textConnection('a')": "nrow(showConnections())",
+    "assign('lines', textConnection('a'), globalenv())": "nrow(showConnections())",
     "file.create(file.path(tempdir(), 'planted'))": "length(list.files(tempdir()))",
     "assignInNamespace('sd', function(...) 42, 'stats')": "stats::sd(1:3)",
     "Sys.umask('077')": "as.integer(Sys.umask())",

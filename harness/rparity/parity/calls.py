@@ -16,7 +16,7 @@ from rparity.parity import MODES, store
 from rparity.parity.answer import RAnswer
 from rparity.parity.question import INLINE, RCall, seed_of, several
 from rparity.parity.store import Place, RecordedCall, StaleRecordingError
-from rparity.parity.values import decode, encode, layout, tree
+from rparity.parity.values import decode, encode, tree
 from rparity.r.session import RSession
 from rparity.text import visible
 
@@ -287,7 +287,7 @@ class RParity:
                     "answer each time: give the call a seed=, or call set.seed() in the R code."
                 )
         # Through the format of recordings, so that tests see the same in every mode.
-        answer = decode(json.loads(layout(encode(tree(result.wire, call.function)))))
+        answer = decode(json.loads(json.dumps(encode(tree(result.wire, call.function)))))
         return RecordedCall(
             answer,
             {

@@ -194,7 +194,7 @@ class ParitySession:
             tests[item.path].append(item)
         if not any((folder / FOLDER).is_dir() for folder in {f.parent for f in tests}):
             return
-        from rparity.parity.store import Place, recordings_in
+        from rparity.parity.store import Place, numbers_of, recordings_in
 
         filtered = self._config.getoption("lf", default=False)
         partial = filtered or any("::" in argument for argument in self._config.args)
@@ -209,11 +209,12 @@ class ParitySession:
                 else:
                     unused = number > calls[stem] if stem in calls else whole
                 if unused:
-                    yield path
+                    yield from (path, *numbers_of(path))
         for root in {file.parent / FOLDER for file in tests}:
             for folder in root.glob("*/"):
                 if not root.with_name(f"{folder.name}.py").exists():
-                    yield from recordings_in(folder)
+                    for path in recordings_in(folder):
+                        yield from (path, *numbers_of(path))
 
     def _allowed(self, item: pytest.Item) -> float:
         """Return the number of recordings that a test uses; unlimited if it did not pass."""
