@@ -14,12 +14,15 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rparity.errors import RCrashedError, RNotAvailableError, RTimeoutError
+from rparity.errors import RCrashedError, RNotAvailableError, RTimeoutError, UsageError
 from rparity.r.from_r import from_wire
 from rparity.r.version import numbers
 from rparity.workers.child import ONE_THREAD, Child, likely_cause
 
 CHILD = "rparity.r.child:main"
+# RPARITY_R=webr chooses webR in place of the R that is installed.
+WEBR_CHILD, CHOICE, WEBR = "rparity.r.webr:main", "RPARITY_R", "webr"
+INSTALL_WEBR = 'npm install webr ws (Node comes from https://nodejs.org or pip install "rparity[webr]")'
 START_SECONDS = 120.0
 # With fewer open files than this allowed, the limit is the likely reason why R does not start.
 FEWEST_FILES = 256
@@ -48,14 +51,14 @@ class RProcess(Child):
     """The process in which R runs; its errors say what R was doing."""
 
     def __init__(self) -> None:
-        self.home = r_home()
+        self.home = WEBR if uses_webr() else r_home()
         self.surroundings = surroundings()
         self.versions: dict[str, str | None] = {}
         #: The packages that the fork in which R waits has loaded (`RSession.apart`).
         self.packages: tuple[str, ...] = ()
         self.doing = "its start"
         super().__init__(
-            CHILD,
+            WEBR_CHILD if self.home == WEBR else CHILD,
             limit=START_SECONDS,
             environment=_environment(self.home),
             options=("-W", "ignore"),
@@ -124,6 +127,20 @@ class RProcess(Child):
         )
 
 
+def uses_webr() -> bool:
+    """Whether webR runs R's code, and not the R that is installed.
+
+    Raises
+    ------
+    UsageError
+        `RPARITY_R` has another value than `webr`.
+    """
+    chosen = os.environ.get(CHOICE, "")
+    if chosen not in ("", WEBR):
+        raise UsageError(f"{CHOICE} is {chosen!r}; it is {WEBR!r} or not set.")
+    return chosen == WEBR
+
+
 def r_home() -> str:
     """Return the folder of R: `R_HOME` if it is set, else the home of the R on the PATH.
 
@@ -186,6 +203,8 @@ def _environment(home: str) -> dict[str, str]:
     env |= dict.fromkeys(("R_PROFILE", "R_PROFILE_USER", "R_ENVIRON", "R_ENVIRON_USER"), "")
     env |= ONE_THREAD
     env |= {"LC_ALL": "C.UTF-8", "LANGUAGE": "en", "TZ": "UTC", "PYTHONIOENCODING": "utf-8"}
+    if home == WEBR:
+        return env
     env["R_HOME"] = home
     env.setdefault("RPY2_CFFI_MODE", "ABI")
     paths = [f"{home}/lib", *filter(None, [env.get("LD_LIBRARY_PATH")])]
@@ -195,6 +214,11 @@ def _environment(home: str) -> dict[str, str]:
 
 def missing_package(package: str) -> RNotAvailableError:
     """Return the error for an R package that is missing; it says how to install the package."""
+    if uses_webr():
+        return RNotAvailableError(
+            f"webR has only the packages that are part of R, and not {package}",
+            f"record this call with an R that is installed ({INSTALL_R})",
+        )
     remedy = f'install.packages("{package}") in R'
     if package == "lme4":
         remedy = f"apt-get install r-cran-lme4 (or {remedy})"
@@ -205,6 +229,9 @@ def missing_package(package: str) -> RNotAvailableError:
 
 def _why_unavailable(home: str, kind: str, text: str) -> RNotAvailableError:
     """Return the error that names the reason, if it is a known one, and the remedy."""
+    if home == WEBR:
+        said = " ".join(filter(None, (kind, text)))
+        return RNotAvailableError(f"webR does not start ({said})", INSTALL_WEBR)
     installed, version = rpy2_version(), r_version(home)
     if kind == "ModuleNotFoundError" and installed is None:
         return RNotAvailableError("rpy2 is not installed", INSTALL_RPY2)
