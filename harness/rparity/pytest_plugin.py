@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rparity.parity import MODES
+from rparity.parity import MODES, WEBR
 from rparity.parity.session import OPTION, ParitySession
 
 if TYPE_CHECKING:
@@ -21,10 +21,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "how r_parity answers calls. replay: from the recordings beside the tests, without R (the "
         "default). live: R answers. record: R answers, and its answers become the recordings. "
         "check: from the recordings, and R is asked whether it still gives the same. review: R "
-        "answers, and each change of a recording is shown at the end and made if you agree"
+        "answers, and each change of a recording is shown at the end and made if you agree. webr: "
+        "as record, by webR in place of an R that is installed"
     )
     group = parser.getgroup("r_parity", "parity with R")
-    group.addoption("--r", dest=OPTION, choices=MODES, help=about)
+    group.addoption("--r", dest=OPTION, choices=(*MODES, WEBR), help=about)
     parser.addini(
         OPTION, "the value of --r if it is not given: " + ", ".join(MODES), default=MODES[0]
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rparity.errors import RecordingError
-from rparity.parity import FOLDER, MODES
+from rparity.parity import FOLDER, MODES, WEBR
 from rparity.text import visible
 
 if TYPE_CHECKING:
@@ -38,6 +38,9 @@ class ParitySession:
 
     def __init__(self, config: pytest.Config) -> None:
         self.mode: str = config.getoption(OPTION) or config.getini(OPTION)
+        if self.mode == WEBR:
+            self.mode = "record"
+            _use_webr(config)
         if self.mode not in MODES:
             raise pytest.UsageError(
                 f"{OPTION} is {self.mode!r} in {config.inipath}; it is one of {', '.join(MODES)}."
@@ -236,6 +239,20 @@ def _place(item: Any) -> Place:
     from rparity.parity.store import Place
 
     return Place(item.path, ".".join(_names(item)))
+
+
+def _use_webr(config: pytest.Config) -> None:
+    """Have webR run R's code until this run of pytest ends."""
+    before = os.environ.get("RPARITY_R")
+    os.environ["RPARITY_R"] = WEBR
+
+    def restore() -> None:
+        if before is None:
+            os.environ.pop("RPARITY_R", None)
+        else:
+            os.environ["RPARITY_R"] = before
+
+    config.add_cleanup(restore)
 
 
 def _place_of(request: Any) -> tuple[Place, list[str]]:

@@ -22,7 +22,9 @@ from rparity.workers.child import ONE_THREAD, Child, likely_cause
 CHILD = "rparity.r.child:main"
 # RPARITY_R=webr chooses webR in place of the R that is installed.
 WEBR_CHILD, CHOICE, WEBR = "rparity.r.webr:main", "RPARITY_R", "webr"
-INSTALL_WEBR = 'npm install webr ws (Node comes from https://nodejs.org or pip install "rparity[webr]")'
+INSTALL_WEBR = (
+    'npm install webr ws (Node comes from https://nodejs.org or pip install "rparity[webr]")'
+)
 START_SECONDS = 120.0
 # With fewer open files than this allowed, the limit is the likely reason why R does not start.
 FEWEST_FILES = 256

