@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from test_plugin import recordings, said
 
 from places import R_SCRIPTS, TESTS
+from plugin_sessions import recordings, said
 from rparity.errors import RCrashedError, RError, RTimeoutError
-from rparity.parity.calls import RParity
+from rparity.parity.calls import Caller, RParity
 from rparity.parity.store import Place
+from rparity.r.session import RSession
 
 pytestmark = pytest.mark.live
 
@@ -40,10 +41,16 @@ welch <- function(x, y) {
 """
 
 
+@pytest.fixture(scope="module")
+def session() -> Iterator[RSession]:
+    with RSession() as session:
+        yield session
+
+
 @pytest.fixture
-def r(tmp_path: Path) -> RParity:
+def r(session: RSession) -> RParity:
     """Calls that R answers."""
-    return RParity(Place(FILE, "test"), "live")
+    return RParity(lambda: Caller(Place(FILE, "test")), "live", session=session)
 
 
 @pytest.fixture

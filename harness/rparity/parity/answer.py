@@ -11,8 +11,8 @@ import pandas as pd
 
 from rparity.errors import RparityError, UsageError
 from rparity.parity.check import HEADS, RTOL, CheckOptions, CheckResult, check
-from rparity.parity.store import RecordedCall
-from rparity.parity.values import encode, layout, value_of
+from rparity.parity.store import RecordedCall, same
+from rparity.parity.values import value_of
 from rparity.rrandom import RRandom
 from rparity.text import visible
 
@@ -166,7 +166,7 @@ class RAnswer:
         found = self._drift(DEFAULT)
         assert found is not None
         assert self._today is not None
-        if layout(encode(self._today.answer)) == layout(encode(self._recorded.answer)):
+        if same(self._recorded, self._today):
             return "answers of R as recorded, bit for bit", ""
         least = found.comparisons["digits"].min() if len(found.comparisons) else 0.0
         then, now = (_versions(side.provenance) for side in (self._recorded, self._today))

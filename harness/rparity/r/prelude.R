@@ -55,23 +55,50 @@ local({
     if (text == "" && inherits(condition, "error")) "an error without a message" else text
   }
 
-  run <- function(paths, hash, name, arguments, seed, note) {
+  stream <- function() get0(".Random.seed", globalenv(), inherits = FALSE)
+
+  # The namespaces of packages, loaded as if R had started with them: a missing one is named later.
+  preload <- function(packages) {
+    for (package in packages) suppressPackageStartupMessages(requireNamespace(package, quietly = TRUE))
+    suppressWarnings(rm(".Random.seed", envir = globalenv()))
+  }
+
+  # What is evaluated for a call: the function of the last script, or the code, whose value may be a
+  # function, with the arguments.
+  answer_to <- function(paths, hash, code, name, arguments, prepare) {
+    env <- if (length(paths)) load(paths, hash) else globalenv()
+    frame <- list2env(arguments, parent = env)
+    symbols <- lapply(names(arguments), as.name)
+    call_of <- function(f) as.call(c(f, structure(symbols, names = names(arguments))))
+    if (is.null(code)) {
+      if (!exists(name, envir = env, mode = "function", inherits = FALSE))
+        stop(sprintf("%s defines no such function", basename(paths[length(paths)])))
+      prepare()
+      return(eval(call_of(as.name(name)), frame))
+    }
+    code <- parse(text = code, keep.source = FALSE, encoding = "UTF-8")
+    prepare()
+    value <- eval(code, frame)
+    if (is.function(value)) eval(call_of(value), frame) else value
+  }
+
+  run <- function(paths, hash, code, name, arguments, seed, note) {
     note_failure <- function(e) {
       missing <- if (inherits(e, "packageNotFoundError")) e$package else ""
       where <- if (is.null(e$where)) paste0(name, "()") else e$where
       list(FALSE, where, text_of(e), missing)
     }
+    before <- NULL
+    prepare <- function() {
+      if (!is.null(seed)) set.seed(seed, kinds[1], kinds[2], kinds[3])
+      before <<- stream()
+    }
     withCallingHandlers(
       tryCatch({
         refresh()
-        env <- load(paths, hash)
-        if (!exists(name, envir = env, mode = "function", inherits = FALSE))
-          stop(sprintf("%s defines no such function", basename(paths[length(paths)])))
-        frame <- list2env(arguments, parent = env)
-        symbols <- lapply(names(arguments), as.name)
-        code <- as.call(c(as.name(name), structure(symbols, names = names(arguments))))
-        if (!is.null(seed)) set.seed(seed, kinds[1], kinds[2], kinds[3])
-        list(TRUE, flatten(eval(code, frame), name, ""), RNGkind())
+        value <- flatten(answer_to(paths, hash, code, name, arguments, prepare), name, "")
+        drawn <- if (is.null(seed) && !identical(stream(), before)) stream()
+        list(TRUE, value, RNGkind(), flatten(drawn, name, ""))
       }, error = note_failure),
       warning = function(w) {
         note("warning", text_of(w))
