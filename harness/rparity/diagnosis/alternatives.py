@@ -235,7 +235,7 @@ def diagnose(
                 function, given, options | {k: v for c in group for k, v in c.options}
             )
             after = _agreement(changed, expected)
-            if _explains(before, after):
+            if explains(before, after):
                 causes = dict.fromkeys(change.cause for change in group)
                 says = " and ".join(change.says for change in group)
                 found.append(Candidate(" and ".join(causes), says, after, before))
@@ -268,10 +268,10 @@ def transformed(mine: Values, expected: Values) -> list[Candidate]:
                 n = int(np.round(size))
                 says = f"{says}, n = {n}"
             after = _agreement(change.apply(mine, n), expected)
-            if _explains(before, after):
+            if explains(before, after):
                 found.append(Candidate(change.cause, says, after, before))
         others = np.sort(mine)[np.argsort(np.argsort(expected))]
-        if not found and _explains(before, after := _agreement(others, expected)):
+        if not found and explains(before, after := _agreement(others, expected)):
             found.append(Candidate(Cause.ORDER, "in another order", after, before))
     return found
 
@@ -359,5 +359,6 @@ def _agreement(mine: Values | None, expected: Values) -> float:
     return float(np.min(digits(mine.ravel(), expected.ravel())))
 
 
-def _explains(before: float, after: float) -> bool:
+def explains(before: float, after: float) -> bool:
+    """Whether a change after which so many digits agree explains why fewer did before."""
     return after >= ENOUGH and after >= before + JUMP

@@ -201,8 +201,19 @@ class RAnswer:
             ]
         )
         values = "value" if n == 1 else "values"
-        table = found.report(heads, self._shown)
-        return visible(f"{what} in {n} {values} of {self._call}:\n\n{table}\n\n{source}")
+        blocks = [
+            f"{what} in {n} {values} of {self._call}:",
+            "\n".join(found.parts()),
+            found.report(heads, self._shown),
+            _listed("They agree after this change of Python's value:", found.candidates()),
+            _listed("R warned:", self.provenance.get("warnings", ())),
+            source,
+        ]
+        return visible("\n\n".join(filter(None, blocks)))
+
+
+def _listed(heading: str, lines: Sequence[str]) -> str:
+    return "\n  ".join([heading, *lines]) if lines else ""
 
 
 def _versions(provenance: Mapping[str, Any]) -> str:
