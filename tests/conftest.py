@@ -25,6 +25,7 @@ from rparity.workers.cluster import Cluster, cluster
 pytest_plugins = ["pytester", "tally"]
 # Files whose tests share what is costly: each group of them keeps to one of xdist's workers.
 TOGETHER = {
+    **dict.fromkeys(("test_atlas", "test_cases_against_r"), "runs"),
     **dict.fromkeys(("test_bootstrap_workers", "test_cluster", "test_study"), "two_workers"),
     **dict.fromkeys(
         (
@@ -46,6 +47,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse what would put Python's numbers in the place of R's."""
     if regenerates(config):
         raise pytest.UsageError(REFUSAL)
+    # Hypothesis keeps failing examples beside what pytest keeps, not in a folder of its own.
+    kept = config.rootpath / ".pytest_cache" / "d" / "hypothesis"
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
