@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -58,6 +59,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if any(not mark.kwargs.get("reason") for mark in item.iter_markers("slow")):
             raise pytest.UsageError(f"{item.nodeid} is slow: mark it slow(reason=...).")
     items.sort(key=lambda item: TOGETHER.get(item.path.stem, "~"))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays until the end: thousands of tests and modules."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from functools import cache
-
 from rparity.cases.base import Case
 from rparity.errors import UsageError, did_you_mean
 
 
-@cache
-def _built_in() -> dict[str, Case]:
+def cases() -> dict[str, Case]:
+    """Return all cases by name, in the order of `rparity list`."""
+    from rparity.cases import extensions
     from rparity.cases.atlas import atlas_cases
     from rparity.cases.document import DOCUMENT
     from rparity.cases.fixed_effects import FIXED_EFFECTS
@@ -18,15 +17,13 @@ def _built_in() -> dict[str, Case]:
     from rparity.cases.streams import STREAMS
     from rparity.cases.study import STUDY
 
-    own = (DOCUMENT, STREAMS, STUDY, *CASES, *FIXED_EFFECTS, *nist_cases(), *atlas_cases())
-    return {case.name: case for case in own}
-
-
-def cases() -> dict[str, Case]:
-    """Return all cases by name, in the order of `rparity list`."""
-    from rparity.cases import extensions
-
-    known = dict(_built_in())
+    known = {
+        case.name: case
+        for case in (
+            *(DOCUMENT, STREAMS, STUDY, *CASES, *FIXED_EFFECTS, *nist_cases()),
+            *atlas_cases(),
+        )
+    }
     for case in extensions.cases():
         if case.name in known:
             raise UsageError(f"Two cases are called {case.name!r}: rename the one in {case.home}.")
