@@ -482,8 +482,8 @@ def test_the_command_exits_with_1_also_for_json(
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Recordings of one's own to spoil."""
-    shutil.copytree(paths.fixtures(), tmp_path / "fixtures")
+    """The document's recordings, to spoil."""
+    shutil.copytree(paths.fixtures() / "document", tmp_path / "fixtures" / "document")
     return tmp_path / "fixtures"
 
 
