@@ -87,7 +87,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=int,
         metavar="K",
-        help='work in K processes of this machine, which needs pip install "rparity[dask]" '
+        help="work in K processes of this machine, which needs the extra rparity[dask] "
         "(default: in this process)",
     )
     where.add_argument(

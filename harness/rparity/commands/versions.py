@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from typing import TextIO
 
 from rparity import commands
 from rparity.commands import AGREE, DISCREPANCY
+from rparity.commands.reports import TEXT, add_reports, require_reports, write_reports
 from rparity.errors import UsageError
 
 HELP = "compare the recordings of several versions of R, and find why they differ"
@@ -14,18 +16,16 @@ HELP = "compare the recordings of several versions of R, and find why they diffe
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     commands.add_cases(parser)
-    commands.add_format(parser)
+    add_reports(parser)
     commands.add_fixtures(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare the recordings of each R with those of the next older one."""
-    import pandas as pd
-
-    from rparity.compare import COLUMNS
     from rparity.diagnosis.between_rs import neighbours, recorded
-    from rparity.report import machine, terminal
+    from rparity.report import results, terminal
 
+    require_reports(options)
     found, chosen = {}, commands.chosen_cases(options.cases)
     for case in chosen:
         with commands.progress(case.name):
@@ -37,12 +37,12 @@ def run(options: argparse.Namespace) -> int:
             "There is nothing to compare: no case has recordings of two versions of R. Run "
             "`rparity regenerate` under another R."
         )
-    if options.format == "json":
-        rows = pd.concat([difference.comparisons for difference in differences])
-        print(machine.as_json(rows, (*COLUMNS, "cause")))
-    else:
-        out = terminal.console()
+
+    def text(out: TextIO) -> None:
+        to = terminal.console(out)
         if len(chosen) == 1:
-            terminal.show_side_by_side(chosen[0], answers, out)
-        terminal.show_versions(found, out)
+            terminal.show_side_by_side(chosen[0], answers, to)
+        terminal.show_versions(found, to)
+
+    write_reports(options, results.of_versions(differences), {TEXT: text})
     return DISCREPANCY if any(each.failed for each in differences) else AGREE

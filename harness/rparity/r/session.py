@@ -22,6 +22,7 @@ from rparity.errors import (
     RNotAvailableError,
     RTimeoutError,
     UsageError,
+    install,
 )
 from rparity.r.from_r import from_wire
 from rparity.r.to_r import require_text, to_wire
@@ -49,7 +50,6 @@ CASE_PACKAGES = {
 }
 INSTALL_PACKAGES = f"apt-get install {' '.join(CASE_PACKAGES.values())}"
 # In ABI mode nothing is compiled: neither a compiler nor the headers of R and Python are needed.
-INSTALL_RPY2 = 'RPY2_CFFI_MODE=ABI pip install "rparity[r]"'
 MATCHING_RPY2 = 'RPY2_CFFI_MODE=ABI pip install "rpy2-rinterface>=3.6.5,<3.6.6"'
 NEWER_RPY2 = "RPY2_CFFI_MODE=ABI pip install --upgrade rpy2-rinterface"
 
@@ -413,7 +413,7 @@ def _why_unavailable(home: str, kind: str, text: str) -> RNotAvailableError:
     """Return the error that names the reason, if it is a known one, and the remedy."""
     installed, version = rpy2_version(), r_version(home)
     if kind == "ModuleNotFoundError" and installed is None:
-        return RNotAvailableError("rpy2 is not installed", INSTALL_RPY2)
+        return RNotAvailableError("rpy2 is not installed", f"RPY2_CFFI_MODE=ABI {install('r')}")
     if installed and version and numbers(installed) >= (3, 6, 6) and numbers(version) < (4, 5):
         return RNotAvailableError(
             f"rpy2-rinterface {installed} needs R 4.5 or newer and this is R {version}",

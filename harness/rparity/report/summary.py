@@ -18,6 +18,7 @@ from rparity.diagnosis.explain import Finding
 from rparity.diagnosis.ledger import UNBOUNDED
 from rparity.report import numbers
 from rparity.report.numbers import counted, fewest, severity
+from rparity.report.results import CommandResults
 
 # An entry of the ledger names up to this many rows, columns or tables one by one.
 NAMED = 6
@@ -131,14 +132,14 @@ def causes(audit: Audit) -> list[CauseSummary]:
     return sorted(found, key=lambda cause: (-cause.cells, cause.name))
 
 
-def failure_groups(audit: Audit) -> pd.DataFrame:
+def failure_groups(found: Audit | CommandResults) -> pd.DataFrame:
     """Return the failures in groups, one row a group, the worst group first.
 
     The failures of a group have the same `engine, reference, kind` (of table)`, column, verdict,
     cause`. The columns `cases` and `values` are counts; `case, table, row, reference_value, value,
     digits` are those of the worst value.
     """
-    rows = numbers.failing(audit.comparisons)
+    rows = numbers.failing(found.comparisons)
     rows = rows.assign(kind=rows["table"].str.split(".").str[-1]).fillna({"reference": ""})
     by = ["engine", "reference", "kind", "column", "verdict", "cause"]
     of = rows.groupby(by)
