@@ -119,6 +119,18 @@ def add_output(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """Add the options `-q` and `-v`. They set `verbosity` to −1 and 1."""
+    how = parser.add_mutually_exclusive_group()
+    for short, long, value, text in (
+        ("-q", "--quiet", -1, "print only what fails, and the totals"),
+        ("-v", "--verbose", 1, "print also each table, every failure and all versions"),
+    ):
+        how.add_argument(
+            short, long, dest="verbosity", action="store_const", const=value, default=0, help=text
+        )
+
+
 def add_allow_problems(parser: argparse.ArgumentParser) -> None:
     """Add the option `--allow-problems`."""
     parser.add_argument(

@@ -37,6 +37,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="the time limit for one engine on one case, in seconds (default: %(default)g)",
     )
     add_reports(parser, HTML)
+    commands.add_verbosity(parser)
     commands.add_allow_problems(parser)
     commands.add_fixtures(parser)
 
@@ -62,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
             processes=os.cpu_count() or 1,
             on_progress=show,
         )
-    writers = {TEXT: partial(_text, audit), HTML: partial(_html, audit)}
+    writers = {TEXT: partial(_text, audit, options.verbosity), HTML: partial(_html, audit)}
     write_reports(options, results.of_audit(audit), writers)
     answered = audit.problems and options.allow_problems and len(audit.comparisons)
     if audit.unchecked and not answered:
@@ -88,7 +89,7 @@ def _html(audit: Audit, out: TextIO) -> None:
     out.write(html.page(audit))
 
 
-def _text(audit: Audit, out: TextIO) -> None:
+def _text(audit: Audit, verbosity: int, out: TextIO) -> None:
     from rparity.report import matrix, terminal
 
-    matrix.show_audit(audit, terminal.console(out))
+    matrix.show_audit(audit, terminal.console(out), verbosity)

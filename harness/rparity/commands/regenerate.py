@@ -31,6 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", action="store_true", help="write nothing; report how today's answers differ"
     )
+    commands.add_verbosity(parser)
     commands.add_workers(parser)
     commands.add_fixtures(parser)
 
@@ -41,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     from rparity.engines import kept_answers
     from rparity.engines.base import KEPT_ENGINES
     from rparity.regenerate import Drift
-    from rparity.report import terminal
+    from rparity.report import terminal, versions_text
 
     status, out = AGREE, terminal.console()
     names = options.engine or [R, *KEPT_ENGINES]
@@ -56,7 +57,7 @@ def run(options: argparse.Namespace) -> int:
         work += [_Task(case, name) for name in asked]
     for task, found in _done(options, work):
         if isinstance(found, Drift):
-            terminal.show_drift(found, out)
+            versions_text.show_drift(found, out, options.verbosity)
             status = max(status, DISCREPANCY if found.failed else AGREE)
         else:
             out.print(f"{task.case.name}: {task.engine}'s answer is in {found}")

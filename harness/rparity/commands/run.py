@@ -31,6 +31,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--nsim", type=int, metavar="N", help="the number of replicates of each bootstrap"
     )
     add_reports(parser)
+    commands.add_verbosity(parser)
     commands.add_engine(
         parser,
         "an engine to ask, instead of the case's own choice: rparity, statsmodels or exact",
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
                     on_progress=show,
                 )
             )
-    write_reports(options, results.of_runs(runs), {TEXT: partial(_text, runs)})
+    write_reports(options, results.of_runs(runs), {TEXT: partial(_text, runs, options.verbosity)})
     if options.plot is not None:
         drawn = next(run for run in runs if run.case.name == "document")
         document_figure.draw(drawn, options.plot)
@@ -82,14 +83,14 @@ def run(options: argparse.Namespace) -> int:
     return DISCREPANCY if any(run.failed for run in runs) else AGREE
 
 
-def _text(runs: Sequence[CaseRun], out: TextIO) -> None:
-    from rparity.report import terminal
+def _text(runs: Sequence[CaseRun], verbosity: int, out: TextIO) -> None:
+    from rparity.report import run_text, terminal
 
     to = terminal.console(out)
     for i, found in enumerate(runs):
         if i:
             to.print()
-        terminal.show_run(found, to)
+        run_text.show_run(found, to, verbosity)
 
 
 def _idle(runs: Sequence[CaseRun], named: Sequence[str] | None) -> str:

@@ -17,13 +17,14 @@ def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     commands.add_cases(parser)
     add_reports(parser)
+    commands.add_verbosity(parser)
     commands.add_fixtures(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare the recordings of each R with those of the next older one."""
     from rparity.diagnosis.between_rs import neighbours, recorded
-    from rparity.report import results, terminal
+    from rparity.report import results, terminal, versions_text
 
     require_reports(options)
     found, chosen = {}, commands.chosen_cases(options.cases)
@@ -40,9 +41,9 @@ def run(options: argparse.Namespace) -> int:
 
     def text(out: TextIO) -> None:
         to = terminal.console(out)
-        if len(chosen) == 1:
-            terminal.show_side_by_side(chosen[0], answers, to)
-        terminal.show_versions(found, to)
+        if len(chosen) == 1 and options.verbosity >= 0:
+            versions_text.show_side_by_side(chosen[0], answers, to)
+        versions_text.show_versions(found, to, options.verbosity)
 
     write_reports(options, results.of_versions(differences), {TEXT: text})
     return DISCREPANCY if any(each.failed for each in differences) else AGREE
