@@ -257,7 +257,6 @@ def test_too_few_replicates(capsys: Capture, nsim: int) -> None:
         ["run", "--nsim", "many"],
         ["run", "--format", "xml"],
         ["walk"],
-        [],
         ["run", "document", "--no-such-option"],
         ["regenerate", "--nsim", "5"],
     ],

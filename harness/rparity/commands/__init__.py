@@ -1,7 +1,8 @@
 """The subcommands of `rparity`, one module each.
 
-A module has `HELP`, `add(parser)` for its arguments, and `run(options)`, which returns the exit
-status. Here is what several of them share.
+A module has `HELP`, one line for the list of commands; `ABOUT`, what the command is for; `STATUS`,
+its exit statuses; `EXAMPLE`, a command; `add(parser)` for its arguments; and `run(options)`, which
+returns the exit status. Here is what several of them share.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from rparity.cases.base import Case
 
 AGREE, DISCREPANCY, UNUSABLE = 0, 1, 2
+STATUS = (
+    "0 if all values agree or the ledger knows why they differ; 1 if a value fails: a difference "
+    "without a cause, or with one that the ledger does not know, or a missing value; 2 for an "
+    "error of usage or environment, or if nothing was compared."
+)
 
 # A function that shows the present step of a long piece of work.
 ShowStep: TypeAlias = Callable[[str], None]

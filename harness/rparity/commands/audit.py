@@ -18,6 +18,17 @@ if TYPE_CHECKING:
     from rparity.audit.results import Audit
 
 HELP = "ask every engine about every case, and find the causes of differences"
+ABOUT = (
+    "Ask every engine about every case, and compare the answers with the best reference: the "
+    "arbiter, whose values are proven, or R at tight controls. Experiments find the cause of "
+    "each difference. It takes about a minute and needs no R."
+)
+STATUS = (
+    "0 if nothing fails; 1 if a value fails: a difference without a cause, or with one that "
+    "the ledger does not know, a missing value, or a stale entry; 2 for an error of usage or "
+    "environment, if a question could not be answered, or if nothing was compared."
+)
+EXAMPLE = "rparity audit norris longley -o audit.html"
 SECONDS = 180.0
 
 

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from rparity.regenerate import Drift
 
 HELP = "run R and the arbiter and write their answers as recordings"
+ABOUT = (
+    "Ask R and the arbiter anew, and write their answers as recordings. The recordings of "
+    "other versions of R stay. With --check nothing is written: today's answers are compared "
+    "with the recordings. This needs R."
+)
+STATUS = (
+    "0 if the recordings are written or agree with today's answers; 1 if --check finds a "
+    "difference that nothing explains; 2 for an error of usage or environment."
+)
+EXAMPLE = "rparity regenerate norris --check"
 # R itself, which answers each case with the case's own script.
 R = "R"
 

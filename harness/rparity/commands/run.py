@@ -18,6 +18,13 @@ if TYPE_CHECKING:
     from rparity.run import CaseRun
 
 HELP = "compare Python with R's recording, or with R itself"
+ABOUT = (
+    "Compare the answers of Python's engines to a case with R's recorded answers, value by "
+    "value, count the digits in which they agree, and find the cause of each difference. R is "
+    "not needed."
+)
+STATUS = commands.STATUS
+EXAMPLE = "rparity run document"
 # The value of --against that stands for every recorded version.
 ALL = "all"
 

@@ -11,6 +11,14 @@ from rparity.commands.reports import TEXT, add_reports, require_reports, write_r
 from rparity.errors import UsageError
 
 HELP = "compare the recordings of several versions of R, and find why they differ"
+ABOUT = (
+    "Compare the recordings of each R with those of the next older one, and find why they "
+    "differ, such as a change in lme4. R is not needed."
+)
+STATUS = (
+    "0 if every difference has a cause; 1 if one has none; 2 for an error of usage or environment."
+)
+EXAMPLE = "rparity versions document"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
