@@ -249,3 +249,8 @@ def test_an_unknown_panel_is_an_error(fit: LmerResults, data: pd.DataFrame) -> N
         fit.plot("resid")
     with pytest.raises(UsageError, match="There is no panel 'profile'"):
         rparity.lm("y ~ x", data).plot("profile")
+
+
+def test_names_with_dollar_signs_are_no_formulas(data: pd.DataFrame) -> None:
+    fit = rparity.lmer("y ~ x + (1 | g)", data.assign(g="$\\frac$" + data["g"]))
+    assert fit.plot("random_effects")._repr_png_()

@@ -215,7 +215,7 @@ def test_annotations_name_the_script_and_the_worst_values(
     results = CommandResults(
         **{**vars(everything), "sources": {"one": script}},
     )
-    lines = list(github.annotations(results, tmp_path))
+    lines = list(github.workflow_commands(results, tmp_path))
     assert lines[0] == (
         "::error file=parity/one.R,title=rparity%3A lme4 on one::crashed: killed by SIGSEGV"
     )
@@ -223,13 +223,13 @@ def test_annotations_name_the_script_and_the_worst_values(
         "::error file=parity/one.R,title=rparity%3A nlme on one::unexplained"
     )
     assert all(line.startswith("::error file=") for line in lines)
-    elsewhere = github.annotations(results, tmp_path / "other")
+    elsewhere = github.workflow_commands(results, tmp_path / "other")
     assert not any("file=" in line for line in elsewhere)
 
 
 def test_an_annotation_is_one_line(nasty: CommandResults, tmp_path: Path) -> None:
     """Text from outside cannot begin a workflow command of its own."""
-    for line in github.annotations(nasty, tmp_path):
+    for line in github.workflow_commands(nasty, tmp_path):
         assert "\n" not in line
         assert "\x1b" not in line
         assert "%0A::error::%25" in line
@@ -240,7 +240,7 @@ def test_github_shows_ten_errors_and_counts_the_rest(tmp_path: Path) -> None:
         audits.row("one", f"engine{i}", verdict="unexplained", digits=float(i)) for i in range(15)
     ]
     found = of_audit(audits.audit(audits.comparisons(*rows), ("lm",), ("one",)))
-    lines = list(github.annotations(found, tmp_path))
+    lines = list(github.workflow_commands(found, tmp_path))
     assert len(lines) == 10
     assert "6 more" in lines[-1]
     assert "engine0" in lines[0]

@@ -35,7 +35,8 @@ Panel = Literal["residuals", "quantiles", "random_effects", "profile"]
 Draw = Callable[["Axes"], None]
 
 INK, SOFT, BAND = "#1b4f72", "#7f8c8d", "#d6dbdf"
-STYLE = {
+STYLE: dict[Any, Any] = {
+    "text.parse_math": False,  # a name may hold dollar signs
     "font.size": 8.0,
     "axes.titlesize": 8.0,
     "axes.labelsize": 8.0,
@@ -52,7 +53,7 @@ WIDTH, HEIGHT, ACROSS = 7.0, 2.6, 3
 # Levels that have room for their names.
 NAMED = 30
 # Points of a profile on each side of its minimum.
-POINTS = 12
+POINTS = 20
 
 
 class FitFigure(Figure):
@@ -157,11 +158,11 @@ def _scaled(fit: LmerResults | LmResults) -> tuple[Array, Array]:
     from rparity.lmm.linear import LmResults
 
     if not isinstance(fit, LmResults):
-        return np.asarray(fit.predict()), fit.scaled_resid
+        return np.array(fit.predict(), dtype=np.float64), fit.scaled_resid
     w = fit.matrices.weights
     keep = w > 0.0
-    scaled = np.sqrt(w) * fit.resid.to_numpy() / np.sqrt(fit.scale)
-    return fit.fittedvalues.to_numpy()[keep], np.asarray(scaled[keep])
+    scaled: Array = np.sqrt(w) * fit.resid.to_numpy() / np.sqrt(fit.scale)
+    return np.array(fit.fittedvalues, dtype=np.float64)[keep], scaled[keep]
 
 
 def _points(n: int) -> dict[str, Any]:
@@ -250,7 +251,7 @@ def _zeta(
     values = np.concatenate(
         [np.linspace(low, estimate, POINTS), np.linspace(estimate, high, POINTS)[1:]]
     )
-    rise = np.maximum(profile_rise(fit, name, values), 0.0)
+    rise = np.maximum(profile_rise(fit, name, list(values)), 0.0)
     zeta = np.sign(values - estimate) * np.sqrt(rise)
     finite = np.isfinite(zeta)
     return values[finite], zeta[finite]

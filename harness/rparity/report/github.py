@@ -27,7 +27,7 @@ def report(results: CommandResults, log: TextIO, environment: Mapping[str, str])
     UsageError
         If the summary cannot be written.
     """
-    for line in annotations(results, Path(environment.get(WORKSPACE) or os.curdir)):
+    for line in workflow_commands(results, Path(environment.get(WORKSPACE) or os.curdir)):
         print(line, file=log)
     if file := environment.get(SUMMARY):
         try:
@@ -37,7 +37,7 @@ def report(results: CommandResults, log: TextIO, environment: Mapping[str, str])
             raise UsageError(f"Cannot write the summary to {file}: {error.strerror}.") from error
 
 
-def annotations(results: CommandResults, workspace: Path) -> Iterator[str]:
+def workflow_commands(results: CommandResults, workspace: Path) -> Iterator[str]:
     """Yield a workflow command for each problem and each kind of failure, the worst first.
 
     An annotation is attached to the R script of the case, if it lies in the workspace.

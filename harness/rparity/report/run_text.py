@@ -200,8 +200,8 @@ def _show_findings(run: CaseRun, out: Console) -> None:
     same: dict[tuple[str, ...], list[Finding]] = {}
     for finding in run.findings:
         says = finding.decisive.says if finding.decisive is not None else ""
-        entry = finding.entry.id if finding.entry is not None else ""
-        same.setdefault((entry, finding.cause, says), []).append(finding)
+        known = finding.entry.id if finding.entry is not None else ""
+        same.setdefault((known, finding.cause, says), []).append(finding)
     for findings in same.values():
         finding = findings[0]
         entry, decisive = finding.entry, finding.decisive
