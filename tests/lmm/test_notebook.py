@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable
 from io import BytesIO
@@ -10,14 +11,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import lmm_recorded
 import rparity
+from places import DATA
 from rparity.errors import DataError, FormulaError, UsageError
+from rparity.lmm.bootstrap import Replicates
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.html import AnovaTable, frame_html
-from rparity.lmm.plots import NAMED, FitFigure
+from rparity.lmm.plots import NAMED, FitFigure, zeta
 from rparity.run import FAILURES_SHOWN, CaseRun, comparisons_html
 from rparity.text import html_paragraph
 
+# lme4's profiles and R's qqnorm(), made by r_scripts/profile_reference.R.
+RECORDED = json.loads((DATA / "profile_reference.json").read_text())["models"]
 NASTY = "<script>alert(1)</script>&\x1b"
 
 
@@ -209,7 +215,7 @@ def test_no_text_lies_outside_a_figure_or_over_another(fit: LmerResults) -> None
 
 
 def test_a_profile_passes_the_ends_of_the_interval(data: pd.DataFrame) -> None:
-    """ζ is ±1.96 at the ends of the 95 % interval, which R's profile finds by other means."""
+    """ζ is ±1.96 at the ends of the 95 % interval."""
     fit = rparity.lmer("y ~ x + (1 | g)", data)
     figure = fit.plot("profile")
     ends = fit.conf_int(method="profile")
@@ -221,6 +227,20 @@ def test_a_profile_passes_the_ends_of_the_interval(data: pd.DataFrame) -> None:
         assert (np.diff(values) > 0).all()
         assert (np.diff(zeta) > 0).all()
         np.testing.assert_allclose(np.interp([low, high], values, zeta), [-1.96, 1.96], atol=0.02)
+
+
+@pytest.mark.parametrize("model", RECORDED, ids=lambda model: model["data"])
+def test_zeta_and_quantiles_are_those_of_r(model: dict) -> None:
+    """Near its minimum, ζ has half the digits of the deviance: √(2⁻⁵² · 1752) is 6e-7."""
+    frame = lmm_recorded.frame(model["data"])
+    fit = rparity.lmer(model["formula"], frame, REML=False, lme4="1.1-31")
+    estimates = Replicates.of(fit, fit.solution_from_itself).everything.iloc[0]
+    assert list(model["curves"]) == list(estimates.index)
+    for name, curve in model["curves"].items():
+        found = zeta(fit, name, estimates[name], np.array(curve["value"], dtype=float))
+        np.testing.assert_allclose(found, curve["zeta"], rtol=0.0, atol=3e-6)
+    normal, _ = drawn(fit.plot("quantiles"), 0)
+    np.testing.assert_allclose(normal, model["quantiles"], rtol=1e-12, atol=1e-12)
 
 
 def test_many_levels_have_no_names(data: pd.DataFrame) -> None:

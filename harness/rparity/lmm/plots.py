@@ -224,9 +224,13 @@ def _profiles(fit: LmerResults) -> Iterator[Draw]:
     ends, inner = (profile_intervals(fit, alpha) for alpha in (0.01, 0.05))
     called = _called(fit)
     for name in ends.index:
-        values, zeta = _zeta(fit, name, float(estimates[name]), ends.loc[name])
-        label = called.get(name, name)
-        yield _profile(label, values, zeta, float(estimates[name]), inner.loc[name])
+        estimate, (low, high) = float(estimates[name]), ends.loc[name]
+        right = np.linspace(estimate, high, POINTS)
+        values = np.concatenate([np.linspace(low, estimate, POINTS), right[1:]])
+        found = zeta(fit, str(name), estimate, values)
+        finite = np.isfinite(found)
+        label = called.get(str(name), str(name))
+        yield _profile(label, values[finite], found[finite], estimate, inner.loc[name])
 
 
 def _called(fit: LmerResults) -> dict[str, str]:
@@ -242,29 +246,26 @@ def _called(fit: LmerResults) -> dict[str, str]:
     return found
 
 
-def _zeta(
-    fit: LmerResults, name: str, estimate: float, ends: pd.Series[float]
-) -> tuple[Array, Array]:
+def zeta(fit: LmerResults, name: str, estimate: float, values: Array) -> Array:
+    """Return ζ of a parameter of `profile_intervals` at some values, (k,).
+
+    ζ is the root of the rise of the profiled deviance above its minimum, which is at `estimate`;
+    negative below it, and infinite at impossible values.
+    """
     from rparity.lmm.profile import profile_rise
 
-    low, high = float(ends["conf_low"]), float(ends["conf_high"])
-    values = np.concatenate(
-        [np.linspace(low, estimate, POINTS), np.linspace(estimate, high, POINTS)[1:]]
-    )
     rise = np.maximum(profile_rise(fit, name, list(values)), 0.0)
-    zeta = np.sign(values - estimate) * np.sqrt(rise)
-    finite = np.isfinite(zeta)
-    return values[finite], zeta[finite]
+    return np.asarray(np.sign(values - estimate) * np.sqrt(rise))
 
 
 def _profile(
-    name: str, values: Array, zeta: Array, estimate: float, inner: pd.Series[float]
+    name: str, values: Array, found: Array, estimate: float, inner: pd.Series[float]
 ) -> Draw:
     level = float(normal_quantile(0.975))
 
     def show(axes: Axes) -> None:
         axes.axhline(0.0, color=SOFT, linewidth=0.6)
-        axes.plot(values, zeta, color=INK, linewidth=1.2)
+        axes.plot(values, found, color=INK, linewidth=1.2)
         axes.plot([estimate], [0.0], "o", color=INK, markersize=3.0)
         for end, side in zip(inner, (-level, level), strict=True):
             axes.plot([end, end], [0.0, side], color=SOFT, linewidth=0.8, linestyle=(0, (4, 2)))
