@@ -31,17 +31,15 @@ def page() -> str:
     """Return the page: the options of the command, then a section for each subcommand."""
     parser = _parser()
     (commands,) = (a for a in parser._actions if isinstance(a, argparse._SubParsersAction))
-    texts = {choice.dest: choice.help or "" for choice in commands._choices_actions}
     parts = [
         INTRODUCTION.format(description=_wrapped(parser.description or "")),
         _block(f"{parser.prog} [OPTIONS] COMMAND ...", [*_options(parser)]),
-        _wrapped(parser.epilog or "") + "\n",
+        *_epilog(parser),
     ]
     for name, sub in commands.choices.items():
-        parts += [f"## rparity {name}\n", _wrapped(_sentence(texts[name])) + "\n"]
+        parts += [f"## rparity {name}\n", _wrapped(sub.description or "") + "\n"]
         parts.append(_block(_usage(f"{parser.prog} {name}", sub), [*_arguments(sub)]))
-        if sub.epilog:
-            parts.append(_wrapped(sub.epilog) + "\n")
+        parts += _epilog(sub)
     return "\n".join(parts)
 
 
@@ -49,8 +47,13 @@ def _wrapped(text: str) -> str:
     return textwrap.fill(text, 110, break_long_words=False, break_on_hyphens=False)
 
 
-def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:] + "."
+def _epilog(parser: argparse.ArgumentParser) -> Iterator[str]:
+    """Yield the paragraphs after the options; those that are indented are code."""
+    for block in (parser.epilog or "").split("\n\n"):
+        if block.startswith("  "):
+            yield "\n".join(["```text", block.strip(), "```", ""])
+        else:
+            yield _wrapped(block) + "\n"
 
 
 def _block(usage: str, lines: list[str]) -> str:

@@ -28,7 +28,7 @@ from rparity.cli import main
 from rparity.commands import UNUSABLE
 from rparity.diagnosis.ledger import ledger
 from rparity.engines.base import Answer, Question, _Theirs
-from rparity.errors import RecordingError, RNotAvailableError, UsageError
+from rparity.errors import RecordingError, RNotAvailableError, UsageError, install
 from rparity.parity import store
 from rparity.r.process import _why_unavailable
 from rparity.workers.child import Child
@@ -385,3 +385,50 @@ def test_a_case_with_a_lambda_cannot_be_sent_and_the_problem_says_why() -> None:
         child.stop()
     assert answer is None
     assert "must be defined by def in a module" in str(problem)
+
+
+# How to install -----------------------------------------------------------------------------------
+
+
+class Origin:
+    """A distribution with a record of its origin (PEP 610), or without one."""
+
+    def __init__(self, record: object) -> None:
+        self.record = record
+
+    def read_text(self, name: str) -> str | None:
+        assert name == "direct_url.json"
+        return json.dumps(self.record) if self.record else None
+
+
+@pytest.mark.parametrize(
+    ("origin", "command"),
+    [
+        (None, 'pip install "rparity[r,test]"'),
+        (
+            {"url": "https://host/r.git", "vcs_info": {"vcs": "git", "commit_id": "a1"}},
+            'pip install "rparity[r,test] @ git+https://host/r.git"',
+        ),
+        (
+            {
+                "url": "https://host/r.git",
+                "vcs_info": {"vcs": "git", "commit_id": "a1", "requested_revision": "v1"},
+            },
+            'pip install "rparity[r,test] @ git+https://host/r.git@v1"',
+        ),
+        (
+            {"url": "https://host/rparity-1.whl", "archive_info": {}},
+            'pip install "rparity[r,test] @ https://host/rparity-1.whl"',
+        ),
+        (
+            {"url": "file:///home/a%20b", "dir_info": {"editable": True}},
+            'pip install -e "/home/a b[r,test]"',
+        ),
+        ({"url": "file:///home/c", "dir_info": {}}, 'pip install "/home/c[r,test]"'),
+    ],
+)
+def test_the_command_installs_from_where_the_package_came(
+    monkeypatch: Patch, origin: object, command: str
+) -> None:
+    monkeypatch.setattr("importlib.metadata.distribution", lambda _name: Origin(origin))
+    assert install("r", "test") == command

@@ -22,7 +22,7 @@ from rparity.cli import main
 from rparity.commands import AGREE, UNUSABLE
 from rparity.doctor import _trust, examine
 from rparity.engines import kept_answers
-from rparity.errors import RecordingError, UsageError
+from rparity.errors import RecordingError, UsageError, install
 from rparity.parity import store
 
 Capture = pytest.CaptureFixture[str]
@@ -417,7 +417,7 @@ def test_without_cryptography_the_command_that_installs_it_is_named(
     monkeypatch.setenv(signing.TRUST, str(keys / "ours.pub"))
     for command in (["run", CASE], ["seal", "--key", str(keys / "ours"), CASE]):
         assert main([*command, "--fixtures", str(signed)]) == UNUSABLE
-        assert 'need cryptography: pip install "rparity[sign]"' in said(capsys)
+        assert f"need cryptography: {install('sign')}" in said(capsys)
 
 
 def test_an_empty_setting_asks_for_no_signature(signed: Path, monkeypatch: Patch) -> None:

@@ -17,8 +17,8 @@ from rparity.cli import main
 from rparity.commands import UNUSABLE, progress
 from rparity.doctor import Check
 from rparity.errors import RError
-from rparity.report import machine, matrix, terminal
-from rparity.report.terminal import PlainConsole, console, marked
+from rparity.report import machine, matrix, run_text, terminal
+from rparity.report.terminal import PlainConsole, marked
 from rparity.run import CaseRun
 from rparity.text import visible
 
@@ -31,7 +31,7 @@ SEEN = "b[sigma] [/b] [red]x[/] :smile: \\x1b]0;owned\\x07\\x1b[2J\\x9b31m"
 def printed(show: Callable[[Console], object]) -> str:
     """Return the text that is printed; a terminal gets it with styles and nothing else."""
     plain, coloured = StringIO(), StringIO()
-    show(console(plain))
+    show(PlainConsole(file=plain, width=400))
     show(PlainConsole(file=coloured, width=400, force_terminal=True, color_system="standard"))
     assert "\x07" not in coloured.getvalue()
     assert "\x1b]" not in coloured.getvalue()
@@ -50,10 +50,10 @@ def test_a_run_shows_names_as_they_are(run_of: Callable[[str], CaseRun]) -> None
     run = run_of("norris")
     rows = run.comparisons.assign(row=NASTY, verdict="unexplained", digits=1.0)
     case = replace(run.case, title=NASTY, claims=(), published=None)
-    said = printed(lambda out: terminal.show_run(replace(run, case=case, comparisons=rows), out))
+    said = printed(lambda out: run_text.show_run(replace(run, case=case, comparisons=rows), out))
     assert said.count(SEEN) > 5
     noted = replace(run, notes=[NASTY])
-    assert f"note   {SEEN}" in printed(lambda out: terminal.show_run(noted, out))
+    assert f"note   {SEEN}" in printed(lambda out: run_text.show_run(noted, out))
     assert SEEN in printed(lambda out: terminal.show_cases([(case, NASTY)], out))
 
 

@@ -471,7 +471,7 @@ def test_the_command_exits_with_1_also_for_json(
         lambda _names: [replace(DOCUMENT, engines=("rparity",))],
     )
     assert main(["run", "document", "--format", "json"]) == DISCREPANCY
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["comparisons"]
     failing = {row["table"] for row in rows if Verdict(row["verdict"]).fails}
     # The claim that the bootstrap reproduces the model's standard errors goes with them.
     assert failing == {"lmer.coef", "boot_simulate_u.boot"}

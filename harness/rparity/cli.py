@@ -10,10 +10,11 @@ import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from importlib import import_module
+from typing import Any, NoReturn
 
 from rparity import __version__
 from rparity.commands import UNUSABLE
-from rparity.errors import MORE_FILES, RparityError
+from rparity.errors import MORE_FILES, RparityError, did_you_mean
 from rparity.text import visible
 from rparity.workers.processor import check_kernel
 
@@ -22,7 +23,7 @@ COMMANDS = {
     name: f"rparity.commands.{'listing' if name == 'list' else name}"
     for name in (
         *("new", "run", "audit", "explain", "atlas", "study", "fuzz"),
-        *("regenerate", "versions", "seal", "list", "doctor"),
+        *("regenerate", "versions", "seal", "list", "doctor", "completion"),
     )
 }
 # If this variable is set, or --traceback is given, unexpected errors show their traceback.
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     options = argparse.Namespace(traceback=False)
     try:
-        options = _parser().parse_args(arguments)
+        options = _parsed(arguments)
         check_kernel()
         if getattr(options, "more", None) is not None:
             from rparity.cases import extensions
@@ -102,25 +103,78 @@ def _abandon_output() -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+class Paragraphs(argparse.HelpFormatter):
+    """Keeps the paragraphs of a text apart, and the lines of those that are indented."""
+
+    def _fill_text(self, text: str, width: int, indent: str) -> str:
+        blocks = text.split("\n\n")
+        filled = super()._fill_text
+        return "\n\n".join(b if b.startswith(" ") else filled(b, width, indent) for b in blocks)
+
+
+class SuggestingParser(argparse.ArgumentParser):
+    """Names the nearest command or choice where one is mistyped."""
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        if action.choices is None or value in action.choices:
+            return
+        known = [str(choice) for choice in action.choices]
+        what = "command" if isinstance(action, argparse._SubParsersAction) else "value"
+        hint = did_you_mean(str(value), known) or f"There are {', '.join(known)}."
+        raise argparse.ArgumentError(action, f"there is no {what} {value!r}. {hint}".rstrip())
+
+    def refuse(self, unknown: str) -> NoReturn:
+        """End the command because of an option or argument that it does not have."""
+        if not unknown.startswith("-"):
+            self.error(f"there is no place for the argument {unknown!r}.")
+        option = unknown.partition("=")[0]
+        known = [name for action in self._actions for name in action.option_strings]
+        hint = did_you_mean(option, known) or f"`{self.prog} --help` shows all options."
+        self.error(f"there is no option {option}. {hint}".rstrip())
+
+
+def _parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Parse the arguments. Without a command, show the help."""
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        options.parser.refuse(unknown[0])
+    return options
+
+
+def _show_help(options: argparse.Namespace) -> int:
+    options.root.print_help()
+    return UNUSABLE
+
+
+def _parser() -> SuggestingParser:
+    parser = SuggestingParser(
         prog="rparity",
+        formatter_class=Paragraphs,
         description="Does the Python implementation of a statistical method give what R gives, "
         "to how many digits, and if not, why not?",
-        epilog="Exit status: 0 all agree, 1 a discrepancy that nothing explains, 2 usage or "
-        "environment.",
+        epilog="Exit status: 0 if all values agree or the ledger knows why they differ, 1 if a "
+        "value fails, 2 for an error of usage or environment. `rparity COMMAND --help` has the "
+        "details.\n\nExample:\n\n  rparity run document",
     )
+    parser.set_defaults(action=_show_help, parser=parser, root=parser)
     parser.add_argument("--version", action="version", version=f"rparity {__version__}")
     parser.add_argument(
         "--traceback",
         action="store_true",
         help=f"show the traceback of an unexpected error; so does {TRACEBACK}=1",
     )
-    commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND")
     for name, path in COMMANDS.items():
         module = import_module(path)
-        subparser = commands.add_parser(name, help=module.HELP)
-        subparser.set_defaults(action=module.run)
+        subparser = commands.add_parser(
+            name,
+            help=module.HELP,
+            description=module.ABOUT,
+            epilog=f"Exit status: {module.STATUS}\n\nExample:\n\n  {module.EXAMPLE}",
+            formatter_class=Paragraphs,
+        )
+        subparser.set_defaults(action=module.run, parser=subparser)
         module.add(subparser)
     return parser
 

@@ -15,7 +15,7 @@ from rparity.audit.questions import has_data, question_of
 from rparity.cases import cases
 from rparity.engines import kept_answers
 from rparity.engines.base import KEPT_ENGINES, Question
-from rparity.errors import RecordingError, SignatureError
+from rparity.errors import RecordingError, SignatureError, install
 from rparity.r.version import RVersion, nearest
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def examine(fixtures: Path | None, *, require_r: bool = False) -> list[Check]:
     checks += [Check(name, _installed(name) or "missing") for name in PYTHON_PACKAGES]
     checks += [*_r(require_r, fixtures), _trust()]
     plots = _installed("matplotlib")
-    missing = 'not installed; only --plot needs it: pip install "rparity[plot]"'
+    missing = f"not installed; only plots need it: {install('plot')}"
     checks += [Check("matplotlib", plots or missing, optional=not plots), *_gpboost()]
     questions: dict[str, tuple[Question, Path]] = {}
     for case in cases().values():

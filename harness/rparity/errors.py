@@ -73,6 +73,31 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     return f"Did you mean {near[0]!r}? " if near else ""
 
 
+def install(*extras: str) -> str:
+    """Return the command that installs this package with `extras` from where it came from.
+
+    A package from Git, an archive or a folder has a record of its origin (PEP 610). Without one, it
+    came from a package index.
+    """
+    import json
+    from importlib.metadata import PackageNotFoundError, distribution
+    from urllib.parse import unquote, urlparse
+
+    what = f"rparity[{','.join(extras)}]"
+    try:
+        origin = json.loads(distribution("rparity").read_text("direct_url.json") or "{}")
+    except PackageNotFoundError:
+        origin = {}
+    url = str(origin.get("url", ""))
+    if "dir_info" in origin:
+        editable = "-e " * bool(origin["dir_info"].get("editable"))
+        return f'pip install {editable}"{unquote(urlparse(url).path)}[{",".join(extras)}]"'
+    if "vcs_info" in origin:
+        revision = origin["vcs_info"].get("requested_revision")
+        url = f"{origin['vcs_info']['vcs']}+{url}{f'@{revision}' if revision else ''}"
+    return f'pip install "{what} @ {url}"' if url else f'pip install "{what}"'
+
+
 def require_seconds(name: str, seconds: float) -> None:
     """Refuse a time limit that is not above 0.
 

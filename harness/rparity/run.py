@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from rparity.cases.base import Boot, Case
-from rparity.compare import COLUMNS, Reference, Tables, compare, failing
+from rparity.compare import COLUMNS, SEVERITY, Reference, Tables, Verdict, compare, failing
 from rparity.diagnosis.between_rs import Difference, VersionAnswer, difference
 from rparity.diagnosis.experiments.base import CaseContext, Dispute
 from rparity.diagnosis.explain import Finding, explain, with_entries
@@ -21,6 +21,10 @@ from rparity.lmm.lme4 import Lme4
 from rparity.r.version import RVersion, nearest
 from rparity.recordings import versions
 from rparity.tables import decode_factors
+from rparity.text import html_paragraph, html_table
+
+# The failures that a notebook shows.
+FAILURES_SHOWN = 20
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,9 @@ class CaseRun:
         """Whether a comparison has a verdict that fails."""
         changed = self.changed is not None and self.changed.failed
         return changed or bool(failing(self.comparisons).any())
+
+    def _repr_html_(self) -> str:
+        return comparisons_html(self.comparisons, f"{self.case.name}: {self.case.title}")
 
 
 def run_case(
@@ -244,3 +251,34 @@ def _claims(case: Case, name: str, tables: Tables, nsim: int) -> list[pd.DataFra
         reference = claim.reference(tables, answered.index, nsim)
         frames.append(compare(case.name, name, tables, reference, [claim.table]))
     return frames
+
+
+def comparisons_html(rows: pd.DataFrame, caption: str = "") -> str:
+    """Return the fewest digits and the verdicts of each engine and table, and what fails.
+
+    `rows` has the columns of `rparity.compare.COLUMNS`.
+    """
+    body = []
+    for place, mine in rows.groupby(["engine", "reference", "table"], sort=False):
+        counts = mine["verdict"].value_counts()
+        verdicts = ", ".join(f"{counts[v]} {v}" for v in SEVERITY if v in counts)
+        fewest = f"{mine['digits'].min():.1f}"
+        body.append([*map(str, place), str(len(mine)), fewest, verdicts])
+    heads = ["engine", "reference", "table", ">values", ">fewest digits", "verdicts"]
+    shown = html_table(heads, body, caption)
+    wrong = rows[failing(rows)].sort_values("digits", kind="stable")
+    if wrong.empty:
+        return shown + html_paragraph("Nothing fails." if len(rows) else "Nothing was compared.")
+    names = ["engine", "table", "row", "column"]
+    found = [
+        [
+            *(str(row[name]) for name in names),
+            *(f"{row[name]:.16g}" for name in ("reference_value", "value")),
+            f"{row['digits']:.1f}",
+            Verdict(row["verdict"]).value,
+        ]
+        for _, row in wrong.head(FAILURES_SHOWN).iterrows()
+    ]
+    shown += html_table([*names, ">reference", ">value", ">digits", "verdict"], found, "What fails")
+    more = len(wrong) - FAILURES_SHOWN
+    return shown + (html_paragraph(f"and {more} more") if more > 0 else "")

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from rparity.errors import SignatureError, UsageError
+from rparity.errors import SignatureError, UsageError, install
 
 # The environment variable that names the file of trusted keys; unset, signatures are not checked.
 TRUST = "RPARITY_TRUST"
@@ -146,7 +146,7 @@ def _library() -> tuple[ModuleType, ModuleType]:
         from cryptography.hazmat.primitives.asymmetric import ed25519
     except ImportError as error:
         raise UsageError(
-            f'{TRUST} and `rparity seal` need cryptography: pip install "rparity[sign]"'
+            f"{TRUST} and `rparity seal` need cryptography: {install('sign')}"
         ) from error
     return serialization, ed25519
 

@@ -498,10 +498,10 @@ def kept_answer(attack: Attack, norris: Path, tmp_path: Path, tally: Tally) -> N
     tally.sentence(done.stderr)
     assert done.returncode == UNUSABLE
     if report.exists():
-        problems = [row for row in json.loads(report.read_text()) if row["verdict"] == "problem"]
+        problems = json.loads(report.read_text())["problems"]
         assert problems
         for problem in problems:
-            tally.sentence(problem["cause"])
+            tally.sentence(problem["reason"])
 
 
 @pytest.mark.parametrize("name", KEPT)

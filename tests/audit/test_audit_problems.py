@@ -168,7 +168,7 @@ def test_a_corrupt_recording_of_the_case_is_an_error(capsys: Capture, fixtures: 
     assert "is corrupt" in streams.err
 
 
-def test_json_has_a_problem_as_a_row_of_its_own(capsys: Capture, fixtures: Path) -> None:
+def test_json_has_a_list_of_problems(capsys: Capture, fixtures: Path) -> None:
     assert audit(fixtures, "killed", "--engine", "good", "--format", "json") == UNUSABLE
-    last = json.loads(capsys.readouterr().out)[-1]
-    assert (last["engine"], last["case"], last["verdict"]) == ("killed", CASE, "problem")
+    (problem,) = json.loads(capsys.readouterr().out)["problems"]
+    assert (problem["engine"], problem["case"]) == ("killed", CASE)

@@ -279,7 +279,7 @@ def test_one_version_alone_has_nothing_to_compare(capsys: Capture, tmp_path: Pat
 
 def test_json_has_the_cause(capsys: Capture) -> None:
     assert main(["versions", "dyestuff", "--format", "json"]) == AGREE
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["comparisons"]
     assert {row["engine"] for row in rows} == {"R 4.5.0, lme4 1.1-37", "R 4.6.2, lme4 2.1-0"}
     assert {row["cause"] for row in rows} == {""}
 

@@ -284,7 +284,7 @@ def test_invalid_data_are_refused(formula, change, kind, message):
         ({"weights": -np.ones(36)}, "weights have negative values"),
         ({"weights": np.full(36, np.inf)}, "`weights` has infinite values"),
         ({"weights": [1, 2]}, "The weights must be 36 numbers"),
-        ({"offset": "z"}, "The offset must be 36 numbers"),
+        ({"offset": "g"}, "The offset `g` is not numeric"),
     ],
 )
 def test_invalid_weights_and_offsets_are_refused(options, message):

@@ -1,6 +1,7 @@
 """The posterior by quadrature against R, 30 digits, definitions and itself, and against MCMC."""
 
 import importlib.util
+import re
 from itertools import pairwise
 
 import mpmath as mp
@@ -15,7 +16,7 @@ import rparity.lmm.model
 from lmm_recorded import frame
 from posterior_recorded import MODELS, check, computed, find, fitted, label
 from rparity.cases.document import document_data
-from rparity.errors import UsageError
+from rparity.errors import UsageError, install
 from rparity.lmm import ensemble, lattice, quadrature
 from rparity.lmm.deviance import evaluate
 from rparity.lmm.ensemble import JointPosterior, sample
@@ -505,7 +506,7 @@ def test_mcmc_is_the_same_again_and_has_all_tables():
 
 def test_missing_emcee_is_an_error_that_says_how_to_install_it(monkeypatch):
     monkeypatch.setattr(ensemble, "find_spec", lambda _name: None)
-    with pytest.raises(UsageError, match=r"pip install .rparity\[bayes\]"):
+    with pytest.raises(UsageError, match=re.escape(install("bayes"))):
         sample(JointPosterior(fitted(find("Dyestuff")), "uniform"), 100, 1)
     assert importlib.util.find_spec("emcee")
 

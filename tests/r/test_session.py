@@ -23,6 +23,7 @@ from rparity.errors import (
     RNotAvailableError,
     RTimeoutError,
     UsageError,
+    install,
 )
 from rparity.r import process
 from rparity.r.from_r import from_wire
@@ -148,7 +149,7 @@ def test_wrong_r_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_no_rpy2(fake_r: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_rpy2(tmp_path, monkeypatch, "raise ModuleNotFoundError('No module named rpy2')")
     monkeypatch.setattr(process, "rpy2_version", lambda: None)
-    assert refusal() == 'rpy2 is not installed: RPY2_CFFI_MODE=ABI pip install "rparity[r]"'
+    assert refusal() == f"rpy2 is not installed: RPY2_CFFI_MODE=ABI {install('r')}"
     assert availability().r_version == "4.2.2"
     assert availability().r_home == str(fake_r)
 

@@ -119,7 +119,8 @@ def test_the_engine_in_the_comment_answers(tmp_path: Path, capsys: Capture) -> N
     capsys.readouterr()
     options = ["--engine", "mine", "--project", str(tmp_path), "--format", "json"]
     assert main(["run", "norris", *options]) == DISCREPANCY
-    answered = [row for row in json.loads(capsys.readouterr().out) if row["engine"] == "mine"]
+    rows = json.loads(capsys.readouterr().out)["comparisons"]
+    answered = [row for row in rows if row["engine"] == "mine"]
     assert {row["table"] for row in answered} == {"lm.coef"}
     assert len(answered) == 8
     failing = [row for row in answered if Verdict(row["verdict"]).fails]

@@ -18,7 +18,7 @@ import rparity
 from places import DATA
 from rparity.cli import main
 from rparity.commands import AGREE
-from rparity.errors import ClusterError, UsageError, WorkerCrashedError
+from rparity.errors import ClusterError, UsageError, WorkerCrashedError, install
 from rparity.workers.cluster import Cluster, Here, Outcome, Progress, cluster
 from rparity.workers.processes import Processes
 
@@ -236,7 +236,7 @@ def test_without_dask_the_command_that_installs_it_is_named(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("rparity.workers.cluster.find_spec", lambda _name: None)
-    with pytest.raises(UsageError, match=r'pip install "rparity\[dask\]"'):
+    with pytest.raises(UsageError, match=re.escape(install("dask"))):
         cluster(2).__enter__()
     with cluster(None) as here:
         assert by_item(here.map(cube, 1, range(2))) == {0: 0, 1: 1}

@@ -1,7 +1,8 @@
 """The subcommands of `rparity`, one module each.
 
-A module has `HELP`, `add(parser)` for its arguments, and `run(options)`, which returns the exit
-status. Here is what several of them share.
+A module has `HELP`, one line for the list of commands; `ABOUT`, what the command is for; `STATUS`,
+its exit statuses; `EXAMPLE`, a command; `add(parser)` for its arguments; and `run(options)`, which
+returns the exit status. Here is what several of them share.
 """
 
 from __future__ import annotations
@@ -19,6 +20,11 @@ if TYPE_CHECKING:
     from rparity.cases.base import Case
 
 AGREE, DISCREPANCY, UNUSABLE = 0, 1, 2
+STATUS = (
+    "0 if all values agree or the ledger knows why they differ; 1 if a value fails: a difference "
+    "without a cause, or with one that the ledger does not know, or a missing value; 2 for an "
+    "error of usage or environment, or if nothing was compared."
+)
 
 # A function that shows the present step of a long piece of work.
 ShowStep: TypeAlias = Callable[[str], None]
@@ -87,7 +93,7 @@ def add_workers(parser: argparse.ArgumentParser) -> None:
         "--workers",
         type=int,
         metavar="K",
-        help='work in K processes of this machine, which needs pip install "rparity[dask]" '
+        help="work in K processes of this machine, which needs the extra rparity[dask] "
         "(default: in this process)",
     )
     where.add_argument(
@@ -117,6 +123,18 @@ def add_output(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="write the report to this file instead of standard output",
     )
+
+
+def add_verbosity(parser: argparse.ArgumentParser) -> None:
+    """Add the options `-q` and `-v`. They set `verbosity` to −1 and 1."""
+    how = parser.add_mutually_exclusive_group()
+    for short, long, value, text in (
+        ("-q", "--quiet", -1, "print only what fails, and the totals"),
+        ("-v", "--verbose", 1, "print also each table, every failure and all versions"),
+    ):
+        how.add_argument(
+            short, long, dest="verbosity", action="store_const", const=value, default=0, help=text
+        )
 
 
 def add_allow_problems(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,13 @@ from rparity.commands import AGREE
 from rparity.errors import UsageError
 
 HELP = "show how R functions and their counterparts in Python agree, and with which setting"
+ABOUT = (
+    "Find the function of Python that answers as a function of R does: the two calls, the "
+    "digits in which they agree by default, the setting that makes them agree, and why they "
+    "differ. Everything was computed before, so R is not needed."
+)
+STATUS = "0 if a pair is found; 2 if there is none, or for another error of usage."
+EXAMPLE = "rparity atlas wilcox.test"
 
 
 def add(parser: argparse.ArgumentParser) -> None:

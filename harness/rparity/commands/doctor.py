@@ -7,6 +7,12 @@ import argparse
 from rparity.commands import AGREE, UNUSABLE, add_fixtures
 
 HELP = "check the set-up and the recordings, and name a remedy for each problem"
+ABOUT = (
+    "Check Python, R, their packages and every recording. For each problem a command is "
+    "printed that solves it."
+)
+STATUS = "0 if nothing is wrong; 2 if a recording is faulty, or if R is required and cannot be run."
+EXAMPLE = "rparity doctor --require-r"
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -7,6 +7,16 @@ import argparse
 from rparity.commands import AGREE, DISCREPANCY, add_fixtures, progress
 
 HELP = "explain one disagreement, with the values, the experiments and the sources"
+ABOUT = (
+    "Show one disagreement in full: the values of both sides and of the arbiter, each "
+    "experiment with the digits before and after, the cause, and the versions that answered. "
+    "The text can be cited."
+)
+STATUS = (
+    "0 if the difference is known or there is none; 1 if it fails; 2 for an error of usage or "
+    "environment."
+)
+EXAMPLE = "rparity explain document statsmodels lmer.coef"
 
 
 def add(parser: argparse.ArgumentParser) -> None:

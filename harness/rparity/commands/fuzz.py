@@ -15,6 +15,16 @@ from rparity import commands
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE, OldSpelling
 
 HELP = "compare random designs of mixed models with R, and find the cause of each difference"
+ABOUT = (
+    "Draw random designs of mixed models, ask R and this package about each, and find the "
+    "cause of each difference. A design without a cause is shrunk, and written as a script in "
+    "R and one in Python. This needs R."
+)
+STATUS = (
+    "0 if every difference has a cause; 1 if a design is unexplained; 2 for an error of usage "
+    "or environment, or if a design has no answer."
+)
+EXAMPLE = "rparity fuzz --n 100 --seed 2"
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -8,6 +8,15 @@ from rparity.commands import AGREE, add_fixtures
 from rparity.errors import RecordingError
 
 HELP = "list the cases and the state of their recordings"
+ABOUT = (
+    "List the cases that `rparity run` and `rparity audit` know, with the versions of R that "
+    "recorded them."
+)
+STATUS = (
+    "0 if the list is printed, also where a recording is missing; 2 for an error of usage or "
+    "environment."
+)
+EXAMPLE = "rparity list"
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -15,6 +15,15 @@ PLACEHOLDER = "NAME"
 
 
 HELP = "write a parity test, or a case, to start from"
+ABOUT = (
+    "Write a test of pytest, a case or a pair of the atlas that passes without changes, as a "
+    "start for your own. The next two commands are printed."
+)
+STATUS = (
+    "0 if the files are written; 2 if one exists already, or for another error of usage or "
+    "environment."
+)
+EXAMPLE = "rparity new welch --dir tests"
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from rparity.regenerate import Drift
 
 HELP = "run R and the arbiter and write their answers as recordings"
+ABOUT = (
+    "Ask R and the arbiter anew, and write their answers as recordings. The recordings of "
+    "other versions of R stay. With --check nothing is written: today's answers are compared "
+    "with the recordings. This needs R."
+)
+STATUS = (
+    "0 if the recordings are written or agree with today's answers; 1 if --check finds a "
+    "difference that nothing explains; 2 for an error of usage or environment."
+)
+EXAMPLE = "rparity regenerate norris --check"
 # R itself, which answers each case with the case's own script.
 R = "R"
 
@@ -31,6 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--check", action="store_true", help="write nothing; report how today's answers differ"
     )
+    commands.add_verbosity(parser)
     commands.add_workers(parser)
     commands.add_fixtures(parser)
 
@@ -41,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     from rparity.engines import kept_answers
     from rparity.engines.base import KEPT_ENGINES
     from rparity.regenerate import Drift
-    from rparity.report import terminal
+    from rparity.report import terminal, versions_text
 
     status, out = AGREE, terminal.console()
     names = options.engine or [R, *KEPT_ENGINES]
@@ -56,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         work += [_Task(case, name) for name in asked]
     for task, found in _done(options, work):
         if isinstance(found, Drift):
-            terminal.show_drift(found, out)
+            versions_text.show_drift(found, out, options.verbosity)
             status = max(status, DISCREPANCY if found.failed else AGREE)
         else:
             out.print(f"{task.case.name}: {task.engine}'s answer is in {found}")

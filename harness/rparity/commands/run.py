@@ -5,17 +5,26 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
 
 from rparity import commands
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
+from rparity.commands.reports import TEXT, add_reports, require_reports, write_reports
 
 if TYPE_CHECKING:
     from rparity.cases.base import Case
     from rparity.run import CaseRun
 
 HELP = "compare Python with R's recording, or with R itself"
+ABOUT = (
+    "Compare the answers of Python's engines to a case with R's recorded answers, value by "
+    "value, count the digits in which they agree, and find the cause of each difference. R is "
+    "not needed."
+)
+STATUS = commands.STATUS
+EXAMPLE = "rparity run document"
 # The value of --against that stands for every recorded version.
 ALL = "all"
 
@@ -28,7 +37,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--nsim", type=int, metavar="N", help="the number of replicates of each bootstrap"
     )
-    commands.add_format(parser)
+    add_reports(parser)
+    commands.add_verbosity(parser)
     commands.add_engine(
         parser,
         "an engine to ask, instead of the case's own choice: rparity, statsmodels or exact",
@@ -41,11 +51,10 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the cases and print the results."""
-    import pandas as pd
-
-    from rparity.report import machine, terminal
+    from rparity.report import results
     from rparity.run import run_case
 
+    require_reports(options)
     chosen = commands.chosen_cases(options.cases)
     if options.plot is not None:
         from rparity.report import document_figure
@@ -67,14 +76,7 @@ def run(options: argparse.Namespace) -> int:
                     on_progress=show,
                 )
             )
-    if options.format == "json":
-        print(machine.as_json(pd.concat([found.comparisons for found in runs])))
-    else:
-        out = terminal.console()
-        for i, found in enumerate(runs):
-            if i:
-                out.print()
-            terminal.show_run(found, out)
+    write_reports(options, results.of_runs(runs), {TEXT: partial(_text, runs, options.verbosity)})
     if options.plot is not None:
         drawn = next(run for run in runs if run.case.name == "document")
         document_figure.draw(drawn, options.plot)
@@ -86,6 +88,16 @@ def run(options: argparse.Namespace) -> int:
         )
         return UNUSABLE
     return DISCREPANCY if any(run.failed for run in runs) else AGREE
+
+
+def _text(runs: Sequence[CaseRun], verbosity: int, out: TextIO) -> None:
+    from rparity.report import run_text, terminal
+
+    to = terminal.console(out)
+    for i, found in enumerate(runs):
+        if i:
+            to.print()
+        run_text.show_run(found, to, verbosity)
 
 
 def _idle(runs: Sequence[CaseRun], named: Sequence[str] | None) -> str:

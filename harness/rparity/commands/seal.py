@@ -10,15 +10,20 @@ from rparity.errors import UsageError
 from rparity.signing import TRUST
 
 HELP = "sign recordings, so that forged ones are refused"
+ABOUT = (
+    "Sign recordings with your private key, so that a change by somebody else is noticed. If the "
+    f"environment variable {TRUST} names a file of public keys in PEM, every recording must be "
+    "signed with one of these keys."
+)
+STATUS = (
+    "0 if all recordings are signed, or the key is made; 2 for an error of usage or "
+    "environment, or if a recording is missing or corrupt."
+)
+EXAMPLE = "rparity seal --key ~/keys/parity norris"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
-    parser.epilog = (
-        f"If the environment variable {TRUST} names a file of public keys in PEM, every recording "
-        "must be signed with one of these keys. Exit status: 0 all recordings are signed, or the "
-        "key is made; 2 usage or environment, or a recording is missing or corrupt."
-    )
     add_cases(parser)
     how = parser.add_mutually_exclusive_group(required=True)
     how.add_argument(

@@ -9,6 +9,12 @@ from rparity import commands
 from rparity.commands import AGREE
 
 HELP = "count in thousands of simulated data sets how often each interval is right"
+ABOUT = (
+    "Simulate thousands of data sets from two worlds, in which lines stay or are drawn anew, "
+    "and count how often each kind of interval contains the true value."
+)
+STATUS = "0 if the study is complete; 2 for an error of usage or environment."
+EXAMPLE = "rparity study --datasets 100 --nsim 200"
 
 
 def add(parser: argparse.ArgumentParser) -> None:

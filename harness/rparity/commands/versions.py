@@ -3,29 +3,38 @@
 from __future__ import annotations
 
 import argparse
+from typing import TextIO
 
 from rparity import commands
 from rparity.commands import AGREE, DISCREPANCY
+from rparity.commands.reports import TEXT, add_reports, require_reports, write_reports
 from rparity.errors import UsageError
 
 HELP = "compare the recordings of several versions of R, and find why they differ"
+ABOUT = (
+    "Compare the recordings of each R with those of the next older one, and find why they "
+    "differ, such as a change in lme4. R is not needed."
+)
+STATUS = (
+    "0 if every difference has a cause; 1 if one has none; 2 for an error of usage or environment."
+)
+EXAMPLE = "rparity versions document"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     commands.add_cases(parser)
-    commands.add_format(parser)
+    add_reports(parser)
+    commands.add_verbosity(parser)
     commands.add_fixtures(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Compare the recordings of each R with those of the next older one."""
-    import pandas as pd
-
-    from rparity.compare import COLUMNS
     from rparity.diagnosis.between_rs import neighbours, recorded
-    from rparity.report import machine, terminal
+    from rparity.report import results, terminal, versions_text
 
+    require_reports(options)
     found, chosen = {}, commands.chosen_cases(options.cases)
     for case in chosen:
         with commands.progress(case.name):
@@ -37,12 +46,12 @@ def run(options: argparse.Namespace) -> int:
             "There is nothing to compare: no case has recordings of two versions of R. Run "
             "`rparity regenerate` under another R."
         )
-    if options.format == "json":
-        rows = pd.concat([difference.comparisons for difference in differences])
-        print(machine.as_json(rows, (*COLUMNS, "cause")))
-    else:
-        out = terminal.console()
-        if len(chosen) == 1:
-            terminal.show_side_by_side(chosen[0], answers, out)
-        terminal.show_versions(found, out)
+
+    def text(out: TextIO) -> None:
+        to = terminal.console(out)
+        if len(chosen) == 1 and options.verbosity >= 0:
+            versions_text.show_side_by_side(chosen[0], answers, to)
+        versions_text.show_versions(found, to, options.verbosity)
+
+    write_reports(options, results.of_versions(differences), {TEXT: text})
     return DISCREPANCY if any(each.failed for each in differences) else AGREE

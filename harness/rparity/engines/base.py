@@ -17,7 +17,7 @@ import pandas as pd
 from rparity.cases import extensions
 from rparity.cases.base import Boot, Case, Data, Lm, Lmer, Part
 from rparity.compare import ALL, Tables, Verdict, kind_of, part_of
-from rparity.errors import UsageError
+from rparity.errors import UsageError, install
 from rparity.rrandom import RRandom
 
 
@@ -321,7 +321,5 @@ def engine(name: str) -> Engine:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] == "rparity":
             raise
-        raise UsageError(
-            f'The engine {name!r} needs {error.name}: pip install "rparity[audit]"'
-        ) from error
+        raise UsageError(f"The engine {name!r} needs {error.name}: {install('audit')}") from error
     return found

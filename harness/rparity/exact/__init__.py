@@ -7,10 +7,10 @@ value.
 try:
     import flint  # noqa: F401
 except ImportError as error:
-    from rparity.errors import UsageError
+    from rparity.errors import UsageError, install
 
     raise UsageError(
-        'The arbiter needs python-flint: install it with `pip install "rparity[arbiter]"`.'
+        f"The arbiter needs python-flint: install it with `{install('arbiter')}`."
     ) from error
 
 from rparity.exact.certificate import Certified, certify

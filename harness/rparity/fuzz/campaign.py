@@ -20,6 +20,7 @@ from rparity.errors import (
     RTimeoutError,
     UsageError,
     WorkerCrashedError,
+    install,
     require_seconds,
 )
 from rparity.fuzz.design import Design
@@ -37,7 +38,6 @@ LIMIT = 60.0
 PATIENCE = 10.0
 # Each takes a few hundred calls of R.
 MOST_SHRUNK = 5
-INSTALL = 'pip install "rparity[fuzz]"'
 # Crashed designs are tried again until this many rounds in a row have answered none of them.
 IN_VAIN = 2
 
@@ -176,7 +176,7 @@ def _version(package: str) -> str:
     try:
         return version(package)
     except PackageNotFoundError:
-        raise UsageError(f"Random designs need {package}: {INSTALL}") from None
+        raise UsageError(f"Random designs need {package}: {install('fuzz')}") from None
 
 
 def _show(store: Store, asked: range, r: RProtocol, limit: float) -> None:

@@ -13,6 +13,7 @@ from rparity.lmm.arguments import require_mixed
 from rparity.lmm.ddf import Method
 from rparity.lmm.distributions import chi2_tail
 from rparity.lmm.fit import LmerResults
+from rparity.lmm.html import AnovaTable
 from rparity.lmm.hypotheses import Type
 from rparity.lmm.linear import LmResults
 from rparity.lmm.term_tests import anova_table
@@ -93,4 +94,4 @@ def anova(
     added = table["Df"].to_numpy()
     p = chi2_tail(table["Chisq"], np.where(added > 0, added, 1.0))
     table["p"] = np.where(added > 0, p, np.nan)
-    return table
+    return AnovaTable(table)

@@ -40,3 +40,19 @@ def ranef_table(
         if term.group == group
     ]
     return pd.concat(frames)
+
+
+def ranef_frames(terms: Sequence[RandomTerm], column: pd.Series[float]) -> dict[str, pd.DataFrame]:
+    """Arrange a column of `ranef_table` by grouping factor: (levels, coefficients) each."""
+    return {
+        group: pd.DataFrame(
+            {
+                name: column.loc[[f"{group}.{level}.{name}" for level in term.levels]].to_numpy()
+                for term in terms
+                if term.group == group
+                for name in term.names
+            },
+            list(next(term.levels for term in terms if term.group == group)),
+        )
+        for group in dict.fromkeys(term.group for term in terms)
+    }

@@ -12,6 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rparity.errors import UsageError
+from rparity.lmm import html
 from rparity.lmm.arguments import require_alpha, require_mixed
 from rparity.lmm.distributions import normal_quantile
 from rparity.lmm.fit import LmerResults
@@ -243,6 +244,9 @@ class BootstrapResults:
 
     def __repr__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        return html.bootstrap_html(self)
 
 
 def percentile(t: Array, probabilities: Array) -> Array:

@@ -22,7 +22,7 @@ from importlib.util import find_spec
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from rparity.errors import UsageError
+from rparity.errors import UsageError, install
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.marginals import Marginal, probabilities
 from rparity.lmm.priors import Prior, root_mean_squares
@@ -236,7 +236,7 @@ def sample(joint: JointPosterior, draws: int, rng: int) -> MarkovChain:
         If emcee is not installed.
     """
     if find_spec("emcee") is None:
-        raise UsageError('MCMC needs emcee: pip install "rparity[bayes]".')
+        raise UsageError(f"MCMC needs emcee: {install('bayes')}.")
     import emcee
 
     walkers = WALKERS * joint.dimension

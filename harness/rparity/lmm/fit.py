@@ -13,8 +13,9 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import UsageError
+from rparity.lmm import html
 from rparity.lmm.arguments import numbers, require_flag
-from rparity.lmm.arrange import ranef_table
+from rparity.lmm.arrange import ranef_frames, ranef_table
 from rparity.lmm.coding import Contrasts
 from rparity.lmm.ddf import KenwardRoger, Method, Satterthwaite, inference
 from rparity.lmm.intervals import intervals
@@ -32,6 +33,7 @@ from rparity.rrandom import RRandom
 
 if TYPE_CHECKING:
     from rparity.lmm.bootstrap import BootstrapResults, BootType, Statistic
+    from rparity.lmm.plots import FitFigure, Panel
 
 Array = NDArray[np.float64]
 
@@ -328,6 +330,15 @@ class LmerResults:
         sds = [np.sqrt(np.diagonal(cov, axis1=1, axis2=2)) for cov in found.covariances]
         return ranef_table(self.model.matrices.random, found.means, [self.sigma * s for s in sds])
 
+    def ranef(self, *, condsd: bool = False) -> dict[str, pd.DataFrame]:
+        """Random effects by grouping factor, as R's `ranef`: (levels, coefficients) each.
+
+        With `condsd`, their conditional standard deviations instead.
+        """
+        return ranef_frames(
+            self.model.matrices.random, self.random_effects["condsd" if condsd else "condval"]
+        )
+
     @cached_property
     def _fitted(self) -> Array:
         return np.asarray(self.predict())
@@ -468,6 +479,15 @@ class LmerResults:
 
     def __repr__(self) -> str:
         return self.summary()
+
+    def _repr_html_(self) -> str:
+        return html.lmer_html(self)
+
+    def plot(self, *panels: Panel) -> FitFigure:
+        """Draw residuals, quantiles and random effects, or the panels named; see `plots.draw`."""
+        from rparity.lmm.plots import draw
+
+        return draw(self, panels)
 
     # -- tests of fixed effects: see `ddf` ---------------------------------------------------------
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import FormulaError, UsageError
+from rparity.lmm import html
 from rparity.lmm.coding import Contrasts
 from rparity.lmm.distributions import f_tail, t_quantile, t_tail
 from rparity.lmm.formula import parse
 from rparity.lmm.language.collation import Collate
 from rparity.lmm.matrices import ModelMatrices, NaAction, build
+
+if TYPE_CHECKING:
+    from rparity.lmm.plots import FitFigure
 
 Array = NDArray[np.float64]
 
@@ -42,6 +46,15 @@ class LmResults:
     matrices: ModelMatrices
     params: pd.Series[float]
     unscaled_cov: Array
+
+    def _repr_html_(self) -> str:
+        return html.lm_html(self)
+
+    def plot(self, *panels: Literal["residuals", "quantiles"]) -> FitFigure:
+        """Draw residuals against fitted values, and their normal quantiles; see `plots.draw`."""
+        from rparity.lmm.plots import draw
+
+        return draw(self, panels)
 
     @property
     def nobs(self) -> float:
@@ -189,8 +202,10 @@ def lm(
     """Fit a linear model by least squares, as R's `lm`.
 
     Coefficients have the names of R's `lm` (`p1` to `p9` with ``contrasts={"p": "contr.sum"}``) and
-    are solved by QR, as in R. `subset`, `na_action`, `rank_deficient` and `collate` are those of
-    `lmer`. Rows of weight zero have fitted values and residuals, but are no observations.
+    are solved by QR, as in R. `weights` and `offset` are numbers, one for each row, or an
+    expression of columns such as ``"w"`` or ``"1 / n"``. `subset`, `na_action`, `rank_deficient`
+    and `collate` are those of `lmer`. Rows of weight zero have fitted values and residuals, but are
+    no observations.
 
     Raises
     ------

@@ -218,7 +218,8 @@ def build(
     data
         One row for each observation. Categories and text are factors, bool columns logicals.
     weights, offset
-        One value for each row of `data`. With random effects, rows of weight zero are left out, as
+        One value for each row of `data`, or an expression such as ``"w"`` or ``"1 / n"``, which
+        is evaluated in `data` as R does. With random effects, rows of weight zero are left out, as
         missing values are. `offset` is added to offset() terms of the formula.
     contrasts
         From factors of X to names of R's contrasts, or to matrices (levels, contrasts). As in lme4,
@@ -264,8 +265,8 @@ def build(
         context.nodes.update(nodes)
     numeric = {parsed.response: frame.numeric(parsed.response, "response")}
     numeric |= {label: frame.numeric(label, "offset") for label in parsed.offsets}
-    w = np.ones(n) if weights is None else vector(weights, n, "weights")
-    extra = np.zeros(n) if offset is None else vector(offset, n, "offset")
+    w = _given(weights, 1.0, frame, "weights")
+    extra = _given(offset, 0.0, frame, "offset")
     used = dict.fromkeys(x for part in parts for x in (*part.variables, *part.removed))
     values = {label: frame.value(label) for label in used}
     factors = {name: frame.factor(name) for bar in parsed.bars for name in bar.group}
@@ -351,6 +352,14 @@ def _predictors(
     used = dict.fromkeys(name for label in labels for name in names(expression(label)))
     found = data[[name for name in used if name in data.columns]]  # a copy
     return found if keep.all() else found[keep]
+
+
+def _given(values: str | ArrayLike | None, default: float, frame: Frame, what: str) -> Floats:
+    """Return weights or an offset, (n,): given as numbers, or as an expression of columns."""
+    if isinstance(values, str):
+        return frame.numeric(values, what)
+    n = len(frame.data)
+    return np.full(n, default) if values is None else vector(values, n, what)
 
 
 def _chosen(subset: str | ArrayLike, frame: Frame) -> NDArray[np.bool_]:

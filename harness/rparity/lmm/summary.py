@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from textwrap import wrap
 from typing import TYPE_CHECKING
@@ -51,19 +51,28 @@ def _named(names: Sequence[str], cells: Sequence[str]) -> list[str]:
     return ["".join(f"{cell.rjust(width)} " for cell in line) for line in (names, cells)]
 
 
+# The heads of a table of coefficients. Estimates, errors and degrees of freedom share decimals.
+HEADS = {
+    "estimate": "Estimate",
+    "std_error": "Std. Error",
+    "df": "df",
+    "statistic": "t value",
+    "p": "Pr(>|t|)",
+}
+TOGETHER = ("Estimate", "Std. Error", "df")
+
+
+def coefficient_cells(table: pd.DataFrame) -> dict[str, list[str]]:
+    """Return the columns of a table of coefficients as R prints them, by head."""
+    named = table[[name for name in HEADS if name in table]].rename(columns=HEADS)
+    together = [name for name in TOGETHER if name in named]
+    p = HEADS["p"] if "p" in table else None
+    return _cells(named, together, test=HEADS["statistic"], p=p, digits=4)
+
+
 def _coefficient_lines(table: pd.DataFrame) -> list[str]:
-    """Lay out a table of coefficients: estimates, errors and degrees of freedom share decimals."""
-    heads = {
-        "estimate": "Estimate",
-        "std_error": "Std. Error",
-        "df": "df",
-        "statistic": "t value",
-        "p": "Pr(>|t|)",
-    }
-    named = table[[name for name in heads if name in table]].rename(columns=heads)
-    together = [name for name in ("Estimate", "Std. Error", "df") if name in named]
-    p = "Pr(>|t|)" if "p" in table else None
-    return _printed_matrix(named, together, test="t value", p=p, digits=4)
+    p = table["p"].to_numpy() if "p" in table else None
+    return _laid_out(coefficient_cells(table), list(table.index), p)
 
 
 def _printed_matrix(
@@ -75,7 +84,19 @@ def _printed_matrix(
     digits: int,
     na: str = "NA",
 ) -> list[str]:
-    """Lay out a table as R's `printCoefmat` does.
+    """Lay out a table as R's `printCoefmat` does; see `_cells`. Cells without a value are `na`."""
+    found = _cells(table, together, test=test, p=p, digits=digits)
+    shown = {
+        name: [na if cell.strip() == "NA" else cell for cell in column]
+        for name, column in found.items()
+    }
+    return _laid_out(shown, list(table.index), None if p is None else table[p].to_numpy())
+
+
+def _cells(
+    table: pd.DataFrame, together: Sequence[str], *, test: str, p: str | None, digits: int
+) -> dict[str, list[str]]:
+    """Return the columns of a table as R's `printCoefmat` writes them.
 
     The columns `together` share decimals; `test` is the test statistic, `p` the p-values.
     """
@@ -93,11 +114,16 @@ def _printed_matrix(
             columns[name] = p_values(table[name].to_numpy(), digits - 1)
         elif name not in columns:
             columns[name] = format_r(table[name], digits)
-    shown = [
-        [name, *(na if cell.strip() == "NA" else cell for cell in columns[name])] for name in names
-    ]
-    lines = _matrix(shown, str.rjust, ["", *table.index])
-    return lines if p is None else _with_stars(lines, table[p].to_numpy())
+    return {name: columns[name] for name in names}
+
+
+def _laid_out(
+    columns: Mapping[str, Sequence[str]], rows: Sequence[str], p: FloatArray | None
+) -> list[str]:
+    """Lay out columns beside the names of rows, with stars if there are p-values."""
+    shown = [[name, *cells] for name, cells in columns.items()]
+    lines = _matrix(shown, str.rjust, ["", *rows])
+    return lines if p is None else _with_stars(lines, p)
 
 
 def p_values(p: FloatArray, digits: int) -> list[str]:

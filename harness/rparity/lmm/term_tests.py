@@ -18,6 +18,7 @@ from rparity.lmm.arguments import require_mixed
 from rparity.lmm.ddf import FTest, Method, inference, refuse_ml
 from rparity.lmm.distributions import chi2_tail
 from rparity.lmm.formula import Terms
+from rparity.lmm.html import AnovaTable
 from rparity.lmm.hypotheses import FixedTerms, Type, droppable
 from rparity.lmm.matrices import ModelMatrices, RandomTerm
 from rparity.lmm.model import MixedModel
@@ -85,7 +86,8 @@ def _table(fit: LmerResults, hypotheses: Mapping[str, Array], ddf: Method) -> pd
         for test in tests.values()
     ]
     found = pd.DataFrame(np.array(rows).reshape(-1, len(COLUMNS)), list(tests), COLUMNS)
-    return found.reindex([*tests, *(label for label in hypotheses if label not in tests)])
+    every = [*tests, *(label for label in hypotheses if label not in tests)]
+    return AnovaTable(found.reindex(every))
 
 
 def anova_table(fit: LmerResults, type: Type, ddf: Method) -> pd.DataFrame:
@@ -160,7 +162,7 @@ def ranova(fit: LmerResults, *, reduce_terms: bool = True) -> pd.DataFrame:
     table.iloc[0, 3:] = np.nan
     degrees = table["Df"].where(table["Df"] > 0)
     table["Pr(>Chisq)"] = chi2_tail(table["LRT"], degrees)
-    return table
+    return AnovaTable(table)
 
 
 def _deletions(

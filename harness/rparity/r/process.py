@@ -14,7 +14,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rparity.errors import RCrashedError, RNotAvailableError, RTimeoutError, UsageError
+from rparity.errors import (
+    RCrashedError,
+    RNotAvailableError,
+    RTimeoutError,
+    UsageError,
+    install,
+)
 from rparity.r.from_r import from_wire
 from rparity.r.version import numbers
 from rparity.workers.child import ONE_THREAD, Child, likely_cause
@@ -22,9 +28,6 @@ from rparity.workers.child import ONE_THREAD, Child, likely_cause
 CHILD = "rparity.r.child:main"
 # RPARITY_R=webr chooses webR in place of the R that is installed.
 WEBR_CHILD, CHOICE, WEBR = "rparity.r.webr:main", "RPARITY_R", "webr"
-INSTALL_WEBR = (
-    'npm install webr ws (Node comes from https://nodejs.org or pip install "rparity[webr]")'
-)
 START_SECONDS = 120.0
 # With fewer open files than this allowed, the limit is the likely reason why R does not start.
 FEWEST_FILES = 256
@@ -44,7 +47,6 @@ CASE_PACKAGES = {
 }
 INSTALL_PACKAGES = f"apt-get install {' '.join(CASE_PACKAGES.values())}"
 # In ABI mode nothing is compiled: neither a compiler nor the headers of R and Python are needed.
-INSTALL_RPY2 = 'RPY2_CFFI_MODE=ABI pip install "rparity[r]"'
 MATCHING_RPY2 = 'RPY2_CFFI_MODE=ABI pip install "rpy2-rinterface>=3.6.5,<3.6.6"'
 NEWER_RPY2 = "RPY2_CFFI_MODE=ABI pip install --upgrade rpy2-rinterface"
 
@@ -233,10 +235,12 @@ def _why_unavailable(home: str, kind: str, text: str) -> RNotAvailableError:
     """Return the error that names the reason, if it is a known one, and the remedy."""
     if home == WEBR:
         said = " ".join(filter(None, (kind, text)))
-        return RNotAvailableError(f"webR does not start ({said})", INSTALL_WEBR)
+        return RNotAvailableError(
+            f"webR does not start ({said})", f"npm install webr ws (Node itself: {install('webr')})"
+        )
     installed, version = rpy2_version(), r_version(home)
     if kind == "ModuleNotFoundError" and installed is None:
-        return RNotAvailableError("rpy2 is not installed", INSTALL_RPY2)
+        return RNotAvailableError("rpy2 is not installed", f"RPY2_CFFI_MODE=ABI {install('r')}")
     if installed and version and numbers(installed) >= (3, 6, 6) and numbers(version) < (4, 5):
         return RNotAvailableError(
             f"rpy2-rinterface {installed} needs R 4.5 or newer and this is R {version}",

@@ -10,13 +10,12 @@ from rparity.audit.explanation import ARBITER, Argument, Explanation, Statement
 from rparity.compare import part_of
 from rparity.diagnosis.experiments.base import PUBLISHED
 from rparity.report.numbers import everything
+from rparity.report.summary import VITAL
 
 WIDTH = 96
 LABEL = 12
 # The result of an experiment is cut to this many characters.
 RESULT = 280
-# R and the packages on which its answer depends. The recording names the others.
-DECISIVE = ("R", "lme4", "nlme", "nloptr", "Matrix")
 
 
 def as_text(found: Explanation) -> str:
@@ -123,5 +122,5 @@ def _made_by(statement: Statement) -> str:
     when = "as printed" if statement.name == PUBLISHED else when
     versions = [f"{p} {v}" for p, v in statement.made_by.items()]
     if "R" in statement.made_by:
-        versions = [f"{p} {statement.made_by[p]}" for p in DECISIVE if p in statement.made_by]
+        versions = [f"{p} {statement.made_by[p]}" for p in VITAL if p in statement.made_by]
     return f"{statement.name}: {', '.join([*versions, when])}"

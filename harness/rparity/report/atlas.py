@@ -152,7 +152,7 @@ def show(hits: Sequence[AtlasResult], total: int, out: Console) -> None:
         if len(hits) < total:
             _show(hits[0], out)
             out.print()
-        table = plain_table("pair", ">default", ">setting", wrapped=("what", "cause"))
+        table = plain_table("pair", ">default", ">setting", "~what", "~cause")
         for one in hits:
             digits = [f"{d:.1f}" for d in one.digits]
             table.add_row(one.pair.name, *digits, one.pair.title, one.pair.cause)

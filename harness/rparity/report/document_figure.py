@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 from scipy.stats import norm
 
-from rparity.errors import UsageError
+from rparity.errors import UsageError, install
 from rparity.report.output import require_folder, writing
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ def require_drawing(file: Path) -> None:
     """
     require_folder(file)
     if find_spec("matplotlib") is None:
-        raise UsageError('--plot needs matplotlib: pip install "rparity[plot]"')
+        raise UsageError(f"--plot needs matplotlib: {install('plot')}")
     from matplotlib.backend_bases import FigureCanvasBase
 
     known = FigureCanvasBase.get_supported_filetypes()

@@ -25,38 +25,72 @@ from rparity.report.summary import (
     SYLLABLES,
     ShownCell,
 )
-from rparity.report.terminal import STYLES, marked, numbers_of, plain_table, styled, totals
+from rparity.report.terminal import (
+    QUIET,
+    STYLES,
+    VERBOSE,
+    marked,
+    numbers_of,
+    plain_table,
+    show_verdicts,
+    styled,
+    totals,
+)
 
 HEADER = 8
+# The width of a number in a cell, with its mark.
+NUMBER = 5
 NAMED = 4
 FAILURES_SHOWN = 40
 BLANK_STYLES = {REFERENCE: "dim", GAP: "dim", PROBLEM: "bold red"}
 
 
-def show_audit(audit: Audit, out: Console) -> None:
-    """Print an audit."""
-    out.print(_matrix(audit))
-    _show_legend(out)
+def show_audit(audit: Audit, out: Console, verbosity: int = 0) -> None:
+    """Print an audit.
+
+    If `verbosity` is `QUIET`, print only problems, what fails and the totals. If it is `VERBOSE`,
+    print all kinds of failures and all versions.
+    """
+    if verbosity > QUIET:
+        _show_matrix(audit, out)
+        _show_legend(out)
     _show_reasons("Problems", summary.problems(audit), out)
-    _show_reasons("Gaps", summary.gaps(audit), out)
-    _show_causes(audit, out)
-    _show_failures(audit, out)
-    _show_sources(audit, out)
+    if verbosity > QUIET:
+        _show_reasons("Gaps", summary.gaps(audit), out)
+        _show_causes(audit, out)
+    _show_failures(audit, out, verbosity)
+    if verbosity > QUIET:
+        _show_sources(audit, out, verbosity)
+        show_verdicts(audit.comparisons, out)
     out.print()
     if audit.unchecked:
         out.print(marked(("not checked", "bold red"), f": {audit.unchecked}"))
     out.print(marked(totals(audit.comparisons), f"; {audit.seconds:.0f} s"))
 
 
-def _matrix(audit: Audit) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
-    table.add_column("fewest digits", no_wrap=True)
-    for engine in audit.engines:
-        table.add_column(header(engine), no_wrap=True)
+def _show_matrix(audit: Audit, out: Console) -> None:
+    """Print the matrix, in several blocks of engines if it is too wide for the terminal."""
     cells = summary.shown_cells(audit)
-    for case in audit.cases:
-        table.add_row(case.name, *(_cell(cells[engine, case.name]) for engine in audit.engines))
-    return table
+    names = max(map(len, ["fewest digits", *(case.name for case in audit.cases)]))
+    blocks: list[list[str]] = []
+    room = 0
+    for engine in audit.engines:
+        width = 1 + max(NUMBER, *map(len, header(engine).split("\n")))
+        if width > room:
+            blocks.append([])
+            room = out.width - names
+        room -= width
+        blocks[-1].append(engine)
+    for i, engines in enumerate(blocks):
+        if i:
+            out.print()
+        table = Table(box=None, pad_edge=False, header_style="dim", padding=(0, 1, 0, 0))
+        table.add_column("fewest digits", no_wrap=True)
+        for engine in engines:
+            table.add_column(header(engine), no_wrap=True)
+        for case in audit.cases:
+            table.add_row(case.name, *(_cell(cells[engine, case.name]) for engine in engines))
+        out.print(table)
 
 
 def _cell(shown: ShownCell) -> Text:
@@ -93,10 +127,7 @@ def _show_reasons(
     if not reasons:
         return
     out.print(f"\n{title}")
-    table = Table(box=None, pad_edge=False, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
-    table.add_column()
+    table = plain_table("", "", "~")
     before = ""
     for engine, reason, cases in reasons:
         table.add_row("" if engine == before else engine, some(cases), reason)
@@ -114,9 +145,9 @@ def _show_causes(audit: Audit, out: Console) -> None:
     if not found:
         return
     out.print("\nCauses, each found by an experiment")
-    columns = "cause", ">cells", ">values", ">fewest digits", "verdicts", "ledger"
-    table = plain_table(*columns)
-    table.add_column("engines")
+    table = plain_table(
+        *("~cause", ">cells", ">values", ">fewest\ndigits"), *("~verdicts", "~ledger", "~engines")
+    )
     for cause in found:
         table.add_row(
             cause.name,
@@ -124,48 +155,52 @@ def _show_causes(audit: Audit, out: Console) -> None:
             str(cause.values),
             f"{cause.digits:.1f}",
             numbers_of(cause.verdicts),
-            "\n".join(cause.entries) or "–",
+            ", ".join(cause.entries) or "–",
             ", ".join(cause.engines),
         )
     out.print(table)
 
 
-def _show_failures(audit: Audit, out: Console) -> None:
+def _show_failures(audit: Audit, out: Console, verbosity: int) -> None:
     failing = summary.failure_groups(audit)
     if failing.empty:
         return
     out.print(marked("\n", ("What fails", "bold red"), ", with the worst value of each kind"))
-    columns = ("verdict", "engine", "what", ">cases", ">values", ">digits")
-    table = plain_table(*columns, wrapped=["worst at", "value", "reference", "cause"])
-    for _, row in failing.head(FAILURES_SHOWN).iterrows():
+    table = plain_table("verdict", "~engine", "~what", ">cases", ">values", ">digits", "~cause")
+    shown = len(failing) if verbosity >= VERBOSE else FAILURES_SHOWN
+    for _, row in failing.head(shown).iterrows():
         table.add_row(styled(row["verdict"]), *failure(row))
     out.print(table)
-    if len(failing) > FAILURES_SHOWN:
-        out.print(f"and {len(failing) - FAILURES_SHOWN} more; --format json has every value.")
+    if len(failing) > shown:
+        out.print(f"and {len(failing) - shown} more; -v shows them all.")
     if entries := summary.entries_to_paste(audit):
         out.print("\nEntries for a ledger, in which the references are yours to add:\n")
         out.print(entries, soft_wrap=True)
 
 
 def failure(row: pd.Series[Any]) -> tuple[str, ...]:
-    """Return a row of `summary.failure_groups` as text, without the verdict."""
+    """Return a row of `summary.failure_groups` as text, without the verdict.
+
+    The worst value and the reference's stand one above the other, so that their digits align.
+    """
+    reference, width = str(row["reference"]), max(len(row["engine"]), len(str(row["reference"])))
     return (
         row["engine"],
-        f"{row['kind']} {everything(row['column'])}",
+        f"{row['kind']} {everything(row['column'])}\n"
+        f"worst: {row['case']} {row['table']} {everything(row['row'])}\n"
+        f"  {row['engine']:{width}} {exactly(row['value'])}\n"
+        f"  {reference:{width}} {exactly(row['reference_value'])}",
         str(row["cases"]),
         str(row["values"]),
         f"{row['digits'] + 0.0:.1f}",
-        f"{row['case']} {row['table']} {everything(row['row'])}",
-        exactly(row["value"]),
-        f"{row['reference']} {exactly(row['reference_value'])}",
         row["cause"],
     )
 
 
-def _show_sources(audit: Audit, out: Console) -> None:
+def _show_sources(audit: Audit, out: Console, verbosity: int) -> None:
     out.print("\nWho answered")
-    table = plain_table("engine", ">cases", ">seconds", "when", wrapped=["versions"])
-    for one in summary.sources(audit):
+    table = plain_table("engine", ">cases", ">seconds", "~when", "~versions")
+    for one in summary.sources(audit, summary.VITAL if verbosity < VERBOSE else None):
         seconds = f"{one.seconds:.1f}" if one.seconds else ""
         table.add_row(one.engine, str(one.cases), seconds, one.when, one.versions)
     out.print(table)

@@ -9,6 +9,18 @@ import pandas as pd
 
 from rparity.compare import ALL, MAX_DIGITS, SEVERITY, Verdict
 
+# What each verdict means, in words for a legend.
+MEANINGS = {
+    Verdict.IDENTICAL: "the same bits",
+    Verdict.ROUNDING: "at least 12 digits agree",
+    Verdict.WITHIN: "within the tolerance of the case",
+    Verdict.KNOWN: "an experiment shows the cause, and the ledger knows it",
+    Verdict.NEW: "an experiment shows a cause that the ledger does not know",
+    Verdict.UNEXPLAINED: "no experiment shows a cause",
+    Verdict.MISSING: "one side lacks the value",
+    Verdict.STALE: "an entry of the ledger that no longer occurs",
+}
+
 
 def number(value: float) -> str:
     """Write ten significant digits."""
@@ -49,6 +61,16 @@ def counted(comparisons: pd.DataFrame) -> dict[Verdict, int]:
     """Count the verdicts that occur in some comparisons, from best to worst."""
     counts = Counter(comparisons["verdict"].tolist())
     return {v: counts[v] for v in SEVERITY if v in counts}
+
+
+def conclusion(comparisons: pd.DataFrame) -> str:
+    """Return in a few words whether some comparisons fail."""
+    if comparisons.empty:
+        return "nothing was compared"
+    failed = len(failing(comparisons))
+    if not failed:
+        return "nothing fails"
+    return "1 value fails" if failed == 1 else f"{failed:,} values fail"
 
 
 def failing(comparisons: pd.DataFrame) -> pd.DataFrame:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from glob import escape
 
@@ -18,7 +18,10 @@ from rparity.diagnosis.explain import Finding
 from rparity.diagnosis.ledger import UNBOUNDED
 from rparity.report import numbers
 from rparity.report.numbers import counted, fewest, severity
+from rparity.report.results import CommandResults
 
+# R and the packages on which its answer depends. The recording names the others.
+VITAL = ("R", "lme4", "nlme", "nloptr", "Matrix")
 # An entry of the ledger names up to this many rows, columns or tables one by one.
 NAMED = 6
 # Signs beside the digits of a cell, for readers who do not see colours.
@@ -131,14 +134,14 @@ def causes(audit: Audit) -> list[CauseSummary]:
     return sorted(found, key=lambda cause: (-cause.cells, cause.name))
 
 
-def failure_groups(audit: Audit) -> pd.DataFrame:
+def failure_groups(found: Audit | CommandResults) -> pd.DataFrame:
     """Return the failures in groups, one row a group, the worst group first.
 
     The failures of a group have the same `engine, reference, kind` (of table)`, column, verdict,
     cause`. The columns `cases` and `values` are counts; `case, table, row, reference_value, value,
     digits` are those of the worst value.
     """
-    rows = numbers.failing(audit.comparisons)
+    rows = numbers.failing(found.comparisons)
     rows = rows.assign(kind=rows["table"].str.split(".").str[-1]).fillna({"reference": ""})
     by = ["engine", "reference", "kind", "column", "verdict", "cause"]
     of = rows.groupby(by)
@@ -200,15 +203,18 @@ class AnswerSource:
     seconds: float = 0.0
 
 
-def sources(audit: Audit) -> list[AnswerSource]:
-    """Return the engines that answered, in the order of the matrix, then the references."""
+def sources(audit: Audit, packages: Collection[str] | None = None) -> list[AnswerSource]:
+    """Return the engines that answered, in the order of the matrix, then the references.
+
+    Of an answer of R, only the versions of `packages` are named, or of all for `None`.
+    """
     names = dict.fromkeys([*audit.engines, *(engine for engine, _ in audit.replies)])
     found = []
     for name in names:
         replies = [r for (engine, _), r in audit.replies.items() if engine == name]
         replies = [r for r in replies if r.answer is not None and r.answer.tables]
         if replies:
-            each = [source(name, reply) for reply in replies]
+            each = [source(name, reply, packages) for reply in replies]
             when = " and ".join(sorted({one.when for one in each}))
             versions = "; or ".join(dict.fromkeys(one.versions for one in each if one.versions))
             seconds = sum(one.seconds for one in each)
@@ -216,11 +222,16 @@ def sources(audit: Audit) -> list[AnswerSource]:
     return found
 
 
-def source(engine: str, reply: EngineReply) -> AnswerSource:
-    """Return when and with which versions an engine gave one answer."""
+def source(
+    engine: str, reply: EngineReply, packages: Collection[str] | None = None
+) -> AnswerSource:
+    """Return when and with which versions an engine gave one answer, as `sources` does."""
     when = "now" if reply.when is None else f"recorded {reply.when[:10]}"
     when = "as printed" if engine == PUBLISHED else when
-    return AnswerSource(engine, when, versions_of(reply.made_by), seconds=reply.seconds)
+    made_by = reply.made_by
+    if packages is not None and "R" in made_by:
+        made_by = {name: version for name, version in made_by.items() if name in packages}
+    return AnswerSource(engine, when, versions_of(made_by), seconds=reply.seconds)
 
 
 def versions_of(packages: Mapping[str, str]) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
-from rparity.errors import UsageError, WorkerCrashedError
+from rparity.errors import UsageError, WorkerCrashedError, install
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -21,7 +21,6 @@ Value = TypeVar("Value")
 Task: TypeAlias = Callable[[Shared, Item], Value]
 AnyTask: TypeAlias = Callable[[Any, Any], Any]
 
-INSTALL_DASK = 'pip install "rparity[dask]"'
 # How many workers may die of an item before it is given up.
 TRIES = 2
 
@@ -180,7 +179,7 @@ def cluster(workers: Workers) -> Iterator[Cluster]:
             raise UsageError(f"The number of workers must be at least 1, and is {workers}.")
         # Dask brings cloudpickle, by which functions of a script and of the prompt are sent.
         if find_spec("distributed") is None:
-            raise UsageError(f"Workers need Dask: {INSTALL_DASK}")
+            raise UsageError(f"Workers need Dask: {install('dask')}")
         if isinstance(workers, int):
             from rparity.workers.processes import processes
 
