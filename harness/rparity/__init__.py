@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from rparity.lmm.bootstrap import bootmer
     from rparity.lmm.bootstrap_test import pbmodcomp
     from rparity.lmm.emmeans import emmeans
-    from rparity.lmm.fit import lmer
     from rparity.lmm.influence import hatvalues, influence, is_nested
     from rparity.lmm.linear import lm
+    from rparity.lmm.mixed import lmer
     from rparity.lmm.posterior import posterior
     from rparity.lmm.term_tests import drop1, ranova
     from rparity.r.session import RSession
@@ -58,7 +58,7 @@ _HOME = {
     "influence": "rparity.lmm.influence",
     "is_nested": "rparity.lmm.influence",
     "lm": "rparity.lmm.linear",
-    "lmer": "rparity.lmm.fit",
+    "lmer": "rparity.lmm.mixed",
     "pbmodcomp": "rparity.lmm.bootstrap_test",
     "posterior": "rparity.lmm.posterior",
     "ranova": "rparity.lmm.term_tests",
