@@ -18,7 +18,7 @@ from rparity.lmm.arrange import ranef_table
 from rparity.lmm.ddf import KenwardRoger, Method, Satterthwaite, inference
 from rparity.lmm.intervals import intervals
 from rparity.lmm.model import MixedModel, Solution
-from rparity.lmm.optimum import ConvergenceWarning, optimum, problem
+from rparity.lmm.optimum import ConvergenceWarning, optimum, problem, undetermined
 from rparity.lmm.prediction import kept_effects, predict
 from rparity.lmm.progress import Watch
 from rparity.lmm.structure import Conditional
@@ -163,6 +163,11 @@ class LmerResults:
     def converged(self) -> bool:
         """Whether Newton's method ended at an optimum, and the data determine it."""
         return bool(self._solution.converged[0])
+
+    @property
+    def flat_directions(self) -> int:
+        """Number of directions of the variance parameters in which the criterion is flat."""
+        return undetermined(self.model, self._solution)
 
     @property
     def problem(self) -> str:
@@ -335,14 +340,61 @@ class LmerResults:
         fit.warn_unless_converged()
         return fit
 
-    def simulate(self, nsim: int = 1, *, use_u: bool = False, rng: RRandom | int) -> Array:
-        """Draw responses from the fitted model, (n, nsim), with R's random numbers.
+    def simulate(
+        self,
+        nsim: int = 1,
+        *,
+        use_u: bool = False,
+        rng: RRandom | int,
+        newdata: pd.DataFrame | None = None,
+        re_form: str | None = "~0",
+        allow_new_levels: bool = False,
+        offset: ArrayLike | None = None,
+    ) -> Array:
+        """Draw responses from the model, (n, nsim), with R's random numbers, as R's `simulate`.
 
-        Source: R's `simulate.merMod`; see `bootmer` for `use_u` and `rng`.
+        Parameters
+        ----------
+        nsim : int
+            Number of responses.
+        use_u : bool
+            Keep all random effects at their conditional modes, as `re_form=None` does.
+        rng : RRandom or int
+            R's stream, which moves on as in R, or a seed.
+        newdata : DataFrame, optional
+            Other rows than those of the fit, with the model's columns except the response.
+        re_form : str, optional
+            The random effects to keep, such as ``"(1 | g)"``; others are drawn. By default none is
+            kept, and with None all are.
+        allow_new_levels : bool
+            Whether `newdata` may have levels that the data of the fit lack.
+        offset : array of shape (n,), optional
+            The offset of `newdata`, if the model was fitted with one.
+
+        Raises
+        ------
+        DataError, FormulaError, UsageError
+            For new levels unless they are allowed, missing values, and random effects that the
+            model does not have.
         """
+        if use_u and re_form != "~0":
+            raise UsageError("Give use_u=True or re_form=, not both: use_u=True keeps all effects.")
+        re_form = None if use_u else re_form
+        if newdata is not None or re_form not in {None, "~0"}:
+            from rparity.lmm.new_rows import simulate_rows
+
+            return simulate_rows(
+                self,
+                nsim,
+                newdata,
+                re_form,
+                rng=rng,
+                allow_new_levels=allow_new_levels,
+                offset=offset,
+            )
         from rparity.lmm.simulation import Draws, simulated
 
-        blocks = simulated(self, Draws.of(self.model, nsim, use_u=use_u, rng=rng))
+        blocks = simulated(self, Draws.of(self.model, nsim, use_u=re_form is None, rng=rng))
         fitted = self.predict(include_random=False).to_numpy()
         return np.hstack([fitted[:, None] + block for block in blocks])
 

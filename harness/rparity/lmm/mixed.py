@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Literal
 
+import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from rparity.lmm.arguments import require_flag
+from rparity.errors import UsageError
+from rparity.lmm.arguments import numbers, require_flag
 from rparity.lmm.coding import Contrasts
+from rparity.lmm.control import (
+    Control,
+    SingularFitWarning,
+    check_scales,
+    report,
+    require_control,
+)
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.language.collation import Collate
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.matrices import NaAction, build
 from rparity.lmm.model import MixedModel
+from rparity.lmm.optimum import ConvergenceWarning
 from rparity.lmm.progress import SearchProgress
 
 
@@ -30,6 +41,8 @@ def lmer(
     rank_deficient: Literal["drop", "fail"] = "drop",
     collate: Collate = "en_US",
     lme4: str | None = None,
+    control: Control | None = None,
+    start: ArrayLike | Mapping[str, ArrayLike] | None = None,
 ) -> LmerResults:
     """Fit a linear mixed model as R's `lme4::lmer` does, to the exact optimum.
 
@@ -58,6 +71,11 @@ def lmer(
     lme4 : str, optional
         The version of lme4 to reproduce, for example ``"1.1-31"``; by default the newest. See
         `rparity.lmm.lme4` for what differs.
+    control : Control, optional
+        Settings, made by `lmer_control`.
+    start : array of shape (m,) or mapping, optional
+        θ at which the search begins, or a mapping that has it as "theta". Without it the search
+        begins at several θ. The end is the same, unless the criterion has several minima.
 
     Raises
     ------
@@ -69,6 +87,8 @@ def lmer(
     Bates, Mächler, Bolker and Walker (2015), JSS 67(1), doi:10.18637/jss.v067.i01.
     """
     require_flag(REML, "REML")
+    control = require_control(control)
+    stops = control.check_rankX in {"stop.deficient", "ignore"}
     matrices = build(
         formula,
         data,
@@ -77,13 +97,44 @@ def lmer(
         contrasts=contrasts,
         subset=subset,
         na_action=na_action,
-        rank_deficient=rank_deficient,
+        rank_deficient="fail" if stops else rank_deficient,
         collate=collate,
         lme4=Lme4(lme4),
+        control=control,
     )
-    matrices.warn_of_dropped_columns()
+    if not control.check_rankX.startswith("silent"):
+        matrices.warn_of_dropped_columns()
+    check_scales(control, matrices.X, matrices.names)
+    model = MixedModel(matrices)
+    theta = _start(start, model.template.m)
     with SearchProgress() as watch:
-        fit = LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML, watch=watch)
-    fit.warn_unless_converged()
+        fit = LmerResults.fit(model, matrices.y, reml=REML, start=theta, watch=watch)
+    _check_optimum(control, fit)
     fit.data_name = data.attrs.get("name")
     return fit
+
+
+def _start(start: ArrayLike | Mapping[str, ArrayLike] | None, m: int) -> NDArray[np.float64] | None:
+    """Return the θ at which the search begins, (m,); R ignores the fixed effects of `start`."""
+    if isinstance(start, Mapping):
+        for name in start:
+            if name not in {"theta", "fixef"}:
+                raise UsageError(f"start has {name!r}, and may have 'theta' and 'fixef' only.")
+        start = start.get("theta")
+    return None if start is None else numbers(start, m, "start (the elements of θ)")
+
+
+def _check_optimum(control: Control, fit: LmerResults) -> None:
+    """Make lme4's checks of the end of the search."""
+    diagonal = fit.theta_hat[fit.model.template.diagonal]
+    if (diagonal < control.singular_tol).any():
+        report(
+            control.check_conv_singular,
+            "The fit is singular: a variance is estimated as zero or a correlation as ±1.",
+            SingularFitWarning,
+            stacklevel=3,
+        )
+    if not fit.converged:
+        flat = fit.flat_directions
+        action = control.check_conv_hess if flat else control.check_conv_grad
+        report(action, fit.problem, ConvergenceWarning, stacklevel=3)
