@@ -57,7 +57,7 @@ def test_checks_do_what_those_of_r_do(query):
 
 
 def test_an_effect_of_each_row_is_determined_if_there_are_weights():
-    """As in a meta-analysis: R's θ, which the first queries compare with ours, are not at an end."""
+    """As in a meta-analysis. R's θ, with which ours are compared above, are not at an end."""
     for query in MIXED["controls"][1:3]:
         theta = array(query["fit"]["theta"])
         assert ((theta > 0.05) & (theta < 5.0)).all()
@@ -148,5 +148,5 @@ def test_starts_that_r_refuses_are_refused():
     assert [query["does"] for query in STARTS["bad"]] == ["stop"] * 5
     bad = [[1, 1], {"theta": 1}, {"psi": [1, 0, 1]}, "a", {"theta": ["a", "b", "c"]}]
     for start in bad:
-        with pytest.raises(UsageError, match="^start "):
+        with pytest.raises(UsageError, match=r"^start "):
             lmer(STARTS["formula"], mixed_data(), start=start)

@@ -24,7 +24,7 @@ def rows_of(query: dict) -> pd.DataFrame | None:
 
 
 def is_wrong_in_r(query: dict) -> bool:
-    """Whether R takes another term's θ: it draws h alone, or h first, which has more levels here."""
+    """Whether R takes another term's θ: it draws h alone, or first if that has more levels."""
     part = query["re_form"] == "~ (1 | g)"
     return (
         query["formula"] == CROSSED and not query["equal"] and (part or len(query["newdata"]) == 2)
