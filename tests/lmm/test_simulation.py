@@ -1,11 +1,15 @@
 """Responses for new rows, and bootstraps of residuals, have R's draws."""
 
+import json
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pytest
 
 from lmm_recorded import LME4, array
 from mixed_recorded import MIXED, mixed_data, new_data
+from places import ROOT
 from rparity import RRandom, bootmer, lmer
 from rparity.errors import DataError, UsageError
 from rparity.lmm.fit import LmerResults
@@ -40,6 +44,24 @@ def label(query: dict) -> str:
     "query", [q for q in MIXED["simulations"] if not is_wrong_in_r(q)], ids=label
 )
 def test_simulated_responses_equal_those_of_r(query):
+    check_simulated(query)
+
+
+@pytest.mark.live
+def test_simulated_responses_equal_those_that_r_draws_now():
+    sources = "; ".join(f"source('r_scripts/{name}_reference.R')" for name in ("lmm", "mixed"))
+    code = f"library(lme4); {sources}; cat(json(plain(simulations(mixed_frame(), new_rows()))))"
+    command = ["Rscript", "--vanilla", "-e", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    queries = [q for q in json.loads(done.stdout) if not is_wrong_in_r(q)]
+    assert [q["formula"] for q in queries] == [
+        q["formula"] for q in MIXED["simulations"] if not is_wrong_in_r(q)
+    ]
+    for query in queries:
+        check_simulated(query)
+
+
+def check_simulated(query: dict) -> None:
     fit, stream = fitted(query), RRandom(31)
     form, new = query["re_form"], rows_of(query)
     levels = query["allow_new_levels"]
