@@ -78,11 +78,11 @@ def bootmer(
     f = model.n - 1.0 if fit.reml and not model.matrices.lme4.has(REFIT) else None
     if type not in {"parametric", "semiparametric"}:
         raise UsageError(f"type must be 'parametric' or 'semiparametric', and is {type!r}.")
-    residuals = None
+    residuals: Array | None = None
     if type == "semiparametric":
         if not use_u:
             raise UsageError("The semiparametric bootstrap needs use_u=True, as in R.")
-        residuals = fit.resid.dropna().to_numpy()
+        residuals = np.asarray(fit.resid.dropna(), dtype=np.float64)
     draws = Draws.of(model, nsim, use_u=use_u, rng=rng, residuals=residuals)
     solution = Solution.join(in_parts(_refits, (fit, f), draws, workers))
     return BootstrapResults(fit, Replicates.of(fit, solution), use_u, statistic)

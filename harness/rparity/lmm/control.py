@@ -152,9 +152,9 @@ def _action(name: str, given: Mapping[str, Any], chosen: dict[str, Any]) -> obje
 
 
 def _one_of(name: str, value: object) -> object:
-    known = RANK if name == "check_rankX" else ACTIONS
+    known: tuple[str, ...] = RANK if name == "check_rankX" else ACTIONS
     if name == "check_nobs_vs_rankZ":
-        known += SMALL
+        known = (*ACTIONS, *SMALL)
     if value not in known:
         more = " Scale the columns of the data." if "scale" in str(value) else ""
         raise UsageError(f"{name} must be one of {', '.join(known)}, and is {value!r}.{more}")

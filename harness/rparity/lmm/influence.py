@@ -74,8 +74,8 @@ def cooks_distance(fit: LmerResults) -> pd.Series[float]:
     """
     require_mixed(fit, "cooks_distance")
     hat = hatvalues(fit)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        found = (fit.scaled_resid / (1.0 - hat)) ** 2 * hat / fit.model.p
+    residuals = pd.Series(fit.scaled_resid, hat.index)
+    found = (residuals / (1.0 - hat)) ** 2 * hat / fit.model.p
     return found.where(np.isfinite(found))
 
 

@@ -157,23 +157,19 @@ class LmListResults:
     @property
     def fittedvalues(self) -> pd.Series[float]:
         """Fitted values of the rows that have a level; NaN for those that no model used."""
-        return self._by_row([fit.fittedvalues for fit in self._fitted.values()])
+        return self._by_row({level: fit.fittedvalues for level, fit in self._fitted.items()})
 
     @property
     def resid(self) -> pd.Series[float]:
         """Residuals, as `fittedvalues`."""
-        return self._by_row([fit.resid for fit in self._fitted.values()])
+        return self._by_row({level: fit.resid for level, fit in self._fitted.items()})
 
-    def _by_row(self, parts: list[pd.Series[float]]) -> pd.Series[float]:
-        out = pd.Series(np.nan, self.rows)
-        places = [
-            np.flatnonzero(self.codes == code)[fit.matrices.used]
-            for code, fit in enumerate(self.fits.values())
-            if fit is not None
-        ]
-        for at, part in zip(places, parts, strict=True):
-            out.iloc[at] = part.to_numpy()
-        return out
+    def _by_row(self, parts: Mapping[str, pd.Series[float]]) -> pd.Series[float]:
+        out = np.full(len(self.codes), np.nan)
+        for code, (level, fit) in enumerate(self.fits.items()):
+            if fit is not None:
+                out[np.flatnonzero(self.codes == code)[fit.matrices.used]] = parts[level]
+        return pd.Series(out, self.rows)
 
     def summary(self) -> str:
         """Return text in the layout of R's `summary`."""
