@@ -193,6 +193,19 @@ lists <- function(frame) {
   )
 }
 
+# A logical response, a difference of terms, dates as numbers and as groups.
+others <- function(frame) {
+  frame$late <- frame$y > 1
+  frame$day <- as.Date("2020-02-20") + frame$k
+  lapply(
+    c("late ~ x + (1 | g)", "y ~ x:(h + w - 1) + (1 | g)", "y ~ day + (1 | g)", "y ~ x + (1 | day)", "y ~ 1 | g"),
+    function(formula) {
+      fit <- suppressWarnings(fit_of(formula, frame))
+      c(list(formula = formula, names = as.list(names(fixef(fit)))), described(fit))
+    }
+  )
+}
+
 semiparametric <- function(frame) {
   lapply(c("y ~ x + (1 | g)", "y ~ x + (1 | g) + (1 | h)"), function(formula) {
     fit <- fit_of(formula, frame)
@@ -212,7 +225,8 @@ if (sys.nframe() == 0L) {
     R = as.character(getRversion()), lme4 = as.character(packageVersion("lme4")),
     frames = list(mixed = frame, new = transform(new, g = factor(g), h = factor(h))),
     controls = controls(frame), starts = starts(frame), simulations = simulations(frame, new),
-    influence = influences(frame), lists = lists(frame), semiparametric = semiparametric(frame)
+    influence = influences(frame), lists = lists(frame), semiparametric = semiparametric(frame),
+    others = others(frame)
   )
   cat(json(plain(out)), "\n")
 }

@@ -3,6 +3,7 @@
 import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from lmm_recorded import array
@@ -150,3 +151,15 @@ def test_starts_that_r_refuses_are_refused():
     for start in bad:
         with pytest.raises(UsageError, match=r"^start "):
             lmer(STARTS["formula"], mixed_data(), start=start)
+
+
+@pytest.mark.parametrize("query", MIXED["others"], ids=lambda q: q["formula"])
+def test_responses_and_terms_that_were_once_refused(query):
+    data = mixed_data()
+    days = pd.Timestamp("2020-02-20") + pd.to_timedelta(data["k"], unit="D")
+    data = data.assign(late=data["y"] > 1, day=days.dt.date)
+    found = lmer(query["formula"], data)
+    assert found.term_names == list(np.atleast_1d(query["names"]))
+    there = found.at(array(query["theta"]))
+    np.testing.assert_allclose(there.params, array(query["fixef"]), rtol=1e-8)
+    np.testing.assert_allclose(found.criterion, query["criterion"], rtol=1e-11)
