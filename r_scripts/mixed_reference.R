@@ -94,6 +94,19 @@ starts <- function(frame) {
   list(formula = formula, good = lapply(good, ask), bad = lapply(bad, function(s) ask(s)["does"]))
 }
 
+# A deviance with two minima: the start decides in which of them the search ends.
+two_minima <- function() {
+  frame <- data.frame(
+    x = c(-3, -3.3, -4.4, -1.4, 0.1, 0.3, -0.7, 1.3, -0.9, -2, -2.4, 1.4),
+    y = c(34.6, 37.3, 34.9, 25, 7.9, 7, 8.5, 4.5, 19.4, 21.9, 24.2, 0.9), g = factor(rep(c("a", "b", "c", "d"), c(4, 4, 3, 1)))
+  )
+  ask <- function(start) {
+    fit <- fit_of("y ~ x + (1 | g)", frame, start = start, REML = FALSE)
+    list(start = start, theta = unname(getME(fit, "theta")), criterion = deviance(fit))
+  }
+  list(frame = frame, answers = lapply(c(0.05, 0.3, 5, 20), ask))
+}
+
 new_rows <- function() {
   data.frame(
     x = c(0.5, -1, 2, 0.25, 1, -0.125, 3), g = c("c", "zz", "a", "c", "aa", "zz", "f"), h = c("D", "A", "A", "B", "D", "A", "B"),
@@ -224,7 +237,7 @@ if (sys.nframe() == 0L) {
   out <- list(
     R = as.character(getRversion()), lme4 = as.character(packageVersion("lme4")),
     frames = list(mixed = frame, new = transform(new, g = factor(g), h = factor(h))),
-    controls = controls(frame), starts = starts(frame), simulations = simulations(frame, new),
+    controls = controls(frame), starts = starts(frame), two_minima = two_minima(), simulations = simulations(frame, new),
     influence = influences(frame), lists = lists(frame), semiparametric = semiparametric(frame),
     others = others(frame)
   )

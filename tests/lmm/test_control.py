@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from lmm_recorded import array
+from lmm_recorded import array, frame
 from mixed_recorded import MIXED, mixed_data
 from rparity import lmer, lmer_control
 from rparity.errors import DataError, UsageError
@@ -143,6 +143,17 @@ def test_from_each_start_the_search_ends_where_that_of_r_does(query):
     assert found.criterion <= query["fit"]["criterion"] + 1e-11 * found.criterion
     np.testing.assert_allclose(found.params, array(query["fit"]["fixef"]), rtol=1e-7)
     np.testing.assert_allclose(found.theta, array(query["fit"]["theta"]), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("answer", MIXED["two_minima"]["answers"], ids=lambda a: str(a["start"]))
+def test_of_two_minima_the_start_decides_as_in_r(answer):
+    data = frame("frame", MIXED["two_minima"])
+    with_start = lmer("y ~ x + (1 | g)", data, REML=False, start=[answer["start"]])
+    np.testing.assert_allclose(with_start.criterion, answer["criterion"], rtol=1e-11)
+    np.testing.assert_allclose(with_start.theta, answer["theta"], rtol=1e-6, atol=1e-6)
+    lowest = min(each["criterion"] for each in MIXED["two_minima"]["answers"])
+    usual = lmer("y ~ x + (1 | g)", data, REML=False)
+    np.testing.assert_allclose(usual.criterion, lowest, rtol=1e-11)
 
 
 def test_starts_that_r_refuses_are_refused():
