@@ -197,6 +197,7 @@ lists <- function(frame) {
       std_error = unname(as.matrix(table[, 2, ])), p = unname(as.matrix(table[, 4, ])), own = limits(FALSE), pooled = limits(TRUE),
       fixef = as.list(unname(fixef(fit))), log_lik = if (all) as.numeric(logLik(fit)),
       fitted = if (data != "holes") as.list(unname(fitted(fit))),
+      predicted = as.list(unname(vapply(c(4, 15, 58), function(i) unname(predict(fit, transform(frame[i, ], x = 2 * x))), 0))),
       text = if (all) as.list(capture.output(print(summary(fit))))
     )
   }

@@ -65,6 +65,30 @@ def test_fits_to_each_level_equal_those_of_r(query):
         np.testing.assert_allclose(by_level, array(query["fitted"]), **close)
 
 
+@pytest.mark.parametrize("query", MIXED["lists"], ids=label)
+def test_predictions_of_new_rows_equal_those_of_r(query):
+    new = data_of(query).iloc[[3, 14, 57]]
+    new = new.assign(x=2 * new["x"])
+    found = fitted(query).predict(new)
+    assert list(found.index) == [3, 14, 57]
+    np.testing.assert_allclose(found, array(query["predicted"]), rtol=1e-10)
+
+
+def test_predictions_that_are_missing_or_refused():
+    data = mixed_data()
+    found = lmlist("y ~ x | g", data, offset=np.ones(60))
+    rows = data.iloc[[1, 30]]
+    gap = rows.assign(x=[np.nan, 0.5])
+    whole = found.predict(rows.assign(x=0.5), offset=[2.0, 2.0])
+    some = found.predict(gap, offset=[2.0, 2.0])
+    assert np.isnan(some.iloc[0])
+    assert some.iloc[1] == whole.iloc[1]
+    with pytest.raises(DataError, match="give the offset of newdata"):
+        found.predict(rows)
+    with pytest.raises(DataError, match="newdata has 'new' as `g`, which has no model"):
+        found.predict(rows.assign(g="new"), offset=[0, 0])
+
+
 @pytest.mark.parametrize("query", [q for q in MIXED["lists"] if q["text"]], ids=label)
 def test_the_summary_has_the_layout_of_r(query):
     """R writes `| NULL` for the factor, and the name of the data where we have one, too."""

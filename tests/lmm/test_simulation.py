@@ -140,6 +140,11 @@ def test_a_row_without_a_level_has_no_random_effect():
         fit.simulate(rng=3, newdata=gap)
 
 
+def test_no_new_rows_have_no_responses():
+    fit = lmer("y ~ x + (x | g)", mixed_data())
+    assert fit.simulate(2, rng=1, newdata=mixed_data().iloc[:0]).shape == (0, 2)
+
+
 def test_the_offset_of_new_rows_is_added():
     data = mixed_data()
     fit = lmer("y ~ x + (1 | g)", data, offset=np.arange(60.0))

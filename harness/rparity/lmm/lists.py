@@ -171,6 +171,33 @@ class LmListResults:
                 out[np.flatnonzero(self.codes == code)[fit.matrices.used]] = parts[level]
         return pd.Series(out, self.rows)
 
+    def predict(
+        self, newdata: pd.DataFrame, *, offset: ArrayLike | None = None
+    ) -> pd.Series[float]:
+        """Predict each row, (m,), by the model of its level; NaN where that or a value is missing.
+
+        Raises
+        ------
+        DataError
+            For levels that the data of the fit do not have, and without the `offset` (m,) of
+            `newdata` if the models were fitted with one.
+        """
+        require_frame(newdata, "newdata")
+        given = None if offset is None else vector(offset, len(newdata), "offset")
+        factor = Frame(newdata).factor(self.group)
+        out = np.full(len(newdata), np.nan)
+        for code in np.unique(factor.data[factor.data >= 0]):
+            level, rows = factor.levels[code], factor.data == code
+            if level not in self.fits:
+                raise DataError(f"newdata has {level!r} as `{self.group}`, which has no model.")
+            if (fit := self.fits[level]) is None:
+                continue
+            m = fit.matrices
+            rows[rows] = ~m.incomplete(newdata[rows], (), fixed=True)
+            known = m.known(newdata[rows], None if given is None else given[rows])
+            out[rows] = m.fixed(newdata[rows]) @ fit.params.to_numpy() + known
+        return pd.Series(out, newdata.index)
+
     def summary(self) -> str:
         """Return text in the layout of R's `summary`."""
         return list_summary(self)
