@@ -31,8 +31,9 @@ from rparity.diagnosis.experiments.base import CaseContext
 from rparity.engines import base, native
 from rparity.engines.base import Answer, Question
 from rparity.engines.native import Native
-from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.fit import LmerResults
 from rparity.lmm.lme4 import Lme4
+from rparity.lmm.mixed import lmer
 from rparity.lmm.model import MixedModel
 from rparity.lmm.simulation import Draws
 from rparity.rrandom import RRandom
