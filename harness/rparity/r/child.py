@@ -21,6 +21,8 @@ from rparity.workers.serve import serve
 MAX_OUTPUT = 1_000_000
 # The functions that run on R's side.
 PRELUDE = Path(__file__).with_name("prelude.R")
+# What objects become before they cross.
+OBJECTS = Path(__file__).with_name("objects.R")
 
 
 class Output:
@@ -64,6 +66,7 @@ class EmbeddedR:
         callbacks.showmessage = self.output.write
         rinterface.initr(interactive=False)
         self.prelude = rinterface.evalr(PRELUDE.read_text(encoding="utf-8"))
+        self.prelude["learn"](rinterface.evalr(OBJECTS.read_text(encoding="utf-8")))
         self.vectors: dict[str, tuple[Any, Any]] = {
             "logical": (rinterface.BoolSexpVector, "i"),
             "integer": (rinterface.IntSexpVector, "i"),
