@@ -166,7 +166,8 @@ def _beside(theirs: Any, mine: Any, path: str) -> Iterator[tuple[str, Any, Any]]
 def _places(node: Any, path: str) -> list[str]:
     """Return the places of a part of R's answer; a part without names is one place."""
     if isinstance(node, Mapping):
-        return [place for name, item in node.items() for place in _places(item, _join(path, name))]
+        parts = (_places(item, _join(path, name)) for name, item in node.items())
+        return [place for part in parts for place in part] or [path]  # an empty list is a place
     if not isinstance(node, Leaf):
         return [path]
     axis = node.frame.index if node.is_vector else node.frame.columns
