@@ -6,16 +6,19 @@ compare it with R; with RPARITY_WRITE_KINDS=1 they write it.
 
 from __future__ import annotations
 
+import datetime
 import json
 import os
+import re
 from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import sparse
 
 from odd_values import same
-from places import DATA, R_SCRIPTS
+from places import DATA, R_SCRIPTS, ROOT
 from rparity.errors import RError, UsageError
 from rparity.parity.values import decode, encode, layout, tree, value_of
 from rparity.r.session import RSession
@@ -337,3 +340,58 @@ def test_a_value_that_is_handed_back_is_the_same_or_another_for_a_known_reason(
         assert reason in str(error) or reason == INT64  # noqa: PT017 - some reasons are errors
     else:
         assert is_same == (reason == SAME)
+
+
+# name: (a value of Python, its class in R, how R prints its structure)
+PARIS = pd.Timestamp("2020-01-01 12:00", tz="Europe/Paris")
+SENT: dict[str, tuple[object, str, str]] = {
+    "None": (None, "NULL", "NULL"),
+    "no list": ([], "list", "list()"),
+    "list": ([1.5, None], "numeric", "num [1:2] 1.5 NA"),
+    "dict": ({"a": 1, "b": [2]}, "list", "List of 2"),
+    "complex": (1 + 2j, "complex", "cplx 1+2i"),
+    "bytes": (b"\1", "raw", "raw 01"),
+    "date": (datetime.date(2020, 1, 1), "Date", 'Date[1:1], format: "2020-01-01"'),
+    "time": (PARIS, "POSIXct", 'POSIXct[1:1], format: "2020-01-01 12:00:00"'),
+    "duration": (datetime.timedelta(minutes=1), "difftime", "'difftime' num 60"),
+    "array": (np.zeros((2, 1, 2)), "array", "num [1:2, 1, 1:2] 0 0 0 0"),
+    "sparse": (sparse.csr_array([[0, 1.5], [2, 0]]), "dgCMatrix", "Formal class 'dgCMatrix'"),
+    "sparse truths": (sparse.coo_matrix([[True]]), "lgCMatrix", "Formal class 'lgCMatrix'"),
+    "categorical": (
+        pd.Categorical(["b"], categories=["b", "a"]),
+        "factor",
+        'Factor w/ 2 levels "b","a": 1',
+    ),
+    "frame with times": (pd.DataFrame({"t": [PARIS]}), "data.frame", "'data.frame':"),
+}
+
+
+@pytest.mark.live
+@pytest.mark.parametrize("name", SENT)
+def test_r_receives_a_value_of_python_as_the_kind_that_the_table_says(
+    r: RSession, name: str
+) -> None:
+    value, kind, text = SENT[name]
+    seen = r.call(SCRIPT, "see", {"x": value}).value
+    assert np.atleast_1d(seen["class"])[0] == kind
+    assert np.atleast_1d(seen["text"])[0].strip().startswith(text)
+
+
+@pytest.mark.live
+def test_a_sparse_matrix_keeps_its_values(r: RSession) -> None:
+    matrix = sparse.random_array((5, 7), density=0.3, rng=np.random.default_rng(1), format="coo")
+    back = r.call(R_SCRIPTS / "odd_values.R", "echo", {"x": matrix}).value
+    assert np.array_equal(back.to_numpy(), matrix.toarray())
+
+
+def test_the_page_of_values_names_every_class_of_objects() -> None:
+    source = (ROOT / "harness/rparity/r/objects.R").read_text(encoding="utf-8")
+    table_of_classes = source[source.rindex("  list(\n    # Data") :]
+    makers = "fields|function|bare|series|distances|dense|as[.]|analysis|general|linear|nonlinear"
+    makers += "|arima_fit|cox|parametric|additive|mixed|generalised|curves"
+    classes = set(re.findall(rf"([A-Za-z]\w*(?:[.]\w+)*) = (?:{makers})", table_of_classes))
+    assert {"htest", "merMod", "summary.lm", "POSIXlt"} < classes
+    page = (ROOT / "docs/reference/values.md").read_text(encoding="utf-8")
+    others = {"AsIs": "I()", "numeric_version": "a version", "mts": "(`ts`)"}
+    for name in classes - {"glance", "tidy", "AICtab"}:  # tables
+        assert others.get(name, name) in page, name

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -99,14 +99,9 @@ def _double(cell: Any) -> float:
 
 
 def _durations(cells: Sequence[Any], unit: str) -> Any:
-    durations = [pd.NaT if cell is None else pd.Timedelta(cell) for cell in cells]
-    return np.array(
-        [
-            np.timedelta64("NaT") if pd.isna(d) else cast("pd.Timedelta", d).to_timedelta64()
-            for d in durations
-        ],
-        dtype=f"timedelta64[{unit}]",
-    )
+    gap = np.timedelta64("NaT")
+    durations = [gap if cell is None else pd.Timedelta(cell).to_timedelta64() for cell in cells]
+    return np.array(durations, dtype=f"timedelta64[{unit}]")
 
 
 def own_array(series: pd.Series[Any]) -> Any:
@@ -118,5 +113,7 @@ def own_array(series: pd.Series[Any]) -> Any:
     if dtype == np.uint8:
         return series.to_numpy().tobytes()
     if dtype.kind == "O":
-        return series.to_numpy(dtype=object, na_value=None, copy=True)
+        texts = series.to_numpy(dtype=object, copy=True)
+        texts[series.isna()] = None
+        return texts
     return series.to_numpy(dtype="datetime64[D]" if dtype.kind == "M" else None, copy=True)

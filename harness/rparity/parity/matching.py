@@ -211,16 +211,12 @@ def _numbered(theirs: pd.DataFrame, mine: pd.DataFrame, place: str) -> Pair:
         kinds = {kind for kind, _ in present}
         if any(isinstance(value, complex) for _, value in present) and kinds == {NUMBER}:
             found = _moduli(*keys)
-        elif kinds <= {NUMBER} or kinds == {DURATION}:
-            found = tuple(
-                [np.nan if key is None else key[1] for key in own.values()] for own in keys
-            )
         else:
-            exact.add(name)
-            codes = {key: float(code) for code, key in enumerate(dict.fromkeys(present), start=1)}
-            found = tuple(
-                [np.nan if key is None else codes[key] for key in own.values()] for own in keys
-            )
+            values = {key: key[1] for key in present}
+            if not (kinds <= {NUMBER} or kinds == {DURATION}):
+                exact.add(name)
+                values = {key: code for code, key in enumerate(values, start=1)}
+            found = [[math.nan if k is None else values[k] for k in own.values()] for own in keys]
         for side, own, column in zip(sides, found, columns, strict=True):
             if name in side:
                 column[name] = own
@@ -242,7 +238,7 @@ def _is_float(column: pd.Series[Any]) -> bool:
     return types.is_numeric_dtype(dtype)
 
 
-def _moduli(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> tuple[list[float], list[float]]:
+def _moduli(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[list[float]]:
     """Return complex numbers of both sides as `Pair` says."""
     known = {row: complex("nan") if key is None else complex(key[1]) for row, key in theirs.items()}
 
@@ -257,7 +253,7 @@ def _moduli(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> tuple[list[fl
 
     # abs() is infinite where only one part is missing and the other one infinite.
     own = [math.nan if cmath.isnan(value) else abs(value) for value in known.values()]
-    return own, [beside(row, key) for row, key in mine.items()]
+    return [own, [beside(row, key) for row, key in mine.items()]]
 
 
 def _keys(column: pd.Series[Any], place: str) -> dict[str, tuple[str, Any] | None]:

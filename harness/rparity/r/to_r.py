@@ -81,8 +81,8 @@ def to_wire(value: object, what: str = "the value", level: int = 0) -> Wire:
     if isinstance(value, bytes | bytearray) and not isinstance(value, np.generic):
         kind, data, _ = _integers(np.frombuffer(value, dtype=np.uint8))
         return kind, data, {"typeof": _characters(["raw"])}
-    if callable(getattr(value, "tocsc", None)) and value.ndim == 2:
-        return _sparse(value.tocsc(copy=True), what)
+    if callable(tocsc := getattr(value, "tocsc", None)) and getattr(value, "ndim", 0) == 2:
+        return _sparse(tocsc(copy=True), what)
     if isinstance(value, list | tuple):
         plain = [x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x for x in value]
         if plain and all(_is_scalar(item) for item in plain):
@@ -408,8 +408,8 @@ def _objects(series: "pd.Series[Any]", what: str) -> Wire:
     if complex in kinds and kinds <= {int, float, complex}:
         if any(type(item) is int and not _is_double(item) for item in present):
             raise UsageError(f"{what} holds a whole number that R cannot hold exactly.")
-        gap = complex(math.nan, math.nan)
-        return _complex(np.array([gap if v is None else v for v in values], dtype=complex), what)
+        nan = complex(math.nan, math.nan)
+        return _complex(np.array([nan if v is None else v for v in values], dtype=complex), what)
     if kinds <= {bool, int, float}:
         filled = np.array([0 if item is None else item for item in values], dtype=object)
         if not has_float:
@@ -426,7 +426,7 @@ def _zoned(values: Sequence[Any], what: str) -> Wire:
     if len(zones) > 1:
         raise UsageError(f"{what} holds times in several zones; convert them to one zone.")
     # pandas chooses the unit: nanoseconds cannot hold all of Python's years.
-    return _instants(pd.Series(pd.DatetimeIndex(values)), zones.pop(), what)
+    return _instants(pd.Series(pd.DatetimeIndex(list(values))), zones.pop(), what)
 
 
 def _plain(item: Any) -> Any:
@@ -435,6 +435,7 @@ def _plain(item: Any) -> Any:
         item = item.item()
     if isinstance(item, str):
         return str.__str__(item)
+    own: Any
     for own in (bool, int, float, complex):
         if isinstance(item, own):
             return own(item)
