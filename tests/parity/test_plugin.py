@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from fake_r import FakeR
@@ -92,10 +93,10 @@ def test_an_error_of_r_leaves_the_recording(pytester: pytest.Pytester, run: Run)
     pytester.makepyfile(test_a=ONE)
     run("--r=record").assert_outcomes(passed=1)
     before = recordings(pytester.path)
-    FakeR.functions["double"] = lambda **_: None
+    FakeR.functions["double"] = lambda **_: pd.Series([1, 2], ["a", "a"])
     result = run("--r=record")
     result.assert_outcomes(failed=1)
-    assert "double() returned NULL; return a number" in said(result)
+    assert "double() returned a vector of 2 with the name 'a' twice" in said(result)
     assert recordings(pytester.path) == before
 
 

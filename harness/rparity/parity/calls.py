@@ -131,8 +131,8 @@ class RParity:
         script
             R file, relative to the folder of the test file.
         function
-            Name of a function in it. It returns a number, a vector with names, a matrix, a data
-            frame, or a named list of these, of numbers, logicals, strings, factors or dates.
+            Name of a function in it. It may return any value of R, such as a data frame, the
+            result of a test, or a fitted model.
         seed
             For R's `set.seed()` right before the call (Mersenne-Twister, Inversion, Rejection). The
             answer's `rng` is the same stream. Without a seed, a function that draws random numbers
@@ -149,16 +149,16 @@ class RParity:
             Whether R runs in a process that is started for this call (0.6 s), and not in a copy of
             the one that calls share. R code needs it that cannot run in a forked process.
         **arguments
-            Arguments by name: numbers, strings, booleans, dates, arrays, Series, data frames (a
-            categorical becomes a factor with the same order of levels), dicts. Missing values
-            become NA.
+            Arguments by name: numbers, strings, booleans, dates, times, arrays, Series, data frames
+            (a categorical becomes a factor with the same order of levels), lists, dicts. Missing
+            values become NA.
 
         Raises
         ------
         RecordingError
             The recording is missing, stale or corrupt; the message has the command that makes it.
         RError
-            R raised an error, or returned a value of another kind.
+            R raised an error, or returned a value that Python cannot hold.
         RNotAvailableError
             R is needed and does not run; the message says what to install.
         RCrashedError, RTimeoutError

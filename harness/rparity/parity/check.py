@@ -13,7 +13,16 @@ import pandas as pd
 from rparity.compare import ALL, COLUMNS, Reference, Tolerance, Verdict, compare
 from rparity.errors import UsageError
 from rparity.parity.candidates import candidates
-from rparity.parity.matching import TEXT, MismatchError, Pair, kind_and_value, pair
+from rparity.parity.matching import (
+    DURATION,
+    INSTANT,
+    TEXT,
+    MismatchError,
+    Pair,
+    kind_and_value,
+    pair,
+    parts_of,
+)
 from rparity.parity.values import Leaf, Tree
 from rparity.text import visible
 
@@ -149,6 +158,8 @@ def check(function: str, theirs: Tree, mine: object, options: CheckOptions) -> C
     for path, leaf, yours in _beside(theirs, mine, ""):
         if not any(map(options.chooses, _places(leaf, path))):
             continue
+        if leaf is None and yours is None:  # NULL
+            continue
         if not isinstance(leaf, Leaf) or yours is _NOTHING:
             differences.append((path or ANSWER, *map(_shape, (leaf, yours)), "", ""))
             continue
@@ -178,12 +189,10 @@ def _beside(theirs: Any, mine: Any, path: str) -> Iterator[tuple[str, Any, Any]]
     if not isinstance(theirs, Mapping):
         yield path, theirs, mine
         return
-    if isinstance(mine, pd.Series | pd.DataFrame):
-        mine = dict(mine.items())
-    if not isinstance(mine, Mapping):
+    named = parts_of(theirs, mine, path or ANSWER)
+    if named is None:
         yield path, theirs, mine
         return
-    named = {str(name): value for name, value in mine.items()}
     for name in [*theirs, *(name for name in named if name not in theirs)]:
         ours, yours = theirs.get(name, _NOTHING), named.get(name, _NOTHING)
         yield from _beside(ours, yours, _join(path, name))
@@ -192,7 +201,8 @@ def _beside(theirs: Any, mine: Any, path: str) -> Iterator[tuple[str, Any, Any]]
 def _places(node: Any, path: str) -> list[str]:
     """Return the places of a part of R's answer; a part without names is one place."""
     if isinstance(node, Mapping):
-        return [place for name, item in node.items() for place in _places(item, _join(path, name))]
+        parts = (_places(item, _join(path, name)) for name, item in node.items())
+        return [place for part in parts for place in part] or [path]  # an empty list is a place
     if not isinstance(node, Leaf):
         return [path]
     axis = node.frame.index if node.is_vector else node.frame.columns
@@ -256,6 +266,7 @@ def _shown(cell: Any) -> str:
     if pd.isna(cell):
         return "NaN" if isinstance(cell, float) else "NA"
     kind, value = kind_and_value(cell, "")
+    value = cell if kind in (INSTANT, DURATION) else value
     text = repr(value) if kind == TEXT else str(value).removesuffix(".0")
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
@@ -263,6 +274,8 @@ def _shown(cell: Any) -> str:
 def _shape(side: Any) -> str:
     if side is _NOTHING:
         return ABSENT
+    if side is None:
+        return "NULL"
     if isinstance(side, Mapping):
         return f"a list of {_some(list(map(str, side)))}" if side else "an empty dict"
     if isinstance(side, Leaf):

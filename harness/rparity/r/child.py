@@ -31,6 +31,8 @@ from rparity.workers.serve import serve
 MAX_OUTPUT = 1_000_000
 # The functions that run on R's side.
 PRELUDE = Path(__file__).with_name("prelude.R")
+# What objects become before they cross.
+OBJECTS = Path(__file__).with_name("objects.R")
 
 
 class Output:
@@ -74,6 +76,7 @@ class EmbeddedR:
         callbacks.showmessage = self.output.write
         rinterface.initr(interactive=False)
         self.prelude = rinterface.evalr(PRELUDE.read_text(encoding="utf-8"))
+        self.prelude["learn"](rinterface.evalr(OBJECTS.read_text(encoding="utf-8")))
         self.temporary = Path(rinterface.evalr("tempdir()")[0])
         self.leaving = -1  # of a copy: the pipe on which it says that it ends as it should
         self.vectors: dict[str, tuple[Any, Any]] = {

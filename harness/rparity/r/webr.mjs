@@ -8,7 +8,7 @@ import { createInterface } from "node:readline";
 import { pathToFileURL } from "node:url";
 import path from "node:path";
 
-const [preludes, working] = [process.argv.slice(2, 4), process.cwd()];
+const [scripts, working] = [process.argv.slice(2, 5), process.cwd()];
 const say = (message) => process.stdout.write(JSON.stringify(message) + "\n");
 
 let webR;
@@ -27,9 +27,10 @@ try {
   await webR.FS.mkdir("/host");
   await webR.FS.mount("NODEFS", { root: "/" }, "/host");
   await webR.evalRVoid(`setwd(${JSON.stringify("/host" + working)})`);
-  const [prelude, step] = preludes.map((file) => JSON.stringify("/host" + file));
+  const [prelude, objects, step] = scripts.map((file) => JSON.stringify("/host" + file));
   await webR.evalRVoid(`local({
     prelude <- eval(parse(${prelude}, encoding = "UTF-8", keep.source = FALSE), baseenv())
+    prelude$learn(eval(parse(${objects}, encoding = "UTF-8", keep.source = FALSE), baseenv()))
     step <- eval(parse(${step}, encoding = "UTF-8", keep.source = FALSE), baseenv())
     assign(".rparity", function() step(prelude), envir = globalenv())
   })`);

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from rparity.r.child import PRELUDE
+from rparity.r.child import OBJECTS, PRELUDE
 from rparity.r.serialization import dumps, from_flat, loads
 from rparity.r.wire import NULL, Wire
 from rparity.workers.serve import serve
@@ -35,7 +35,7 @@ class NodeProcess:
 
     def __init__(self) -> None:
         self.node = subprocess.Popen(
-            [node(), str(PROGRAM), str(PRELUDE), str(STEP)],
+            [node(), *map(str, (PROGRAM, PRELUDE, OBJECTS, STEP))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
