@@ -123,7 +123,7 @@ def test_an_unknown_mode_is_refused(pytester: pytest.Pytester, run: Run) -> None
 
 def test_help_names_the_modes(run: Run) -> None:
     text = said(run("--help"))
-    assert "--r={replay,live,record,check,review}" in text
+    assert "--r={replay,live,record,check,review,webr}" in text
     assert "r_parity_mode (string):" in text
 
 
