@@ -64,6 +64,7 @@ def test_numbers_are_whole_where_nothing_fits(failing: CaseRun) -> None:
     """The terminal breaks lines that are too long; nothing is cut off."""
     text = shown(lambda out: run_text.show_run(failing, out), 50)
     assert text.count(number(LONG)) >= 20
+    assert len(re.findall("± .* unexplained *$", text, re.MULTILINE)) >= 20
     assert "…" not in text
 
 
