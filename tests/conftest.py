@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -25,6 +26,7 @@ from rparity.workers.cluster import Cluster, cluster
 pytest_plugins = ["pytester", "tally"]
 # Files whose tests share what is costly: each group of them keeps to one of xdist's workers.
 TOGETHER = {
+    **dict.fromkeys(("test_atlas", "test_cases_against_r"), "runs"),
     **dict.fromkeys(("test_bootstrap_workers", "test_cluster", "test_study"), "two_workers"),
     **dict.fromkeys(
         (
@@ -46,6 +48,9 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse what would put Python's numbers in the place of R's."""
     if regenerates(config):
         raise pytest.UsageError(REFUSAL)
+    # Hypothesis keeps failing examples beside what pytest keeps, not in a folder of its own.
+    kept = config.rootpath / ".pytest_cache" / "d" / "hypothesis"
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -54,6 +59,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if any(not mark.kwargs.get("reason") for mark in item.iter_markers("slow")):
             raise pytest.UsageError(f"{item.nodeid} is slow: mark it slow(reason=...).")
     items.sort(key=lambda item: TOGETHER.get(item.path.stem, "~"))
+
+
+def pytest_collection_finish() -> None:
+    """Spare the garbage collector what stays until the end: thousands of tests and modules."""
+    gc.freeze()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -306,7 +306,7 @@ def test_commands_in_pages_parse(page: Path) -> None:
 
 
 def anchors(page: Path) -> set[str]:
-    """Anchors of a page's headings, as GitHub and MkDocs name them."""
+    """Anchors of a page's headings, as GitHub and Zensical name them."""
     found = list(tokens(page))
     heads = [found[i + 1].content for i, t in enumerate(found) if t.type == "heading_open"]
     return {re.sub(r"[^\w\- ]", "", head.lower()).strip().replace(" ", "-") for head in heads}

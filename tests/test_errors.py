@@ -30,7 +30,7 @@ from rparity.diagnosis.ledger import ledger
 from rparity.engines.base import Answer, Question, _Theirs
 from rparity.errors import RecordingError, RNotAvailableError, UsageError, install
 from rparity.parity import store
-from rparity.r.session import _why_unavailable
+from rparity.r.process import _why_unavailable
 from rparity.workers.child import Child
 
 Capture = pytest.CaptureFixture[str]

@@ -31,8 +31,9 @@ from rparity.diagnosis.experiments.base import CaseContext
 from rparity.engines import base, native
 from rparity.engines.base import Answer, Question
 from rparity.engines.native import Native
-from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.fit import LmerResults
 from rparity.lmm.lme4 import Lme4
+from rparity.lmm.mixed import lmer
 from rparity.lmm.model import MixedModel
 from rparity.lmm.simulation import Draws
 from rparity.rrandom import RRandom
@@ -482,8 +483,8 @@ def test_the_command_exits_with_1_also_for_json(
 
 @pytest.fixture
 def copy(tmp_path: Path) -> Path:
-    """Recordings of one's own to spoil."""
-    shutil.copytree(paths.fixtures(), tmp_path / "fixtures")
+    """The document's recordings, to spoil."""
+    shutil.copytree(paths.fixtures() / "document", tmp_path / "fixtures" / "document")
     return tmp_path / "fixtures"
 
 

@@ -11,10 +11,12 @@ if TYPE_CHECKING:
     from rparity.lmm.anova import anova
     from rparity.lmm.bootstrap import bootmer
     from rparity.lmm.bootstrap_test import pbmodcomp
+    from rparity.lmm.control import lmer_control
     from rparity.lmm.emmeans import emmeans
-    from rparity.lmm.fit import lmer
-    from rparity.lmm.influence import hatvalues, influence, is_nested
+    from rparity.lmm.influence import cooks_distance, hatvalues, influence, is_nested
     from rparity.lmm.linear import lm
+    from rparity.lmm.lists import lmlist
+    from rparity.lmm.mixed import lmer
     from rparity.lmm.posterior import posterior
     from rparity.lmm.term_tests import drop1, ranova
     from rparity.r.session import RSession
@@ -26,6 +28,7 @@ __all__ = [
     "RparityError",
     "anova",
     "bootmer",
+    "cooks_distance",
     "diagnose",
     "digits",
     "document_data",
@@ -36,6 +39,8 @@ __all__ = [
     "is_nested",
     "lm",
     "lmer",
+    "lmer_control",
+    "lmlist",
     "pbmodcomp",
     "posterior",
     "ranova",
@@ -49,6 +54,7 @@ _HOME = {
     "RparityError": "rparity.errors",
     "anova": "rparity.lmm.anova",
     "bootmer": "rparity.lmm.bootstrap",
+    "cooks_distance": "rparity.lmm.influence",
     "diagnose": "rparity.diagnosis.alternatives",
     "digits": "rparity.compare",
     "document_data": "rparity.cases.document",
@@ -58,7 +64,9 @@ _HOME = {
     "influence": "rparity.lmm.influence",
     "is_nested": "rparity.lmm.influence",
     "lm": "rparity.lmm.linear",
-    "lmer": "rparity.lmm.fit",
+    "lmer": "rparity.lmm.mixed",
+    "lmer_control": "rparity.lmm.control",
+    "lmlist": "rparity.lmm.lists",
     "pbmodcomp": "rparity.lmm.bootstrap_test",
     "posterior": "rparity.lmm.posterior",
     "ranova": "rparity.lmm.term_tests",

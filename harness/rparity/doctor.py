@@ -86,7 +86,8 @@ def _kept(name: str, questions: Collection[tuple[Question, Path]]) -> Check:
 
 
 def _r(required: bool, fixtures: Path | None) -> list[Check]:
-    from rparity.r.session import INSTALL_PACKAGES, availability
+    from rparity.r.process import INSTALL_PACKAGES
+    from rparity.r.session import availability
 
     there = availability()
     checks = [_r_itself(there, required, fixtures)]

@@ -17,7 +17,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -61,10 +61,11 @@ def content_of(path: Path) -> bytes:
 
 
 @contextmanager
-def replacing(target: Path) -> Iterator[Path]:
+def replacing(target: Path, tidy: Callable[[], None] = lambda: None) -> Iterator[Path]:
     """Replace a file or a folder by the one that the caller makes at the path that is yielded.
 
-    The folder of `target` is made if it is missing. It stays locked until the end.
+    The folder of `target` is made if it is missing. It stays locked until the end, when `tidy` may
+    remove what the old one needed.
 
     Raises
     ------
@@ -81,6 +82,7 @@ def replacing(target: Path) -> Iterator[Path]:
             for path in (*stage.rglob("*"), stage):
                 _sync(path)
             _swap(stage, target)
+            tidy()
         finally:
             _remove(stage)
 

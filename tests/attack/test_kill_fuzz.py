@@ -60,8 +60,7 @@ def test_kills_while_designs_are_judged(
         done.update(by)
 
     def files() -> set[str]:
-        # Hypothesis keeps a cache where it is run.
-        return {name for name in names_in(tmp_path / "work") if not name.startswith(".hypothesis")}
+        return names_in(tmp_path / "work")
 
     command = Attacked(tmp_path, arguments, statuses=(0, 1))
     attack(command, tally, kills, check=check, files=files)

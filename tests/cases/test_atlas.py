@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import runpy
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -25,6 +26,8 @@ from rparity.paths import fixtures
 from rparity.report import atlas as report
 from rparity.run import CaseRun, run_case
 
+RunOf = Callable[[str], CaseRun]
+
 EVERY = {case.name: case for case in atlas.atlas_cases()}
 PAIRS = [
     pytest.param(case, pair, id=f"{name}-{pair.name}")
@@ -33,11 +36,6 @@ PAIRS = [
 ]
 # A family that is quick to run.
 QUICK = "atlas_description"
-
-
-@cache
-def run_of(name: str) -> CaseRun:
-    return run_case(EVERY[name], fixtures=fixtures())
 
 
 def test_there_are_at_least_a_hundred_pairs_in_eight_families() -> None:
@@ -68,7 +66,7 @@ def test_each_pair_that_differs_is_in_the_ledger() -> None:
 
 @pytest.mark.parametrize("name", EVERY)
 def test_every_call_answers_and_every_difference_has_the_cause_that_its_pair_names(
-    name: str,
+    name: str, run_of: RunOf
 ) -> None:
     found = run_of(name)
     assert [gaps for answer in found.answers.values() if (gaps := answer.gaps)] == []
@@ -83,7 +81,7 @@ def test_every_call_answers_and_every_difference_has_the_cause_that_its_pair_nam
 
 
 @pytest.mark.parametrize("name", EVERY)
-def test_the_kept_results_are_what_the_calls_give(name: str) -> None:
+def test_the_kept_results_are_what_the_calls_give(name: str, run_of: RunOf) -> None:
     kept = report.read()["pairs"]
     computed = report.summarised(run_of(name).comparisons)
     for place, now in computed.items():

@@ -166,6 +166,25 @@ def test_two_changes_at_once_are_named() -> None:
     assert "one- or two-sided and equal variances or not" in str(found)
 
 
+def test_swapped_arguments_and_another_option_are_named() -> None:
+    r = stats.ttest_ind(Y, X, equal_var=False).statistic
+    found = rparity.diagnose(
+        r, lambda *given, **options: stats.ttest_ind(*given, **options).statistic, X, Y
+    )
+    assert "equal_var=False and arguments 1 and 2 swapped" in str(found)
+
+
+def test_a_change_with_which_the_call_fails_is_not_combined() -> None:
+    calls: list[dict[str, Any]] = []
+
+    def mean(x: Any, **options: Any) -> float:
+        calls.append(options)
+        return float(np.mean(x, **options))
+
+    assert rparity.diagnose(0.123456789012345, mean, X).candidates == ()
+    assert not any(len(options) == 2 for options in calls)
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_unrelated_values_have_no_cause(seed: int) -> None:
     rng = np.random.default_rng(seed)

@@ -20,9 +20,10 @@ from rparity.diagnosis.experiments.hessian import joint_cov_params
 from rparity.diagnosis.explain import explain
 from rparity.engines.native import Native, lm_tables
 from rparity.engines.published import Published
-from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.fit import LmerResults
 from rparity.lmm.linear import lm
 from rparity.lmm.lme4 import NEWEST
+from rparity.lmm.mixed import lmer
 
 
 @pytest.mark.parametrize("name", ["document", "sleepstudy", "penicillin", "pastes", "weighted"])

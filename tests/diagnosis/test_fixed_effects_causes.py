@@ -17,8 +17,9 @@ from rparity.diagnosis.experiments.base import CaseContext, Dispute
 from rparity.diagnosis.experiments.fixed_effects import OneByOne, by_differences, scale_known
 from rparity.diagnosis.explain import Finding, explain
 from rparity.engines.native import lmer_tables
-from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.fit import LmerResults
 from rparity.lmm.hypotheses import FixedTerms
+from rparity.lmm.mixed import lmer
 
 Answer = dict[str, pd.DataFrame]
 SLOW = pytest.mark.slow(reason="as the others of its kind, half a second each")

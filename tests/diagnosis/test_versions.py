@@ -22,8 +22,8 @@ from rparity.compare import Verdict
 from rparity.diagnosis.between_rs import VersionAnswer, difference
 from rparity.diagnosis.ledger import LEDGER, Entry, apply_ledger, ledger
 from rparity.errors import RecordingError, UsageError
-from rparity.lmm.fit import lmer
 from rparity.lmm.lme4 import CHANGES, NESTING, REFIT, SD_FIRST, Lme4
+from rparity.lmm.mixed import lmer
 from rparity.r.version import RVersion, label_of, nearest, newest_first
 from rparity.recordings import Recording
 from rparity.run import run_case

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 from hypothesis import given, settings
 
 from rparity.fuzz import strategies
@@ -71,18 +73,26 @@ def test_every_documented_feature_is_drawn() -> None:
     assert max(max(each.sizes) for each in drawn) > 45
 
 
-def test_a_design_depends_on_its_number_alone() -> None:
+def test_a_design_depends_on_its_number_alone_and_drawing_leaves_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In a process that has other modules loaded, too: Hypothesis looks at their constants."""
+    monkeypatch.delenv("HYPOTHESIS_STORAGE_DIRECTORY")
+    (tmp_path / "own.py").write_text("LIMIT = 12345678\n")
     numbers = [2 * BLOCK + 1, 3, 0, BLOCK]
     here = [design(7, number) for number in numbers]
     assert here == [each.design for n in numbers for each in Designs(7, [n])]
     code = (
+        "import own\n"
         "from rparity.fuzz.draw import design\n"
         f"for number in {sorted(numbers)}: print(design(7, number).as_json())"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-B", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True
+    )
     there = [Design.from_json(line) for line in done.stdout.splitlines()]
     assert there == [here[numbers.index(number)] for number in sorted(numbers)]
+    assert [path.name for path in tmp_path.iterdir()] == ["own.py"]
 
 
 def test_columns_have_their_own_random_streams() -> None:

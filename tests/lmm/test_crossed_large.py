@@ -15,9 +15,10 @@ import rparity.lmm.schur
 from crossed_recorded import MODELS, pupils
 from rparity.errors import DataError
 from rparity.lmm.dissection import Tree
-from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.fit import LmerResults
 from rparity.lmm.fronts import Factor, Fronts
 from rparity.lmm.matrices import build
+from rparity.lmm.mixed import lmer
 from rparity.lmm.model import MixedModel
 from rparity.lmm.panels import lower_elements, lower_product, row_pairs
 from rparity.lmm.schur import Schur, plan

@@ -10,7 +10,8 @@ from ddf_exact import Exact
 from ddf_recorded import MODELS, RECORDED, array, at_r, find, frame, label, matrix, optimum, table
 from rparity.errors import UsageError
 from rparity.lmm.ddf import DegreesOfFreedomWarning, Satterthwaite
-from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.fit import LmerResults
+from rparity.lmm.mixed import lmer
 from rparity.lmm.optimum import ConvergenceWarning
 
 every_model = pytest.mark.parametrize("model", MODELS, ids=[label(m) for m in MODELS])

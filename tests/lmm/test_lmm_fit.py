@@ -24,7 +24,7 @@ from lmm_recorded import (
 from rparity.errors import DataError, FormulaError, UsageError
 from rparity.lmm.anova import anova
 from rparity.lmm.crossed import Dense, Strata
-from rparity.lmm.fit import lmer
+from rparity.lmm.mixed import lmer
 from rparity.lmm.optimum import ConvergenceWarning
 from rparity.lmm.schur import Schur
 from rparity.rrandom import RRandom

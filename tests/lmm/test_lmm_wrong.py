@@ -7,7 +7,8 @@ import pytest
 
 from lmm_recorded import array, check_effects, check_optimum, fitted, frame, recorded
 from rparity.lmm.bootstrap import bootmer
-from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.fit import LmerResults
+from rparity.lmm.mixed import lmer
 from rparity.lmm.model import MixedModel
 
 SLOPES = ("sleepstudy", "Reaction ~ Days + (Days | Subject)")

@@ -7,11 +7,12 @@ import pandas as pd
 import pytest
 
 from lmm_recorded import array, frame
+from mixed_recorded import MIXED, mixed_data
 from places import DATA
 from rparity import anova, bootmer, drop1, lm, lmer, ranova
 from rparity.errors import DataError, FormulaError, UsageError
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.influence import hatvalues, influence, is_nested
+from rparity.lmm.influence import cooks_distance, hatvalues, influence, is_nested
 
 RECORDED = json.loads((DATA / "methods_reference.json").read_text())
 PREDICTIONS = RECORDED["predictions"]
@@ -162,6 +163,25 @@ def test_fits_without_a_group_equal_those_of_r(data):
     np.testing.assert_allclose(found.dfbetas, np.array(recorded["dfbetas"]), rtol=1e-3, atol=1e-6)
     with pytest.raises(UsageError, match=r"no grouping factor 'h'.* It has g"):
         influence(lmer(recorded["formula"], data), "h")
+
+
+def test_fits_without_a_row_equal_those_of_r():
+    """R's `influence` stops at seven digits of θ; the fits of its rows one by one do not."""
+    recorded, data = MIXED["influence"], mixed_data()
+    fit = lmer(recorded["formula"], data)
+    found = influence(fit)
+    assert found.converged.all()
+    assert list(found.dfbeta.index) == list(data.index)
+    fits = np.hstack([found.params, found.bse, found.varcorr])
+    np.testing.assert_allclose(fits, np.array(recorded["fits"]), rtol=1e-6)
+    np.testing.assert_allclose(found.dfbeta, np.array(recorded["dfbeta"]), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found.dfbetas, np.array(recorded["dfbetas"]), rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(found.cooks_distance, array(recorded["cooks"]), rtol=1e-3)
+    residual_first = found.dfvarcorr.iloc[:, ::-1]  # R's order: σ² is the first
+    expected = np.array(recorded["dfvarcorr"])
+    np.testing.assert_allclose(residual_first, expected, rtol=1e-3, atol=1e-5)
+    by_leverage = array(recorded["by_leverage"])
+    np.testing.assert_allclose(cooks_distance(fit), by_leverage, rtol=1e-6)
 
 
 def test_nested_factors_are_recognised_as_in_r(data):

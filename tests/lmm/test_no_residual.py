@@ -7,7 +7,7 @@ import pytest
 
 import rparity.lmm.model
 from rparity.errors import DataError
-from rparity.lmm.fit import lmer
+from rparity.lmm.mixed import lmer
 from rparity.rrandom import RRandom
 
 

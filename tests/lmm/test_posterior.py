@@ -20,9 +20,9 @@ from rparity.errors import UsageError, install
 from rparity.lmm import ensemble, lattice, quadrature
 from rparity.lmm.deviance import evaluate
 from rparity.lmm.ensemble import JointPosterior, sample
-from rparity.lmm.fit import lmer
 from rparity.lmm.linear import lm
 from rparity.lmm.marginals import FourierMarginal
+from rparity.lmm.mixed import lmer
 from rparity.lmm.posterior import Posterior, posterior
 from rparity.lmm.priors import VarianceCoordinates
 from rparity.lmm.quadrature import RestrictedPosterior

@@ -5,7 +5,7 @@ from threadpoolctl import ThreadpoolController
 import rparity.lmm.model
 from lmm_recorded import frame
 from rparity.lmm.bootstrap import bootmer
-from rparity.lmm.fit import lmer
+from rparity.lmm.mixed import lmer
 from rparity.lmm.newton import minimise
 
 

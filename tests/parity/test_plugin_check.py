@@ -232,8 +232,8 @@ def test_the_longest_place_with_a_tolerance_decides(
     r.check(mine, only=chosen, tolerances={"coef": 1e-4, "coef.std_error": 2e-3})
     r.check(mine, only=chosen, tolerances={"coef.std_error": 2e-3, "coef": 1e-4})
     lines = report(r, mine, only=chosen, tolerances={"coef": 1e-4})
-    assert [line.split()[-2:] for line in lines[3:5]] == [["rtol", "0.0001"]] * 2
-    assert "coef x std_error" in lines[4]
+    assert [line.split()[-2:] for line in lines[6:8]] == [["rtol", "0.0001"]] * 2
+    assert "coef x std_error" in lines[7]
 
 
 def test_a_tolerance_that_sets_one_number_keeps_the_other(r: RAnswer) -> None:
@@ -275,12 +275,10 @@ def test_options_that_make_no_sense_are_refused(
 @pytest.mark.parametrize(
     ("mine", "says"),
     [
-        (1j, "glance: check() cannot compare complex;"),
         (Decimal(1), "glance: check() cannot compare Decimal;"),
         (object(), "glance: check() cannot compare object;"),
         ([[1], [2, 3]], "glance: Python's list is not a vector or a table:"),
         ({"statistic": [1, 2], "df": [1]}, "glance: Python's dict is not a vector or a table:"),
-        (np.zeros((1, 1, 1)), "glance: Python has an array of 3 dimensions;"),
         (pd.Series([1, 2], index=["df", "df"]), "glance: Python has the name 'df' twice."),
         (pd.Series({("a", "b"): 1.0}), "glance: Python's names have several levels"),
     ],
@@ -305,6 +303,13 @@ def test_the_report_shows_every_value_that_differs(r: RAnswer) -> None:
     }
     assert report(r, mine, rtol=1e-9) == [
         "Python differs from R in 8 values of f() in f.R:",
+        "",
+        "glance: 3 of 3 differ",
+        "coef: 1 of 4 differ",
+        "n: 1 of 1 differ",
+        "method: 1 of 1 differ",
+        "sub.a: 1 of 1 agree, to 15.9 digits",
+        "sub.converged: 1 of 1 differ",
         "",
         "term                    R      Python  digits  tolerance",
         "glance statistic    -1.25  -1.2500001     7.1  rtol 1e-09",
@@ -337,7 +342,8 @@ def test_a_long_text_is_cut_and_a_long_report_too() -> None:
     lines = report(answer("x" * 1000), "y")
     assert max(map(len, lines)) < 120
     r = answer(np.zeros(100))
-    assert len(report(r, np.ones(100))) == 100 + 5
+    table = [line for line in report(r, np.ones(100)) if "rtol" in line]
+    assert len(table) == 100
     r._shown = 60
     assert "… and 40 more; pytest -vv shows them all." in report(r, np.ones(100))
 

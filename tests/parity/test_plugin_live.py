@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from test_plugin import recordings, said
 
 from places import R_SCRIPTS, TESTS
+from plugin_sessions import recordings, said
 from rparity.errors import RCrashedError, RError, RTimeoutError
-from rparity.parity.calls import RParity
+from rparity.parity.calls import Caller, RParity
 from rparity.parity.store import Place
+from rparity.r.session import RSession
 
 pytestmark = pytest.mark.live
 
@@ -40,10 +41,16 @@ welch <- function(x, y) {
 """
 
 
+@pytest.fixture(scope="module")
+def session() -> Iterator[RSession]:
+    with RSession() as session:
+        yield session
+
+
 @pytest.fixture
-def r(tmp_path: Path) -> RParity:
+def r(session: RSession) -> RParity:
     """Calls that R answers."""
-    return RParity(Place(FILE, "test"), "live")
+    return RParity(lambda: Caller(Place(FILE, "test")), "live", session=session)
 
 
 @pytest.fixture
@@ -195,12 +202,9 @@ def test_the_user_s_profile_is_not_read(
         ("leave", RCrashedError, "R died during leave() (it quit with status 0); R code must not"),
         ("crash", RCrashedError, "R died during crash() (killed by signal 11); run the script"),
         ("fail", RError, "R error in fail(): no good"),
-        ("closure", RError, "closure() returned a function (closure); return a number, a vector"),
-        ("fit", RError, "fit() returned a list in which $fit is an object of class lm; return"),
-        ("s4", RError, "s4() returned an S4 object of class Thing; return a number"),
-        ("environment_", RError, "environment_() returned an environment; return a number"),
-        ("nothing", RError, "nothing() returned NULL; return a number"),
-        ("formula_", RError, "formula_() returned an object of class formula; return a number"),
+        ("closure", RError, "closure() returned a function (closure); return what it gives"),
+        ("environment_", RError, "environment_() returned an environment; return as.list()"),
+        ("formula_", RError, "formula_() returned an object of class formula; return its text"),
         ("count", RError, "R error in count(): ports.R defines no such function"),
         ("wichmann", RError, "wichmann() changed R's random number generator to Wichmann-Hill,"),
     ],

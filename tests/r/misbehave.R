@@ -70,8 +70,4 @@ settings <- function() {
 
 return_closure <- function() function(x) x
 return_environment <- function() globalenv()
-return_fit <- function() lme4::lmer(Reaction ~ 1 + (1 | Subject), lme4::sleepstudy)
-return_lm <- function() list(fit = list(object = lm(dist ~ speed, cars)))
-return_complex <- function() 1i
 return_formula <- function() y ~ x
-return_list_column <- function() { d <- data.frame(a = 1:2); d$b <- list(1, 2); d }

@@ -21,19 +21,16 @@ odd <- function(name) {
     list_matrix = matrix(list(1, 2, 3, 4), 2),
     uneven_frame = structure(list(a = 1:2, b = 1:3), class = "data.frame", row.names = 1:2),
     null_column = structure(list(a = NULL), class = "data.frame", row.names = 1:2),
-    list_column = { frame$l <- list(1, 2); frame },
-    matrix_column = { frame$m <- matrix(1:4, 2); frame },
+    array_column = { frame$m <- array(1:8, c(2, 2, 2)); frame },
     frame_without_names = unname(data.frame(a = 1)),
     latin1 = strange("latin1"), bytes = strange("bytes"), invalid = strange("unknown"),
     invalid_name = setNames(list(1), strange("unknown")),
     missing_name = setNames(list(1), NA),
     half_named = list(a = 1, 2),
     no_strings = character(), null = NULL,
-    complex = 1i, raw = as.raw(1), environment = new.env(), closure = echo, symbol = as.name("a"),
-    expression = expression(a), formula = y ~ x, pairlist = pairlist(a = 1), connection = stdin(),
-    posixct = as.POSIXct("2020-01-01", tz = "UTC"), posixlt = as.POSIXlt("2020-01-01", tz = "UTC"),
-    difftime = as.difftime(1, units = "mins"), table = table(c("a", "b")),
-    integer64 = structure(4.94065645841247e-324, class = "integer64"))
+    environment = new.env(), closure = echo, symbol = as.name("a"),
+    expression = expression(a), formula = y ~ x, connection = stdin(),
+    strange_time = structure("x", class = c("POSIXct", "POSIXt")))
 }
 
 say <- function(how) {

@@ -25,15 +25,10 @@ from rparity.errors import (
     UsageError,
     install,
 )
-from rparity.r import session as rsession
+from rparity.r import process
 from rparity.r.from_r import from_wire
-from rparity.r.session import (
-    CASE_PACKAGES,
-    INSTALL_PACKAGES,
-    RSession,
-    availability,
-    missing_package,
-)
+from rparity.r.process import CASE_PACKAGES, INSTALL_PACKAGES, missing_package
+from rparity.r.session import RSession, availability
 from rparity.r.to_r import to_wire
 
 SCRIPT = R_SCRIPTS / "misbehave.R"
@@ -153,7 +148,7 @@ def test_wrong_r_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_no_rpy2(fake_r: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_rpy2(tmp_path, monkeypatch, "raise ModuleNotFoundError('No module named rpy2')")
-    monkeypatch.setattr(rsession, "rpy2_version", lambda: None)
+    monkeypatch.setattr(process, "rpy2_version", lambda: None)
     assert refusal() == f"rpy2 is not installed: RPY2_CFFI_MODE=ABI {install('r')}"
     assert availability().r_version == "4.2.2"
     assert availability().r_home == str(fake_r)
@@ -161,7 +156,7 @@ def test_no_rpy2(fake_r: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 def test_rpy2_too_new(fake_r: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_rpy2(tmp_path, monkeypatch, "raise AttributeError('R_ParentEnv')")
-    monkeypatch.setattr(rsession, "rpy2_version", lambda: "3.6.7")
+    monkeypatch.setattr(process, "rpy2_version", lambda: "3.6.7")
     assert refusal() == (
         "rpy2-rinterface 3.6.7 needs R 4.5 or newer and this is R 4.2.2: "
         'RPY2_CFFI_MODE=ABI pip install "rpy2-rinterface>=3.6.5,<3.6.6"'
@@ -172,14 +167,14 @@ def test_r_without_its_library(
     fake_r: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake_rpy2(tmp_path, monkeypatch, "raise OSError('cannot load libR.so: no such file')")
-    monkeypatch.setattr(rsession, "rpy2_version", lambda: "3.6.5")
+    monkeypatch.setattr(process, "rpy2_version", lambda: "3.6.5")
     assert str(fake_r) in refusal()
     assert "--enable-R-shlib" in refusal()
 
 
 def test_rpy2_that_dies(fake_r: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fake_rpy2(tmp_path, monkeypatch, "import os; os.kill(os.getpid(), 11)")
-    monkeypatch.setattr(rsession, "rpy2_version", lambda: "3.6.5")
+    monkeypatch.setattr(process, "rpy2_version", lambda: "3.6.5")
     assert "killed by signal 11" in refusal()
 
 
@@ -334,13 +329,9 @@ def test_large_values_are_quick(r: RSession) -> None:
 @pytest.mark.parametrize(
     ("function", "what"),
     [
-        ("return_closure", r"returned a function \(closure\); return a number"),
+        ("return_closure", r"returned a function \(closure\); return what it gives"),
         ("return_environment", "an environment"),
-        ("return_fit", "an S4 object of class lmerMod"),
-        ("return_lm", r"a list in which \$fit\$object is an object of class lm"),
-        ("return_complex", "complex numbers"),
         ("return_formula", "an object of class formula"),
-        ("return_list_column", "column b is a list"),
         ("twice", "occur twice"),
     ],
 )

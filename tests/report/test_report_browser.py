@@ -244,14 +244,34 @@ def test_headers_stay_visible(worked: Work) -> None:
     assert min(found[2:]) > 100
 
 
-def test_it_is_complete_without_scripts(page_of: PageOf, browse: Browse, tmp_path: Path) -> None:
+def test_without_scripts_only_figures_and_details_are_missing(
+    page_of: PageOf, browse: Browse, tmp_path: Path
+) -> None:
     bare = re.sub(r"<script>.*?</script>", "", page_of("everything"), flags=re.DOTALL)
     printed, said = browse(saved(tmp_path / "page.html", bare), "--dump-dom")
     assert said == []
     page = Page(printed)
     assert [a for a in page.all("form") if "hidden" in a]
-    assert "it is stopped early" in page.text()
     assert len([a for a in page.all("td") if "data-engine" in a]) == 12
+    assert page.text().count("a browser must run the page's script") == 2
+
+
+def test_details_are_unpacked_when_opened_and_each_value_has_an_address(
+    page_of: PageOf, worked: Work
+) -> None:
+    found = worked(
+        page_of("real"),
+        """
+  const rows = () => every("details.cell[open] table.values tbody tr").filter(seen);
+  const before = every("table.values").length;
+  one("#sleepstudy--lme4").open = true; await wait(); await wait();
+  const link = rows()[1].querySelector("a").hash;
+  one("#sleepstudy--lme4").open = false;
+  await go("#"); await go(link); await wait();
+  return [before, rows().length > 1, seen(page.getElementById(link.slice(1))),
+    every("#figures svg").length > 0];""",
+    )
+    assert found == [0, True, True, True]
 
 
 def test_the_page_prints(page_of: PageOf, browse: Browse, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pages import Page
+from pages import Page, unpacked
 from rparity.audit.results import Audit
 from rparity.report import charts, html
 from rparity.report.svg import Scale
@@ -24,7 +24,7 @@ def drawings(text: str) -> list[ElementTree.Element]:
 
 @pytest.mark.parametrize("name", ["everything", "attacked", "real"])
 def test_each_figure_has_its_text(name: str, page_of: Callable[[str], str]) -> None:
-    text = page_of(name)
+    text = unpacked(page_of(name))
     ids = set(Page(text).ids)
     assert drawings(text)
     for drawing in drawings(text):

@@ -221,6 +221,7 @@ def large(engines: int = 14, cases: int = 38, values: int = 60, replicates: int 
     rng = np.random.default_rng(1)
     n = cases * (engines - 1) * values
     places = pd.MultiIndex.from_product([names, who[1:], range(values)])
+    digits, reference = rng.uniform(0, 15.9, n), rng.normal(size=n)
     frame = pd.DataFrame(
         {
             "case": places.get_level_values(0),
@@ -229,9 +230,9 @@ def large(engines: int = 14, cases: int = 38, values: int = 60, replicates: int 
             "row": [f"treatment.{i}.(Intercept)" for i in places.get_level_values(2)],
             "column": "condval",
             "reference": "exact",
-            "reference_value": rng.normal(size=n),
-            "value": rng.normal(size=n),
-            "digits": rng.uniform(0, 15.9, n),
+            "reference_value": reference,
+            "value": reference * (1.0 + 10.0**-digits),
+            "digits": digits,
             "rtol": 1e-12,
             "atol": 1e-12,
             "verdict": "known",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -47,14 +48,21 @@ class FakeR:
     asked: ClassVar[list[str]] = []
     rng_kind = RNG_KIND
 
-    def __init__(self, *, timeout: float | None = None) -> None:
-        self.timeout = timeout
+    #: The states of R's generator after each of the calls that draw, or None.
+    draws: ClassVar[Iterator[Any] | None] = None
 
     def __enter__(self) -> FakeR:
         return self
 
     def __exit__(self, *error: object) -> None:
         pass
+
+    def close(self) -> None:
+        pass
+
+    @contextmanager
+    def apart(self, _packages: object = ()) -> Iterator[None]:
+        yield
 
     def call(
         self,
@@ -66,7 +74,13 @@ class FakeR:
         if function != "provenance":
             self.asked.append(function)
         sent = wire(self.functions[function](**arguments))
-        return RResult(from_wire(sent), (), (), "", 0.0, self.rng_kind, sent)
+        drawn = next(self.draws) if self.draws and function != "provenance" else None
+        return RResult(from_wire(sent), (), (), "", 0.0, self.rng_kind, sent, drawn)
+
+    def evaluate(self, code: str, arguments: Mapping[str, Any], **_options: Any) -> RResult:
+        """Evaluate code of Python in place of R's."""
+        self.functions["r"] = lambda **given: eval(code.partition("#")[0], {}, given)
+        return self.call(Path(), "r", arguments)
 
 
 def answer(value: object, *, seed: int | None = 1) -> RAnswer:

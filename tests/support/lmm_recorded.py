@@ -10,7 +10,8 @@ import numpy as np
 import pandas as pd
 
 from places import DATA
-from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.fit import LmerResults
+from rparity.lmm.mixed import lmer
 
 RECORDED = json.loads((DATA / "lmm_reference.json").read_text())
 MODELS = RECORDED["models"]

@@ -6,6 +6,7 @@ import datetime
 import decimal
 import enum
 import fractions
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -47,24 +48,35 @@ REFUSED = {
     "NUL in an index": (pd.Series([1], index=["a\0b"]), "in its index, holds 'a\\x00b'"),
     "NUL in a category": (pd.Categorical(["a\0b"]), "in its categories, holds 'a\\x00b'"),
     "surrogate": ("\udce9", "lone surrogate"),
-    "bytes": (b"a", "(bytes); use .decode() if it is text"),
-    "array of bytes": (np.array([b"a"]), "(bytes)"),
-    "complex": (1j, "hand over its .real and .imag"),
-    "complex, all missing": (np.array([complex(np.nan)]), "(complex128)"),
+    "array of bytes": (np.array([b"a"]), "(bytes); use .decode() if it is text"),
+    "long complex": (np.array([1j], dtype=np.clongdouble), "use .astype(complex)"),
     "long double": (np.longdouble(1), "(numpy.longdouble); use float()"),
     "array of long doubles": (np.array([1], dtype=np.longdouble), "use .astype(float)"),
     "Decimal": (decimal.Decimal("0.1"), "(decimal.Decimal); use float()"),
     "Fraction": ([fractions.Fraction(1, 3)], "(fractions.Fraction); use float()"),
     "time": (datetime.time(5), "(datetime.time)"),
-    "time of day": (datetime.datetime(2020, 1, 1, 5), "times of day"),
-    "time zone": (datetime.datetime(2020, 1, 1, tzinfo=UTC), "of a zone"),
-    "mixed zones": (
-        [datetime.date(2020, 1, 1), datetime.datetime(2020, 1, 1, tzinfo=UTC)],
-        "of a zone",
+    "time of day": (datetime.datetime(2020, 1, 1, 5), "times of day without a zone"),
+    "times of day": (
+        np.array(["2020-01-01T05"], dtype="datetime64[h]"),
+        '.tz_localize("UTC") of pandas',
     ),
-    "Series in a zone": (pd.Series(pd.to_datetime(["2020-01-01"], utc=True)), "of a zone"),
-    "timedelta": (datetime.timedelta(1), "use .total_seconds()"),
-    "missing timedelta": (pd.Series([pd.NaT], dtype="timedelta64[ns]"), "(timedelta64[ns])"),
+    "dates and times": (
+        [datetime.date(2020, 1, 1), datetime.datetime(2020, 1, 1, tzinfo=UTC)],
+        "dates beside times in a zone",
+    ),
+    "two zones": (
+        [datetime.datetime(2020, 1, 1, tzinfo=zone) for zone in (UTC, ZoneInfo("Europe/Paris"))],
+        "times in several zones",
+    ),
+    "zone without a name": (
+        pd.Timestamp("2020-01-01", tz="UTC+01:00"),
+        '.tz_convert("UTC") of pandas',
+    ),
+    "time finer than R's": (
+        pd.Timestamp("2020-01-01 12:00:00.123456789", tz="UTC"),
+        'round them, as by .round("us")',
+    ),
+    "duration finer than R's": (pd.Timedelta(2**60 + 1, "ns"), "times finer than R's"),
     "Period": (pd.Period("2020-01"), "use .to_timestamp()"),
     "Interval": (pd.Interval(0, 1), "use str()"),
     "binned": (
@@ -75,7 +87,7 @@ REFUSED = {
     "index of several levels": (pd.Series([1, 2], index=MANY), "use .reset_index()"),
     "rows of several levels": (pd.DataFrame({"x": [1, 2]}, index=MANY), "use .reset_index()"),
     "columns of several levels": (pd.DataFrame([[1, 2]], columns=MANY), "columns of several"),
-    "sparse matrix": (sparse.csr_matrix(np.eye(2)), "use its .toarray()"),
+    "sparse complex matrix": (sparse.csr_matrix(np.eye(2) * 1j), "use .toarray()"),
     "structured array": (np.zeros(1, dtype=[("a", int), ("b", float)]), "use pd.DataFrame()"),
     "set": ({1, 2}, "(set); use list()"),
     "generator": ((i for i in "ab"), "(generator); use list()"),
@@ -107,8 +119,41 @@ REFUSED = {
 }
 
 MASK = [False, True]
+PARIS = ZoneInfo("Europe/Paris")
+NOON = datetime.datetime(2020, 1, 1, 12, 0, 0, 123456, tzinfo=PARIS)
 
 CROSSING = {
+    "complex": (1j, 1j),
+    "complex beside whole": ([1, 2j, None], np.array([1, 2j, complex(np.nan, np.nan)])),
+    "complex matrix": (np.array([[1j, 2]]), pd.DataFrame([[1j, 2 + 0j]])),
+    "complex, all missing": (np.full(2, complex(np.nan)), np.full(2, complex(np.nan))),
+    "bytes": (b"a\0\xff", b"a\0\xff"),
+    "no bytes": (b"", b""),
+    "time in UTC": (datetime.datetime(2020, 1, 1, tzinfo=UTC), pd.Timestamp("2020-01-01", tz=UTC)),
+    "times in a zone": (
+        [NOON, None],
+        pd.Series([NOON, None]).dt.as_unit("us").array,
+    ),
+    "old time": (
+        datetime.datetime(1, 1, 1, tzinfo=UTC),
+        pd.Timestamp(datetime.datetime(1, 1, 1, tzinfo=UTC)),
+    ),
+    "Series in a zone": (
+        pd.Series(pd.to_datetime(["2020-01-01"], utc=True), index=["a"]),
+        pd.Series(pd.to_datetime(["2020-01-01"], utc=True).as_unit("us"), index=["a"]),
+    ),
+    "fine time": (
+        pd.Timestamp(12345, unit="ns", tz="UTC"),
+        pd.Timestamp(12345, unit="ns", tz="UTC"),
+    ),
+    "missing time": (pd.Series([pd.NaT], dtype="datetime64[ns, UTC]"), pd.NaT),
+    "duration": (datetime.timedelta(seconds=1.5), pd.Timedelta(seconds=1.5)),
+    "durations": (
+        [datetime.timedelta(1), np.timedelta64(3, "h"), None],
+        np.array([24, 3, "NaT"], dtype="timedelta64[h]").astype("timedelta64[us]"),
+    ),
+    "missing duration": (pd.Series([pd.NaT], dtype="timedelta64[ns]"), pd.NaT),
+    "no list": ([], []),
     "float16": (np.float16(0.5), 0.5),
     "uint64": (np.array([2**40], dtype=np.uint64), 2.0**40),
     "whole number of its own type": (Number.ONE, 1),

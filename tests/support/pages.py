@@ -2,20 +2,37 @@
 
 from __future__ import annotations
 
+import base64
+import gzip
+import json
+import re
 from html.parser import HTMLParser
 
+PACKED = r'<template class="packed">([^<]*)</template>'
 VOID = {"meta", "link", "input", "br", "img", "hr", "base", "source"}
 
 
+def unpacked(text: str) -> str:
+    """Return a page with the elements that its compressed parts stand for."""
+
+    def elements(found: re.Match[str]) -> str:
+        return "".join(json.loads(gzip.decompress(base64.b64decode(found[1]))).values())
+
+    return re.sub(PACKED, elements, text)
+
+
 class Page(HTMLParser):
-    """The elements of a page with their attributes, and the text inside elements."""
+    """The elements of a page with their attributes, and the text inside elements.
+
+    Values that the page has compressed are among them.
+    """
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
         self.elements: list[tuple[str, dict[str, str]]] = []
         self.texts: list[tuple[str, str]] = []
         self.open: list[str] = []
-        self.feed(text)
+        self.feed(unpacked(text))
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:

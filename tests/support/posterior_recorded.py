@@ -14,7 +14,8 @@ import lmm_recorded
 from lmm_recorded import array
 from places import DATA
 from rparity.cases.document import document_data
-from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.fit import LmerResults
+from rparity.lmm.mixed import lmer
 from rparity.lmm.posterior import Posterior, posterior
 
 RECORDED = json.loads((DATA / "posterior_reference.json").read_text())

@@ -183,9 +183,10 @@ def diagnose(
 
     Python's function is called again with other values of the arguments that it has: other
     divisors, corrections, alternatives, types of quantile and so on, one or two at a time, and with
-    two positional arguments swapped. Its value is also changed as another definition would change
-    it: doubled, squared, its logarithm, and so on. A change is named only if at least eight digits
-    then agree, and at least three more than before.
+    two positional arguments swapped. A change with which the call fails is not combined. Python's
+    value is also changed as another definition would change it: doubled, squared, its logarithm,
+    and so on. A change is named only if at least eight digits then agree, and at least three more
+    than before.
 
     Parameters
     ----------
@@ -226,21 +227,26 @@ def diagnose(
     found: list[Candidate] = []
     tried = 0
     changes = [*_other_arguments(function, arguments, options)]
-    pairs = ((a, b) for a, b in combinations(changes, 2) if not a.names & b.names)
-    for several in ([(one,) for one in changes], list(pairs)):
-        for group in several:
+    for size in (1, 2):
+        usable: list[_Change] = []
+        for group in combinations(changes, size):
+            if size == 2 and group[0].names & group[1].names:
+                continue
             tried += 1
-            given = arguments if group[0].arguments is None else group[0].arguments
+            given = next((c.arguments for c in group if c.arguments is not None), arguments)
             changed = _called(
                 function, given, options | {k: v for c in group for k, v in c.options}
             )
+            if changed is not None:
+                usable += group
             after = _agreement(changed, expected)
-            if _explains(before, after):
+            if explains(before, after):
                 causes = dict.fromkeys(change.cause for change in group)
                 says = " and ".join(change.says for change in group)
                 found.append(Candidate(" and ".join(causes), says, after, before))
         if found:
             break
+        changes = usable  # not those with which the call fails
     if mine is not None:
         tried += len(TRANSFORMS) + 1
         found += (
@@ -268,10 +274,10 @@ def transformed(mine: Values, expected: Values) -> list[Candidate]:
                 n = int(np.round(size))
                 says = f"{says}, n = {n}"
             after = _agreement(change.apply(mine, n), expected)
-            if _explains(before, after):
+            if explains(before, after):
                 found.append(Candidate(change.cause, says, after, before))
         others = np.sort(mine)[np.argsort(np.argsort(expected))]
-        if not found and _explains(before, after := _agreement(others, expected)):
+        if not found and explains(before, after := _agreement(others, expected)):
             found.append(Candidate(Cause.ORDER, "in another order", after, before))
     return found
 
@@ -359,5 +365,6 @@ def _agreement(mine: Values | None, expected: Values) -> float:
     return float(np.min(digits(mine.ravel(), expected.ravel())))
 
 
-def _explains(before: float, after: float) -> bool:
+def explains(before: float, after: float) -> bool:
+    """Whether a change after which so many digits agree explains why fewer did before."""
     return after >= ENOUGH and after >= before + JUMP

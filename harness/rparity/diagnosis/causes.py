@@ -73,3 +73,5 @@ class Cause(StrEnum):
     PENALTY = "penalty"
     DISPERSION = "dispersion"
     LINK = "link function"
+    NAMES = "names"
+    COUNTING = "counting from 0 or from 1"

@@ -72,10 +72,11 @@ class Entry:
             ("row", self.rows),
             ("column", self.columns),
         ):
-            codes, values = pd.factorize(comparisons[column])
-            named = np.zeros(len(values), dtype=bool)
-            for code in np.unique(codes[found]):
-                named[code] = matches(values[code], patterns)
+            texts = comparisons[column].astype("category").cat
+            codes = texts.codes.to_numpy()
+            named = np.zeros(len(texts.categories), dtype=bool)
+            for code in np.flatnonzero(np.bincount(codes[found])):
+                named[code] = matches(texts.categories[code], patterns)
             found &= named[codes]
             if not found.any():
                 break

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from rparity.cases.base import Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine, UnsupportedError
+from rparity.engines.designs import design, prior_weights
 from rparity.engines.native import one_row
 from rparity.engines.tables import coef_table, variance_tables
 from rparity.lmm.arrange import ranef_table
-from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
+from rparity.lmm.matrices import ModelMatrices, RandomTerm
 
 Array = NDArray[np.float64]
 
@@ -49,15 +50,8 @@ class Gpboost(ModelEngine):
             raise UnsupportedError(
                 f"{len(data)} rows: not asked, such a model takes {self.name} {self.seconds} s"
             )
-        weights = None if part.weights is None else data[part.weights].to_numpy()
-        m = build(
-            part.formula,
-            data,
-            weights=weights,
-            contrasts=part.contrasts,
-            na_action="fail",
-            collate="C",
-        )
+        weights = prior_weights(part, data)
+        m = design(part, data)
         if any(len(term.names) > 1 for term in m.random):
             raise UnsupportedError("gpboost has no correlated random effects")
         if part.reml:

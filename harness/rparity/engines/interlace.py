@@ -12,6 +12,7 @@ from interlace.kenward_roger import kenward_roger
 
 from rparity.cases.base import LMER_TABLES, TEST_TABLES, Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine, UnsupportedError
+from rparity.engines.designs import design, prior_weights
 from rparity.engines.native import one_row, quantiles
 from rparity.engines.tables import (
     NO_WALD,
@@ -25,7 +26,7 @@ from rparity.engines.tables import (
     variance_tables,
 )
 from rparity.lmm.formula import parse
-from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
+from rparity.lmm.matrices import ModelMatrices, RandomTerm
 
 # With more rows than this, a fit takes longer than all other cases together.
 MOST_ROWS = 20_000
@@ -59,15 +60,8 @@ class Interlace(ModelEngine):
                 "not asked by ML: where its L-BFGS-B stops, up to 1.9 above the minimum of the "
                 "criterion, depends on the processor; interlace-tight gets there"
             )
-        weights = None if part.weights is None else data[part.weights].to_numpy()
-        m = build(
-            part.formula,
-            data,
-            weights=weights,
-            contrasts=part.contrasts,
-            na_action="fail",
-            collate="C",
-        )
+        weights = prior_weights(part, data)
+        m = design(part, data)
         if np.ptp(m.y) < SHARED * np.abs(m.y).max():
             raise UnsupportedError(
                 "not asked: the responses share their leading digits, and cross-products of them, "

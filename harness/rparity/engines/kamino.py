@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from rparity.cases.base import LMER_TABLES, TEST_TABLES, Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine, UnsupportedError
+from rparity.engines.designs import design, prior_weights
 from rparity.engines.native import one_row, quantiles
 from rparity.engines.tables import (
     coef_table,
@@ -25,7 +26,6 @@ from rparity.engines.tables import (
     with_text_groups,
 )
 from rparity.lmm.hypotheses import FixedTerms, HypothesisWarning
-from rparity.lmm.matrices import build
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
@@ -55,15 +55,8 @@ class Kamino(ModelEngine):
         assert isinstance(part, Lmer)
         if len(data) > MOST_ROWS:
             raise UnsupportedError(f"{len(data)} rows: not asked")
-        weights = None if part.weights is None else data[part.weights].to_numpy()
-        m = build(
-            part.formula,
-            data,
-            weights=weights,
-            contrasts=part.contrasts,
-            na_action="fail",
-            collate="C",
-        )
+        weights = prior_weights(part, data)
+        m = design(part, data)
         coded = {name: each.removeprefix("contr.") for name, each in part.contrasts.items()}
         fit = kamino.lmer(
             SLOPE.sub("(1 + ", part.formula),

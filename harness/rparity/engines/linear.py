@@ -10,8 +10,8 @@ import pandas as pd
 
 from rparity.cases.base import LM_TABLES, Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine
+from rparity.engines.designs import design
 from rparity.lmm.formula import parse
-from rparity.lmm.matrices import build
 
 
 class LinearEngine(ModelEngine):
@@ -34,7 +34,7 @@ class LinearEngine(ModelEngine):
     def fit(self, part: Lmer | Lm, data: pd.DataFrame) -> Found:
         """Answer one linear model; for a perfect fit only the estimates."""
         assert isinstance(part, Lm)
-        m = build(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C")
+        m = design(part, data)
         y = pd.Series(m.y - m.offset, m.rows, name="y")
         X = pd.DataFrame(m.X, m.rows, list(m.names))
         factor = _main_factor(part.formula, data)

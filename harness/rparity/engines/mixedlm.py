@@ -15,6 +15,7 @@ from scipy.linalg import block_diag
 
 from rparity.cases.base import LMER_TABLES, TEST_TABLES, Boot, Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine, UnsupportedError
+from rparity.engines.designs import design, prior_weights
 from rparity.engines.native import one_row, quantiles
 from rparity.engines.tables import (
     NO_WALD,
@@ -28,7 +29,7 @@ from rparity.engines.tables import (
     with_text_groups,
 )
 from rparity.lmm.arrange import ranef_table
-from rparity.lmm.matrices import RandomTerm, build
+from rparity.lmm.matrices import RandomTerm
 from rparity.lmm.template import Template
 from rparity.lmm.varcorr import theta_names
 
@@ -81,15 +82,8 @@ class Fit:
         if len(data) > MOST_ROWS:
             raise UnsupportedError(f"{len(data)} rows: not asked, such a model takes mixedlm 7 s")
         self.data = data = with_text_groups(part.formula, data)
-        weights = None if part.weights is None else data[part.weights].to_numpy()
-        self.m = build(
-            part.formula,
-            data,
-            weights=weights,
-            contrasts=part.contrasts,
-            na_action="fail",
-            collate="C",
-        )
+        weights = prior_weights(part, data)
+        self.m = design(part, data)
         ordered = [
             name
             for name in data.columns

@@ -28,11 +28,12 @@ from rparity.lmm.anova import anova
 from rparity.lmm.bootstrap import BootstrapResults, bootmer
 from rparity.lmm.ddf import DegreesOfFreedomWarning, Method
 from rparity.lmm.emmeans import MarginalMeans, emmeans
-from rparity.lmm.fit import LmerResults, lmer
+from rparity.lmm.fit import LmerResults
 from rparity.lmm.hypotheses import HypothesisWarning
 from rparity.lmm.linear import lm
 from rparity.lmm.lme4 import REFIT, Lme4
 from rparity.lmm.matrices import RankDeficientWarning
+from rparity.lmm.mixed import lmer
 from rparity.lmm.simulation import skip_draws
 from rparity.rrandom import RRandom
 from rparity.tables import encode_factors

@@ -15,6 +15,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM
 
 from rparity.cases.base import Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine, UnsupportedError
+from rparity.engines.designs import design
 from rparity.engines.statsmodels import StatsmodelsTight
 from rparity.engines.tables import (
     coded,
@@ -26,7 +27,6 @@ from rparity.engines.tables import (
     variance_tables,
 )
 from rparity.lmm.formula import parse
-from rparity.lmm.matrices import build
 
 SUM = "C({}, Sum)"
 OF_STATSMODELS = "statsmodels computes it, not pymmeans"
@@ -49,7 +49,7 @@ class Pymmeans(ModelEngine):
         assert isinstance(part, Lmer)
         if not part.reml or not {"ddf", "vcov_kr", "emmeans"} & set(part.kinds):
             raise UnsupportedError("asked about tests after REML only")
-        m = build(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C")
+        m = design(part, data)
         parsed = parse(part.formula)
         if part.weights is not None or len(m.random) > 1 or m.offset.any():
             raise UnsupportedError("asked about one random term, without weights or an offset")

@@ -14,6 +14,7 @@ from statsmodels.regression.mixed_linear_model import MixedLM, MixedLMParams, VC
 
 from rparity.cases.base import LM_TABLES, LMER_TABLES, Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine, UnsupportedError
+from rparity.engines.designs import design
 from rparity.engines.native import lm_tables, one_row, quantiles
 from rparity.engines.tables import (
     NO_WALD,
@@ -22,7 +23,7 @@ from rparity.engines.tables import (
     wald_table,
 )
 from rparity.lmm.arrange import ranef_table
-from rparity.lmm.matrices import ModelMatrices, RandomTerm, build
+from rparity.lmm.matrices import ModelMatrices, RandomTerm
 
 Array = NDArray[np.float64]
 
@@ -49,7 +50,7 @@ class Statsmodels(ModelEngine):
             return _ols_tables(part, data, **self.least_squares), {}
         if part.weights is not None:
             raise UnsupportedError("MixedLM takes no prior weights")
-        m = build(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C")
+        m = design(part, data)
         model, free = _model(m)
         return _tables(m, model.fit(reml=part.reml, free=free, **self.options))
 
@@ -68,7 +69,7 @@ class StatsmodelsTight(Statsmodels):
 
 
 def _ols_tables(part: Lm, data: pd.DataFrame, **options: Any) -> dict[str, pd.DataFrame]:
-    m = build(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C")
+    m = design(part, data)
     y = pd.Series(m.y - m.offset, m.rows)
     results = sm.OLS(y, pd.DataFrame(m.X, m.rows, list(m.names))).fit(**options)
     if part.perfect:

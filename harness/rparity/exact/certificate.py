@@ -128,7 +128,7 @@ def certify(
             raise UsageError("Linear models with weights or an offset are not certified.")
         start = ()
     elif start is None:
-        from rparity.lmm.fit import lmer
+        from rparity.lmm.mixed import lmer
 
         fit = lmer(
             formula,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -48,6 +49,8 @@ def design(seed: int, number: int) -> Design:
 
 @lru_cache(maxsize=4)
 def _block(seed: int, block: int) -> tuple[Design, ...]:
+    # No design depends on what Hypothesis keeps, by default in `.hypothesis` of the working folder.
+    os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", os.devnull)
     from hypothesis import HealthCheck, Phase, given, settings
     from hypothesis import seed as seeded
     from hypothesis import strategies as st

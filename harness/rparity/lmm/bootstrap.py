@@ -39,6 +39,7 @@ def bootmer(
     *,
     rng: RRandom | int,
     statistic: Statistic | None = None,
+    type: Literal["parametric", "semiparametric"] = "parametric",
     workers: Workers = None,
 ) -> BootstrapResults:
     """Bootstrap a fitted mixed model as R's `lme4::bootMer` does, with the same draws.
@@ -59,21 +60,31 @@ def bootmer(
     statistic : callable, optional
         A function that takes all replicates at once (`Replicates`) and returns a frame or series
         with a row for each; by default the fixed effects.
+    type : {"parametric", "semiparametric"}
+        Whether errors are drawn from a normal distribution, or from the residuals with replacement.
+        The latter needs `use_u=True`, as in R.
     workers : int, str, distributed.Client, Cluster or None
         Where replicates are refitted: see `rparity.workers.cluster`. Results do not depend on it.
 
     Raises
     ------
     UsageError
-        For fewer than one replicate, for a statistic of the wrong length, and for workers that
-        cannot be started.
+        For fewer than one replicate, for a statistic of the wrong length, for an unknown type, and
+        for workers that cannot be started.
     ClusterError, WorkerCrashedError
         If workers are lost during the work.
     """
     require_mixed(fit, "bootmer")
     model = fit.model
     f = model.n - 1.0 if fit.reml and not model.matrices.lme4.has(REFIT) else None
-    draws = Draws.of(model, nsim, use_u=use_u, rng=rng)
+    if type not in {"parametric", "semiparametric"}:
+        raise UsageError(f"type must be 'parametric' or 'semiparametric', and is {type!r}.")
+    residuals: Array | None = None
+    if type == "semiparametric":
+        if not use_u:
+            raise UsageError("The semiparametric bootstrap needs use_u=True, as in R.")
+        residuals = np.asarray(fit.resid.dropna(), dtype=np.float64)
+    draws = Draws.of(model, nsim, use_u=use_u, rng=rng, residuals=residuals)
     solution = Solution.join(in_parts(_refits, (fit, f), draws, workers))
     return BootstrapResults(fit, Replicates.of(fit, solution), use_u, statistic)
 

@@ -144,8 +144,10 @@ class Coding:
 
     def _columns(self, label: str, value: Vector, full: bool) -> tuple[Floats, list[str]]:
         if label not in self.factors:
-            block = np.asarray(value.data, dtype=np.float64).reshape(len(value), -1)
-            return block, [f"{label}{end}" for end in self.suffixes.get(label, [""])]
+            data = np.asarray(value.data, dtype=np.float64)
+            return data if data.ndim > 1 else data[:, None], [
+                f"{label}{end}" for end in self.suffixes.get(label, [""])
+            ]
         coding = self.factors[label]
         codes = value.data.astype(np.intp)
         coded = np.eye(len(coding.levels)) if full else coding.matrix

@@ -1,4 +1,4 @@
-"""`lmer`: one mixed model fitted to one response, and its results."""
+"""One mixed model fitted to one response: the results of `lmer`."""
 
 from __future__ import annotations
 
@@ -14,18 +14,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import UsageError
 from rparity.lmm import html
-from rparity.lmm.arguments import numbers, require_flag
+from rparity.lmm.arguments import numbers
 from rparity.lmm.arrange import ranef_frames, ranef_table
-from rparity.lmm.coding import Contrasts
 from rparity.lmm.ddf import KenwardRoger, Method, Satterthwaite, inference
 from rparity.lmm.intervals import intervals
-from rparity.lmm.language.collation import Collate
-from rparity.lmm.lme4 import Lme4
-from rparity.lmm.matrices import NaAction, build
 from rparity.lmm.model import MixedModel, Solution
-from rparity.lmm.optimum import ConvergenceWarning, optimum, problem
+from rparity.lmm.optimum import ConvergenceWarning, optimum, problem, undetermined
 from rparity.lmm.prediction import kept_effects, predict
-from rparity.lmm.progress import SearchProgress, Watch
+from rparity.lmm.progress import Watch
 from rparity.lmm.structure import Conditional
 from rparity.lmm.summary import lmer_summary
 from rparity.lmm.varcorr import covariance, labels, order, sd_and_correlation, theta_names
@@ -36,78 +32,6 @@ if TYPE_CHECKING:
     from rparity.lmm.plots import FitFigure, Panel
 
 Array = NDArray[np.float64]
-
-
-def lmer(
-    formula: str,
-    data: pd.DataFrame,
-    *,
-    REML: bool = True,
-    weights: ArrayLike | None = None,
-    offset: ArrayLike | None = None,
-    contrasts: Contrasts | None = None,
-    subset: str | ArrayLike | None = None,
-    na_action: NaAction = "omit",
-    rank_deficient: Literal["drop", "fail"] = "drop",
-    collate: Collate = "en_US",
-    lme4: str | None = None,
-) -> LmerResults:
-    """Fit a linear mixed model as R's `lme4::lmer` does, to the exact optimum.
-
-    Parameters
-    ----------
-    formula : str
-        In lme4's notation, for example ``y ~ x + (1 | p)``.
-    data : DataFrame
-        One row for each observation; categoricals keep the order of their levels.
-    REML : bool
-        Restricted maximum likelihood (the default, as in R) or maximum likelihood.
-    weights, offset : array of shape (n,), optional
-        Prior weights and a known part of the linear predictor. Rows of weight zero are left out;
-        R counts them as observations, and its log-likelihood is then infinite at every θ.
-    contrasts : mapping, optional
-        From factors to R's names, such as ``contr.sum``, or to matrices (levels, contrasts).
-    subset : str or array of bool, shape (n,), optional
-        The rows to use, for example ``"x > 0"``.
-    na_action : {"omit", "exclude", "fail"}
-        Drop rows with missing values, as R does, or raise DataError. With "exclude", fitted values
-        and residuals have NaN in these rows.
-    rank_deficient : {"drop", "fail"}
-        Drop columns of X that depend linearly on earlier ones, with a warning, or raise DataError.
-    collate : {"en_US", "C"}
-        The locale that sorts text: apple before Banana, as in R's default session, or after it.
-    lme4 : str, optional
-        The version of lme4 to reproduce, for example ``"1.1-31"``; by default the newest. See
-        `rparity.lmm.lme4` for what differs.
-
-    Raises
-    ------
-    FormulaError, DataError, UsageError
-        The message names the input and the remedy.
-
-    References
-    ----------
-    Bates, Mächler, Bolker and Walker (2015), JSS 67(1), doi:10.18637/jss.v067.i01.
-    """
-    require_flag(REML, "REML")
-    matrices = build(
-        formula,
-        data,
-        weights=weights,
-        offset=offset,
-        contrasts=contrasts,
-        subset=subset,
-        na_action=na_action,
-        rank_deficient=rank_deficient,
-        collate=collate,
-        lme4=Lme4(lme4),
-    )
-    matrices.warn_of_dropped_columns()
-    with SearchProgress() as watch:
-        fit = LmerResults.fit(MixedModel(matrices), matrices.y, reml=REML, watch=watch)
-    fit.warn_unless_converged()
-    fit.data_name = data.attrs.get("name")
-    return fit
 
 
 class LmerResults:
@@ -241,6 +165,11 @@ class LmerResults:
     def converged(self) -> bool:
         """Whether Newton's method ended at an optimum, and the data determine it."""
         return bool(self._solution.converged[0])
+
+    @property
+    def flat_directions(self) -> int:
+        """Number of directions of the variance parameters in which the criterion is flat."""
+        return undetermined(self.model, self._solution)
 
     @property
     def problem(self) -> str:
@@ -422,14 +351,61 @@ class LmerResults:
         fit.warn_unless_converged()
         return fit
 
-    def simulate(self, nsim: int = 1, *, use_u: bool = False, rng: RRandom | int) -> Array:
-        """Draw responses from the fitted model, (n, nsim), with R's random numbers.
+    def simulate(
+        self,
+        nsim: int = 1,
+        *,
+        use_u: bool = False,
+        rng: RRandom | int,
+        newdata: pd.DataFrame | None = None,
+        re_form: str | None = "~0",
+        allow_new_levels: bool = False,
+        offset: ArrayLike | None = None,
+    ) -> Array:
+        """Draw responses from the model, (n, nsim), with R's random numbers, as R's `simulate`.
 
-        Source: R's `simulate.merMod`; see `bootmer` for `use_u` and `rng`.
+        Parameters
+        ----------
+        nsim : int
+            Number of responses.
+        use_u : bool
+            Keep all random effects at their conditional modes, as `re_form=None` does.
+        rng : RRandom or int
+            R's stream, which moves on as in R, or a seed.
+        newdata : DataFrame, optional
+            Other rows than those of the fit, with the model's columns except the response.
+        re_form : str, optional
+            The random effects to keep, such as ``"(1 | g)"``; others are drawn. By default none is
+            kept, and with None all are.
+        allow_new_levels : bool
+            Whether `newdata` may have levels that the data of the fit lack.
+        offset : array of shape (n,), optional
+            The offset of `newdata`, if the model was fitted with one.
+
+        Raises
+        ------
+        DataError, FormulaError, UsageError
+            For new levels unless they are allowed, missing values, and random effects that the
+            model does not have.
         """
+        if use_u and re_form != "~0":
+            raise UsageError("Give use_u=True or re_form=, not both: use_u=True keeps all effects.")
+        re_form = None if use_u else re_form
+        if newdata is not None or re_form not in {None, "~0"}:
+            from rparity.lmm.new_rows import simulate_rows
+
+            return simulate_rows(
+                self,
+                nsim,
+                newdata,
+                re_form,
+                rng=rng,
+                allow_new_levels=allow_new_levels,
+                offset=offset,
+            )
         from rparity.lmm.simulation import Draws, simulated
 
-        blocks = simulated(self, Draws.of(self.model, nsim, use_u=use_u, rng=rng))
+        blocks = simulated(self, Draws.of(self.model, nsim, use_u=re_form is None, rng=rng))
         fitted = self.predict(include_random=False).to_numpy()
         return np.hstack([fitted[:, None] + block for block in blocks])
 

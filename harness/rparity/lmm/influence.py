@@ -61,28 +61,50 @@ def hatvalues(fit: LmerResults) -> pd.Series[float]:
     return pd.Series(hat, model.matrices.rows)
 
 
+def cooks_distance(fit: LmerResults) -> pd.Series[float]:
+    """Cook's distances of the rows that were used, (n,), from their leverages at the estimated θ.
+
+    No model is fitted again; `influence(fit).cooks_distance` does that. Source: lme4's
+    `cooks.distance.merMod`.
+
+    Raises
+    ------
+    UsageError
+        Unless the fit is of `lmer`.
+    """
+    require_mixed(fit, "cooks_distance")
+    hat = hatvalues(fit)
+    residuals = pd.Series(fit.scaled_resid, hat.index)
+    found = (residuals / (1.0 - hat)) ** 2 * hat / fit.model.p
+    return found.where(np.isfinite(found))
+
+
 @dataclass(frozen=True)
 class Influence:
-    """Fits without each level of a grouping factor; rows are levels.
+    """Fits without each level of a grouping factor, or without each row; rows are what is left out.
 
-    `params`, `bse` (levels, p) are those without the level, `converged` (levels,) tells whether
-    these fits did. `dfbeta` is β̂ without the level less β̂, and `dfbetas` that over the standard
-    errors without it. `cooks_distance` (levels,) is that change in the metric of its covariance,
-    times (L − p) / (L p) for L levels, as in lme4.
+    `params`, `bse` (rows, p) and `varcorr` (rows, variances and covariances) are those of the fits,
+    `converged` (rows,) tells whether these ended at an optimum. `dfbeta` is β̂ without the level
+    less β̂, `dfbetas` that over the standard errors without it, and `dfvarcorr` the change of the
+    variances. `cooks_distance` (rows,) is the change of β̂ in the metric of its covariance, times
+    (L − p) / (L p) for L levels or rows, as in lme4.
     """
 
     params: pd.DataFrame
     bse: pd.DataFrame
+    varcorr: pd.DataFrame
     converged: pd.Series[bool]
     dfbeta: pd.DataFrame
     dfbetas: pd.DataFrame
+    dfvarcorr: pd.DataFrame
     cooks_distance: pd.Series[float]
 
 
-def influence(fit: LmerResults, groups: str) -> Influence:
-    """Fit a model again without each level of one of its grouping factors, as R's `influence`.
+def influence(fit: LmerResults, groups: str | None = None) -> Influence:
+    """Fit a model again without each row, or each level of a grouping factor, as R's `influence`.
 
-    The columns of X and Z stay as they are, so `scale(x)` is not computed anew.
+    Each search begins at the estimate, as in R. The columns of X and Z stay as they are, so
+    `scale(x)` is not computed anew. Of a grouping factor, give the name in `groups`.
 
     Raises
     ------
@@ -90,36 +112,44 @@ def influence(fit: LmerResults, groups: str) -> Influence:
         For a group that the model does not have, and unless the fit is of `lmer`.
     """
     require_mixed(fit, "influence")
-    terms = {term.group: term for term in fit.model.matrices.random}
-    if groups not in terms:
+    m = fit.model.matrices
+    terms = {term.group: term for term in m.random}
+    if groups is None:
+        codes, index = np.arange(len(m.y)), m.rows
+    elif groups in terms:
+        codes, index = terms[groups].codes, pd.Index(terms[groups].levels, name=groups)
+    else:
         raise UsageError(
             f"The model has no grouping factor {groups!r}. {did_you_mean(str(groups), terms)}"
             f"It has {', '.join(terms)}."
         )
-    term = terms[groups]
-    params, bse, converged = [], [], []
-    for level in range(len(term.levels)):
-        matrices = _rows_of(fit.model.matrices, term.codes != level)
-        without = type(fit).fit(MixedModel(matrices), matrices.y, reml=fit.reml)
-        params.append(without.beta)
-        bse.append(without.bse.to_numpy())
-        converged.append(without.converged)
-    index = pd.Index(term.levels, name=groups)
-    L, p = len(index), fit.model.p
-
-    def table(values: Array) -> pd.DataFrame:
-        return pd.DataFrame(values, index, fit.term_names)
-
-    change = np.array(params) - fit.beta
-    metric = np.linalg.solve(fit.cov_params().to_numpy(), change.T).T
-    return Influence(
-        table(np.array(params)),
-        table(np.array(bse)),
-        pd.Series(converged, index),
-        table(change),
-        table(change / np.array(bse)),
-        pd.Series((L - p) / (L * p) * np.einsum("lp,lp->l", change, metric), index),
+    fits = [_without(fit, codes != level) for level in range(len(index))]
+    params = pd.DataFrame([each.beta for each in fits], index, fit.term_names)
+    bse = pd.DataFrame([each.bse.to_numpy() for each in fits], index, fit.term_names)
+    variances = fit.varcorr["vcov"]
+    varcorr = pd.DataFrame(
+        [each.varcorr["vcov"].to_numpy() for each in fits], index, variances.index
     )
+    change = params - fit.beta
+    L, p = change.shape
+    metric = np.linalg.solve(fit.cov_params().to_numpy(), change.to_numpy().T).T
+    return Influence(
+        params,
+        bse,
+        varcorr,
+        pd.Series([each.converged for each in fits], index),
+        change,
+        change / bse,
+        varcorr - variances,
+        (L - p) / (L * p) * (change * metric).sum(axis=1),
+    )
+
+
+def _without(fit: LmerResults, keep: NDArray[np.bool_]) -> LmerResults:
+    """Fit the model to some of its rows, from the estimate of all."""
+    matrices = _rows_of(fit.model.matrices, keep)
+    start = fit.theta_hat
+    return type(fit).fit(MixedModel(matrices), matrices.y, reml=fit.reml, start=start)
 
 
 def _rows_of(m: ModelMatrices, keep: NDArray[np.bool_]) -> ModelMatrices:

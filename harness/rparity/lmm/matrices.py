@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import DataError, FormulaError, UsageError
 from rparity.lmm.coding import Coding, Contrasts, independent
+from rparity.lmm.control import DEFAULT, Control, check_rank, check_term
 from rparity.lmm.formula import Bar, Formula, Terms, parse, terms
 from rparity.lmm.frame import (
     Context,
@@ -23,7 +24,7 @@ from rparity.lmm.frame import (
 )
 from rparity.lmm.language.collation import Collate
 from rparity.lmm.language.expression import expression, name_label, names
-from rparity.lmm.language.values import Floats, Vector, doubles
+from rparity.lmm.language.values import Floats, Vector, doubles, with_levels
 from rparity.lmm.lme4 import NEWEST, Lme4
 
 
@@ -97,6 +98,8 @@ class ModelMatrices:
     _fixed: Coding = field(repr=False)
     _bars: tuple[tuple[Bar, Coding], ...] = field(repr=False)
     _values: Mapping[str, Vector] = field(repr=False)
+    # Levels of the variables of grouping factors; none for numbers, whose levels are sorted anew.
+    _levels: Mapping[str, tuple[str, ...]] = field(repr=False)
 
     def warn_of_dropped_columns(self) -> None:
         """Warn of columns that were dropped to make X full rank, as lme4 does."""
@@ -183,6 +186,19 @@ class ModelMatrices:
             known = np.logical_and.reduce([factor.data >= 0 for factor in factors])
             yield np.where(known, codes, -1), coding.of(newdata)
 
+    def regrouped(self, newdata: pd.DataFrame, at: int) -> RandomTerm:
+        """The random term at a place of `random` for new data, (m,); a missing level's code is -1.
+
+        It has the levels that occur: those of the fit in their order, then new ones as they come.
+        """
+        frame = Frame(newdata, self._fixed.context)
+        bar, coding = self._bars[at]
+        factors = [_extended(frame.factor(name), self._levels[name]) for name in bar.group]
+        known = np.logical_and.reduce([factor.data >= 0 for factor in factors])
+        codes = np.full(len(newdata), -1)
+        codes[known], levels = _group([factor.take(known) for factor in factors])
+        return replace(self.random[at], codes=codes, levels=levels, Z=coding.of(newdata))
+
     def incomplete(
         self, newdata: pd.DataFrame, which: Iterable[int], *, fixed: bool
     ) -> NDArray[np.bool_]:
@@ -208,6 +224,7 @@ def build(
     rank_deficient: Literal["drop", "fail"] = "drop",
     collate: Collate = "en_US",
     lme4: Lme4 = NEWEST,
+    control: Control = DEFAULT,
 ) -> ModelMatrices:
     """Build the matrices of a model as R's `lFormula()` does, or `lm()` without random effects.
 
@@ -237,6 +254,8 @@ def build(
         does, apple before Banana; R with LC_COLLATE=C by code point.
     lme4
         The version whose names of nested groups are used, if the formula is text.
+    control
+        What to do if a random term fails a check.
 
     Raises
     ------
@@ -270,7 +289,7 @@ def build(
     used = dict.fromkeys(x for part in parts for x in (*part.variables, *part.removed))
     values = {label: frame.value(label) for label in used}
     factors = {name: frame.factor(name) for bar in parsed.bars for name in bar.group}
-    chosen = np.ones(n, dtype=bool) if subset is None else _chosen(subset, frame)
+    chosen = np.ones(n, dtype=bool) if subset is None else chosen_rows(subset, frame)
     if not chosen.any():
         raise DataError("subset= leaves no row: the model needs observations.")
 
@@ -318,8 +337,9 @@ def build(
         Z, columns = coding.matrix(values | own, len(y))
         random.append(RandomTerm(bar.name, columns, levels, codes, Z))
         bars.append((bar, coding))
-        _check_identifiable(random[-1], bar)
-    order = _lme4_order([len(term.levels) for term in random])
+        check_term(control, random[-1], bar.lhs)
+    check_rank(control, random, len(y))
+    order = lme4_order([len(term.levels) for term in random])
     return ModelMatrices(
         formula=parsed.text,
         response=parsed.response,
@@ -341,6 +361,10 @@ def build(
         _fixed=fixed,
         _bars=tuple(bars[i] for i in order),
         _values=values,
+        _levels={
+            name: used_levels(found).levels if frame.column(name, name).is_text else ()
+            for name, found in factors.items()
+        },
     )
 
 
@@ -362,7 +386,7 @@ def _given(values: str | ArrayLike | None, default: float, frame: Frame, what: s
     return np.full(n, default) if values is None else vector(values, n, what)
 
 
-def _chosen(subset: str | ArrayLike, frame: Frame) -> NDArray[np.bool_]:
+def chosen_rows(subset: str | ArrayLike, frame: Frame) -> NDArray[np.bool_]:
     """Return which rows `subset` selects, (n,)."""
     if isinstance(subset, str):
         return frame.subset(subset)
@@ -414,6 +438,14 @@ def _group(factors: Sequence[Vector]) -> tuple[NDArray[np.intp], tuple[str, ...]
     return codes, tuple(_labels(factors, np.unravel_index(used, shape)))
 
 
+def _extended(factor: Vector, known: tuple[str, ...]) -> Vector:
+    """Give a factor the levels `known`, if any, and after them its others as they come."""
+    if not known:
+        return factor
+    found = [factor.levels[code] for code in dict.fromkeys(factor.data) if code >= 0]
+    return with_levels(factor, list(dict.fromkeys([*known, *found])))
+
+
 def _labels(factors: Sequence[Vector], codes: Sequence[NDArray[Any]]) -> list[str]:
     """Return R's names of levels of an interaction, given the codes of each factor."""
     columns = [
@@ -423,7 +455,7 @@ def _labels(factors: Sequence[Vector], codes: Sequence[NDArray[Any]]) -> list[st
     return [":".join(labels) for labels in zip(*columns, strict=True)]
 
 
-def _lme4_order(counts: list[int]) -> list[int]:
+def lme4_order(counts: list[int]) -> list[int]:
     """Return lme4's order of terms: unchanged if counts never increase, else `rev(order(counts))`.
 
     As in lme4, the reversal also reverses ties.
@@ -466,23 +498,3 @@ def _complete(
         if not keep.any():
             raise DataError(f"No row is complete: `{label}` has {count_missing(gaps)} in {n} rows.")
     return keep
-
-
-def _check_identifiable(term: RandomTerm, bar: Bar) -> None:
-    """Make lme4's checks of a random term against the number of rows."""
-    n, k = term.Z.shape
-    levels = len(term.levels)
-    if levels < 2:
-        raise DataError(
-            f"The grouping factor `{term.group}` has only one level: it needs at least two."
-        )
-    if levels >= n:
-        raise DataError(
-            f"The grouping factor `{term.group}` has {levels} levels in {n} rows: it needs fewer "
-            "levels than rows."
-        )
-    if levels * k >= n:
-        raise DataError(
-            f"The term ({bar.lhs} | {term.group}) has {levels * k} random effects for {n} rows, "
-            "which cannot be distinguished from the residuals: remove coefficients from it."
-        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -65,14 +65,19 @@ def _effects(
     values = matrices.fixed(rows) @ fit.beta if fixed else np.zeros(len(rows))
     for at, (codes, Z) in zip(which, matrices.groups(rows, which), strict=True):
         new = codes < 0
-        if new.any() and not allow_new_levels:
-            raise DataError(
-                f"newdata has levels of {matrices.random[at].group!r} that the data of the fit do "
-                f"not have, first in row {rows.index[new][0]!r}: set allow_new_levels=True for "
-                "random effects of zero there."
-            )
+        if not allow_new_levels:
+            require_known_levels(matrices.random[at].group, new, rows.index)
         values = values + np.where(new, 0.0, np.einsum("nk,nk->n", Z, means[at][codes]))
     return np.asarray(values)
+
+
+def require_known_levels(group: str, new: NDArray[np.bool_], rows: pd.Index[Any]) -> None:
+    """Raise DataError if some rows, (n,), have levels of a group that are new."""
+    if new.any():
+        raise DataError(
+            f"newdata has levels of {group!r} that the data of the fit do not have, first in row "
+            f"{rows[new][0]!r}: set allow_new_levels=True for random effects of zero there."
+        )
 
 
 def kept_effects(matrices: ModelMatrices, re_form: str | None) -> list[Array]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
@@ -36,7 +36,8 @@ class Draws:
     A replicate has q random effects and n errors. R draws all random effects first,
     `rnorm(q · nsim)`, then all errors, `rnorm(n · nsim)`. This is read as two streams, of which the
     second starts where the first ends. If the random effects are kept, or there are none, there is
-    only the second. The errors do not depend on prior weights.
+    only the second. The errors do not depend on prior weights. If there are `residuals` (n,), the
+    errors are samples of these, replicate by replicate.
     """
 
     n: int
@@ -45,15 +46,24 @@ class Draws:
     size: int
     effects: RRandom | None
     noise: RRandom
+    residuals: Array | None = None
 
     @classmethod
-    def of(cls, model: LinearModel, nsim: int, *, use_u: bool, rng: RRandom | int) -> Draws:
+    def of(
+        cls,
+        model: LinearModel,
+        nsim: int,
+        *,
+        use_u: bool,
+        rng: RRandom | int,
+        residuals: Array | None = None,
+    ) -> Draws:
         """Return all draws; if `rng` is a stream, making them moves it on as in R."""
         nsim = count(nsim, "nsim")
         noise = RRandom.of(rng)
         n, q = model.n, model.q
         if use_u or not q:
-            return cls(n, q, 0, nsim, None, noise)
+            return cls(n, q, 0, nsim, None, noise, residuals)
         effects = noise.copy()
         noise.skip_norm(q * nsim)
         return cls(n, q, 0, nsim, effects, noise)
@@ -70,17 +80,30 @@ class Draws:
         for first in range(self.first, self.first + self.size, step):
             size = min(step, self.first + self.size - first)
             effects = self.effects and self.effects.copy()
-            yield Draws(self.n, self.q, first, size, effects, self.noise.copy())
+            yield replace(self, first=first, size=size, effects=effects, noise=self.noise.copy())
             if self.effects is not None:
                 self.effects.skip_norm(self.q * size)
-            self.noise.skip_norm(self.n * size)
+            if self.residuals is None:
+                self.noise.skip_norm(self.n * size)
+            else:
+                self._errors(size)
 
     def blocks(self) -> Iterator[tuple[Array | None, Array]]:
-        """Yield standard normal random effects (R, q), or None, and errors (n, R) in blocks."""
+        """Yield standard normal random effects (R, q), or None, and errors (n, R) in blocks.
+
+        The errors are standard normal, or else samples of residuals.
+        """
         for first in range(0, self.size, self.block):
             R = min(self.block, self.size - first)
             u = None if self.effects is None else self.effects.rnorm(self.q * R).reshape(R, self.q)
-            yield u, self.noise.rnorm(self.n * R).reshape(R, self.n).T
+            yield u, self._errors(R)
+
+    def _errors(self, R: int) -> Array:
+        if self.residuals is None:
+            return self.noise.rnorm(self.n * R).reshape(R, self.n).T
+        return np.array(
+            [self.noise.sample(self.residuals, self.n, replace=True) for _ in range(R)]
+        ).T
 
     def __str__(self) -> str:
         """Return the name of the part in messages about a crash."""
@@ -107,7 +130,7 @@ def simulated(fit: LmerResults, draws: Draws) -> Iterator[Array]:
         else:
             parts = zip(model.arrange(u), scales, strict=True)
             Zb = model.spread([part @ scale.T for part, scale in parts])
-        yield Zb + fit.sigma * e
+        yield Zb + (fit.sigma * e if draws.residuals is None else e)
 
 
 def refits(fit: LmerResults, deviations: Array, f: float | None = None) -> Solution:

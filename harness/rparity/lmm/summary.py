@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rparity.lmm.bootstrap import BootstrapResults
     from rparity.lmm.bootstrap_test import BootstrapTest
     from rparity.lmm.fit import LmerResults
+    from rparity.lmm.lists import LmListResults
 
 
 def _matrix(
@@ -321,3 +322,22 @@ def bootstrap_test_summary(test: BootstrapTest) -> str:
     lines += [f"large : {test.large}", f"small : {test.small}"]
     table = _printed_matrix(test.table, ["stat", "df"], test="stat", p="p.value", digits=5, na="")
     return "\n".join([*lines, *table])
+
+
+def list_summary(fits: LmListResults) -> str:
+    """Return the text of `LmListResults.summary`."""
+    lines = ["Call:", f"  Model: {fits.formula} | {fits.group} "]
+    lines += [f"   Data: {fits.data_name} "] * (fits.data_name is not None)
+    lines += ["", "Coefficients:"]
+    tables = {
+        "Estimate": fits.params,
+        "Std. Error": fits.bse,
+        "t value": fits.tvalues,
+        "Pr(>|t|)": fits.pvalues,
+    }
+    for name in fits.params:
+        cells = [[head, *format_r(table[name], 7)] for head, table in tables.items()]
+        lines += [f"   {name} ", *_matrix(cells, str.rjust, ["", *fits.fits])]
+    sigma = format_r([fits.sigma], 7)[0]
+    lines += ["", f"Residual standard error: {sigma} on {fits.df_resid} degrees of freedom"]
+    return "\n".join(lines)

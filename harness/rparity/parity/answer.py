@@ -11,8 +11,8 @@ import pandas as pd
 
 from rparity.errors import RparityError, UsageError
 from rparity.parity.check import HEADS, RTOL, CheckOptions, CheckResult, check
-from rparity.parity.store import RecordedCall
-from rparity.parity.values import encode, layout, value_of
+from rparity.parity.store import RecordedCall, same
+from rparity.parity.values import value_of
 from rparity.rrandom import RRandom
 from rparity.text import visible
 
@@ -26,7 +26,8 @@ class RAnswer:
     ----------
     value
         A scalar; a Series for a vector with names, an array for one without; a DataFrame for a
-        matrix or a data frame; a dict of these for a list.
+        matrix or a data frame; a dict of these for a list or for an object of R, such as a fitted
+        model; None for NULL. The page "Values of R and Python" has all kinds.
     provenance
         The call, and what gave the answer: R and its packages, platform, BLAS, settings, seed,
         hashes, warnings, time.
@@ -78,16 +79,17 @@ class RAnswer:
         Parameters
         ----------
         mine
-            Python's value: a scalar, array, Series, DataFrame, or a dict of these. A dict of
-            scalars is a vector with names, a data frame of one row, or a list, as R's answer is.
+            Python's value: a scalar, array, Series, DataFrame (of polars and PyArrow, too), or a
+            dict or list of these. A dict of scalars is a vector with names, a data frame of one
+            row, or a list, as R's answer is.
             Values with names are matched by name, in any order. Values without names (scalars,
             lists, arrays, pandas' own numbering 0, 1, …) are matched by position. NaN, None and
             R's NA are equal.
         rtol, atol
             Python's number may differ from R's number c by atol + rtol · abs(c). The default asks
             for eight digits. With both 0, the bits must be the same. If c and atol are 0, a
-            difference in the 12th decimal counts as rounding. Strings, booleans and dates must be
-            equal.
+            difference in the 12th decimal counts as rounding. Strings, booleans, dates and times
+            must be equal.
         tolerances
             Other tolerances for some places. The keys are places; the values are an rtol, or a
             dict with `rtol`, `atol` or both. A place is a part of R's answer, such as `"coef"`, or
@@ -166,7 +168,7 @@ class RAnswer:
         found = self._drift(DEFAULT)
         assert found is not None
         assert self._today is not None
-        if layout(encode(self._today.answer)) == layout(encode(self._recorded.answer)):
+        if same(self._recorded, self._today):
             return "answers of R as recorded, bit for bit", ""
         least = found.comparisons["digits"].min() if len(found.comparisons) else 0.0
         then, now = (_versions(side.provenance) for side in (self._recorded, self._today))
@@ -201,8 +203,19 @@ class RAnswer:
             ]
         )
         values = "value" if n == 1 else "values"
-        table = found.report(heads, self._shown)
-        return visible(f"{what} in {n} {values} of {self._call}:\n\n{table}\n\n{source}")
+        blocks = [
+            f"{what} in {n} {values} of {self._call}:",
+            "\n".join(found.parts()),
+            found.report(heads, self._shown),
+            _listed("They agree after this change of Python's value:", found.candidates()),
+            _listed("R warned:", self.provenance.get("warnings", ())),
+            source,
+        ]
+        return visible("\n\n".join(filter(None, blocks)))
+
+
+def _listed(heading: str, lines: Sequence[str]) -> str:
+    return "\n  ".join([heading, *lines]) if lines else ""
 
 
 def _versions(provenance: Mapping[str, Any]) -> str:

@@ -12,7 +12,17 @@ import pandas as pd
 
 from rparity.compare import ALL, COLUMNS, Reference, Tolerance, Verdict, compare
 from rparity.errors import UsageError
-from rparity.parity.matching import TEXT, MismatchError, Pair, kind_and_value, pair
+from rparity.parity.candidates import candidates
+from rparity.parity.matching import (
+    DURATION,
+    INSTANT,
+    TEXT,
+    MismatchError,
+    Pair,
+    kind_and_value,
+    pair,
+    parts_of,
+)
 from rparity.parity.values import Leaf, Tree
 from rparity.text import visible
 
@@ -85,14 +95,45 @@ class CheckOptions:
 
 @dataclass(frozen=True)
 class CheckResult:
-    """Every comparison, as `rparity.compare.compare` gives it, and a line for each difference."""
+    """Every comparison, as `rparity.compare.compare` gives it, and a line for each difference.
+
+    `differing` are the parts of the answer that have differences: place, R's value and Python's.
+    """
 
     comparisons: pd.DataFrame
     differences: list[tuple[str, ...]]
+    differing: list[tuple[str, Leaf, object]]
+
+    def parts(self) -> list[str]:
+        """Return a line for each vector and table of the answer, if there are several."""
+        lines = []
+        for place, rows in self.comparisons.groupby("table", sort=False):
+            fails = rows["verdict"].map(lambda verdict: Verdict(verdict).fails)
+            n = f"{fails.sum()} of {len(rows)} differ"
+            if not fails.any():
+                n = f"{len(rows)} of {len(rows)} agree, to {rows['digits'].min():.1f} digits"
+            lines.append(f"{place}: {n}")
+        return lines if len(lines) > 1 else []
+
+    def candidates(self) -> list[str]:
+        """Return a line for each change of Python's value that makes a part agree with R's."""
+        return [
+            f"{f'{place}, ' if place else ''}{each.says} "
+            f"({each.digits:.1f} digits agree; cause: {each.cause})"
+            for place, theirs, mine in self.differing
+            for each in candidates(theirs, mine, place or ANSWER)
+        ]
 
     def report(self, heads: Sequence[str], shown: int | None) -> str:
-        """Return the differences as a table of text; `shown` is their largest number, or None."""
-        rows = [tuple(map(visible, row)) for row in self.differences[:shown]]
+        """Return the differences as a table of text.
+
+        `shown` is their largest number, or None. If there are more, those with the fewest digits
+        are shown.
+        """
+        order = sorted(
+            range(len(self.differences)), key=lambda i: float(self.differences[i][3] or 0.0)
+        )
+        rows = [tuple(map(visible, self.differences[i])) for i in sorted(order[:shown])]
         lines = [tuple(heads), *rows]
         aligned = (str.ljust, str.rjust, str.rjust, str.rjust, str.ljust)
         columns = [
@@ -113,9 +154,11 @@ def check(function: str, theirs: Tree, mine: object, options: CheckOptions) -> C
         Python's value cannot be compared, or the options name a place that is not there.
     """
     options.require_known(_places(theirs, ""))
-    reports, differences = [], []
+    reports, differences, differing = [], [], []
     for path, leaf, yours in _beside(theirs, mine, ""):
         if not any(map(options.chooses, _places(leaf, path))):
+            continue
+        if leaf is None and yours is None:  # NULL
             continue
         if not isinstance(leaf, Leaf) or yours is _NOTHING:
             differences.append((path or ANSWER, *map(_shape, (leaf, yours)), "", ""))
@@ -124,15 +167,18 @@ def check(function: str, theirs: Tree, mine: object, options: CheckOptions) -> C
             both = _chosen(pair(leaf, yours, path or f"{function}()"), path, options)
         except MismatchError as error:
             differences.append((path or ANSWER, str(leaf), error.mine, "", error.asked))
+            differing.append((path, leaf, yours))
             continue
         found = _compared(function, path, both, options)
         reports.append(found)
         failing = found[[Verdict(verdict).fails for verdict in found["verdict"]]]
         differences += [_line(row, both, path) for row in failing.itertuples()]
+        if len(failing):
+            differing.append((path, leaf, yours))
     frame = (
         pd.concat(reports, ignore_index=True) if reports else pd.DataFrame(columns=list(COLUMNS))
     )
-    return CheckResult(frame, differences)
+    return CheckResult(frame, differences, differing)
 
 
 _NOTHING = object()
@@ -143,12 +189,10 @@ def _beside(theirs: Any, mine: Any, path: str) -> Iterator[tuple[str, Any, Any]]
     if not isinstance(theirs, Mapping):
         yield path, theirs, mine
         return
-    if isinstance(mine, pd.Series | pd.DataFrame):
-        mine = dict(mine.items())
-    if not isinstance(mine, Mapping):
+    named = parts_of(theirs, mine, path or ANSWER)
+    if named is None:
         yield path, theirs, mine
         return
-    named = {str(name): value for name, value in mine.items()}
     for name in [*theirs, *(name for name in named if name not in theirs)]:
         ours, yours = theirs.get(name, _NOTHING), named.get(name, _NOTHING)
         yield from _beside(ours, yours, _join(path, name))
@@ -157,7 +201,8 @@ def _beside(theirs: Any, mine: Any, path: str) -> Iterator[tuple[str, Any, Any]]
 def _places(node: Any, path: str) -> list[str]:
     """Return the places of a part of R's answer; a part without names is one place."""
     if isinstance(node, Mapping):
-        return [place for name, item in node.items() for place in _places(item, _join(path, name))]
+        parts = (_places(item, _join(path, name)) for name, item in node.items())
+        return [place for part in parts for place in part] or [path]  # an empty list is a place
     if not isinstance(node, Leaf):
         return [path]
     axis = node.frame.index if node.is_vector else node.frame.columns
@@ -221,6 +266,7 @@ def _shown(cell: Any) -> str:
     if pd.isna(cell):
         return "NaN" if isinstance(cell, float) else "NA"
     kind, value = kind_and_value(cell, "")
+    value = cell if kind in (INSTANT, DURATION) else value
     text = repr(value) if kind == TEXT else str(value).removesuffix(".0")
     return text if len(text) <= WIDEST else f"{text[: WIDEST - 1]}…"
 
@@ -228,6 +274,8 @@ def _shown(cell: Any) -> str:
 def _shape(side: Any) -> str:
     if side is _NOTHING:
         return ABSENT
+    if side is None:
+        return "NULL"
     if isinstance(side, Mapping):
         return f"a list of {_some(list(map(str, side)))}" if side else "an empty dict"
     if isinstance(side, Leaf):

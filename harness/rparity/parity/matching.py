@@ -2,26 +2,36 @@
 
 A value of Python without names (a scalar, a list, an array, a frame with pandas' own numbering) is
 matched by position, and takes R's names. A value with names is matched by name, in any order.
+`parts_of` does the same for R's lists.
 """
 
 from __future__ import annotations
 
+import cmath
 import datetime
+import math
 import numbers
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
 from pandas.api import types
 
 from rparity.errors import UsageError
-from rparity.parity.values import Leaf
-from rparity.r.to_r import as_character, type_name
+from rparity.parity.values import Items, Leaf, array_leaf
+from rparity.r.frames import as_pandas
+from rparity.r.times import TICKS, as_double
+from rparity.r.to_r import as_character
 
-# The kinds of values. Numbers may be equal within a tolerance, the others are equal or not.
-NUMBER, TEXT, LOGICAL, DATE = "number", "text", "logical", "date"
+# The kinds of values. Numbers and durations may be equal within a tolerance, the others are equal
+# or not. Whole numbers beyond 2^53 are not numbers here, because doubles cannot tell them apart.
+NUMBER, DURATION, TEXT, LOGICAL, DATE = "number", "duration", "text", "logical", "date"
+INSTANT, WHOLE = "time", "whole number"
+LARGEST_WHOLE = 2**53
+
+Floats: TypeAlias = tuple[pd.DataFrame, pd.DataFrame]
 
 
 class MismatchError(Exception):
@@ -40,12 +50,13 @@ class Pair:
     A vector with names is one row, with a column for each name, so that each name may have its own
     tolerance. A vector without names is one column of numbered rows. `theirs` and `mine` hold the
     values as they were given, and `numbers` both of them as floats. In the columns `exact`, whose
-    values are not all numbers, the floats are codes.
+    values are not all numbers, the floats are codes. Durations are seconds. A complex number c of
+    R is abs(c), and Python's q beside it is abs(c) + abs(q - c): they agree to the digits of q.
     """
 
     theirs: pd.DataFrame
     mine: pd.DataFrame
-    numbers: tuple[pd.DataFrame, pd.DataFrame]
+    numbers: Floats
     exact: frozenset[str]
 
 
@@ -59,10 +70,11 @@ def pair(theirs: Leaf, mine: object, place: str) -> Pair:
     UsageError
         Python's value cannot be compared, or has a name twice.
     """
-    yours = read(mine, place)
+    yours = read(mine, place, len(theirs.dims))
     if yours.is_vector and yours.is_named and not theirs.is_vector and len(theirs.frame) == 1:
         yours = Leaf(yours.frame.T.infer_objects(), is_vector=False)
-    if yours.is_vector != theirs.is_vector:
+    shapes = [tuple(map(len, side.dims)) for side in (theirs, yours)]
+    if yours.is_vector != theirs.is_vector or (shapes[0] != shapes[1] and not yours.is_named):
         raise MismatchError(str(yours), "the same shape")
     left, right = theirs.frame, yours.frame
     labelled = left.set_axis(_labels(left.index), axis=0).set_axis(_labels(left.columns), axis=1)
@@ -73,9 +85,33 @@ def pair(theirs: Leaf, mine: object, place: str) -> Pair:
     return _numbered(labelled, named, place)
 
 
-def read(mine: Any, place: str) -> Leaf:
-    """Return a Python value as a vector or a table; axes without names get a RangeIndex."""
+def parts_of(theirs: Mapping[str, Any], mine: Any, place: str) -> Mapping[str, Any] | None:
+    """Return the parts of a Python value that R's list is compared with; None if it has none."""
+    mine = as_pandas(mine, place)
+    numbered = isinstance(mine, list | tuple | np.ndarray | pd.Series | pd.Index)
+    if isinstance(theirs, Items) and numbered:
+        return {str(i): item for i, item in enumerate(mine, 1)}
+    if isinstance(mine, pd.Series | pd.DataFrame):
+        mine = dict(mine.items())
+    if not isinstance(mine, Mapping):
+        return None
+    return {_name(name): value for name, value in mine.items()}
+
+
+def read(mine: Any, place: str, dimensions: int = 0) -> Leaf:
+    """Return a Python value as a vector or a table; axes without names get a RangeIndex.
+
+    R's value has so many `dimensions`, if more than two.
+    """
     try:
+        mine = as_pandas(mine, place)
+        if callable(getattr(mine, "toarray", None)):  # of scipy.sparse
+            mine = mine.toarray()
+        if isinstance(mine, np.ndarray) and mine.ndim > 2:
+            leaf = array_leaf(mine.reshape(-1, order="F"), [pd.RangeIndex(n) for n in mine.shape])
+            return Leaf(leaf.frame.reset_index(drop=True), is_vector=True, dims=leaf.dims)
+        if isinstance(mine, pd.Series) and mine.index.nlevels == dimensions:
+            mine = mine.set_axis([",".join(map(_name, names)) for names in mine.index])
         frame, is_vector = _frame(mine, place)
         frame = frame.infer_objects()
     except (TypeError, ValueError) as error:
@@ -115,10 +151,8 @@ def _frame(mine: Any, place: str) -> tuple[pd.DataFrame, bool]:
         return mine.to_frame(0), True
     if isinstance(mine, pd.Index | pd.api.extensions.ExtensionArray):
         return pd.DataFrame({0: mine}), True
-    if callable(getattr(mine, "to_pandas", None)):  # of polars: NumPy would lose its names
-        raise UsageError(
-            f"{place}: check() cannot compare {type_name(type(mine))}; use its .to_pandas()."
-        )
+    if isinstance(mine, bytes | bytearray):
+        mine = np.frombuffer(mine, dtype=np.uint8)
     is_array = hasattr(mine, "__array__") and not isinstance(mine, np.generic)
     if not (is_array or types.is_list_like(mine)):
         mine = [mine]
@@ -128,7 +162,9 @@ def _frame(mine: Any, place: str) -> tuple[pd.DataFrame, bool]:
     if array.dtype.names is not None:
         raise UsageError(f"{place}: Python has a structured array; use pd.DataFrame().")
     if array.ndim > 2:
-        raise UsageError(f"{place}: Python has an array of {array.ndim} dimensions; R has none.")
+        raise UsageError(
+            f"{place}: Python's {type(mine).__name__} has {array.ndim} levels; use np.array()."
+        )
     return pd.DataFrame(array if array.ndim == 2 else array.reshape(-1)), array.ndim < 2
 
 
@@ -164,22 +200,26 @@ def _upright(column: pd.DataFrame, theirs: Leaf) -> pd.DataFrame:
 def _numbered(theirs: pd.DataFrame, mine: pd.DataFrame, place: str) -> Pair:
     """Return both as floats: numbers as they are, other values as codes that both sides share."""
     sides = (theirs, mine)
-    if all(_is_number(dtype) for side in sides for dtype in side.dtypes):
+    if all(_is_float(column) for side in sides for _, column in side.items()):
         floats = tuple(side.astype(np.float64) for side in sides)
         return Pair(theirs, mine, (floats[0], floats[1]), frozenset())
     columns: tuple[dict[str, Any], dict[str, Any]] = ({}, {})
     exact = set()
     for name in theirs.columns.union(mine.columns, sort=False):
-        keys = [_keys(side[name], place) if name in side else [] for side in sides]
-        known = dict.fromkeys(key for key in (*keys[0], *keys[1]) if key is not None)
-        if any(kind != NUMBER for kind, _ in known):
-            exact.add(name)
-            values = {key: float(code) for code, key in enumerate(known, start=1)}
+        keys = [_keys(side[name], place) if name in side else {} for side in sides]
+        present = [key for own in keys for key in own.values() if key is not None]
+        kinds = {kind for kind, _ in present}
+        if any(isinstance(value, complex) for _, value in present) and kinds == {NUMBER}:
+            found = _moduli(*keys)
         else:
-            values = {key: key[1] for key in known}
-        for side, own, column in zip(sides, keys, columns, strict=True):
+            values = {key: key[1] for key in present}
+            if not (kinds <= {NUMBER} or kinds == {DURATION}):
+                exact.add(name)
+                values = {key: code for code, key in enumerate(values, start=1)}
+            found = [[math.nan if k is None else values[k] for k in own.values()] for own in keys]
+        for side, own, column in zip(sides, found, columns, strict=True):
             if name in side:
-                column[name] = [np.nan if key is None else values[key] for key in own]
+                column[name] = own
     floats = tuple(
         pd.DataFrame(column, side.index, dtype=np.float64).reindex(columns=side.columns)
         for column, side in zip(columns, sides, strict=True)
@@ -187,23 +227,44 @@ def _numbered(theirs: pd.DataFrame, mine: pd.DataFrame, place: str) -> Pair:
     return Pair(theirs, mine, (floats[0], floats[1]), frozenset(exact))
 
 
-def _is_number(dtype: Any) -> bool:
-    return types.is_numeric_dtype(dtype) and not (
-        types.is_bool_dtype(dtype) or types.is_complex_dtype(dtype)
-    )
+def _is_float(column: pd.Series[Any]) -> bool:
+    """Whether doubles hold a column's values exactly, so that they need no look one by one."""
+    dtype = column.dtype
+    if types.is_bool_dtype(dtype) or types.is_complex_dtype(dtype):
+        return False
+    if types.is_integer_dtype(dtype):
+        top = column.dropna()
+        return not len(top) or max(-int(top.min()), int(top.max())) <= LARGEST_WHOLE
+    return types.is_numeric_dtype(dtype)
 
 
-def _keys(column: pd.Series[Any], place: str) -> list[tuple[str, Any] | None]:
-    """Return the kind and the value of each cell, or None if it is missing."""
+def _moduli(theirs: Mapping[str, Any], mine: Mapping[str, Any]) -> list[list[float]]:
+    """Return complex numbers of both sides as `Pair` says."""
+    known = {row: complex("nan") if key is None else complex(key[1]) for row, key in theirs.items()}
+
+    def beside(row: str, key: Any) -> float:
+        value = complex("nan") if key is None else complex(key[1])
+        if row not in known or cmath.isnan(value) or cmath.isnan(known[row]):
+            return abs(value)
+        size = abs(known[row])
+        if value == known[row] or math.isinf(size):
+            return size if value == known[row] else math.nan
+        return max(size + abs(value - known[row]), math.nextafter(size, math.inf))
+
+    # abs() is infinite where only one part is missing and the other one infinite.
+    own = [math.nan if cmath.isnan(value) else abs(value) for value in known.values()]
+    return [own, [beside(row, key) for row, key in mine.items()]]
+
+
+def _keys(column: pd.Series[Any], place: str) -> dict[str, tuple[str, Any] | None]:
+    """Return the kind and the value of each cell by its row, or None if it is missing."""
     missing = column.isna().tolist()
-    return [
-        None if gone else kind_and_value(cell, place)
-        for cell, gone in zip(column.tolist(), missing, strict=True)
-    ]
+    cells = zip(column.index, column.tolist(), missing, strict=True)
+    return {row: None if gone else kind_and_value(cell, place) for row, cell, gone in cells}
 
 
 def kind_and_value(cell: Any, place: str) -> tuple[str, Any]:
-    """Return the kind of a value (number, text, logical or date) and the value itself.
+    """Return the kind of a value (number, duration, text, …) and the value itself.
 
     Raises
     ------
@@ -212,16 +273,34 @@ def kind_and_value(cell: Any, place: str) -> tuple[str, Any]:
     """
     if isinstance(cell, bool | np.bool_):
         return LOGICAL, bool(cell)
-    if isinstance(cell, numbers.Real) and not isinstance(cell, np.timedelta64):
+    if isinstance(cell, np.timedelta64 | datetime.timedelta):
+        return DURATION, _seconds(pd.Timedelta(cell).to_timedelta64())
+    if isinstance(cell, numbers.Real):
         try:
+            if isinstance(cell, numbers.Integral) and int(float(cell)) != int(cell):
+                return WHOLE, int(cell)
             return NUMBER, float(cell)
         except OverflowError:
             raise UsageError(f"{place}: Python has a number beyond R's largest, 1.8e308.") from None
+    if isinstance(cell, complex | np.complexfloating):
+        return NUMBER, complex(cell)
     if isinstance(cell, str):
         return TEXT, str(cell)
     if isinstance(cell, np.datetime64 | datetime.date):
-        return DATE, pd.Timestamp(cell).isoformat().removesuffix("T00:00:00")
+        time = pd.Timestamp(cell)
+        if time.tz is not None:  # two are equal if R has one double for both
+            return INSTANT, _seconds(time.to_datetime64())
+        return DATE, time.isoformat().removesuffix("T00:00:00")
     raise UsageError(
         f"{place}: check() cannot compare {type(cell).__name__}; it takes numbers, strings, "
-        "booleans and dates, alone or in arrays, Series, DataFrames and dicts of these."
+        "booleans, dates and times, alone or in arrays, Series, DataFrames, lists and dicts."
     )
+
+
+def _seconds(value: Any) -> float:
+    """Return a time of numpy's in seconds, as R's double."""
+    unit = np.datetime_data(value.dtype)[0]
+    if unit not in TICKS:
+        unit = "us"
+        value = value.astype(f"{value.dtype.kind}8[us]")
+    return float(as_double(value.astype(np.int64), unit))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import glob
+import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from typing import Any
 from rparity.errors import RecordingError
 from rparity.files import content_of, opened, replacing, seal, sha256, unseal
 from rparity.parity import FOLDER
+from rparity.parity.blocks import compress, decompress, pack, unpack
 from rparity.parity.values import Tree, decode, encode, layout, require_distinct, value_of
 from rparity.signing import Sign
 
@@ -18,6 +21,8 @@ from rparity.signing import Sign
 PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,99}(\[[a-z0-9_.,=+-]{1,99}\])?")
 NUMBERED = re.compile(r"(?P<stem>.+)\.(?P<number>\d+)\.json")
 STAMP = ("command", "time")
+# End of the name of the file with the numbers of a recording's large parts.
+NUMBERS = ".numbers"
 
 
 @dataclass(frozen=True)
@@ -64,13 +69,18 @@ def write(path: Path, recorded: RecordedCall) -> bool:
         The folder cannot be written, the disk is full, or another test's recording has a name that
         differs in capitals only.
     """
-    asked, value = recorded.provenance["asked"], encode(recorded.answer)
+    block = bytearray()
+    asked, value = recorded.provenance["asked"], pack(encode(recorded.answer), block)
     # In the order in which a person reads it.
     document = {"asked": asked, "value": value, **recorded.provenance}
+    if block:
+        document["numbers"] = {"sha256": sha256(block), "bytes": len(block)}
     try:
         old, _ = opened(path, _content(path), "")
+        _block(path, dict(old), "")
     except RecordingError:
         old = {}
+    numbers = _numbers(path, document)
     if _unstamped(old) == _unstamped(document):
         return False
     for other in path.parent.glob("*.json"):
@@ -79,7 +89,7 @@ def write(path: Path, recorded: RecordedCall) -> bool:
                 f"Some disks would take {path} and {other.name} for one file: give one of the "
                 "tests another name, and remove the recording that no test uses any more."
             )
-    _replace(path, seal(document))
+    _replace(path, seal(document), numbers, bytes(block))
     return True
 
 
@@ -94,36 +104,58 @@ def sign(folder: Path, key: Sign) -> list[Path]:
     found = [path for inner in (folder, *folder.rglob("*/")) for path in recordings_in(inner)]
     for path in found:
         document, _ = opened(path, _content(path), "record it again")
-        _replace(path, seal(document, key))
+        _replace(path, seal(document, key), _numbers(path, document))
     return found
 
 
-def read(path: Path, asked: Mapping[str, Any], remedy: str) -> RecordedCall:
+class StaleRecordingError(RecordingError):
+    """A recording of another call: of another script, or with other arguments."""
+
+    def __init__(self, message: str, recorded: RecordedCall) -> None:
+        super().__init__(message)
+        self.recorded = recorded
+
+
+def read(
+    path: Path, asked: Mapping[str, Any], remedy: str, bytes_of: Mapping[str, str] | None = None
+) -> RecordedCall:
     """Read the recording of the call `asked` and check every byte of it.
+
+    `bytes_of` has hashes of all bytes of the scripts, which early recordings have in place of those
+    that comments do not change.
 
     Raises
     ------
     RecordingError
-        It is missing, corrupt, or the recording of another call; the message names the file, what
-        has changed, and the remedy.
+        It is missing or corrupt; the message names the file and the remedy.
+    StaleRecordingError
+        It is the recording of another call; the message says what has changed.
     """
     call = f"call {asked['call']} of {asked['test']}, {asked['function']}() in {asked['script']}"
     content = _content(path)
     if content is None:
         raise RecordingError(f"There is no recording {path} of {call}: {remedy}.")
     document = unseal(path, content, remedy)
+    block = _block(path, document, remedy)
     try:
-        changed = _changed(document["asked"], asked)
-        answer = decode(document.pop("value"))
+        changed = _changed(document["asked"], asked, bytes_of or {})
+        value = document.pop("value")
+        answer = decode(value if block is None else unpack(value, block))
         dict(document["made_by"]["packages"])
         str.__str__(document["made_by"]["platform"]), str.__str__(document["time"])
         value_of(answer)
         require_distinct(answer)
     except Exception as error:  # of many types: the file may hold anything
         raise RecordingError(f"{path} is not a recording of a call: {remedy}.") from error
+    recorded = RecordedCall(answer, document)
     if changed:
-        raise RecordingError(f"The recording {path} is stale: {changed}; {remedy}.")
-    return RecordedCall(answer, document)
+        raise StaleRecordingError(f"The recording {path} is stale: {changed}; {remedy}.", recorded)
+    return recorded
+
+
+def same(one: RecordedCall | None, other: RecordedCall) -> bool:
+    """Whether two answers have the same bits."""
+    return one is not None and json.dumps(encode(one.answer)) == json.dumps(encode(other.answer))
 
 
 def recordings_in(folder: Path) -> dict[Path, tuple[str, int]]:
@@ -132,9 +164,59 @@ def recordings_in(folder: Path) -> dict[Path, tuple[str, int]]:
     return {path: (name["stem"], int(name["number"])) for path, name in found.items() if name}
 
 
-def _replace(path: Path, document: Mapping[str, Any]) -> None:
-    with replacing(path) as stage:
+def numbers_of(path: Path) -> list[Path]:
+    """Return the files with the numbers of a recording's large parts: one, or none."""
+    return sorted(path.parent.glob(f"{glob.escape(path.stem)}.*{NUMBERS}"))
+
+
+def _replace(
+    path: Path, document: Mapping[str, Any], numbers: Path | None, block: bytes = b""
+) -> None:
+    """Write a recording, with the file of its numbers before it, and remove the one of the old.
+
+    The name of the file of numbers depends on them. So a kill leaves the old recording whole.
+    """
+
+    def tidy() -> None:
+        for other in numbers_of(path):
+            if other != numbers:
+                other.unlink()
+
+    with replacing(path, tidy) as stage:
+        if numbers is not None and block:
+            stage.write_bytes(compress(block))
+            stage.replace(numbers)
         stage.write_bytes((layout(document) + "\n").encode())
+
+
+def _numbers(path: Path, document: Mapping[str, Any]) -> Path | None:
+    """Return the file with the numbers of the large parts of a recording, if it has such parts."""
+    if "numbers" not in document:
+        return None
+    return path.with_name(f"{path.stem}.{document['numbers']['sha256'][:12]}{NUMBERS}")
+
+
+def _block(path: Path, document: dict[str, Any], remedy: str) -> bytes | None:
+    """Return the numbers of the large parts of a recording, if it has such parts."""
+    try:
+        numbers = _numbers(path, document)
+        if numbers is None:
+            return None
+        stated = document.pop("numbers")
+        content = _content(numbers)
+        if content is not None:
+            return decompress(content, stated["bytes"], stated["sha256"])
+    except RecordingError:
+        raise
+    except Exception as error:  # of many types: the files may hold anything
+        raise RecordingError(
+            f"The numbers of the recording {path}, beside it, are corrupt. Restore them from "
+            f"version control, or {remedy}."
+        ) from error
+    raise RecordingError(
+        f"{numbers} is missing, which holds numbers of the recording {path.name}: restore it from "
+        f"version control, or {remedy}."
+    )
 
 
 def _content(path: Path) -> bytes | None:
@@ -150,7 +232,7 @@ def _unstamped(document: Mapping[str, Any]) -> str:
     return layout({name: value for name, value in document.items() if name not in STAMP})
 
 
-def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
+def _changed(then: Mapping[str, Any], now: Mapping[str, Any], bytes_of: Mapping[str, str]) -> str:
     """Return how a call differs from the one that R answered, or nothing if it is the same."""
     if then["test"] != now["test"]:
         return f"it is of another test, {then['test']}"
@@ -160,7 +242,8 @@ def _changed(then: Mapping[str, Any], now: Mapping[str, Any]) -> str:
             f"now {now['function']}() in {now['script']}"
         )
     for name in then["scripts"] | now["scripts"]:
-        if then["scripts"].get(name) != now["scripts"].get(name):
+        hashes = {now["scripts"].get(name), bytes_of.get(name)} - {None}
+        if then["scripts"].get(name) not in hashes:
             return f"{name} has changed since R answered"
     for name in then["arguments"] | now["arguments"]:
         if then["arguments"].get(name) != now["arguments"].get(name):

@@ -2,25 +2,37 @@
 
 Only this module touches rpy2. It imports little, so that R starts quickly. Every message is a pair,
 as `workers.serve` has it: something said, or a problem as the exception's type and text. The first
-message has R's versions. Then come, for each call, any number of `("message" | "warning", text)`
-and one `("result", value, output, elapsed, rng_kind)` or `("error", where, text, missing_package)`.
+message has R's versions. Then it answers requests:
+
+- `("call", paths, code, function, arguments, seed)`: any number of `("message" | "warning", text)`,
+  and one `("result", value, output, elapsed, rng_kind, drawn)` or
+  `("error", where, text, missing_package)`.
+- `("fork", packages)`: `("forked",)`, from a copy of this process, which has loaded the packages
+  and answers from now on.
+- `("leave",)`: `("left",)`, after the copy has ended, from the process that it is a copy of.
+
 `r.wire` describes how values travel.
 """
 
 import hashlib
+import os
+import shutil
+import signal
 import time
 import traceback
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from rparity.workers.serve import serve
 
 MAX_OUTPUT = 1_000_000
 # The functions that run on R's side.
 PRELUDE = Path(__file__).with_name("prelude.R")
+# What objects become before they cross.
+OBJECTS = Path(__file__).with_name("objects.R")
 
 
 class Output:
@@ -64,6 +76,9 @@ class EmbeddedR:
         callbacks.showmessage = self.output.write
         rinterface.initr(interactive=False)
         self.prelude = rinterface.evalr(PRELUDE.read_text(encoding="utf-8"))
+        self.prelude["learn"](rinterface.evalr(OBJECTS.read_text(encoding="utf-8")))
+        self.temporary = Path(rinterface.evalr("tempdir()")[0])
+        self.leaving = -1  # of a copy: the pipe on which it says that it ends as it should
         self.vectors: dict[str, tuple[Any, Any]] = {
             "logical": (rinterface.BoolSexpVector, "i"),
             "integer": (rinterface.IntSexpVector, "i"),
@@ -109,9 +124,15 @@ class EmbeddedR:
         return self.from_r(self.prelude["versions"]())
 
     def call(
-        self, connection: Connection, paths: Sequence[str], name: str, arguments: Any, seed: Any
+        self,
+        connection: Connection,
+        paths: Sequence[str],
+        code: str | None,
+        name: str,
+        arguments: Any,
+        seed: Any,
     ) -> tuple[Any, ...]:
-        """Call an R function of the scripts at `paths`; return ("result", …) or ("error", …)."""
+        """Call an R function of the scripts at `paths`, or evaluate code; return what to answer."""
 
         def note(kind: Any, text: Any) -> Any:
             connection.send(((kind[0], text[0]), None))
@@ -124,6 +145,7 @@ class EmbeddedR:
         answer = self.prelude["run"](
             self.ri.StrSexpVector(paths),
             digest.hexdigest() + "\n".join(paths),
+            self.ri.NULL if code is None else code,
             name,
             self.to_r(arguments),
             self.to_r(seed),
@@ -131,11 +153,44 @@ class EmbeddedR:
         )
         elapsed = time.perf_counter() - started
         if answer[0][0]:
-            kinds = tuple(answer[2])
-            return "result", self.from_r(answer[1]), self.output.take(), elapsed, kinds
+            value, kinds = self.from_r(answer[1]), tuple(answer[2])
+            drawn = None if answer[3][0][0] == "NULL" else self.from_r(answer[3])
+            return "result", value, self.output.take(), elapsed, kinds, drawn
         self.output.take()
         package = answer[3][0]
         return "error", answer[1][0], answer[2][0], package or None
+
+    def fork(self, packages: Sequence[str]) -> tuple[Any, ...]:
+        """Go on in a copy of this process. In this one, return when the copy has left.
+
+        If the copy dies, this process dies in the same way.
+        """
+        there = set(self.temporary.iterdir())
+        said, leaving = os.pipe()
+        copy = os.fork()
+        if copy == 0:
+            self.leaving = leaving
+            if packages:
+                self.prelude["preload"](self.ri.StrSexpVector(packages))
+            return ("forked",)
+        os.close(leaving)
+        _, status = os.waitpid(copy, 0)
+        os.set_blocking(said, False)  # a process that the copy has started may hold the pipe
+        try:
+            left = os.read(said, 1)
+        except BlockingIOError:
+            left = b""
+        os.close(said)
+        if not left:
+            _die(status)
+        for path in set(self.temporary.iterdir()) - there:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        return ("left",)
+
+    def leave(self) -> NoReturn:
+        """End this copy at once: R cleans up nothing, because its files are the original's."""
+        os.write(self.leaving, b".")
+        os._exit(0)
 
 
 def main(connection: Connection) -> None:
@@ -143,9 +198,24 @@ def main(connection: Connection) -> None:
 
     def load() -> tuple[Callable[[Any], Any], Any]:
         r = EmbeddedR()
-        return lambda request: r.call(connection, *request), r.versions()
+
+        def answer(request: Any) -> Any:
+            kind, *details = request
+            if kind == "call":
+                return r.call(connection, *details)
+            return r.fork(*details) if kind == "fork" else r.leave()
+
+        return answer, r.versions()
 
     serve(connection, load, _describe)
+
+
+def _die(status: int) -> NoReturn:
+    """End this process as another one ended, of which `os.waitpid` gave the status."""
+    if os.WIFSIGNALED(status):
+        signal.signal(number := os.WTERMSIG(status), signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+    os._exit(os.WEXITSTATUS(status))
 
 
 def _describe(error: Exception) -> tuple[str, str]:

@@ -4,54 +4,30 @@ R shares no memory with this process. So a script that quits, crashes or loops e
 """
 
 import os
-import re
-import resource
-import shutil
-import signal
-import subprocess
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any, Self
 
-from rparity.errors import (
-    RCrashedError,
-    RError,
-    RNotAvailableError,
-    RTimeoutError,
-    UsageError,
-    install,
-)
+from rparity.errors import RError, RNotAvailableError, UsageError
 from rparity.r.from_r import from_wire
+from rparity.r.process import (
+    CASE_PACKAGES,
+    INSTALL_R,
+    RProcess,
+    missing_package,
+    r_home,
+    r_version,
+    rpy2_version,
+    surroundings,
+)
 from rparity.r.to_r import require_text, to_wire
-from rparity.r.version import numbers
 from rparity.r.wire import Wire
-from rparity.workers.child import ONE_THREAD, Child, likely_cause
 
-CHILD = "rparity.r.child:main"
-START_SECONDS = 120.0
-# With fewer open files than this allowed, the limit is the likely reason why R does not start.
-FEWEST_FILES = 256
-# rpy2's set-up asks R how it was built, and R runs make to answer.
-INSTALL_R = "apt-get install r-base-core r-cran-lme4 make"
-# The R packages that only some cases need, with Debian's names: tests of fixed effects and the
-# atlas.
-CASE_PACKAGES = {
-    "lmerTest": "r-cran-lmertest",
-    "pbkrtest": "r-cran-pbkrtest",
-    "emmeans": "r-cran-emmeans",
-    "car": "r-cran-car",
-    "lmtest": "r-cran-lmtest",
-    "quantreg": "r-cran-quantreg",
-    "sandwich": "r-cran-sandwich",
-    "survival": "r-cran-survival",
-}
-INSTALL_PACKAGES = f"apt-get install {' '.join(CASE_PACKAGES.values())}"
-# In ABI mode nothing is compiled: neither a compiler nor the headers of R and Python are needed.
-MATCHING_RPY2 = 'RPY2_CFFI_MODE=ABI pip install "rpy2-rinterface>=3.6.5,<3.6.6"'
-NEWER_RPY2 = "RPY2_CFFI_MODE=ABI pip install --upgrade rpy2-rinterface"
+# Seconds that a copy of R may take to start and to end (`RSession.apart`).
+COPY_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -59,7 +35,8 @@ class RResult:
     """What a call gave: its value, what R said and printed during it, and the seconds it took.
 
     `wire` is the value as R sent it (`r.wire`), in which NULL and a missing string differ.
-    `rng_kind` is `RNGkind()` after the call.
+    `rng_kind` is `RNGkind()` after the call. `drawn` is the state of R's generator after a call
+    without a seed, or None if the call left the generator alone.
     """
 
     value: Any
@@ -69,6 +46,7 @@ class RResult:
     elapsed: float
     rng_kind: tuple[str, ...]
     wire: Wire
+    drawn: Wire | None = None
 
 
 @dataclass(frozen=True)
@@ -92,8 +70,8 @@ class RSession:
     """An R process that starts at the first call, and again after a crash or a time-out.
 
     Each call starts from the same options, contrasts, generator kinds, locale and folder. The state
-    of the random stream, and what scripts assign, stay from one call to the next. Several threads
-    may share a session; one call runs at a time.
+    of the random stream, and what scripts assign, stay from one call to the next, unless the calls
+    are in an `apart` of their own. Several threads may share a session; one call runs at a time.
 
     Parameters
     ----------
@@ -110,7 +88,7 @@ class RSession:
         self._on_message = on_message
         self._child: RProcess | None = None
         self._was_up = False
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def __enter__(self) -> Self:
         return self
@@ -176,7 +154,80 @@ class RSession:
         UsageError
             No such script, or an argument that R cannot take.
         """
-        paths = [os.path.abspath(path) for path in (*libraries, script)]  # noqa: PTH100 - no resolve
+        return self._call((*libraries, script), None, function, arguments, seed, timeout)
+
+    def evaluate(
+        self,
+        code: str,
+        arguments: Mapping[str, object] | None = None,
+        *,
+        name: str = "r",
+        libraries: Sequence[Path] = (),
+        seed: int | None = None,
+        timeout: float | None = None,
+    ) -> RResult:
+        """Return the value of R code, in which the arguments are variables.
+
+        If the value is a function, it is called with the arguments. Messages call the code
+        `name()`. The other parameters and the errors are those of `call`.
+        """
+        return self._call(libraries, code, name, arguments, seed, timeout)
+
+    @contextmanager
+    def apart(self, packages: Sequence[str] = ()) -> Iterator[None]:
+        """Make calls in a copy of R as it was when it started; what they leave behind is lost.
+
+        The copy is a fork of R's process. So options, variables, attached and loaded packages, S4
+        classes, random streams, the working directory, devices and connections are those of a
+        newly started R, at a hundredth of the cost. R's folder of temporary files is emptied at
+        the end. R starts anew if this process's environment or working directory has changed
+        since, apart from what pytest itself sets.
+
+        Parameters
+        ----------
+        packages
+            R packages whose namespaces are loaded before. They stay loaded for the next `apart`
+            with the same packages.
+        """
+        with self._lock:
+            child = self._child
+            if child is not None and child.surroundings != surroundings():
+                self.close()
+            child = self._started()
+            if child.packages != tuple(packages):
+                if child.packages:
+                    self._turn(child, "leave")
+                child.packages = tuple(packages)
+                if child.packages:
+                    self._turn(child, "fork", child.packages)
+            self._turn(child, "fork", ())
+            try:
+                yield
+            finally:
+                # After a crash, a time-out or Ctrl-C, there is another child or none.
+                if self._child is child:
+                    self._turn(child, "leave")
+
+    def _turn(self, child: RProcess, *request: Any) -> None:
+        """Have R's process forked, or the fork ended."""
+        child.doing = "its start"
+        try:
+            child.send(request, COPY_SECONDS)
+            child.next_answer()
+        except BaseException:
+            self.close()
+            raise
+
+    def _call(
+        self,
+        scripts: Sequence[Path],
+        code: str | None,
+        function: str,
+        arguments: Mapping[str, object] | None,
+        seed: int | None,
+        timeout: float | None,
+    ) -> RResult:
+        paths = [os.path.abspath(path) for path in scripts]  # noqa: PTH100 - no resolve
         for path in paths:
             if not os.access(path, os.R_OK):
                 raise UsageError(f"There is no readable R script {path}.")
@@ -187,12 +238,12 @@ class RSession:
             name: to_wire(value, f"argument {name} of {function}()")
             for name, value in (arguments or {}).items()
         }
-        request = (paths, function, _named_list(values), to_wire(seed))
+        request = ("call", paths, code, function, _named_list(values), to_wire(seed))
         limit = self._timeout if timeout is None else timeout
         with self._lock:
             return self._exchange(self._started(), request, function, limit)
 
-    def _started(self) -> "RProcess":
+    def _started(self) -> RProcess:
         # A forked process inherits the object, but must leave its parent's R alone.
         if self._child is None or self._child.owner != os.getpid():
             self._child = None
@@ -206,7 +257,7 @@ class RSession:
         return self._child
 
     def _exchange(
-        self, child: "RProcess", request: tuple[Any, ...], function: str, limit: float | None
+        self, child: RProcess, request: tuple[Any, ...], function: str, limit: float | None
     ) -> RResult:
         said: dict[str, list[str]] = {"warning": [], "message": []}
         child.doing = f"{function}()"
@@ -224,88 +275,10 @@ class RSession:
             if package is not None:
                 raise missing_package(package)
             raise RError(f"R error in {where}: {text}" if where else text)
-        _, wire, output, elapsed, rng_kind = answer
+        _, wire, output, elapsed, rng_kind, drawn = answer
         warnings, messages = tuple(said["warning"]), tuple(said["message"])
-        return RResult(
-            from_wire(wire, child.doing), warnings, messages, output, elapsed, rng_kind, wire
-        )
-
-
-class RProcess(Child):
-    """The process in which R runs; its errors say what R was doing."""
-
-    def __init__(self) -> None:
-        self.home = r_home()
-        self.versions: dict[str, str | None] = {}
-        self.doing = "its start"
-        super().__init__(
-            CHILD,
-            limit=START_SECONDS,
-            environment=_environment(self.home),
-            options=("-W", "ignore"),
-            log=True,
-        )
-
-    def start(self, *, again: bool) -> None:
-        """Wait until R is up; `again` says that R has been up before in this session.
-
-        Raises
-        ------
-        RNotAvailableError
-            R does not start.
-        RCrashedError
-            R was killed, or died although it has been up before: another try may succeed.
-        """
-        try:
-            versions, problem = self.receive()
-        except RCrashedError as error:
-            if again or self.status() in (-signal.SIGKILL, -signal.SIGTERM):
-                raise
-            problem = "", str(error)
-        except RTimeoutError as error:
-            problem = "", str(error)
-        if problem is not None:
-            raise _why_unavailable(self.home, *problem)
-        self.versions = from_wire(versions)
-
-    def next_answer(self) -> tuple[Any, ...]:
-        """Return the next thing that R says during a call (`r.child`).
-
-        Raises
-        ------
-        RCrashedError, RTimeoutError
-            R died, or has not answered within the call's limit.
-        """
-        answer: tuple[Any, ...] | None
-        answer, problem = self.receive()
-        if answer is None:  # R code jumped out of the call
-            said = " ".join(" ".join(problem).split())[:300]
-            text = f"{self.doing} gave no answer ({said}): R code must not invoke restarts"
-            return "error", "", text, None
-        return answer
-
-    def died(self) -> RCrashedError:
-        """Return the error that says how R ended, and what to do about it."""
-        status = self.status()
-        if status is None:
-            cause, remedy = "it closed its pipe", "a script must leave file descriptors alone"
-        else:
-            last_words = self.last_words()
-            if status >= 0:
-                cause, remedy = f"it quit with status {status}", "R code must not call quit()"
-            else:
-                cause = f"killed by signal {-status}"
-                remedy = likely_cause(status) or "run the script under Rscript"
-            if last_words:
-                remedy += f". Its last words: {last_words}"
-        return RCrashedError(f"R died during {self.doing} ({cause}); {remedy}.")
-
-    def late(self) -> RTimeoutError:
-        """Return the error that says that R took too long."""
-        return RTimeoutError(
-            f"R did not finish {self.doing} within {self.limit:g} s and was stopped; "
-            "give it less work or a longer timeout."
-        )
+        value = from_wire(wire, child.doing)
+        return RResult(value, warnings, messages, output, elapsed, rng_kind, wire, drawn)
 
 
 def availability() -> Availability:
@@ -332,102 +305,5 @@ def availability() -> Availability:
     )
 
 
-def r_home() -> str:
-    """Return the folder of R: `R_HOME` if it is set, else the home of the R on the PATH.
-
-    Raises
-    ------
-    RNotAvailableError
-        There is no R.
-    """
-    home = os.environ.get("R_HOME")
-    if home:
-        if not Path(home, "bin", "R").exists():
-            raise RNotAvailableError(f"R_HOME is {home}, but there is no R in it", "unset R_HOME")
-        return home
-    if shutil.which("R") is None:
-        raise RNotAvailableError("R is not installed (no R on the PATH)", INSTALL_R)
-    answer = _ask_r("R", "RHOME")
-    if not answer:
-        raise RNotAvailableError("The R on the PATH does not work (R RHOME fails)", INSTALL_R)
-    return answer.splitlines()[-1].strip()
-
-
-def r_version(home: str) -> str | None:
-    """Return the version of the R in a folder, such as `4.2.2`, without starting it."""
-    found = re.search(r"R version (\d+\.\d+\.\d+)", _ask_r(f"{home}/bin/R", "--version"))
-    return found and found[1]
-
-
-def rpy2_version() -> str | None:
-    """Return the version of rpy2-rinterface, or of an rpy2 that is older than this package."""
-    for name in ("rpy2-rinterface", "rpy2"):
-        try:
-            return metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return None
-
-
-def _ask_r(program: str, option: str) -> str:
-    try:
-        answer = subprocess.run(
-            [program, option], capture_output=True, text=True, timeout=30, check=True
-        )
-    except (OSError, subprocess.SubprocessError):
-        return ""
-    return answer.stdout
-
-
-def _environment(home: str) -> dict[str, str]:
-    """Return the child's environment: no profile, one thread, English, UTC."""
-    env = {k: v for k, v in os.environ.items() if not k.startswith("LC_")}
-    for name in ("R_DEFAULT_PACKAGES", "R_SESSION_TMPDIR"):
-        env.pop(name, None)
-    # "" means that there is no such file. rpy2 runs Rscript at its start, without --vanilla.
-    env |= dict.fromkeys(("R_PROFILE", "R_PROFILE_USER", "R_ENVIRON", "R_ENVIRON_USER"), "")
-    env |= ONE_THREAD
-    env |= {"LC_ALL": "C.UTF-8", "LANGUAGE": "en", "TZ": "UTC", "PYTHONIOENCODING": "utf-8"}
-    env["R_HOME"] = home
-    env.setdefault("RPY2_CFFI_MODE", "ABI")
-    paths = [f"{home}/lib", *filter(None, [env.get("LD_LIBRARY_PATH")])]
-    env["LD_LIBRARY_PATH"] = os.pathsep.join(paths)
-    return env
-
-
 def _named_list(values: Mapping[str, Any]) -> Any:
     return "list", list(values.values()), {"names": ("character", list(values), {})}
-
-
-def missing_package(package: str) -> RNotAvailableError:
-    """Return the error for an R package that is missing; it says how to install the package."""
-    remedy = f'install.packages("{package}") in R'
-    if package == "lme4":
-        remedy = f"apt-get install r-cran-lme4 (or {remedy})"
-    if package in CASE_PACKAGES:
-        remedy = f"{INSTALL_PACKAGES} (or {remedy})"
-    return RNotAvailableError(f"The R package {package} is not installed", remedy)
-
-
-def _why_unavailable(home: str, kind: str, text: str) -> RNotAvailableError:
-    """Return the error that names the reason, if it is a known one, and the remedy."""
-    installed, version = rpy2_version(), r_version(home)
-    if kind == "ModuleNotFoundError" and installed is None:
-        return RNotAvailableError("rpy2 is not installed", f"RPY2_CFFI_MODE=ABI {install('r')}")
-    if installed and version and numbers(installed) >= (3, 6, 6) and numbers(version) < (4, 5):
-        return RNotAvailableError(
-            f"rpy2-rinterface {installed} needs R 4.5 or newer and this is R {version}",
-            MATCHING_RPY2,
-        )
-    if kind == "OSError" and "libR" in text:
-        return RNotAvailableError(
-            f"There is an R in {home}, but rpy2 cannot load its shared library ({text})",
-            f"{INSTALL_R}, or build R with --enable-R-shlib",
-        )
-    most = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    if most != resource.RLIM_INFINITY and most < FEWEST_FILES:
-        return RNotAvailableError(
-            f"R does not start: only {most} files may be open at once", "`ulimit -n 1024`"
-        )
-    fitting = NEWER_RPY2 if version and numbers(version) >= (4, 5) else MATCHING_RPY2
-    return RNotAvailableError(f"R does not start through rpy2 ({kind} {text})", fitting)

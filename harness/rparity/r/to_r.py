@@ -14,6 +14,8 @@ from pandas.arrays import BooleanArray, IntegerArray
 
 from rparity.errors import UsageError
 from rparity.r.format import format_r
+from rparity.r.frames import as_pandas
+from rparity.r.times import seconds_of, zone_name
 from rparity.r.wire import NA_INTEGER, NA_REAL_BITS, NULL, Wire
 
 # How deep lists may lie in lists: far deeper than data are, and less than Python's own limit.
@@ -21,10 +23,9 @@ LEVELS = 50
 
 REMEDY = "use numbers, strings, an array, a Series, a DataFrame, or a dict of these"
 REMEDIES: Sequence[tuple[type | tuple[type, ...], str]] = (
-    (complex, "hand over its .real and .imag"),
     ((Decimal, Fraction, np.longdouble), "use float()"),
-    ((bytes, bytearray, memoryview), "use .decode() if it is text"),
-    (datetime.timedelta, "use .total_seconds()"),
+    (memoryview, "use bytes()"),
+    ((bytes, bytearray), "use .decode() if it is text"),
     (pd.Period, "use .to_timestamp()"),
     (pd.Interval, "use str()"),
 )
@@ -33,8 +34,10 @@ REMEDIES: Sequence[tuple[type | tuple[type, ...], str]] = (
 def to_wire(value: object, what: str = "the value", level: int = 0) -> Wire:
     """Translate a value of Python for R.
 
-    It may be None, a bool, int, float, str or date; an array of any dimensions; a Series, DataFrame
-    or Categorical; a dict, list or tuple. An index gives R's names, unless it holds integers.
+    It may be None, a bool, int, float, complex, str or date; a time with a zone (POSIXct), a
+    duration (difftime, in seconds) or bytes (raw); an array of any dimensions; a Series, DataFrame
+    or Categorical; a data frame of polars or PyArrow; a sparse matrix of scipy (dgCMatrix of R's
+    package Matrix); a dict, list or tuple. An index gives R's names, unless it holds integers.
     Missing values become NA.
 
     Parameters
@@ -56,6 +59,7 @@ def to_wire(value: object, what: str = "the value", level: int = 0) -> Wire:
         )
     if value is None:
         return NULL
+    value = as_pandas(value, what)
     if isinstance(value, Mapping):
         keys = _labels(value, f"{what}, in its keys,")
         _require_distinct(keys, f"{what} has two keys")
@@ -74,6 +78,11 @@ def to_wire(value: object, what: str = "the value", level: int = 0) -> Wire:
         if isinstance(value, pd.MultiIndex):
             raise _refusal(what, "MultiIndex", "use .to_frame(index=False)")
         return _vector(pd.Series(value), what)
+    if isinstance(value, bytes | bytearray) and not isinstance(value, np.generic):
+        kind, data, _ = _integers(np.frombuffer(value, dtype=np.uint8))
+        return kind, data, {"typeof": _characters(["raw"])}
+    if callable(tocsc := getattr(value, "tocsc", None)) and getattr(value, "ndim", 0) == 2:
+        return _sparse(tocsc(copy=True), what)
     if isinstance(value, list | tuple):
         plain = [x[()] if isinstance(x, np.ndarray) and x.ndim == 0 else x for x in value]
         if plain and all(_is_scalar(item) for item in plain):
@@ -131,12 +140,21 @@ def require_text(values: Iterable[str | None], what: str) -> None:
 
 def _is_scalar(value: object) -> bool:
     return (
-        value is None or value is pd.NaT or value is pd.NA or np.isscalar(value) or _is_date(value)
+        value is None
+        or value is pd.NaT
+        or value is pd.NA
+        or (np.isscalar(value) and not isinstance(value, bytes))
+        or _is_date(value)
+        or _is_duration(value)
     )
 
 
 def _is_date(value: object) -> bool:
     return isinstance(value, datetime.date | np.datetime64)
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, datetime.timedelta | np.timedelta64)
 
 
 def _labels(values: Iterable[Any], what: str, *, gaps: bool = False) -> list[str | None]:
@@ -260,6 +278,12 @@ def _vector(series: "pd.Series[Any]", what: str) -> Wire:
         return kind, data, {"levels": ("character", levels, {}), "class": _characters(classes)}
     if isinstance(dtype, np.dtype) and dtype.kind == "M":
         return _dates(series.to_numpy(), what)
+    if isinstance(dtype, pd.DatetimeTZDtype):
+        return _instants(series, dtype.tz, what)
+    if isinstance(dtype, np.dtype) and dtype.kind == "m":
+        return _durations(series.to_numpy(), what)
+    if types.is_complex_dtype(dtype):
+        return _complex(series.to_numpy(), what)
     missing = series.isna().to_numpy(dtype=bool)
     if types.is_bool_dtype(dtype):
         _, data, _ = _integers(series.fillna(False).to_numpy(dtype=bool), missing)
@@ -294,7 +318,10 @@ def _dates(values: "np.ndarray[Any, Any]", what: str) -> Wire:
     days = values.astype("datetime64[D]")
     missing = np.isnat(values)
     if (days.astype(values.dtype) != values)[~missing].any():
-        raise UsageError(f"{what} holds times of day; only whole dates can be handed to R.")
+        raise UsageError(
+            f"{what} holds times of day without a zone, which R's times need; use "
+            '.tz_localize("UTC") of pandas, or dates.'
+        )
     numbers = np.where(missing, np.nan, days.astype(np.int64).astype(np.float64))
     kind, data, _ = _doubles(numbers)
     return kind, data, {"class": _characters(["Date"])}
@@ -302,14 +329,53 @@ def _dates(values: "np.ndarray[Any, Any]", what: str) -> Wire:
 
 def _day(value: Any, what: str) -> "np.datetime64[Any]":
     if isinstance(value, datetime.datetime) and value.tzinfo is not None:
-        raise UsageError(f"{what} holds times of day and of a zone; R can be handed whole dates.")
+        raise UsageError(f"{what} holds dates beside times in a zone; use times in one zone.")
     if isinstance(value, pd.Timestamp):
         value = value.to_datetime64()
     time: np.datetime64[Any] = np.datetime64(value)
     day: np.datetime64[Any] = time.astype("datetime64[D]")
     if day != time:
-        raise UsageError(f"{what} holds times of day; only whole dates can be handed to R.")
+        raise UsageError(
+            f"{what} holds times of day without a zone, which R's times need; give them one, as by "
+            ".replace(tzinfo=datetime.UTC), or use dates."
+        )
     return day
+
+
+def _complex(values: "np.ndarray[Any, Any]", what: str) -> Wire:
+    if values.dtype.itemsize > np.dtype(np.complex128).itemsize:
+        raise _refusal(what, str(values.dtype), "use .astype(complex)")
+    kind, data, _ = _doubles(np.asarray(values, dtype=np.complex128).view(np.float64))
+    return kind, data, {"typeof": _characters(["complex"])}
+
+
+def _instants(series: "pd.Series[Any]", zone: Any, what: str) -> Wire:
+    name = zone_name(zone, what)
+    values = series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
+    kind, data, _ = _doubles(seconds_of(values, what))
+    own = {"class": _characters(["POSIXct", "POSIXt"]), "tzone": _characters([name])}
+    return kind, data, own
+
+
+def _durations(values: "np.ndarray[Any, Any]", what: str) -> Wire:
+    kind, data, _ = _doubles(seconds_of(values, what))
+    return kind, data, {"class": _characters(["difftime"]), "units": _characters(["secs"])}
+
+
+def _sparse(matrix: Any, what: str) -> Wire:
+    """Translate a sparse matrix in columns for R's package Matrix, whose numbers are doubles."""
+    matrix.sum_duplicates()
+    if matrix.dtype.kind not in "biuf":
+        raise _refusal(what, f"a sparse matrix of {matrix.dtype}", "use .toarray()")
+    parts = [
+        _integers(matrix.indices),
+        _integers(matrix.indptr),
+        ("logical", _integers(matrix.data)[1], {})
+        if matrix.dtype.kind == "b"
+        else _doubles(matrix.data),
+        _integers(matrix.shape),
+    ]
+    return "list", parts, {"typeof": _characters(["sparse"])}
 
 
 def _objects(series: "pd.Series[Any]", what: str) -> Wire:
@@ -320,6 +386,12 @@ def _objects(series: "pd.Series[Any]", what: str) -> Wire:
     ]
     present = [item for item in values if item is not None]
     kinds = {type(item) for item in present}
+    zoned = [x for x in present if isinstance(x, datetime.datetime) and x.tzinfo is not None]
+    if present and len(zoned) == len(present):
+        return _zoned(values, what)
+    if present and all(map(_is_duration, present)):
+        durations = [pd.NaT if item is None else pd.Timedelta(item) for item in values]
+        return _durations(pd.Series(durations, dtype="timedelta64[ns]").to_numpy(), what)
     if present and all(_is_date(item) for item in present):
         gap = np.datetime64("NaT", "D")
         days = [gap if item is None else _day(item, what) for item in values]
@@ -333,6 +405,11 @@ def _objects(series: "pd.Series[Any]", what: str) -> Wire:
     if kinds <= {bool} and not has_float:
         _, data, _ = _integers([item is True for item in values], missing)
         return "logical", data, {}
+    if complex in kinds and kinds <= {int, float, complex}:
+        if any(type(item) is int and not _is_double(item) for item in present):
+            raise UsageError(f"{what} holds a whole number that R cannot hold exactly.")
+        nan = complex(math.nan, math.nan)
+        return _complex(np.array([nan if v is None else v for v in values], dtype=complex), what)
     if kinds <= {bool, int, float}:
         filled = np.array([0 if item is None else item for item in values], dtype=object)
         if not has_float:
@@ -344,13 +421,22 @@ def _objects(series: "pd.Series[Any]", what: str) -> Wire:
     raise _refusal(what, found, _remedy(present[0]) if len(kinds) == 1 else REMEDY)
 
 
+def _zoned(values: Sequence[Any], what: str) -> Wire:
+    zones = {item.tzinfo for item in values if item is not None}
+    if len(zones) > 1:
+        raise UsageError(f"{what} holds times in several zones; convert them to one zone.")
+    # pandas chooses the unit: nanoseconds cannot hold all of Python's years.
+    return _instants(pd.Series(pd.DatetimeIndex(list(values))), zones.pop(), what)
+
+
 def _plain(item: Any) -> Any:
-    """Return a scalar as a bool, int, float or str of Python, if it is one."""
-    if isinstance(item, np.generic) and not _is_date(item):
+    """Return a scalar as a bool, int, float, complex or str of Python, if it is one."""
+    if isinstance(item, np.generic) and not _is_date(item) and not _is_duration(item):
         item = item.item()
     if isinstance(item, str):
         return str.__str__(item)
-    for own in (bool, int, float):
+    own: Any
+    for own in (bool, int, float, complex):
         if isinstance(item, own):
             return own(item)
     return item
@@ -380,7 +466,7 @@ def _remedy(value: object) -> str:
     for kinds, remedy in REMEDIES:
         if isinstance(value, kinds):
             return remedy
-    for method in ("to_pandas", "toarray", "collect"):  # polars, pyarrow; scipy.sparse; lazy frames
+    for method in ("to_pandas", "toarray"):
         if callable(getattr(value, method, None)):
             return f"use its .{method}()"
     if hasattr(value, "__array__"):

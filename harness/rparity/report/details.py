@@ -17,7 +17,7 @@ from rparity.report.numbers import counted, everything, exactly, fewest, parted,
 from rparity.report.summary import AnswerSource, source, versions_of
 
 # At most this many values are shown, those that agree least.
-VALUES = 50
+VALUES = 30
 
 
 @dataclass(frozen=True)

@@ -66,25 +66,35 @@ def draw(run: CaseRun, file: Path) -> None:
     from matplotlib.figure import Figure
 
     tables = run.answers["rparity"].tables
-    figure = Figure(figsize=(11, 5.2), layout="constrained")
+    figure = Figure(figsize=(11, 5.4), layout="constrained")
     scatter, anew, kept = figure.subplot_mosaic(
         [["scatter", "anew"], ["scatter", "kept"]], width_ratios=[1, 1.15]
     ).values()
+    lettered(scatter, anew, kept)
     _scatter(scatter, tables["data"])
     errors = {
         "lmer": (tables["lmer.coef"], MIXED, "-"),
         "lm, contr.sum": (tables["lm.coef"], FIXED, "--"),
     }
     _bootstrap(anew, tables["boot_simulate_u.replicates"], errors, MIXED)
-    anew.set_title(
-        "use.u = FALSE: the lines are drawn anew; the spread is lmer's standard error", fontsize=9
-    )
+    anew.set_title("use.u = FALSE: the lines are drawn anew", fontsize=10)
     _bootstrap(kept, tables["boot_fix_u.replicates"], errors, FIXED)
-    kept.set_title("use.u = TRUE: the lines stay; the spread is lm's standard error", fontsize=9)
+    kept.set_title("use.u = TRUE: the lines stay", fontsize=10)
     kept.set_xlabel("intercept")
-    figure.suptitle(f"The intercept's standard error in two worlds, {run.nsim} replicates each")
+    figure.suptitle(
+        "The intercept's standard error is lmer's if the lines are drawn anew, and lm's if they "
+        f"stay: {run.nsim:,} replicates each",
+        fontsize=11,
+    )
     with writing(file) as target:
         figure.savefig(target, dpi=150)
+
+
+def lettered(*panels: Any) -> None:
+    """Write a letter above the left edge of each panel: a, b, ..."""
+    for letter, axes in zip("abcdefgh", panels, strict=False):
+        axes.set_title(letter, loc="left", fontweight="bold", fontsize=11)
+        axes.spines[["top", "right"]].set_visible(False)
 
 
 def _scatter(axes: Any, data: pd.DataFrame) -> None:
@@ -98,8 +108,9 @@ def _scatter(axes: Any, data: pd.DataFrame) -> None:
         fill = {} if symbol in LINES else {"facecolors": "none", "edgecolors": shades[i]}
         style = fill or {"color": shades[i]}
         axes.scatter(mine["x"], mine["y"], s=26, marker=symbol, label=f"{level:g}", **style)
-    axes.set(xlabel="x", ylabel="y", title="y ~ x, a symbol a level of p")
-    axes.legend(title="p", ncols=2, fontsize=8, frameon=False)
+    axes.set(xlabel="x", ylabel="y")
+    axes.set_title("The data: a symbol for each level of p", fontsize=10)
+    axes.legend(title="p", ncols=2, fontsize=8, frameon=False, loc="upper left")
 
 
 def _bootstrap(axes: Any, replicates: pd.DataFrame, errors: dict[str, Any], colour: str) -> None:
@@ -113,9 +124,9 @@ def _bootstrap(axes: Any, replicates: pd.DataFrame, errors: dict[str, Any], colo
         density=True,
         color=colour,
         alpha=0.3,
-        label=f"bootstrap, sd {spread:.4g}",
+        label=f"bootstrap, standard deviation {spread:.4g}",
     )
-    top = 1.25 * norm.pdf(0.0, scale=spread)
+    top = 1.6 * norm.pdf(0.0, scale=spread)
     for name, (coef, line, dashes) in errors.items():
         estimate, error = coef.loc["(Intercept)", ["estimate", "std_error"]]
         axes.plot(
@@ -123,7 +134,7 @@ def _bootstrap(axes: Any, replicates: pd.DataFrame, errors: dict[str, Any], colo
             norm.pdf(grid, estimate, error),
             dashes,
             color=line,
-            label=f"{name}, s.e. {error:.4g}",
+            label=f"{name}, standard error {error:.4g}",
         )
-    axes.set(ylim=(0, top), yticks=[])
-    axes.legend(fontsize=8, frameon=False, loc="upper left")
+    axes.set(ylim=(0, top), yticks=[], ylabel="density")
+    axes.legend(fontsize=8, frameon=False, loc="upper left", handlelength=1.4)

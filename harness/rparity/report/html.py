@@ -1,9 +1,15 @@
-"""An audit as one HTML page. It needs no network, and its script only sorts and filters."""
+"""An audit as one HTML page. It needs no network.
+
+Its script sorts, filters, draws the figures, and unpacks the details of a cell when a reader opens
+it. Figures and details are compressed: as text they are many times as large as the rest.
+"""
 
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
+import json
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
@@ -31,7 +37,7 @@ def page(audit: Audit) -> str:
     ModuleNotFoundError
         If jinja2 is not installed. The extra `audit` installs it.
     """
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FunctionLoader, StrictUndefined
     from markupsafe import Markup, escape
 
     def breakable(name: str) -> Markup:
@@ -40,20 +46,38 @@ def page(audit: Audit) -> str:
             name = name.replace(word, broken.replace("-", SOFT_HYPHEN))
         return escape(name).replace("-", Markup("-<wbr>")).replace("_", Markup("_<wbr>"))
 
-    style, script = ((TEMPLATES / name).read_text("utf-8") for name in ("audit.css", "audit.js"))
+    def read(name: str) -> str:
+        return (TEMPLATES / name).read_text("utf-8")
+
+    style, script = read("audit.css"), read("audit.js")
     environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FunctionLoader(read),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {"exactly": exactly, "everything": everything, "breakable": breakable}
-    template = environment.from_string((TEMPLATES / "audit.html").read_text("utf-8"))
-    text: str = template.render(
+    environment.globals["anchor"] = anchor
+    drawn = figures(audit, address)
+    found = details(audit)
+    cell = environment.get_template("audit_cell.html")
+    shown = environment.get_template("audit_figures.html").render(figures=drawn, drawn=Markup)
+    parts: dict[str, dict[str, str]] = {"figures": {"figures": shown}}
+    parts |= {f"case {case.name}": {} for case in audit.cases}
+    for (engine, case), detail in found.items():
+        parts[f"case {case}"][anchor(case, engine)] = cell.render(
+            engine=engine, case=case, detail=detail
+        )
+    text: str = environment.get_template("audit.html").render(
         audit=audit,
         version=__version__,
         style=Markup(style),
         script=Markup(script),
         policy=f"default-src 'none'; style-src {_hash(style)}; script-src {_hash(script)}",
-        drawn=Markup,
-        figures=figures(audit, address),
+        figures=drawn,
+        details=found,
+        packed={part: Markup(_packed(elements)) for part, elements in parts.items()},
         **_found(audit),
     )
     return text
@@ -69,6 +93,11 @@ def address(engine: str, case: str) -> str:
     return f"#{anchor(case, engine)}"
 
 
+def _packed(elements: Mapping[str, str]) -> str:
+    """Compress what belongs into elements of the page, by their ids, as text for the page."""
+    return base64.b64encode(gzip.compress(json.dumps(elements).encode(), mtime=0)).decode()
+
+
 def _hash(text: str) -> str:
     """Return the hash by which a content security policy allows a style or a script."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
@@ -80,7 +109,6 @@ def _found(audit: Audit) -> dict[str, Any]:
     kinds = {cell.kind for cell in cells.values()}
     return {
         "shown_cells": cells,
-        "details": details(audit),
         "causes": causes,
         "entries": _entries(audit),
         "failing": [row for _, row in summary.failure_groups(audit).iterrows()],
@@ -90,7 +118,6 @@ def _found(audit: Audit) -> dict[str, Any]:
         "sources": summary.sources(audit),
         "counts": counted(audit.comparisons),
         "kinds": [kind for kind in (*Verdict, *summary.BLANK) if kind in kinds],
-        "anchor": anchor,
         "most_failures": FAILURES,
         "machines": _machines(audit),
     }

@@ -10,6 +10,7 @@ import pandas as pd
 
 from rparity.report.document_figure import FIXED as BLUE
 from rparity.report.document_figure import MIXED as RED
+from rparity.report.document_figure import lettered
 from rparity.report.output import writing
 from rparity.report.study_text import NAMES, WORLDS
 from rparity.study.coverage import MEAN_OF_LINES, MEAN_OF_POPULATION, SLOPE, Study
@@ -17,6 +18,8 @@ from rparity.study.data_sets import World
 
 # The number of data sets whose intervals are drawn one by one.
 SHOWN = 40
+# A lower coverage is drawn at this edge as an arrow.
+LEAST = 84.0
 COLOURS = {
     "lm": BLUE,
     "wald": RED,
@@ -53,12 +56,15 @@ def draw(study: Study, file: Path) -> None:
     """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11, 8.5), layout="constrained")
-    axes = figure.subplots(2, 2, sharex="row", sharey="row")
-    for (above, below), world in zip(axes.T, World, strict=True):
-        _intervals(above, study, world)
+    figure = Figure(figsize=(11, 9.5), layout="constrained")
+    axes = figure.subplots(3, 2, sharex="row", sharey="row", height_ratios=[2, 1, 4])
+    lettered(*axes.flat)
+    for (above, near, below), world in zip(axes.T, World, strict=True):
+        _intervals(above, near, study, world)
         _coverage(below, study, world)
-    axes[0, 0].set_ylabel("intercept")
+    low, high = min(drawn.get_ylim() for drawn in axes[0])
+    axes[0, 0].set(ylabel="intercept", ylim=(low, high + 0.3 * (high - low)))  # the legend's place
+    axes[1, 0].set_ylabel("difference")
     figure.suptitle(
         f"Which interval is right in which world: {study.datasets:,} data sets in each, "
         f"{study.nsim:,} replicates of each bootstrap"
@@ -67,8 +73,12 @@ def draw(study: Study, file: Path) -> None:
         figure.savefig(temporary, dpi=150)
 
 
-def _intervals(axes: Any, study: Study, world: World) -> None:
-    """Draw the intervals of lmer and of lm in the first data sets, around their target."""
+def _intervals(axes: Any, near: Any, study: Study, world: World) -> None:
+    """Draw the intervals of lmer and of lm in the first data sets, around their target.
+
+    `near` shows those of lm less the mean of the data set's own lines: they are too short to be
+    seen at the other scale.
+    """
     target = study.design.intercept
     rows = study.answers.query("world == @world.value and parameter == '(Intercept)'")
     seeds = rows["seed"].unique()[:SHOWN]
@@ -78,21 +88,24 @@ def _intervals(axes: Any, study: Study, world: World) -> None:
         _bars(axes, rows[rows["interval"] == interval], target, width, interval)
     what = "mean" if world is World.FIXED else "population mean"
     axes.set_title(f"{WORLDS[world].capitalize()}, {what} {target:g}", fontsize=10)
-    axes.set_xlabel(f"data sets with the seeds {seeds[0]} to {seeds[-1]}")
     axes.set_xticks([])
-    low, high = rows["conf_low"].min(), rows["conf_high"].max()
-    axes.set_ylim(low - 0.5 * (high - low), high + 0.05 * (high - low))
     if world is World.FIXED:
-        pale = "pale: contains it, full: misses it"
-        axes.legend(fontsize=8, frameon=False, loc="upper left", title=pale, title_fontsize=8)
-    near = axes.inset_axes([0.09, 0.03, 0.88, 0.24])
+        axes.legend(
+            fontsize=8,
+            frameon=False,
+            loc="upper left",
+            ncols=2,
+            title="pale: contains the target; full: misses it",
+            title_fontsize=8,
+            alignment="left",
+        )
     lm = rows[rows["interval"] == "lm"]
     own = lm.assign(**{end: lm[end] - lm["lines"] for end in ("conf_low", "conf_high")})
     near.axhline(0.0, color="black", linewidth=0.8, zorder=0)
     _bars(near, own, 0.0, 2.5, "lm")
-    near.set_title("lm's, less the mean of the data set's own lines", fontsize=8, pad=2)
-    near.tick_params(labelsize=7)
+    near.set_title("lm, less the mean of the own lines", fontsize=10)
     near.set_xticks([])
+    near.set_xlabel(f"data sets with the seeds {seeds[0]} to {seeds[-1]}")
 
 
 def _bars(axes: Any, rows: pd.DataFrame, target: float, width: float, interval: str) -> None:
@@ -130,20 +143,13 @@ def _coverage(axes: Any, study: Study, world: World) -> None:
             )
             at = y + 0.25 * (i - (len(marks) - 1) / 2)
             style = {"color": COLOURS[name], "fillstyle": FILL[filled], "markersize": 5}
-            axes.plot([low, high], [at, at], color=COLOURS[name], linewidth=1)
-            axes.plot(share, at, symbol, **style)
-            left = share > 50
-            axes.annotate(
-                f"{share:.1f}",
-                (low if left else high, at),
-                (-4 if left else 4, 0),
-                textcoords="offset points",
-                ha="right" if left else "left",
-                va="center",
-                fontsize=7,
-                bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5},
-            )
+            inside = share >= LEAST
+            axes.plot([max(low, LEAST), max(high, LEAST)], [at, at], color=COLOURS[name])
+            axes.plot(max(share, LEAST), at, symbol if inside else "<", **style)
+            beside = axes.get_yaxis_transform()
+            axes.text(1.09, at, f"{share:.1f}", transform=beside, size=7.5, ha="right", va="center")
     axes.set_yticks(range(len(names)), [NAMES[name] for name in names])
-    axes.set(xlim=(-2, 102), ylim=(len(names) - 0.5, -0.5))
-    axes.set_xlabel("% of the intervals that contain it (dotted: 95)")
-    axes.legend(fontsize=8, frameon=False, loc="center", bbox_to_anchor=(0.42, 0.5))
+    axes.set(xlim=(LEAST - 0.4, 100.6), ylim=(len(names) - 0.4, -0.6))
+    axes.set_title("Intervals that contain their target", fontsize=10)
+    axes.set_xlabel("% of all data sets (dotted: 95)")
+    axes.legend(fontsize=8, frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.12))

@@ -10,8 +10,8 @@ import pandas as pd
 
 from rparity.errors import UsageError
 from rparity.lmm.bootstrap import bootmer
-from rparity.lmm.fit import lmer
 from rparity.lmm.linear import lm
+from rparity.lmm.mixed import lmer
 from rparity.lmm.posterior import posterior
 from rparity.lmm.priors import Prior
 from rparity.lmm.profile import profile_intervals

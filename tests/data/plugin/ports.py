@@ -1,4 +1,4 @@
-"""Ports that tests/parity/test_plugin.py replays from R's recorded answers beside this file.
+"""Ports that tests/parity/test_plugin_beside.py replays from R's recorded answers beside this file.
 
 To record them: pytest -p rparity.pytest_plugin --r=record tests/data/plugin/ports.py
 """

@@ -13,12 +13,12 @@ from rparity.cases.base import Lm, Lmer, Part
 from rparity.compare import Reference, Tables, Tolerance, kind_of, part_of
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import ROOM, Dispute, Trial, compared, places
+from rparity.engines.designs import design
 from rparity.engines.native import lm_tables, model_tables
 from rparity.errors import RparityError
 from rparity.lmm.distributions import t_tail
 from rparity.lmm.formula import parse
 from rparity.lmm.linear import least_squares
-from rparity.lmm.matrices import build
 
 PERTURBATIONS = 6
 NO_DIGITS = 2.0
@@ -218,7 +218,7 @@ def _largest_movements(model: Lm, data: pd.DataFrame) -> Tables:
     This is the rounding of an algorithm that is stable for the matrix, but not column by column.
     """
     rng = np.random.default_rng(1)
-    m = build(model.formula, data, contrasts=model.contrasts, na_action="fail", collate="C")
+    m = design(model, data)
     step = np.spacing(np.abs(m.X).max())
 
     def moved() -> Tables:

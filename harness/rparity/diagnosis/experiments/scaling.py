@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from rparity.cases.base import Lm
 from rparity.compare import Tables, kind_of, part_of
 from rparity.engines.base import Question
+from rparity.engines.designs import design
 from rparity.lmm.formula import parse
 from rparity.lmm.language.expression import expression, names
-from rparity.lmm.matrices import build
 
 Array = NDArray[np.float64]
 
@@ -75,5 +75,5 @@ def _scaled(table: pd.DataFrame, kind: str, factor: Array) -> pd.DataFrame:
 
 def _norms(part: Lm, data: pd.DataFrame) -> Array:
     """Largest absolute value of each column of the design, exact under powers of two."""
-    X = build(part.formula, data, contrasts=part.contrasts, na_action="fail", collate="C").X
+    X = design(part, data).X
     return np.asarray(np.abs(X).max(axis=0))

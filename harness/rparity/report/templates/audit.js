@@ -1,5 +1,5 @@
 "use strict";
-// Sorts and filters; without it the page says all it has to say.
+// Sorts, filters, and unpacks the figures and the details of cells. Without it the page has everything but these.
 (() => {
   const all = (selector, within = document) => [...within.querySelectorAll(selector)];
   const form = document.getElementById("filter");
@@ -7,6 +7,9 @@
   const NAMES = ["engine", "case", "verdict", "cause"];
 
   // -- filter: #?engine=…&case=…&verdict=…&cause=…&sort=…&down=1
+
+  // The matrix has the properties of each cell; its link leads to the details.
+  const inMatrix = new Map(all("td a", matrix).map((a) => [a.hash.slice(1), a.parentElement]));
 
   const chosen = () => Object.fromEntries(NAMES.map((name) => [name, form.elements[name].value]));
 
@@ -18,8 +21,9 @@
 
   function filter() {
     const wanted = chosen();
-    for (const element of all("[data-column]", matrix))
-      element.hidden = Boolean(wanted.engine) && element.dataset.column !== wanted.engine;
+    for (const element of all("[data-column], td", matrix))
+      element.hidden = Boolean(wanted.engine) &&
+        (element.dataset.column ?? element.dataset.engine) !== wanted.engine;
     let shown = 0;
     for (const row of matrix.tBodies[0].rows) {
       const cells = all("td", row);
@@ -28,7 +32,7 @@
       row.hidden = met.length === 0;
       shown += met.length;
     }
-    for (const cell of all("details.cell")) cell.hidden = !matches(cell, wanted);
+    for (const cell of all("details.cell")) cell.hidden = !matches(inMatrix.get(cell.id), wanted);
     for (const section of all("section.case"))
       section.hidden = all("details.cell", section).every((cell) => cell.hidden) &&
         NAMES.some((name) => wanted[name]);
@@ -96,9 +100,41 @@
     filter();
   }
 
-  // A link leads to what is closed or filtered away: show it.
-  function reveal() {
-    const target = document.getElementById(location.hash.slice(1));
+  // -- the figures are unpacked at once, the details of a case when one of its cells is opened
+
+  async function unpack(section) {
+    const packed = section?.querySelector("template");
+    if (!packed) return;
+    packed.remove();
+    const bytes = Uint8Array.from(atob(packed.content.textContent), (c) => c.charCodeAt(0));
+    const plain = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
+    for (const [id, content] of Object.entries(await new Response(plain).json())) {
+      const element = document.getElementById(id);
+      element.append(...new DOMParser().parseFromString(content, "text/html").body.childNodes);
+      for (const row of all("table.values tbody tr", element)) linked(row, id);
+      for (const table of all("table.sort", element)) sortable(table);
+    }
+  }
+
+  // Each value has an address: that of its cell, case--engine, and its table, row and column.
+  function linked(row, id) {
+    const names = [...row.cells].slice(0, 3).map((name) => encodeURIComponent(name.textContent));
+    row.id = [id, ...names].join("--");
+    const link = document.createElement("a");
+    link.href = `#${row.id}`;
+    link.append(...row.cells[0].childNodes);
+    row.cells[0].append(link);
+  }
+
+  const cellOf = (id) => document.getElementById(id.split("--").slice(0, 2).join("--"));
+
+  // A link leads to what is closed, packed or filtered away: show it.
+  async function reveal() {
+    const id = location.hash.slice(1);
+    await figures;
+    const cell = cellOf(id);
+    if (cell?.matches("details.cell")) await unpack(cell.closest("section.case"));
+    const target = document.getElementById(id);
     if (!target) return;
     const closed = target.closest("details");
     if (closed) closed.open = true;
@@ -109,10 +145,13 @@
     target.scrollIntoView();
   }
 
+  const figures = unpack(document.getElementById("figures"));
   form.hidden = false;
   form.addEventListener("change", () => { filter(); remember(); });
   form.addEventListener("reset", () => setTimeout(() => { filter(); remember(); }));
   for (const table of all("table.sort")) sortable(table);
+  for (const cell of all("details.cell"))
+    cell.addEventListener("toggle", () => cell.open && unpack(cell.closest("section.case")));
   window.addEventListener("hashchange", recall);
   filter();
   recall();
