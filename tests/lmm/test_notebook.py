@@ -10,6 +10,7 @@ from io import BytesIO
 import numpy as np
 import pandas as pd
 import pytest
+from matplotlib.figure import Figure
 
 import lmm_recorded
 import rparity
@@ -18,7 +19,7 @@ from rparity.errors import DataError, FormulaError, UsageError
 from rparity.lmm.bootstrap import Replicates
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.html import AnovaTable, frame_html
-from rparity.lmm.plots import NAMED, FitFigure, zeta
+from rparity.lmm.plots import NAMED, zeta
 from rparity.run import FAILURES_SHOWN, CaseRun, comparisons_html
 from rparity.text import html_paragraph
 
@@ -168,7 +169,7 @@ def test_a_missing_weight_drops_its_row(data: pd.DataFrame) -> None:
 # Plots ------------------------------------------------------------------------------------------
 
 
-def drawn(figure: FitFigure, axis: int) -> tuple[np.ndarray, np.ndarray]:
+def drawn(figure: Figure, axis: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the points of a panel."""
     (line,) = (one for one in figure.axes[axis].lines if one.get_marker() == "o")
     return np.asarray(line.get_xdata()), np.asarray(line.get_ydata())

@@ -60,10 +60,15 @@ def test_an_audit_fits_the_terminal(width: int) -> None:
     assert text.count(exactly(LONG)) == 3
 
 
+def test_figures_with_many_digits_fit_the_terminal(run_of: RunOf) -> None:
+    assert longest(shown(lambda out: run_text.show_run(run_of("norris"), out))) <= 100
+
+
 def test_numbers_are_whole_where_nothing_fits(failing: CaseRun) -> None:
     """The terminal breaks lines that are too long; nothing is cut off."""
     text = shown(lambda out: run_text.show_run(failing, out), 50)
     assert text.count(number(LONG)) >= 20
+    assert len(re.findall("± .* unexplained *$", text, re.MULTILINE)) >= 20
     assert "…" not in text
 
 

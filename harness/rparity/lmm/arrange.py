@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,9 @@ from numpy.typing import NDArray
 
 from rparity.lmm.distributions import normal_quantile
 from rparity.lmm.matrices import RandomTerm
+
+if TYPE_CHECKING:
+    from rparity.lmm.fit import LmerResults
 
 Array = NDArray[np.float64]
 
@@ -42,8 +46,13 @@ def ranef_table(
     return pd.concat(frames)
 
 
-def ranef_frames(terms: Sequence[RandomTerm], column: pd.Series[float]) -> dict[str, pd.DataFrame]:
-    """Arrange a column of `ranef_table` by grouping factor: (levels, coefficients) each."""
+def ranef(fit: LmerResults, *, condsd: bool = False) -> dict[str, pd.DataFrame]:
+    """Random effects by grouping factor, as R's `ranef`: frames (levels, coefficients).
+
+    With `condsd`, their conditional standard deviations instead.
+    """
+    terms = fit.model.matrices.random
+    column = fit.random_effects["condsd" if condsd else "condval"]
     return {
         group: pd.DataFrame(
             {

@@ -256,8 +256,7 @@ class BootstrapResults:
     def __repr__(self) -> str:
         return self.summary()
 
-    def _repr_html_(self) -> str:
-        return html.bootstrap_html(self)
+    _repr_html_ = html.bootstrap_html
 
 
 def percentile(t: Array, probabilities: Array) -> Array:

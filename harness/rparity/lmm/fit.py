@@ -15,11 +15,12 @@ from numpy.typing import ArrayLike, NDArray
 from rparity.errors import UsageError
 from rparity.lmm import html
 from rparity.lmm.arguments import numbers
-from rparity.lmm.arrange import ranef_frames, ranef_table
+from rparity.lmm.arrange import ranef, ranef_table
 from rparity.lmm.ddf import KenwardRoger, Method, Satterthwaite, inference
 from rparity.lmm.intervals import intervals
 from rparity.lmm.model import MixedModel, Solution
 from rparity.lmm.optimum import ConvergenceWarning, optimum, problem, undetermined
+from rparity.lmm.plots import draw
 from rparity.lmm.prediction import kept_effects, predict
 from rparity.lmm.progress import Watch
 from rparity.lmm.structure import Conditional
@@ -29,7 +30,6 @@ from rparity.rrandom import RRandom
 
 if TYPE_CHECKING:
     from rparity.lmm.bootstrap import BootstrapResults, BootType, Statistic
-    from rparity.lmm.plots import FitFigure, Panel
 
 Array = NDArray[np.float64]
 
@@ -259,15 +259,6 @@ class LmerResults:
         sds = [np.sqrt(np.diagonal(cov, axis1=1, axis2=2)) for cov in found.covariances]
         return ranef_table(self.model.matrices.random, found.means, [self.sigma * s for s in sds])
 
-    def ranef(self, *, condsd: bool = False) -> dict[str, pd.DataFrame]:
-        """Random effects by grouping factor, as R's `ranef`: (levels, coefficients) each.
-
-        With `condsd`, their conditional standard deviations instead.
-        """
-        return ranef_frames(
-            self.model.matrices.random, self.random_effects["condsd" if condsd else "condval"]
-        )
-
     @cached_property
     def _fitted(self) -> Array:
         return np.asarray(self.predict())
@@ -445,25 +436,14 @@ class LmerResults:
 
         return bootmer(self, nsim, use_u=use_u, rng=rng, statistic=statistic)
 
-    def summary(self, ddf: Method | None = None) -> str:
-        """Return text in the layout of R's `summary(fit)`.
-
-        With `ddf`, "satterthwaite" or "kenward-roger", the layout is lmerTest's: degrees of freedom
-        and p-values of the fixed effects.
-        """
-        return lmer_summary(self, ddf)
+    summary = lmer_summary
 
     def __repr__(self) -> str:
         return self.summary()
 
-    def _repr_html_(self) -> str:
-        return html.lmer_html(self)
-
-    def plot(self, *panels: Panel) -> FitFigure:
-        """Draw residuals, quantiles and random effects, or the panels named; see `plots.draw`."""
-        from rparity.lmm.plots import draw
-
-        return draw(self, panels)
+    _repr_html_ = html.lmer_html
+    plot = draw
+    ranef = ranef
 
     # -- tests of fixed effects: see `ddf` ---------------------------------------------------------
 

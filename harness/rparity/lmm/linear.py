@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -17,9 +17,7 @@ from rparity.lmm.distributions import f_tail, t_quantile, t_tail
 from rparity.lmm.formula import parse
 from rparity.lmm.language.collation import Collate
 from rparity.lmm.matrices import ModelMatrices, NaAction, build
-
-if TYPE_CHECKING:
-    from rparity.lmm.plots import FitFigure
+from rparity.lmm.plots import draw
 
 Array = NDArray[np.float64]
 
@@ -47,14 +45,8 @@ class LmResults:
     params: pd.Series[float]
     unscaled_cov: Array
 
-    def _repr_html_(self) -> str:
-        return html.lm_html(self)
-
-    def plot(self, *panels: Literal["residuals", "quantiles"]) -> FitFigure:
-        """Draw residuals against fitted values, and their normal quantiles; see `plots.draw`."""
-        from rparity.lmm.plots import draw
-
-        return draw(self, panels)
+    _repr_html_ = html.lm_html
+    plot = draw
 
     @property
     def nobs(self) -> float:

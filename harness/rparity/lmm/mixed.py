@@ -54,9 +54,10 @@ def lmer(
         One row for each observation; categoricals keep the order of their levels.
     REML : bool
         Restricted maximum likelihood (the default, as in R) or maximum likelihood.
-    weights, offset : array of shape (n,), optional
-        Prior weights and a known part of the linear predictor. Rows of weight zero are left out;
-        R counts them as observations, and its log-likelihood is then infinite at every θ.
+    weights, offset : array of shape (n,) or str, optional
+        Prior weights and a known part of the linear predictor: numbers, or an expression of columns
+        such as ``"w"`` or ``"1 / n"``. Rows of weight zero are left out; R counts them as
+        observations, and its log-likelihood is then infinite at every θ.
     contrasts : mapping, optional
         From factors to R's names, such as ``contr.sum``, or to matrices (levels, contrasts).
     subset : str or array of bool, shape (n,), optional

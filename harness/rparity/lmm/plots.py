@@ -6,7 +6,8 @@ section 5, for random effects with intervals and for profile ζ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
+from functools import partial
 from importlib.util import find_spec
 from io import BytesIO
 from string import ascii_uppercase
@@ -20,12 +21,9 @@ from rparity.errors import UsageError, install
 from rparity.lmm.distributions import normal_quantile
 from rparity.lmm.varcorr import labels, order, sd_names, sd_order
 
-if find_spec("matplotlib") is None:
-    raise UsageError(f"Plots need matplotlib: {install('plot')}")
-from matplotlib.figure import Figure
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from rparity.lmm.fit import LmerResults
     from rparity.lmm.linear import LmResults
@@ -56,17 +54,8 @@ NAMED = 30
 POINTS = 20
 
 
-class FitFigure(Figure):
-    """A figure of matplotlib that a notebook shows, also without `%matplotlib`."""
-
-    def _repr_png_(self) -> bytes:
-        target = BytesIO()
-        self.savefig(target, format="png", dpi=150)
-        return target.getvalue()
-
-
-def draw(fit: LmerResults | LmResults, panels: Sequence[Panel] = ()) -> FitFigure:
-    """Draw panels of a fit, in the order given.
+def draw(fit: LmerResults | LmResults, *panels: Panel) -> Figure:
+    """Draw panels of a fit of `lmer` or `lm`, in the order given.
 
     - "residuals": residuals in units of σ̂/√w against fitted values
     - "quantiles": their quantiles against those of the normal distribution, with the pointwise
@@ -78,19 +67,23 @@ def draw(fit: LmerResults | LmResults, panels: Sequence[Panel] = ()) -> FitFigur
       interval. A straight line means that a Wald interval is as good. This takes as long as
       `conf_int(method="profile")`
 
-    Without `panels`: residuals, quantiles and, of a mixed model, random effects.
+    Without `panels`: residuals, quantiles and, of a mixed model, random effects. A linear model
+    has only the first two.
 
     Returns
     -------
-    FitFigure
-        A `matplotlib.figure.Figure`: `savefig("fit.pdf")` writes it, and `axes` can be changed.
+    matplotlib.figure.Figure
+        `savefig("fit.pdf")` writes it. A notebook shows it, also without `%matplotlib`.
 
     Raises
     ------
     UsageError
         For an unknown panel, one that the fit does not have, and without matplotlib.
     """
+    if find_spec("matplotlib") is None:
+        raise UsageError(f"Plots need matplotlib: {install('plot')}")
     from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
     from rparity.lmm.linear import LmResults
 
@@ -103,7 +96,7 @@ def draw(fit: LmerResults | LmResults, panels: Sequence[Panel] = ()) -> FitFigur
         parts = [part for panel in chosen for part in _PANELS[panel](fit)]
         across = 2 if len(parts) in (2, 4) else min(ACROSS, len(parts))
         down = -(-len(parts) // across)
-        figure = FitFigure(
+        figure = Figure(
             figsize=(WIDTH if len(parts) > 1 else WIDTH / 2, HEIGHT * down), layout="constrained"
         )
         every = figure.subplots(down, across, squeeze=False).ravel()
@@ -114,7 +107,15 @@ def draw(fit: LmerResults | LmResults, panels: Sequence[Panel] = ()) -> FitFigur
         if len(parts) > 1:
             for axes, letter in zip(every[: len(parts)], ascii_uppercase, strict=False):
                 axes.set_title(letter, loc="left", fontweight="bold", fontsize=9.0)
+    figure._repr_png_ = partial(_png, figure)  # type: ignore[attr-defined]
     return figure
+
+
+def _png(figure: Figure) -> bytes:
+    """Return the picture that a notebook shows."""
+    target = BytesIO()
+    figure.savefig(target, format="png", dpi=150)
+    return target.getvalue()
 
 
 # -- residuals -------------------------------------------------------------------------------------

@@ -158,7 +158,11 @@ def _with_stars(lines: Sequence[str], p: FloatArray) -> list[str]:
 
 
 def lmer_summary(fit: LmerResults, ddf: Method | None = None) -> str:
-    """Lay a mixed model out as `print(summary(fit))` does: lme4's, or lmerTest's given `ddf`."""
+    """Return text in the layout of R's `summary(fit)`.
+
+    With `ddf`, "satterthwaite" or "kenward-roger", the layout is lmerTest's: degrees of freedom and
+    p-values of the fixed effects.
+    """
     matrices = fit.model.matrices
     how = "REML" if fit.reml else "maximum likelihood "
     test, kind = "", "lmerMod"

@@ -89,7 +89,7 @@ def _show_published(run: CaseRun, published: Printed, out: Console) -> None:
     rows = rows.set_index(["engine", "reference", *PLACE])
     rows = rows[~rows.index.duplicated()]
     compared = rows.to_dict("index")
-    table = plain_table("", ">published", ">R", ">Python", ">digits", "verdict", "printed")
+    table = plain_table("~", ">published", ">R", ">Python", ">digits", "verdict", "printed")
     waiting = ""
     for section, place, label, text in figures(published):
         mine = compared.get(("rparity", "R", *place))
@@ -152,21 +152,22 @@ def _show_parts(run: CaseRun, out: Console, verbosity: int) -> None:
 
 def _parts(against_r: pd.DataFrame, *, by_table: bool) -> Table:
     """Return a row for each engine and part, or table: how many values, and the worst of them."""
-    what = "table" if by_table else "part"
+    tables = () if by_table else (">tables",)
     table = plain_table(
-        *("engine", what, ">tables", ">values"),
+        *("engine", "table" if by_table else "part", *tables, ">values"),
         *(">fewest\ndigits", "~at", "~verdicts"),
     )
     part = against_r["table"] if by_table else against_r["table"].map(part_of)
     for (engine, name), rows in against_r.groupby([against_r["engine"], part], sort=False):
         worst = rows.iloc[int(rows["digits"].argmin())]
+        kind = "" if by_table else worst["table"].partition(".")[2]
         table.add_row(
             str(engine),
             str(name),
-            str(rows["table"].nunique()),
+            *([] if by_table else [str(rows["table"].nunique())]),
             str(len(rows)),
             f"{worst['digits']:.1f}",
-            f"{worst['table'].partition('.')[2]} {worst['row']} {worst['column']}".strip(),
+            f"{kind} {worst['row']} {worst['column']}".strip(),
             numbers_of(counted(rows)),
         )
     return table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
 from rich.console import Console
 from rich.text import Text
 
@@ -13,7 +14,14 @@ from rparity.diagnosis.between_rs import Difference, VersionAnswer
 from rparity.regenerate import Drift
 from rparity.report.numbers import counted, fewest, number
 from rparity.report.run_text import figures, show_changes, show_failures
-from rparity.report.terminal import marked, numbers_of, plain_table, styled
+from rparity.report.terminal import (
+    QUIET,
+    marked,
+    numbers_of,
+    plain_table,
+    show_verdicts,
+    styled,
+)
 
 
 def show_versions(
@@ -34,6 +42,8 @@ def show_versions(
     out.print(shown)
     for difference in every:
         show_changes(difference, out, verbosity)
+    if verbosity > QUIET:
+        show_verdicts(pd.concat([difference.comparisons for difference in every]), out)
 
 
 def show_side_by_side(case: Case, answers: Sequence[VersionAnswer], out: Console) -> None:
