@@ -53,7 +53,7 @@ LEAKS = {
     "pdf(NULL)": "length(grDevices::dev.list())",
     "assign('lines', textConnection('a'), globalenv())": "nrow(showConnections())",
     "file.create(file.path(tempdir(), 'planted'))": "length(list.files(tempdir()))",
-    "assignInNamespace('sd', function(...) 42, 'stats')": "stats::sd(1:3)",
+    "unlockBinding('sd', s <- asNamespace('stats')); s$sd <- function(...) 42": "stats::sd(1:3)",
     "Sys.umask('077')": "as.integer(Sys.umask())",
 }
 

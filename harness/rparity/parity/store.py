@@ -74,7 +74,7 @@ def write(path: Path, recorded: RecordedCall) -> bool:
     # In the order in which a person reads it.
     document = {"asked": asked, "value": value, **recorded.provenance}
     if block:
-        document["numbers"] = {"sha256": sha256(block), "bytes": len(block)}
+        document["numbers"] = {"sha256": sha256(bytes(block)), "bytes": len(block)}
     try:
         old, _ = opened(path, _content(path), "")
         _block(path, dict(old), "")
