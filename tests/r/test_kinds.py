@@ -11,6 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -34,7 +35,8 @@ def series(values: object, *names: str, **more: object) -> pd.Series:
 
 def instants(unit: str, zone: str, *texts: str | None) -> object:
     times = pd.Series(pd.to_datetime(list(texts), utc=True, format="ISO8601"))
-    return times.dt.as_unit(unit).dt.tz_convert(zone).array
+    named = datetime.UTC if zone == "UTC" else ZoneInfo(zone)
+    return times.dt.as_unit(unit).dt.tz_convert(named).array
 
 
 def table(values: object, rows: str, columns: str) -> pd.DataFrame:
@@ -249,7 +251,7 @@ def agree(left: object, right: object) -> None:
     elif isinstance(right, dict):
         assert list(left) == list(right)
         agree(list(left.values()), list(right.values()))
-    elif isinstance(right, pd.DataFrame) and any(dtype.name == "object" for dtype in right.dtypes):
+    elif isinstance(right, pd.DataFrame) and not {"b", "l"}.isdisjoint(right):  # columns of lists
         assert list(left) == list(right)
         for name in right:
             agree(left[name].tolist(), right[name].tolist())

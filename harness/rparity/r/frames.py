@@ -58,10 +58,14 @@ def _column(column: Any, what: str) -> pd.Series[Any]:
     dtype = column.dtype
     missing = column.is_null().to_numpy().astype(bool)
     if dtype in (nw.Categorical, nw.Enum):
-        levels = column.cat.get_categories().to_list()
-        if dtype == nw.Categorical:  # polars keeps the categories of all columns together
-            levels = [level for level in levels if level in set(column.to_list())]
-        return pd.Series(pd.Categorical(column.to_list(), categories=levels))
+        cells = column.to_list()
+        if dtype == nw.Enum:
+            levels = list(dtype.categories)
+        elif column.implementation.is_polars():  # whose categories are those of all columns
+            levels = list(dict.fromkeys(cell for cell in cells if cell is not None))
+        else:
+            levels = column.cat.get_categories().to_list()
+        return pd.Series(pd.Categorical(cells, categories=levels))
     if dtype.is_integer():
         kind = "Int64" if dtype.is_signed_integer() else "UInt64"
         return pd.Series(pd.array(column.to_list(), dtype=kind if missing.any() else kind.lower()))

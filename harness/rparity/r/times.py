@@ -2,6 +2,7 @@
 
 import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
@@ -55,7 +56,8 @@ def instants(counted: "np.ndarray[Any, Any]", unit: str, missing: Any, zone: str
     """Return ticks since 1970 as pandas' array of times in a zone."""
     values = counted.astype(f"datetime64[{unit}]")
     values[missing] = np.datetime64("NaT")
-    return pd.Series(values).dt.tz_localize("UTC").dt.tz_convert(zone).array
+    named = datetime.UTC if zone == "UTC" else ZoneInfo(zone)
+    return pd.Series(values).dt.tz_localize("UTC").dt.tz_convert(named).array
 
 
 def seconds_of(values: "np.ndarray[Any, Any]", what: str) -> Any:

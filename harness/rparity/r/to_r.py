@@ -279,7 +279,7 @@ def _vector(series: "pd.Series[Any]", what: str) -> Wire:
     if isinstance(dtype, np.dtype) and dtype.kind == "M":
         return _dates(series.to_numpy(), what)
     if isinstance(dtype, pd.DatetimeTZDtype):
-        return _instants(series, dtype.tz, what)
+        return _instants(series.dt.tz_convert("UTC").dt.tz_localize(None), dtype.tz, what)
     if isinstance(dtype, np.dtype) and dtype.kind == "m":
         return _durations(series.to_numpy(), what)
     if types.is_complex_dtype(dtype):
@@ -349,10 +349,9 @@ def _complex(values: "np.ndarray[Any, Any]", what: str) -> Wire:
     return kind, data, {"typeof": _characters(["complex"])}
 
 
-def _instants(series: "pd.Series[Any]", zone: Any, what: str) -> Wire:
+def _instants(in_utc: "pd.Series[Any]", zone: Any, what: str) -> Wire:
     name = zone_name(zone, what)
-    values = series.dt.tz_convert("UTC").dt.tz_localize(None).to_numpy()
-    kind, data, _ = _doubles(seconds_of(values, what))
+    kind, data, _ = _doubles(seconds_of(in_utc.to_numpy(), what))
     own = {"class": _characters(["POSIXct", "POSIXt"]), "tzone": _characters([name])}
     return kind, data, own
 
@@ -425,8 +424,15 @@ def _zoned(values: Sequence[Any], what: str) -> Wire:
     zones = {item.tzinfo for item in values if item is not None}
     if len(zones) > 1:
         raise UsageError(f"{what} holds times in several zones; convert them to one zone.")
-    # pandas chooses the unit: nanoseconds cannot hold all of Python's years.
-    return _instants(pd.Series(pd.DatetimeIndex(list(values))), zones.pop(), what)
+    in_utc = [
+        np.datetime64("NaT", "us")
+        if item is None
+        else item.tz_convert("UTC").tz_localize(None).to_datetime64()
+        if isinstance(item, pd.Timestamp)
+        else np.datetime64(item.astimezone(datetime.UTC).replace(tzinfo=None), "us")
+        for item in values
+    ]
+    return _instants(pd.Series(np.array(in_utc)), zones.pop(), what)
 
 
 def _plain(item: Any) -> Any:
