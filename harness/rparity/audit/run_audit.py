@@ -110,13 +110,14 @@ def run_audit(
         answered.lme4 if answered else None,
     )
     references = {each.case.name: each.references(_of(each, replies)) for each in audit_cases}
+    stops = [each.stops for each in found]
     return Audit(
         engines=chosen,
         cases=tuple(cases),
         replies=replies,
         comparisons=judged,
         findings=with_entries(findings, known),
-        stops=pd.concat([each.stops for each in found]) if found else pd.DataFrame(),
+        stops=pd.concat([some for some in stops if len(some)] or stops[:1] or [pd.DataFrame()]),
         reference_tables={
             name: {table: frame for table, (_, frame) in known_tables.items()}
             for name, known_tables in references.items()

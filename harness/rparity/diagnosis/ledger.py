@@ -74,9 +74,10 @@ class Entry:
         ):
             texts = comparisons[column].astype("category").cat
             codes = texts.codes.to_numpy()
-            named = np.zeros(len(texts.categories), dtype=bool)
+            values = texts.categories.tolist()
+            named = np.zeros(len(values), dtype=bool)
             for code in np.flatnonzero(np.bincount(codes[found])):
-                named[code] = matches(texts.categories[code], patterns)
+                named[code] = matches(values[code], patterns)
             found &= named[codes]
             if not found.any():
                 break

@@ -11,7 +11,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import chdtrc, fdtrc, gammaincinv, ndtr, ndtri, stdtr, stdtrit
+from scipy.special import betaln, chdtrc, fdtrc, gammaincinv, ndtr, ndtri, stdtr, stdtrit
 
 Array: TypeAlias = NDArray[np.float64]
 
@@ -23,7 +23,15 @@ def normal_quantile(p: ArrayLike) -> Array:
 
 def t_quantile(p: ArrayLike, df: ArrayLike) -> Array:
     """Quantiles of Student's t distribution for 0 < p ≤ 1, as R's `qt(p, df)`."""
-    return np.asarray(stdtrit(_plain(df), _plain(p)))
+    p, df = _plain(p), _plain(df)
+    t = np.asarray(stdtrit(df, p))
+    # SciPy before 1.17 stops at 11 digits: Newton's step makes them 15. It needs only the first
+    # digits of the density.
+    with np.errstate(all="ignore"):
+        density = np.exp(-betaln(df / 2.0, 0.5) - (df + 1.0) / 2.0 * np.log1p(t * t / df))
+        step = (stdtr(df, t) - p) / (density / np.sqrt(df))
+        size = np.abs(step / t)
+    return np.asarray(np.where((size > 1e-13) & (size < 1e-6), t - step, t))
 
 
 def t_tail(t: ArrayLike, df: ArrayLike) -> Array:

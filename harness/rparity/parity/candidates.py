@@ -13,7 +13,6 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pandas.api import types
 
 from rparity.compare import digits
 from rparity.diagnosis.alternatives import Candidate, explains, transformed
@@ -77,7 +76,7 @@ def candidates(theirs: Leaf, mine: object, place: str) -> list[Candidate]:
 
 
 def _is_numeric(frame: pd.DataFrame) -> bool:
-    return all(types.is_numeric_dtype(t) and not types.is_bool_dtype(t) for t in frame.dtypes)
+    return all(isinstance(t, np.dtype) and t.kind in "iuf" for t in frame.dtypes)
 
 
 def _fewest(theirs: pd.DataFrame, mine: pd.DataFrame) -> float:

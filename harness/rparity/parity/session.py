@@ -68,7 +68,7 @@ class ParitySession:
             self.mode,
             on_note=self.note,
             on_change=self._changes.append,
-            shown=None if self._config.get_verbosity() > 1 else 60,
+            shown=None if self._config.getoption("verbose") > 1 else 60,
         )
         self._close = parity.close
         return parity

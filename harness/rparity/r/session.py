@@ -28,6 +28,8 @@ from rparity.r.wire import Wire
 
 # Seconds that a copy of R may take to start and to end (`RSession.apart`).
 COPY_SECONDS = 60.0
+# Calls before the first copy.
+WARM_UP = 3
 
 
 @dataclass(frozen=True)
@@ -193,6 +195,10 @@ class RSession:
             child = self._child
             if child is not None and child.surroundings != surroundings():
                 self.close()
+            if self._child is None or self._child.owner != os.getpid():
+                # R compiles a function when it is called again: once here, not in each copy.
+                for _ in range(WARM_UP):
+                    self.evaluate("1")
             child = self._started()
             if child.packages != tuple(packages):
                 if child.packages:
