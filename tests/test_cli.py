@@ -25,6 +25,7 @@ from rparity.cases.document import DOCUMENT
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
 from rparity.compare import COLUMNS, Verdict, tables_of
+from rparity.doctor import Check
 from rparity.engines.base import Answer, Question
 from rparity.engines.r import R
 from rparity.errors import RCrashedError, RError
@@ -142,6 +143,27 @@ def test_doctor_passes_without_r(
     assert "✓ recording of document: sound, by R 4." in out
     assert "– R: R is not installed (no R on the PATH); needed only by --live, regenerate" in out
     assert "apt-get install r-base-core r-cran-lme4 make" in out
+
+
+def test_a_quiet_doctor_names_what_is_missing_or_wrong(
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    checks = [
+        Check("numpy", "2.4"),
+        Check("R", "missing", optional=True, remedy="install it"),
+        Check("signatures", "not needed", optional=True),
+        Check("recording", "corrupt", ok=False, remedy="record it"),
+    ]
+    monkeypatch.setattr("rparity.doctor.examine", lambda *_a, **_o: checks)
+    assert main(["doctor", "--quiet"]) == UNUSABLE
+    assert capsys.readouterr().out.splitlines() == [
+        "– R: missing",
+        "    install it",
+        "✗ recording: corrupt",
+        "    record it",
+        "",
+        "First: record it",
+    ]
 
 
 def test_doctor_fails_for_a_faulty_recording(capsys: Capture, no_r: None, copy: Path) -> None:

@@ -18,6 +18,9 @@ EXAMPLE = "rparity doctor --require-r"
 def add(parser: argparse.ArgumentParser) -> None:
     """Add the arguments."""
     parser.add_argument("--require-r", action="store_true", help="fail if R cannot be run")
+    parser.add_argument(
+        "-q", "--quiet", action="store_true", help="print only what is missing or wrong"
+    )
     add_fixtures(parser)
 
 
@@ -27,5 +30,6 @@ def run(options: argparse.Namespace) -> int:
     from rparity.report import terminal
 
     checks = examine(options.fixtures, require_r=options.require_r)
-    terminal.show_doctor(checks, terminal.console())
+    shown = [check for check in checks if check.remedy or not check.ok or not options.quiet]
+    terminal.show_doctor(shown, terminal.console())
     return AGREE if all(check.ok for check in checks) else UNUSABLE
