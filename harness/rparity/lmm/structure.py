@@ -59,8 +59,20 @@ class Moments:
         return len(self.parts[0])
 
     def take(self, index: NDArray[np.intp]) -> Moments:
-        """Select the responses `index`."""
-        return Moments(tuple(part[index] for part in self.parts))
+        """Select the responses `index`; those of `repeated` stay one response in memory."""
+        n = len(index)
+        return Moments(
+            tuple(_repeated(part, n) if not part.strides[0] else part[index] for part in self.parts)
+        )
+
+    def repeated(self, n: int) -> Moments:
+        """Return the first response n times."""
+        return Moments(tuple(_repeated(part, n) for part in self.parts))
+
+
+def _repeated(part: Array, n: int) -> Array:
+    """Repeat the first row without a copy."""
+    return np.broadcast_to(part[0], (n, *part.shape[1:]))
 
 
 @dataclass(frozen=True)
