@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
@@ -15,6 +15,7 @@ from rparity.lmm.blocks import Blocks, OneFactor
 from rparity.lmm.crossed import Dense, Span, Strata, common_eigenvectors, commute
 from rparity.lmm.deviance import evaluate
 from rparity.lmm.distributions import halton
+from rparity.lmm.linalg import group_qr
 from rparity.lmm.matrices import ModelMatrices
 from rparity.lmm.memory import GIB, available
 from rparity.lmm.newton import Minimum, minimise
@@ -45,6 +46,11 @@ BELOW = 3.0
 # Candidate starts as multiples of the standard deviations that sums of squares suggest: powers of 2
 # with these exponents, or every third where the arrays for all would have more than WORK doubles.
 SCAN = np.arange(-8.0, 17.5, 0.5)
+# Multiples of those that regressions within levels suggest. A covariate that is closer to constant
+# than CONSTANT there, relative to its size, has no slope. The variance of the residuals is at least
+# LEAST_NOISE of that of the fitted values.
+JOINT = 2.0 ** np.arange(-4.0, 7.0)
+CONSTANT, LEAST_NOISE = 1e-10, 1e-12
 # Standard deviations over σ, in working coordinates, where X and Z explain all that they can.
 FAR = 1e10
 
@@ -261,8 +267,9 @@ class MixedModel(LinearModel):
         costs no more than one evaluation, the best of some multiples of them is taken.
 
         With several parameters there may be several minima. Unless the model is large, further
-        starts are lme4's own, the identity, and the best of some scattered points, one for each set
-        of standard deviations that are large: most minima differ in which ones these are.
+        starts are lme4's own, the identity, and the best of some scattered points and of `_joint`,
+        one for each set of standard deviations that are large: most minima differ in which ones
+        these are.
 
         Raises
         ------
@@ -309,13 +316,37 @@ class MixedModel(LinearModel):
         found = list(near @ self.working.W_inverse.T)
         if self.template.m > 1 and isinstance(structure, Blocks | Dense):
             found.append(on.astype(np.float64))
-            there = self._scattered()
+            there = np.concatenate([self._scattered(), *self._joint(theta, deviations)])
             there = there[np.argsort(at(structure, there), kind="stable")]
             large = (there[:, on] > MIDDLE) @ 2.0 ** np.arange(on.sum())
             tried = int(np.clip(WORK // structure.work, *TRIED))
             first = np.sort(np.unique(large, return_index=True)[1])[:tried]
             found += list(there[first] @ self.working.W_inverse.T)
         return np.array(found)
+
+    def _joint(self, theta: Array, deviations: Array) -> Iterator[Array]:
+        """Yield starts, (JOINT, m), for each factor of several terms, such as those of (x || g).
+
+        If x is far from zero, its column is nearly that of the intercept within each level. Then
+        both standard deviations are large or neither, which sums of squares of single columns do
+        not show. The starts are multiples of those that regressions within the levels suggest;
+        other terms start at `theta`.
+        """
+        template, codes = self.template, [term.codes for term in self.matrices.random]
+        for first, code in enumerate(codes):
+            same = [t for t, other in enumerate(codes) if np.array_equal(other, code)]
+            if same[0] != first or len(same) == 1:
+                continue
+            Z = np.hstack([self.working.Z[t] for t in same])
+            T, Q = group_qr(Z, code, len(self.matrices.random[first].levels))
+            inside = (Q.T @ deviations).reshape(len(T), -1, 1)
+            effects = (np.linalg.pinv(T, rcond=CONSTANT) @ inside)[..., 0]
+            noise = (deviations @ deviations - np.square(inside).sum()) / self.n
+            noise = max(noise, LEAST_NOISE * np.square(inside).mean())
+            start = theta.copy()
+            own = template.diagonal & np.isin(template.term, same)
+            start[own] = np.sqrt(np.square(effects).mean(axis=0) / noise)
+            yield JOINT[:, None] * start
 
     def _scattered(self) -> Array:
         """Return scattered θ in working coordinates, (SCATTERED, m), with log-uniform diagonals."""
