@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -115,15 +116,12 @@ class Blocks(ABC):
         self, theta: Array, moments: Moments, along: Array | None, derivatives: Derivatives
     ) -> tuple[Smooth, Smooth]:
         """Sum log|V| and M over the classes, so many at a time that arrays stay in the cache."""
-        template, R, m = self.template, len(theta), self.template.m
-        per_class = self.work // len(self.T) if derivatives != "none" else len(self._a)
-        step = max(1, SCRATCH // (R * per_class))
-        found = [
-            self._of_classes(theta, moments, along, derivatives, at)
-            for at in columns(len(self.T), step)
-        ]
-        V, M = found[0]
-        for more_V, more_M in found[1:]:
+        template, U, m = self.template, len(self.T), self.template.m
+        per_class = self.work // U if derivatives != "none" else len(self._a)
+        first, *others = columns(U, max(1, SCRATCH // (len(theta) * per_class)))
+        V, M = self._of_classes(theta, moments, along, derivatives, first)
+        for at in others:
+            more_V, more_M = self._of_classes(theta, moments, along, derivatives, at)
             V += more_V
             M += more_M
         outside_Xy, outside_yy, _ = moments.parts
@@ -178,7 +176,7 @@ class Blocks(ABC):
         with_t, with_g = ij * g[:, j] + gCg * t[:, j], ji * t[:, j] + tCt * g[:, j]
         ta, tb, ga, gb = t[a], t[b], g[a], g[b]
         changes = np.empty((len(a), len(V), *logdet.shape))  # (pairs of C, w, R, U)
-        changes[:, 0] = np.moveaxis(elements, 2, 0)
+        changes[:, 0] = elements.transpose(2, 0, 1)
         changes[:, 1 : 1 + m] = -(ta * gb + tb * ga)
         second = changes[:, 1 + m :]
         np.multiply(ta[:, i], with_t[b], out=second)
@@ -186,7 +184,7 @@ class Blocks(ABC):
             second += x[:, i] * y
         return V, self._products(np.transpose(changes, (2, 1, 3, 0)), moments, at)
 
-    @property
+    @cached_property
     def work(self) -> int:
         """Number of doubles in the largest array that `evaluate` makes for one response."""
         m = self.template.m
@@ -234,7 +232,7 @@ class OneFactor(Blocks):
 
 def _last_first(x: Array) -> Array:
     """Move the last two axes to the front, in memory as well."""
-    return np.ascontiguousarray(np.moveaxis(x, (2, 3), (0, 1)))
+    return np.ascontiguousarray(x.transpose(2, 3, 0, 1))
 
 
 def classes(rows: Array) -> tuple[Index, Index]:

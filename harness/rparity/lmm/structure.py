@@ -60,19 +60,13 @@ class Moments:
 
     def take(self, index: NDArray[np.intp]) -> Moments:
         """Select the responses `index`; those of `repeated` stay one response in memory."""
-        n = len(index)
-        return Moments(
-            tuple(_repeated(part, n) if not part.strides[0] else part[index] for part in self.parts)
-        )
+        if all(part.strides[0] == 0 for part in self.parts):
+            return Moments(tuple(part[: len(index)] for part in self.parts))
+        return Moments(tuple(part[index] for part in self.parts))
 
     def repeated(self, n: int) -> Moments:
-        """Return the first response n times."""
-        return Moments(tuple(_repeated(part, n) for part in self.parts))
-
-
-def _repeated(part: Array, n: int) -> Array:
-    """Repeat the first row without a copy."""
-    return np.broadcast_to(part[0], (n, *part.shape[1:]))
+        """Return the first response n times, without a copy."""
+        return Moments(tuple(np.broadcast_to(part[0], (n, *part.shape[1:])) for part in self.parts))
 
 
 @dataclass(frozen=True)

@@ -50,12 +50,12 @@ class Template:
             starts.append(starts[-1] + width)
         return cls(tuple(starts), np.array(rows, dtype=np.intp), np.array(cols, dtype=np.intp))
 
-    @property
+    @cached_property
     def k(self) -> int:
         """Rows of Λ_θ."""
         return self.starts[-1]
 
-    @property
+    @cached_property
     def m(self) -> int:
         """Length of θ."""
         return len(self.rows)
