@@ -9,6 +9,7 @@ import pytest
 
 from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
 from rparity.fuzz.problem import Problem
+from rparity.lmm.model import minima, vertex
 from rparity.lmm.newton import minimise
 from rparity.lmm.structure import Smooth
 
@@ -164,3 +165,17 @@ def test_searches_that_lead_to_the_same_point_are_one():
     assert together.converged.sum() == 2
     ends = np.sort(together.x[together.converged, 0])
     np.testing.assert_allclose(ends, apart.x[[0, 4], 0], rtol=1e-12)
+
+
+def test_each_minimum_of_a_scan_is_found():
+    value = np.array([3.0, 1.0, np.nan, 2.0, 0.0, 0.0, 5.0])
+    np.testing.assert_array_equal(minima(value), [1, 4])
+    np.testing.assert_array_equal(minima(np.array([0.0, 1.0, 2.0, 1.0])), [0, 3])
+    np.testing.assert_array_equal(minima(np.full(3, np.nan)), [0])  # nothing is known: any place
+
+
+def test_the_vertex_of_a_parabola_is_exact():
+    x = np.arange(5.0)
+    np.testing.assert_allclose(vertex((x - 2.25) ** 2, np.array([2])), [0.25], rtol=1e-14)
+    np.testing.assert_array_equal(vertex(x, np.array([0])), [0.0])
+    np.testing.assert_array_equal(vertex(np.full(5, np.nan), np.array([2])), [0.0])

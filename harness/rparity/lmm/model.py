@@ -309,7 +309,9 @@ class MixedModel(LinearModel):
             scan = SCAN[:: 1 if len(SCAN) * len(structure.T) <= WORK else 3]
             value = at(structure, 2.0 ** scan[:, None] * theta)
             # One parameter: from each minimum on the scan. Several: from the lowest.
-            places = minima(value) if self.template.m == 1 else np.array([np.nanargmin(value)])
+            places = minima(value)
+            if self.template.m > 1:
+                places = places[[np.argmin(value[places])]]
             near = (
                 2.0 ** (scan[places] + (scan[1] - scan[0]) * vertex(value, places))[:, None] * theta
             )
