@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
 from rparity.lmm.linalg import group_qr, inverse
+from rparity.lmm.panels import columns
 from rparity.lmm.structure import (
     Conditional,
     Derivatives,
@@ -113,64 +115,91 @@ class Blocks(ABC):
     def _evaluate(
         self, theta: Array, moments: Moments, along: Array | None, derivatives: Derivatives
     ) -> tuple[Smooth, Smooth]:
-        template, R = self.template, len(theta)
-        i, j = template.pairs
-        B = self.T @ template.Lambda(theta)[:, None]  # (R, U, b, k)
-        C, logdet = inverse(B)
-        elements = C[:, :, self._a, self._b].reshape(R, 1, -1)
+        """Sum log|V| and M over the classes, so many at a time that arrays stay in the cache."""
+        template, U, m = self.template, len(self.T), self.template.m
+        per_class = self.work // U if derivatives != "none" else len(self._a)
+        first, *others = columns(U, max(1, SCRATCH // (len(theta) * per_class)))
+        V, M = self._of_classes(theta, moments, along, derivatives, first)
+        for at in others:
+            more_V, more_M = self._of_classes(theta, moments, along, derivatives, at)
+            V += more_V
+            M += more_M
+        outside_Xy, outside_yy, _ = moments.parts
+        M[:, 0] += bordered(self.outside_XX, outside_Xy, outside_yy)
         if derivatives == "none":
-            value = self._products(elements, moments)[:, 0]
-            return (
-                Smooth.constant(logdet @ self._counts, template),
-                Smooth.constant(value, template),
-            )
-        t, g, same = self._t, B[..., template.cols], template.same_column
-        if along is not None:
-            fixed = self.T @ along
-            t, g = fixed[..., template.rows], np.broadcast_to(fixed[..., template.cols], g.shape)
-            same = np.zeros_like(same)
-        Ct, Cg = C @ t, C @ g  # (R, U, b, m)
-        tCt = (np.swapaxes(t, 1, 2) @ Ct)[..., i, j]  # (R, U, pairs)
-        gCt = np.swapaxes(g, 2, 3) @ Ct
-        gCg = (np.swapaxes(g, 2, 3) @ Cg)[..., i, j]
-        ij, ji = gCt[..., i, j], gCt[..., j, i]
-        V = Smooth(
-            logdet @ self._counts,
-            2.0 * (self._counts @ np.diagonal(gCt, axis1=2, axis2=3)),
-            2.0 * (self._counts @ ((same - gCg) * tCt - ij * ji)),
+            return Smooth.constant(V[0], template), Smooth.constant(M[:, 0], template)
+        return (
+            Smooth(V[0], V[1 : 1 + m].T, V[1 + m :].T),
+            Smooth(M[:, 0], M[:, 1 : 1 + m], M[:, 1 + m :]),
         )
 
-        def symmetric(x: Array, y: Array) -> Array:
-            """Return x_a y_b + x_b y_a, (R, U, pairs of C, …)."""
-            return x[:, :, self._a] * y[:, :, self._b] + x[:, :, self._b] * y[:, :, self._a]
+    def _of_classes(
+        self,
+        theta: Array,
+        moments: Moments,
+        along: Array | None,
+        derivatives: Derivatives,
+        at: slice,
+    ) -> tuple[Array, Array]:
+        """Return what some classes add to log|V|, (w, R), and to M, (R, w, p + 1, p + 1).
 
-        C_d = -symmetric(Ct, Cg)
-        ij, ji, gCg, tCt = (each[:, :, None] for each in (ij, ji, gCg - same, tCt))
-        C_dd = symmetric(Ct[..., i], ij * Cg[..., j] + gCg * Ct[..., j])
-        C_dd += symmetric(Cg[..., i], ji * Ct[..., j] + tCt * Cg[..., j])
-        changes = np.concatenate([C_d, C_dd], axis=-1)  # (R, U, pairs of C, m + pairs)
-        changes = np.swapaxes(changes.reshape(R, -1, changes.shape[-1]), 1, 2)
-        M = self._products(np.concatenate([elements, changes], axis=1), moments)
-        m = template.m
-        return V, Smooth(M[:, 0], M[:, 1 : 1 + m], M[:, 1 + m :])
+        There are w = 1 value and all derivatives, or w = 1 value only.
+        """
+        template, T, counts = self.template, self.T[at], self._counts[at]
+        B = T @ template.Lambda(theta)[:, None]  # (R, U, b, k)
+        C, logdet = inverse(B)
+        elements = C[:, :, self._a, self._b]
+        if derivatives == "none":
+            return (logdet @ counts)[None], self._products(elements[:, None], moments, at)
+        m, (i, j) = template.m, template.pairs
+        same = template.same_column[:, None, None]
+        t, g = self._t[at], B[..., template.cols]
+        if along is not None:
+            fixed, same = T @ along, np.zeros_like(same)
+            t, g = fixed[..., template.rows], np.broadcast_to(fixed[..., template.cols], g.shape)
+        tg = np.concatenate([np.broadcast_to(t, g.shape), g], axis=-1)  # (R, U, b, 2m)
+        Ctg = C @ tg
+        # From here on the small dimensions come first: numpy is fast in the last ones, R and U.
+        G = _last_first(np.swapaxes(tg, 2, 3) @ Ctg)  # (2m, 2m, R, U)
+        Ctg = _last_first(Ctg)
+        t, g = Ctg[:, :m], Ctg[:, m:]
+        tCt, gCg, ij, ji = G[i, j], G[m + i, m + j] - same, G[m + i, j], G[m + j, i]
+        V = np.concatenate(
+            [
+                (logdet @ counts)[None],
+                2.0 * (G[m + np.arange(m), np.arange(m)] @ counts),
+                -2.0 * ((gCg * tCt + ij * ji) @ counts),
+            ]
+        )
+        # C changes by −(x y' + y x') in θ_i; symmetric elements are kept once.
+        a, b = self._a, self._b
+        with_t, with_g = ij * g[:, j] + gCg * t[:, j], ji * t[:, j] + tCt * g[:, j]
+        ta, tb, ga, gb = t[a], t[b], g[a], g[b]
+        changes = np.empty((len(a), len(V), *logdet.shape))  # (pairs of C, w, R, U)
+        changes[:, 0] = elements.transpose(2, 0, 1)
+        changes[:, 1 : 1 + m] = -(ta * gb + tb * ga)
+        second = changes[:, 1 + m :]
+        np.multiply(ta[:, i], with_t[b], out=second)
+        for x, y in ((tb, with_t[a]), (ga, with_g[b]), (gb, with_g[a])):
+            second += x[:, i] * y
+        return V, self._products(np.transpose(changes, (2, 1, 3, 0)), moments, at)
 
-    @property
+    @cached_property
     def work(self) -> int:
         """Number of doubles in the largest array that `evaluate` makes for one response."""
         m = self.template.m
         return len(self.T) * len(self._a) * (1 + m + m * (m + 1) // 2)
 
-    def _products(self, weights: Array, moments: Moments) -> Array:
-        """Return M for each of the `weights` (R, w, K) of the elements of C: (R, w, p + 1, p + 1).
-
-        The part outside the span of Z, which does not depend on θ, is added to the first.
-        """
-        outside_Xy, outside_yy, within = moments.parts
+    def _products(self, weights: Array, moments: Moments, at: slice) -> Array:
+        """Return what some classes add to M, for the `weights` (R, w, U, pairs) of C's elements."""
+        weights = weights.reshape(*weights.shape[:2], -1)
+        size = len(self._a)
+        own = slice(at.start * size, at.stop * size)
+        outside_Xy, _, within = moments.parts
         p = outside_Xy.shape[1]
-        y = weights @ within
-        M = bordered((weights @ self.XX).reshape(*y.shape[:2], p, p), y[..., :p], y[..., p])
-        M[:, 0] += bordered(self.outside_XX, outside_Xy, outside_yy)
-        return M
+        y = weights @ within[:, own]
+        XX = (weights @ self.XX[own]).reshape(*y.shape[:2], p, p)
+        return bordered(XX, y[..., :p], y[..., p])
 
     @abstractmethod
     def conditional(self, theta: Array, residual: Array) -> Conditional:
@@ -199,6 +228,11 @@ class OneFactor(Blocks):
         means = (np.swapaxes(B, 1, 2) @ C @ inside)[..., 0]
         inner, _ = inverse(np.swapaxes(B, 1, 2))
         return Conditional([means[:, s] for s in spans], [inner[:, s, s] for s in spans])
+
+
+def _last_first(x: Array) -> Array:
+    """Move the last two axes to the front, in memory as well."""
+    return np.ascontiguousarray(x.transpose(2, 3, 0, 1))
 
 
 def classes(rows: Array) -> tuple[Index, Index]:

@@ -96,34 +96,40 @@ def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluati
 def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluation:
     """Evaluate both parts from what a structure gives: log|V| and M with their derivatives."""
     square = template.square
-    p = M.value.shape[-1] - 1
+    R, side = len(M.value), M.value.shape[-1]
+    m, p = template.m, side - 1
     A = M.value[:, :p, :p]
     A_inv = _inverse(A)
     delta = (A_inv @ M.value[:, :p, p:])[..., 0]
 
     # s = v'Mv with v = (−δ, 1); δ depends on θ, which adds −2 `moved` to the second derivative.
-    v = np.concatenate([-delta, np.ones((len(delta), 1))], axis=1)[..., None]
+    # The derivatives of s and log|A| are inner products with vv' and A⁻¹: both at once.
+    v = np.ones((R, side, 1))
+    v[:, :p, 0] = -delta
+    with_both = np.zeros((R, side, side, 2))
+    np.multiply(v, np.swapaxes(v, 1, 2), out=with_both[..., 0])
+    with_both[:, :p, :p, 1] = A_inv
+    with_both = with_both.reshape(R, side**2, 2)
+    first = M.gradient.reshape(R, m, side**2) @ with_both
+    second = M.hessian.reshape(R, M.hessian.shape[1], side**2) @ with_both
     Mv = (M.value @ v)[..., 0]
-    M_d_v = (M.gradient @ v[:, None])[..., 0]
-    w = M_d_v[..., :p]
+    w = (M.gradient.reshape(R, m * side, side) @ v).reshape(R, m, side)[..., :p]
     moved = w @ A_inv @ np.swapaxes(w, 1, 2)
     s = Smooth(
         Mv[:, p] - (Mv[:, :p] * delta).sum(axis=1),
-        (M_d_v @ v)[..., 0],
-        square(((M.hessian @ v[:, None])[..., 0] @ v)[..., 0]) - 2.0 * moved,
+        first[..., 0],
+        square(second[..., 0]) - 2.0 * moved,
     )
-    logdet = Smooth(V.value, V.gradient, square(V.hessian))
-    if reml:
+    if not reml:
+        logdet = Smooth(V.value, V.gradient, square(V.hessian))
+    else:
         A_d = A_inv[:, None] @ M.gradient[:, :, :p, :p]
-        flat = A_d.reshape(*A_d.shape[:2], p * p)
-        turned = np.swapaxes(A_d, 2, 3).reshape(flat.shape)
-        packed = M.hessian[..., :p, :p].reshape(len(A), V.hessian.shape[1], p * p)
+        turned = np.swapaxes(A_d, 2, 3).reshape(R, m, p * p)
         logdet = Smooth(
             V.value + np.linalg.slogdet(A)[1],
-            V.gradient + np.trace(A_d, axis1=-2, axis2=-1),
-            logdet.hessian
-            + square((packed @ A_inv.reshape(len(A), p * p, 1))[..., 0])
-            - flat @ np.swapaxes(turned, 1, 2),
+            V.gradient + first[..., 1],
+            square(V.hessian + second[..., 1])
+            - A_d.reshape(R, m, p * p) @ np.swapaxes(turned, 1, 2),
         )
     return Evaluation(logdet, s, delta, A_inv)
 

@@ -6,6 +6,7 @@ import as pandas. All arguments broadcast; the results are arrays of their commo
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import count, islice
 from typing import TypeAlias
 
@@ -97,6 +98,7 @@ def _log_chi(df: float) -> tuple[Array, Array]:
     return log_s, np.exp(df * (log_s - np.expm1(2.0 * log_s) / 2.0))
 
 
+@cache
 def halton(n: int, dimensions: int) -> Array:
     """Return points that are spread evenly over the unit cube, (n, dimensions): Halton (1960)."""
     primes = islice((k for k in count(2) if all(k % d for d in range(2, k))), dimensions)
@@ -107,6 +109,7 @@ def halton(n: int, dimensions: int) -> Array:
             step /= prime
             points[:, i] += step * (left % prime)
             left //= prime
+    points.setflags(write=False)  # the cache shares it
     return points
 
 

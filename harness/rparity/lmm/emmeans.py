@@ -319,7 +319,7 @@ def emmeans(
             )
     grid = _expand(levels)
     for name in levels:
-        dtype = matrices.predictors[name].dtype
+        dtype = matrices.columns[name].dtype
         if isinstance(dtype, pd.CategoricalDtype):
             grid[name] = pd.Categorical(grid[name], dtype=dtype)
     X0 = _whole(matrices.design).of(grid)
@@ -354,9 +354,9 @@ def _levels(matrices: ModelMatrices, at: Mapping[str, Any]) -> dict[str, list[An
     levels: dict[str, list[Any]] = {}
     for label in design.terms.variables:
         for name in names(expression(label)):
-            if name not in matrices.predictors:
+            if name not in matrices.columns:
                 continue  # a constant, such as pi
-            column = matrices.predictors[name]
+            column = matrices.columns[name]
             if name in at:
                 levels[name] = list(np.atleast_1d(np.asarray(at[name], dtype=object)))
             elif isinstance(column.dtype, pd.CategoricalDtype):

@@ -170,7 +170,7 @@ def _rows_of(m: ModelMatrices, keep: NDArray[np.bool_]) -> ModelMatrices:
         weights=m.weights[keep],
         rows=m.rows[keep],
         used=used_rows,
-        predictors=m.predictors[keep],
+        columns={name: column[keep] for name, column in m.columns.items()},
     )
 
 

@@ -92,7 +92,7 @@ class ModelMatrices:
     excluded: Excluded | None
     dropped_columns: tuple[str, ...]
     lme4: Lme4
-    predictors: pd.DataFrame = field(repr=False)  # the columns that X and Z are made of, (n, …)
+    columns: Mapping[str, "pd.Series[Any]"] = field(repr=False)  # that X and Z are made of, (n,)
     _offsets: tuple[str, ...] = field(repr=False)
     _offset_given: bool = field(repr=False)
     _fixed: Coding = field(repr=False)
@@ -355,7 +355,7 @@ def build(
         excluded=Excluded(data.index[chosen], keep[chosen]) if na_action == "exclude" else None,
         dropped_columns=dropped,
         lme4=lme4,
-        predictors=_predictors((right, *left), data, keep),
+        columns=_predictors((right, *left), data, keep),
         _offsets=parsed.offsets,
         _offset_given=offset is not None,
         _fixed=fixed,
@@ -370,12 +370,16 @@ def build(
 
 def _predictors(
     parts: Iterable[Terms], data: pd.DataFrame, keep: NDArray[np.bool_]
-) -> pd.DataFrame:
+) -> dict[str, "pd.Series[Any]"]:
     """Copy the columns that the model's terms are made of: the caller may change the data later."""
     labels = (label for part in parts for label in part.variables)
     used = dict.fromkeys(name for label in labels for name in names(expression(label)))
-    found = data[[name for name in used if name in data.columns]]  # a copy
-    return found if keep.all() else found[keep]
+    whole = bool(keep.all())
+    return {
+        name: data[name].copy() if whole else data[name][keep]
+        for name in used
+        if name in data.columns
+    }
 
 
 def _given(values: str | ArrayLike | None, default: float, frame: Frame, what: str) -> Floats:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
@@ -15,12 +15,13 @@ from rparity.lmm.blocks import Blocks, OneFactor
 from rparity.lmm.crossed import Dense, Span, Strata, common_eigenvectors, commute
 from rparity.lmm.deviance import evaluate
 from rparity.lmm.distributions import halton
+from rparity.lmm.linalg import group_qr
 from rparity.lmm.matrices import ModelMatrices
 from rparity.lmm.memory import GIB, available
 from rparity.lmm.newton import Minimum, minimise
 from rparity.lmm.progress import Watch
 from rparity.lmm.schur import Schur
-from rparity.lmm.structure import Conditional, Derivatives, Moments, Smooth, Structure
+from rparity.lmm.structure import Conditional, Moments, Smooth, Structure
 from rparity.lmm.template import Working
 
 Array = NDArray[np.float64]
@@ -42,8 +43,14 @@ TRIED = 2, 16
 WORK = 2**18
 LEAST, MIDDLE, MOST = 1e-2, 1.0, 1e3
 BELOW = 3.0
-# Candidate starts as multiples of the standard deviations that sums of squares suggest.
-SCAN = 2.0 ** np.arange(-2.0, 13.0, 1.5)
+# Candidate starts as multiples of the standard deviations that sums of squares suggest: powers of 2
+# with these exponents, or every third where the arrays for all would have more than WORK doubles.
+SCAN = np.arange(-8.0, 17.5, 0.5)
+# Multiples of those that regressions within levels suggest. A covariate that is closer to constant
+# than CONSTANT there, relative to its size, has no slope. The variance of the residuals is at least
+# LEAST_NOISE of that of the fitted values.
+JOINT = 2.0 ** np.arange(-4.0, 7.0)
+CONSTANT, LEAST_NOISE = 1e-10, 1e-12
 # Standard deviations over σ, in working coordinates, where X and Z explain all that they can.
 FAR = 1e10
 
@@ -78,6 +85,22 @@ class Solution:
         """Concatenate the responses of several parts."""
         names = [each.name for each in fields(cls)]
         return cls(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def minima(value: Array) -> Index:
+    """Return the places of the minima of values on a line, (k,), or of the lowest one."""
+    padded = np.concatenate([[np.inf], np.where(np.isfinite(value), value, np.inf), [np.inf]])
+    found = np.flatnonzero((padded[1:-1] < padded[:-2]) & (padded[1:-1] <= padded[2:]))
+    return found if len(found) else np.zeros(1, dtype=np.intp)
+
+
+def vertex(value: Array, places: Index) -> Array:
+    """Return how far the parabola through three neighbours has its minimum from the middle one."""
+    inside = np.clip(places, 1, len(value) - 2)
+    left, here, right = value[inside - 1], value[inside], value[inside + 1]
+    bend = left - 2.0 * here + right
+    valid = (places == inside) & (bend > 0.0)
+    return np.where(valid, 0.5 * (left - right) / np.where(valid, bend, 1.0), 0.0)
 
 
 class LinearModel:
@@ -244,8 +267,9 @@ class MixedModel(LinearModel):
         costs no more than one evaluation, the best of some multiples of them is taken.
 
         With several parameters there may be several minima. Unless the model is large, further
-        starts are lme4's own, the identity, and the best of some scattered points, one for each set
-        of standard deviations that are large: most minima differ in which ones these are.
+        starts are lme4's own, the identity, and the best of some scattered points and of `_joint`,
+        one for each set of standard deviations that are large: most minima differ in which ones
+        these are.
 
         Raises
         ------
@@ -257,7 +281,7 @@ class MixedModel(LinearModel):
         def at(structure: Blocks | Dense, theta: Array) -> Array:
             """Return the criterion at each row of θ; far away, only that there is a residual."""
             theta = np.concatenate([theta, FAR * on[None]])
-            many = moments.take(np.zeros(len(theta), dtype=np.intp))
+            many = moments.repeated(len(theta))
             there = evaluate(structure, many, theta, reml=reml, derivatives="none")
             if (gone := there.s.value <= least).any():
                 raise NoResidualError(theta[gone][-1])
@@ -280,18 +304,51 @@ class MixedModel(LinearModel):
             np.sqrt(max((mean_square / noise - 1.0) * L / self.n, 0.01))
             for mean_square, L in between
         ]
+        near = theta[None]
         if isinstance(structure, Blocks):
-            theta *= SCAN[np.argsort(at(structure, SCAN[:, None] * theta))[0]]
-        found = [self.working.W_inverse @ theta]
+            scan = SCAN[:: 1 if len(SCAN) * len(structure.T) <= WORK else 3]
+            value = at(structure, 2.0 ** scan[:, None] * theta)
+            # One parameter: from each minimum on the scan. Several: from the lowest.
+            places = minima(value)
+            if self.template.m > 1:
+                places = places[[np.argmin(value[places])]]
+            near = (
+                2.0 ** (scan[places] + (scan[1] - scan[0]) * vertex(value, places))[:, None] * theta
+            )
+        found = list(near @ self.working.W_inverse.T)
         if self.template.m > 1 and isinstance(structure, Blocks | Dense):
             found.append(on.astype(np.float64))
-            there = self._scattered()
+            there = np.concatenate([self._scattered(), *self._joint(theta, deviations)])
             there = there[np.argsort(at(structure, there), kind="stable")]
             large = (there[:, on] > MIDDLE) @ 2.0 ** np.arange(on.sum())
             tried = int(np.clip(WORK // structure.work, *TRIED))
             first = np.sort(np.unique(large, return_index=True)[1])[:tried]
             found += list(there[first] @ self.working.W_inverse.T)
         return np.array(found)
+
+    def _joint(self, theta: Array, deviations: Array) -> Iterator[Array]:
+        """Yield starts, (JOINT, m), for each factor of several terms, such as those of (x || g).
+
+        If x is far from zero, its column is nearly that of the intercept within each level. Then
+        both standard deviations are large or neither, which sums of squares of single columns do
+        not show. The starts are multiples of those that regressions within the levels suggest;
+        other terms start at `theta`.
+        """
+        template, codes = self.template, [term.codes for term in self.matrices.random]
+        for first, code in enumerate(codes):
+            same = [t for t, other in enumerate(codes) if np.array_equal(other, code)]
+            if same[0] != first or len(same) == 1:
+                continue
+            Z = np.hstack([self.working.Z[t] for t in same])
+            T, Q = group_qr(Z, code, len(self.matrices.random[first].levels))
+            inside = (Q.T @ deviations).reshape(len(T), -1, 1)
+            effects = (np.linalg.pinv(T, rcond=CONSTANT) @ inside)[..., 0]
+            noise = (deviations @ deviations - np.square(inside).sum()) / self.n
+            noise = max(noise, LEAST_NOISE * np.square(inside).mean())
+            start = theta.copy()
+            own = template.diagonal & np.isin(template.term, same)
+            start[own] = np.sqrt(np.square(effects).mean(axis=0) / noise)
+            yield JOINT[:, None] * start
 
     def _scattered(self) -> Array:
         """Return scattered θ in working coordinates, (SCATTERED, m), with log-uniform diagonals."""
@@ -344,8 +401,7 @@ class MixedModel(LinearModel):
                 np.where(np.isfinite(found.value), found.value, np.inf) + 1e-8 * ~found.converged
             )
             best = np.array([np.argmin(value)])
-            moments = moments.take(best)
-            found = Minimum(found.x[best], found.value[best], found.converged[best])
+            moments, found = moments.take(best), found.take(best)
         for size in RESTARTS:
             lost = np.flatnonzero(~found.converged)
             if not len(lost):
@@ -354,43 +410,32 @@ class MixedModel(LinearModel):
             better = again.converged & (again.value <= found.value[lost] + 1e-9)
             found.x[lost[better]] = again.x[better]
             found.converged[lost[better]] = True
-        return self._at(
-            moments,
-            template.canonical(found.x),
-            found.converged,
-            reml=reml,
-            f=f,
-            derivatives="search" if one else "none",
-        )
+            found.hessian[lost[better]] = again.hessian[better]
+        there = replace(found, x=template.canonical(found.x))
+        return self._at(moments, there, reml=reml, f=f)
 
     def at(self, moments: Moments, theta: Array, *, reml: bool) -> Solution:
         """Return the solution as if θ (R, m) were the optimum."""
-        there = np.ones(len(theta), dtype=np.bool_)
-        found = self._at(
-            moments, theta @ self.working.W.T, there, reml=reml, f=self.divisor(reml=reml)
+        R, m = theta.shape
+        there = Minimum(
+            theta @ self.working.W.T,
+            np.full(R, np.nan),
+            np.ones(R, dtype=np.bool_),
+            np.zeros((R, m, m)),
         )
+        found = self._at(moments, there, reml=reml, f=self.divisor(reml=reml))
         return replace(found, theta=theta)  # zeros stay zeros
 
-    def _at(
-        self,
-        moments: Moments,
-        theta: Array,
-        converged: NDArray[np.bool_],
-        *,
-        reml: bool,
-        f: float,
-        derivatives: Derivatives = "none",
-    ) -> Solution:
-        """Return the solution at θ (R, m), which is in working coordinates."""
-        at = evaluate(self.structure, moments, theta, reml=reml, derivatives=derivatives)
-        profiled = at.profiled(f)
+    def _at(self, moments: Moments, there: Minimum, *, reml: bool, f: float) -> Solution:
+        """Return the solution where searches in working coordinates of θ have ended."""
+        at = evaluate(self.structure, moments, there.x, reml=reml, derivatives="none")
         R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ
         return Solution(
-            theta=theta @ self.working.W_inverse.T,
+            theta=there.x @ self.working.W_inverse.T,
             beta=self.from_working(at.delta),
             sigma=np.sqrt(at.s.value / self.divisor(reml=reml)),
-            criterion=profiled.value + self.constant(reml=reml),
+            criterion=at.profiled(f).value + self.constant(reml=reml),
             vcov_unscaled=R_inv.T @ at.A_inv @ R_inv,
-            hessian=profiled.hessian,
-            converged=converged,
+            hessian=there.hessian,
+            converged=there.converged,
         )

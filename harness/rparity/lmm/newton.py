@@ -40,12 +40,18 @@ PUSH = 0.3
 class Minimum:
     """The ends of R searches: `x` (R, m), and `converged` (R,).
 
-    `value` (R,) is the lowest value before the last step, which changes it by rounding only.
+    `value` (R,) is the lowest value before the last step, which changes it by rounding only, and
+    `hessian` (R, m, m) are the second derivatives there.
     """
 
     x: Array
     value: Array
     converged: Flags
+    hessian: Array
+
+    def take(self, index: NDArray[np.intp]) -> Minimum:
+        """Select some searches."""
+        return Minimum(self.x[index], self.value[index], self.converged[index], self.hessian[index])
 
 
 def minimise(
@@ -74,7 +80,7 @@ def minimise(
     converged = np.zeros(len(x), dtype=bool)
     active = np.arange(len(x))
     current = objective(x, active)
-    value = current.value.copy()
+    value, hessian = current.value.copy(), current.hessian.copy()
     stale = np.zeros(len(x), dtype=np.intp)  # steps since the value last fell
     for _ in range(MAX_ITERATIONS):
         enough = np.where(stale[active] < PATIENCE, LAST_RISE, NOISE)
@@ -86,7 +92,7 @@ def minimise(
             x[active[last]] += step[last]
             converged[active[last]] = True
             if last.all():
-                return Minimum(x, value, converged)
+                return Minimum(x, value, converged, hessian)
             active, step, enough = active[~last], step[~last], enough[~last]
             current, rise, positive = _take(current, ~last), rise[~last], positive[~last]
         if same is not None and len(x) > 1:
@@ -113,13 +119,14 @@ def minimise(
         fell = current.value < value[active]
         stale[active] = np.where(fell, 0, stale[active] + 1)
         value[active] = np.where(fell, current.value, value[active])
+        hessian[active] = current.hessian
         on = (current.value <= allowed) & (stale[active] < STALE)
         x[active[on]] = trial[on]
         if not on.all():
             active, current = active[on], _take(current, on)
             if not len(active):
                 break
-    return Minimum(x, value, converged)
+    return Minimum(x, value, converged, hessian)
 
 
 def _step(f: Smooth, size: Array, enough: Array) -> tuple[Array, Array, Flags]:

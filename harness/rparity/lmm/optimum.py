@@ -170,7 +170,7 @@ def _search(
         begin = model.starts(deviations, moments, reml=reml, least=least)
     else:
         begin = start[None]
-    many = moments.take(np.zeros(len(begin), dtype=np.intp))
+    many = moments.repeated(len(begin))
     return model.solve(many, reml=reml, start=begin, least=least, one=True, watch=watch)
 
 

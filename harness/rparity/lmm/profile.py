@@ -101,7 +101,7 @@ class _Problem:
 
     def at(self, theta: Array) -> Evaluation:
         """Evaluate the deviance at working coordinates θ̃ (R, m)."""
-        moments = self.moments.take(np.zeros(len(theta), dtype=np.intp))
+        moments = self.moments.repeated(len(theta))
         return evaluate(self.model.structure, moments, theta, reml=False)
 
     def minimum(self, objective: Callable[[Array, Index], Smooth], start: Array, R: int) -> Array:

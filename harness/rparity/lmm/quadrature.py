@@ -105,7 +105,7 @@ class RestrictedPosterior:
     def _evaluate(self, x: Array) -> Array:
         model, template = self.model, self.model.template
         theta = self.working(x)
-        moments = self._moments.take(np.zeros(len(x), dtype=np.intp))
+        moments = self._moments.repeated(len(x))
         at = evaluate(model.structure, moments, theta, reml=True)
         s = at.s.value
         log = -(at.logdet.value + self.nu * np.log(s)) / 2.0 + self.coordinates.log_uniform(x)

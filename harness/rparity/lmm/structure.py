@@ -59,8 +59,14 @@ class Moments:
         return len(self.parts[0])
 
     def take(self, index: NDArray[np.intp]) -> Moments:
-        """Select the responses `index`."""
+        """Select the responses `index`; those of `repeated` stay one response in memory."""
+        if all(part.strides[0] == 0 for part in self.parts):
+            return Moments(tuple(part[: len(index)] for part in self.parts))
         return Moments(tuple(part[index] for part in self.parts))
+
+    def repeated(self, n: int) -> Moments:
+        """Return the first response n times, without a copy."""
+        return Moments(tuple(np.broadcast_to(part[0], (n, *part.shape[1:])) for part in self.parts))
 
 
 @dataclass(frozen=True)

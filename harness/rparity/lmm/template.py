@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import block_diag
 
 from rparity.lmm.linalg import triangle
 from rparity.lmm.matrices import RandomTerm
@@ -38,6 +37,11 @@ class Template:
     @classmethod
     def of(cls, widths: Sequence[int]) -> Template:
         """Make one lower triangle a term, column by column, which is lme4's order of θ."""
+        return cls._of(tuple(widths))
+
+    @classmethod
+    @cache
+    def _of(cls, widths: tuple[int, ...]) -> Template:
         rows, cols, starts = [], [], [0]
         for width in widths:
             for col in range(width):
@@ -46,12 +50,12 @@ class Template:
             starts.append(starts[-1] + width)
         return cls(tuple(starts), np.array(rows, dtype=np.intp), np.array(cols, dtype=np.intp))
 
-    @property
+    @cached_property
     def k(self) -> int:
         """Rows of Λ_θ."""
         return self.starts[-1]
 
-    @property
+    @cached_property
     def m(self) -> int:
         """Length of θ."""
         return len(self.rows)
@@ -84,6 +88,8 @@ class Template:
 
     def square(self, packed: Array) -> Array:
         """Turn second derivatives (R, pairs) into symmetric matrices (R, m, m)."""
+        if self.m == 1:
+            return packed[:, :, None]
         i, j = self.pairs
         full = np.empty((len(packed), self.m, self.m))
         full[:, i, j] = packed
@@ -158,7 +164,10 @@ class Working:
     @cached_property
     def W(self) -> Array:
         """θ̃ = Wθ, shape (m, m)."""
-        template, L = self.template, block_diag(*self.L)
+        template = self.template
+        L = np.zeros((template.k, template.k))
+        for block, own in zip(template.blocks(L), self.L, strict=True):
+            block[:] = own
         same = template.cols[:, None] == template.cols
         return np.where(same, L[template.rows[:, None], template.rows], 0.0)
 

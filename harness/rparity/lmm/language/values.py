@@ -177,7 +177,10 @@ def from_pandas(series: "pd.Series[Any]") -> Vector:
     DataError
         For a type that R does not have.
     """
-    dtype, array = series.dtype, series.array
+    dtype = series.dtype
+    if dtype == np.float64:
+        return Vector("double", series.to_numpy(copy=True))
+    array = series.array
     if isinstance(array, pd.Categorical):
         levels = array.categories
         shown = levels if levels.inferred_type == "string" else _levels(pd.Series(levels))
