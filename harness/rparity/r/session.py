@@ -181,7 +181,7 @@ class RSession:
 
         The copy is a fork of R's process. So options, variables, attached and loaded packages, S4
         classes, random streams, the working directory, devices and connections are those of a
-        newly started R, at a hundredth of the cost. R's folder of temporary files is emptied at
+        newly started R, in a few hundredths of a second. R's folder of temporary files is emptied at
         the end. R starts anew if this process's environment or working directory has changed
         since, apart from what pytest itself sets.
 
