@@ -177,13 +177,13 @@ class RSession:
 
     @contextmanager
     def apart(self, packages: Sequence[str] = ()) -> Iterator[None]:
-        """Make calls in a copy of R as it was when it started; what they leave behind is lost.
+        """Make calls in a copy of R as it is now; what they leave behind is lost.
 
         The copy is a fork of R's process. So options, variables, attached and loaded packages, S4
         classes, random streams, the working directory, devices and connections are those of a
-        newly started R, at a hundredth of the cost. R's folder of temporary files is emptied at
-        the end. R starts anew if this process's environment or working directory has changed
-        since, apart from what pytest itself sets.
+        newly started R, if all calls of the session are made so. It takes a few hundredths of a
+        second. R's folder of temporary files is emptied at the end. R starts anew if this process's
+        environment or working directory has changed, apart from what pytest itself sets.
 
         Parameters
         ----------
