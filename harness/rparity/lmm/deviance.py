@@ -106,12 +106,12 @@ def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluat
     # The derivatives of s and log|A| are inner products with vv' and A⁻¹: both at once.
     v = np.ones((R, side, 1))
     v[:, :p, 0] = -delta
-    with_both = np.zeros((R, side, side, 2))
-    np.multiply(v, np.swapaxes(v, 1, 2), out=with_both[..., 0])
-    with_both[:, :p, :p, 1] = A_inv
-    with_both = with_both.reshape(R, side**2, 2)
-    first = M.gradient.reshape(R, m, side**2) @ with_both
-    second = M.hessian.reshape(R, M.hessian.shape[1], side**2) @ with_both
+    pair = np.zeros((R, side, side, 2))
+    np.multiply(v, np.swapaxes(v, 1, 2), out=pair[..., 0])
+    pair[:, :p, :p, 1] = A_inv
+    both = pair.reshape(R, side**2, 2)
+    first = M.gradient.reshape(R, m, side**2) @ both
+    second = M.hessian.reshape(R, M.hessian.shape[1], side**2) @ both
     Mv = (M.value @ v)[..., 0]
     w = (M.gradient.reshape(R, m * side, side) @ v).reshape(R, m, side)[..., :p]
     moved = w @ A_inv @ np.swapaxes(w, 1, 2)
