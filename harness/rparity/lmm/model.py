@@ -44,7 +44,8 @@ WORK = 2**18
 LEAST, MIDDLE, MOST = 1e-2, 1.0, 1e3
 BELOW = 3.0
 # Candidate starts as multiples of the standard deviations that sums of squares suggest: powers of 2
-# with these exponents, or every third where the arrays for all would have more than WORK doubles.
+# with these exponents, or every third with several parameters, and where the arrays for all would
+# have more than WORK doubles.
 SCAN = np.arange(-8.0, 17.5, 0.5)
 # Multiples of those that regressions within levels suggest. A covariate that is closer to constant
 # than CONSTANT there, relative to its size, has no slope. The variance of the residuals is at least
@@ -306,7 +307,8 @@ class MixedModel(LinearModel):
         ]
         near = theta[None]
         if isinstance(structure, Blocks):
-            scan = SCAN[:: 1 if len(SCAN) * len(structure.T) <= WORK else 3]
+            fine = self.template.m == 1 and len(SCAN) * len(structure.T) <= WORK
+            scan = SCAN[:: 1 if fine else 3]
             value = at(structure, 2.0 ** scan[:, None] * theta)
             # One parameter: from each minimum on the scan. Several: from the lowest.
             places = minima(value)
