@@ -72,9 +72,10 @@ class Entry:
             ("row", self.rows),
             ("column", self.columns),
         ):
-            codes, values = pd.factorize(comparisons[column])
-            named = np.zeros(len(values), dtype=bool)
-            for code in np.unique(codes[found]):
+            texts = comparisons[column].astype("category").array
+            codes, values = texts.codes, texts.categories
+            named = np.bincount(codes[found], minlength=len(values)) > 0
+            for code in np.flatnonzero(named):
                 named[code] = matches(values[code], patterns)
             found &= named[codes]
             if not found.any():

@@ -22,6 +22,7 @@ from rparity.lmm.fit import LmerResults
 from rparity.lmm.linalg import triangle
 from rparity.lmm.model import MixedModel
 from rparity.lmm.newton import minimise
+from rparity.lmm.roots import find_roots
 from rparity.lmm.structure import Moments, Smooth
 from rparity.lmm.threads import threads_for
 from rparity.lmm.varcorr import sd_names, sd_order
@@ -316,18 +317,17 @@ class _Profile:
         The search is for ζ, the root of the rise over the optimum, in which a profile is almost
         linear.
         """
-        from scipy.optimize import elementwise  # slow to import, and only needed here
 
-        def beyond(x: Array) -> Array:
+        def beyond(x: Array, _which: object) -> Array:
             zeta = np.sqrt(np.maximum(excess(x) + self.rise, 0.0))
             return np.asarray(zeta - np.sqrt(self.rise))
 
         rounding = 1e-13 * (1.0 + abs(self.level))
         one, other = np.array(brackets).T
-        found = elementwise.find_root(beyond, (one, other), tolerances={"fatol": rounding})
-        if not found.success.all():
+        found = find_roots(beyond, one, other, rounding)
+        if np.isnan(found).any():
             raise UsageError(UNREACHED)
-        return [float(x) for x in np.atleast_1d(found.x)]
+        return [float(x) for x in found]
 
 
 def _chain(f: Smooth, J: Array, curved: Sequence[tuple[int, Array]]) -> Smooth:

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-import pandas as pd
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from rparity.cases.base import Case, Claim, Printed, monte_carlo_error
+from rparity.cases.base import monte_carlo_error
 from rparity.compare import ALL, SEVERITY, Verdict, part_of
-from rparity.diagnosis.between_rs import Difference, VersionAnswer
-from rparity.diagnosis.explain import Finding
-from rparity.doctor import Check
-from rparity.regenerate import Drift
 from rparity.report.numbers import counted, everything, failing, fewest, number
-from rparity.run import CaseRun
 from rparity.text import visible
+
+if TYPE_CHECKING:  # `list` and `atlas` print without the engines
+    import pandas as pd
+
+    from rparity.cases.base import Case, Claim, Printed
+    from rparity.diagnosis.between_rs import Difference, VersionAnswer
+    from rparity.diagnosis.explain import Finding
+    from rparity.doctor import Check
+    from rparity.regenerate import Drift
+    from rparity.run import CaseRun
 
 STYLES = {v: "bold red" if v.fails else "green" for v in Verdict} | {Verdict.KNOWN: "yellow"}
 FAILURES_SHOWN = 20
