@@ -91,6 +91,7 @@ def joint_hessian(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         predicted(replace(dispute, noise={}), tables, part),  # noise is no formula
         instead_of=dispute.reference_tables,
     )
+    trial = replace(trial, vanished=trial.vanished & ~pair.follows(rows))
     return pair.if_reference_follows(trial, rows)
 
 
@@ -217,6 +218,11 @@ class Sides:
     def from_theirs(self) -> Reference:
         """What the formulas give at the reference's parameters."""
         return self.predicted(self.theirs)
+
+    def follows(self, rows: pd.DataFrame) -> pd.Series[bool]:
+        """Return where the formulas give the engine's value at its own parameters."""
+        quiet = replace(self, dispute=replace(self.dispute, noise={}))
+        return agreement(self.dispute.answer, quiet.from_mine, rows)[1]
 
     def predicted(self, there: LmerResults) -> Reference:
         """Return what the formulas give at some parameters."""
