@@ -12,7 +12,7 @@ hard_data <- function() {
     shifted = days + 1e6, # a covariate far from zero
     year = days + 2000, # years, whose squares are wanted
     near = days + 1e-5 * z, # Days again, to five digits
-    like = days + 0.1 * z # and to one digit
+    square = days^2
   )
 }
 

@@ -221,8 +221,9 @@ def apply_ledger(
     stale = []
     texts = judged[["case", "engine", "reference", "table", "row", "column"]]
     places = texts.astype("category")  # the entries match each text once
+    here = list(places["case"].cat.categories)
     for entry in entries:
-        if not entry.covers(lme4):
+        if not entry.covers(lme4) or not any(matches(name, entry.cases) for name in here):
             continue
         mine = entry.about(places)
         if not mine.any():

@@ -16,6 +16,7 @@ from rparity.cases.base import Lmer
 from rparity.compare import FAILING, ROUNDING_DIGITS, Reference, Tables, digits, kind_of, measure
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import (
+    ROOM,
     VANISHED,
     Dispute,
     Trial,
@@ -194,9 +195,12 @@ class Sides:
 
     @property
     def same_place(self) -> bool:
-        """Whether the parameters agree up to rounding."""
+        """Whether the parameters agree up to rounding: that of X's space has its condition."""
         mine, theirs = (np.append(side.theta_hat, side.sigma) for side in (self.mine, self.theirs))
-        return bool((digits(mine, theirs) >= ROUNDING_DIGITS).all())
+        X = self.fit.model.matrices.X
+        kappa = float(np.linalg.cond(X / np.linalg.norm(X, axis=0)))
+        least = min(ROUNDING_DIGITS, -np.log10(ROOM * kappa * np.finfo(np.float64).eps))
+        return bool((digits(mine, theirs) >= least).all())
 
     def rise(self, there: LmerResults) -> float:
         """Return how far the criterion is above its minimum there."""
