@@ -22,6 +22,7 @@ from rparity.lmm.fit import LmerResults
 from rparity.lmm.linalg import triangle
 from rparity.lmm.model import MixedModel
 from rparity.lmm.newton import minimise
+from rparity.lmm.progress import one_by_one
 from rparity.lmm.roots import find_roots
 from rparity.lmm.structure import Moments, Smooth
 from rparity.lmm.threads import threads_for
@@ -57,7 +58,7 @@ def profile_intervals(
     profile = _Profile(fit, float(chi2_quantile(1.0 - alpha, 1)))
     names = [name for name in profile.names if parameters is None or name in parameters]
     with threads_for(fit.model.structure):
-        found = {name: profile.along(name).ends() for name in names}
+        found = {name: profile.along(name).ends() for name in one_by_one("profile", names)}
     return pd.DataFrame.from_dict(found, orient="index", columns=["conf_low", "conf_high"])
 
 
