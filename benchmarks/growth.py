@@ -1,74 +1,92 @@
-"""Measure how the time of a fit grows with rows, groups and replicates, and draw docs/growth.png.
+"""Measure how time and memory of a fit grow with its size, and draw docs/growth.png.
 
     python benchmarks/growth.py [-o docs/growth.png]
 
-One core, medians of three. The model is y ~ x + (x | g), with groups of unequal sizes.
+One core. Three kinds of designs: one factor with random slopes, two crossed factors, and one
+factor nearly nested in another. Each fit runs in a process of its own, which gives its processor
+time and its peak memory, less the memory before the fit.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
+import json
+import resource
+import subprocess
+import sys
+import time
 from pathlib import Path
 
-os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-
-import numpy as np
-import pandas as pd
+from large import CROSSED, crossed, neighbours, one_factor
 from matplotlib.figure import Figure
-from speed import median_seconds
 
-from rparity import bootmer, lmer
+# For each kind: the formula, the design of a size in rows, and the sizes.
+KINDS = {
+    "one factor": ("y ~ x + (x | a)", lambda n: one_factor(max(10, n // 100), n)),
+    "crossed": (CROSSED, lambda n: crossed(n // 30, n // 30, n)),
+    "nearly nested": (CROSSED, lambda n: neighbours(n // 5, 5)),
+}
+SIZES = {
+    "one factor": (3000, 10_000, 100_000, 1_000_000),
+    "crossed": (3000, 10_000, 30_000, 60_000),
+    "nearly nested": (3000, 10_000, 30_000, 100_000),
+}
+WARM_UP = 2000  # rows of a first fit, which imports what the others need
+COLOURS = {"one factor": "#2c6fb5", "crossed": "#c44e52", "nearly nested": "#3a923a"}
+MIB = 1024  # KiB, the unit of ru_maxrss
 
-FORMULA = "y ~ x + (x | g)"
+
+def peak() -> float:
+    """Return the largest memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MIB
 
 
-def design(rows: int, groups: int) -> pd.DataFrame:
-    """Draw groups of sizes 1 : 2 : 3, at least two rows each."""
-    rng = np.random.default_rng(1)
-    share = np.resize([1.0, 2.0, 3.0], groups)
-    g = np.repeat(np.arange(groups), np.maximum(2, (rows * share / share.sum()).astype(int)))
-    x = rng.normal(size=len(g))
-    u, v = rng.normal(size=(2, groups))
-    y = 1.0 + x + u[g] + 0.5 * v[g] * x + rng.normal(size=len(g))
-    return pd.DataFrame({"y": y, "x": x, "g": pd.Categorical(g)})
+def one(kind: str, rows: int) -> None:
+    """Fit a design in this process, and print seconds and MiB."""
+    from rparity import lmer
+
+    formula, draw = KINDS[kind]
+    lmer(formula, draw(WARM_UP))
+    data = draw(rows)
+    before, begin = peak(), time.process_time()
+    lmer(formula, data)
+    print(json.dumps([time.process_time() - begin, max(peak() - before, 1.0)]))
 
 
-def fit_seconds(data: pd.DataFrame) -> float:
-    """Median seconds of a whole `lmer` call."""
-    return median_seconds(lambda: lmer(FORMULA, data), 3)
+def measured(kind: str, rows: int) -> tuple[float, float]:
+    """Return the seconds and the MiB of a fit in a new process."""
+    done = subprocess.run(
+        [sys.executable, __file__, "--one", kind, str(rows)],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    seconds, memory = json.loads(done.stdout.splitlines()[-1])
+    print(f"{kind:16}{rows:>10} rows{seconds:12.3f} s{memory:10.0f} MiB", flush=True)
+    return seconds, memory
 
 
 def main() -> None:
-    """Time and draw."""
+    """Measure and draw."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("-o", type=Path, default=Path("docs/growth.png"))
-    target = parser.parse_args().o
-    fit = lmer(FORMULA, design(200, 20))
-    sweeps = {
-        "rows (20 groups)": {
-            n: fit_seconds(design(n, 20)) for n in (100, 1000, 10_000, 100_000, 1_000_000)
-        },
-        "groups (20 rows each)": {
-            n: fit_seconds(design(20 * n, n)) for n in (10, 100, 1000, 10_000)
-        },
-        "replicates (200 rows, 20 groups)": {
-            n: median_seconds(lambda n=n: bootmer(fit, n, rng=1), 3)
-            for n in (10, 100, 1000, 10_000, 100_000)
-        },
-    }
-    figure = Figure(figsize=(10, 3.2), layout="constrained")
-    for axes, (label, times) in zip(
-        figure.subplots(1, 3, sharey=True), sweeps.items(), strict=True
-    ):
-        axes.loglog(list(times), list(times.values()), "o-", color="#2c6fb5")
-        axes.set(xlabel=label)
+    parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.one:
+        one(options.one[0], int(options.one[1]))
+        return
+    figure = Figure(figsize=(9, 3.6), layout="constrained")
+    time_axes, memory_axes = figure.subplots(1, 2)
+    for kind, sizes in SIZES.items():
+        seconds, memory = zip(*(measured(kind, rows) for rows in sizes), strict=True)
+        for axes, values in ((time_axes, seconds), (memory_axes, memory)):
+            axes.loglog(sizes, values, "o-", color=COLOURS[kind], label=f"{kind}, {KINDS[kind][0]}")
+    for axes, label in ((time_axes, "processor time, s"), (memory_axes, "memory of the fit, MiB")):
+        axes.set(xlabel="rows", ylabel=label)
         axes.grid(alpha=0.3)
-        for size, seconds in times.items():
-            print(f"{label:36}{size:>10}{seconds:12.4f} s")
-    figure.axes[0].set_ylabel("seconds, one core")
-    figure.suptitle(FORMULA)
-    figure.savefig(target, dpi=120)
+    handles, labels = time_axes.get_legend_handles_labels()
+    figure.legend(handles, labels, fontsize=8, ncols=3, loc="outside lower center")
+    figure.savefig(options.o, dpi=120)
 
 
 if __name__ == "__main__":

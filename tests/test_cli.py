@@ -483,17 +483,18 @@ def test_an_interrupt_ends_with_a_message(capsys: Capture, monkeypatch: pytest.M
 # Loaded modules ---------------------------------------------------------------------------------
 
 
-def modules_after(code: str) -> set[str]:
-    """Return the top-level modules that are loaded after some code ran in a new process."""
+def modules_after(code: str, *, whole: bool = False) -> set[str]:
+    """Return the top-level modules, or with `whole` all, that a new process loads for some code."""
     tree = Path(rparity.__file__).parents[1]
-    report = "import sys; print('\\n'.join({name.partition('.')[0] for name in sys.modules}))"
+    name = "name" if whole else "name.partition('.')[0]"
+    report = f"print('MODULES', *{{{name} for name in sys.modules}})"
     done = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tree)!r})\n{code}\n{report}"],
         capture_output=True,
         text=True,
         check=True,
     )
-    return set(done.stdout.split())
+    return set(done.stdout.rpartition("MODULES")[2].split())
 
 
 AUDITED = {"mixedlm", "kamino", "interlace", "pymmeans", "gpboost", "pyfixest", "linearmodels"}
@@ -510,6 +511,23 @@ def test_help_loads_no_numpy() -> None:
     loaded = modules_after(code)
     assert "rparity" in loaded
     assert not loaded & (EXTRAS | {"numpy", "pandas", "scipy", "statsmodels", "rich"})
+
+
+@pytest.mark.parametrize("command", ["list", "atlas wilcox.test"])
+def test_commands_that_only_read_load_no_estimators(command: str) -> None:
+    code = f"from rparity.cli import main\nassert main({command.split()}) == 0"
+    loaded = modules_after(code, whole=True)
+    assert "rparity.report.terminal" in loaded
+    assert not loaded & {"scipy", "statsmodels", "rparity.lmm.fit", "rparity.run", *EXTRAS}
+
+
+def test_a_run_without_statsmodels_loads_no_optimizers() -> None:
+    """They take longer to import than the document's fits to compute, profile included."""
+    code = "from rparity.cli import main\nassert main(['run', 'document', '--nsim', '2']) < 2"
+    loaded = modules_after(code, whole=True)
+    assert "rparity.lmm.profile" in loaded
+    unused = {"scipy.optimize", "scipy.stats", "scipy.integrate", "scipy.sparse.csgraph"}
+    assert not loaded & {*unused, "statsmodels", *EXTRAS}
 
 
 def test_import_loads_no_extras() -> None:

@@ -86,8 +86,9 @@ def decode(file: str, content: bytes) -> tuple[str, pd.DataFrame]:
     header, *rows = csv.reader(io.StringIO(content.decode(), newline=""))
     if header[:1] != ["row"]:
         raise ValueError("the first column of its header is not 'row'")
-    values = [[np.nan if cell == "NA" else float(cell) for cell in row[1:]] for row in rows]
-    return name, pd.DataFrame(values, [row[0] for row in rows], header[1:], dtype=np.float64)
+    cells = [[np.nan if cell == "NA" else float(cell) for cell in row[1:]] for row in rows]
+    values = np.array(cells, dtype=np.float64).reshape(len(rows), len(header) - 1)
+    return name, pd.DataFrame(values, [row[0] for row in rows], header[1:])
 
 
 def write(

@@ -7,7 +7,7 @@ import pytest
 
 import rparity.lmm.progress
 from rparity.lmm.newton import minimise
-from rparity.lmm.progress import SearchProgress, steps_left
+from rparity.lmm.progress import SearchProgress, one_by_one, steps_left
 from rparity.lmm.structure import Smooth
 
 
@@ -56,3 +56,19 @@ def test_nothing_is_shown_in_the_first_two_seconds(monkeypatch):
 )
 def test_fewer_steps_are_left_the_nearer_the_optimum_is(decrease, steps):
     assert steps_left(decrease) == steps
+
+
+def test_work_of_several_parts_shows_the_mean_time_times_the_parts_left(monkeypatch):
+    monkeypatch.setattr(rparity.lmm.progress, "time", Clock())
+    stream = Terminal()
+    assert list(one_by_one("profile", [".sig01", ".sigma", "x", "z"], stream)) == [
+        ".sig01",
+        ".sigma",
+        "x",
+        "z",
+    ]
+    # The clock says 4 s after three parts, and one is left.
+    assert "profile: z, about 1 s left" in stream.getvalue()
+    quiet = io.StringIO()
+    assert list(one_by_one("profile", ["x", "z"], quiet)) == ["x", "z"]
+    assert quiet.getvalue() == ""

@@ -12,6 +12,7 @@ def cases() -> dict[str, Case]:
     from rparity.cases.atlas import atlas_cases
     from rparity.cases.document import DOCUMENT
     from rparity.cases.fixed_effects import FIXED_EFFECTS
+    from rparity.cases.hard import HARD
     from rparity.cases.lme4 import CASES
     from rparity.cases.nist import nist_cases
     from rparity.cases.streams import STREAMS
@@ -20,7 +21,7 @@ def cases() -> dict[str, Case]:
     known = {
         case.name: case
         for case in (
-            *(DOCUMENT, STREAMS, STUDY, *CASES, *FIXED_EFFECTS, *nist_cases()),
+            *(DOCUMENT, STREAMS, STUDY, *CASES, *FIXED_EFFECTS, HARD, *nist_cases()),
             *atlas_cases(),
         )
     }

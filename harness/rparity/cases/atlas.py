@@ -67,11 +67,12 @@ def family(path: Path, home: Path | None = None) -> Case:
         raise UsageError(f"{path} is not TOML with pairs [[pair]]: {error}.") from error
     frames, imports = tuple(found.get("frames", ())), tuple(found.get("imports", ()))
     pairs, rules = [], []
+    for name in frames:
+        _data_file(name, home)
     for number, entry in enumerate(listed, start=1):
         who = f"The pair {entry.get('name', number)!r} of {path}"
         pairs.append(_pair(who, entry, frames, imports))
         rules.append(_rule(entry))
-    data = frames_of(frames, home)
     return Case(
         name=PREFIX + path.stem,
         title=str(found.get("title", path.stem)),
@@ -84,7 +85,7 @@ def family(path: Path, home: Path | None = None) -> Case:
         rules=tuple(rules),
         packages=tuple(found.get("packages", ())),
         engines=ENGINES,
-        arguments=partial(_asked, data, tuple(found.get("packages", ())), tuple(pairs)),
+        arguments=partial(_asked, home, frames, tuple(found.get("packages", ())), tuple(pairs)),
         home=home,
     )
 
@@ -102,10 +103,14 @@ def frames_of(names: Iterable[str], home: Path | None = None) -> dict[str, pd.Da
 
 @cache
 def _frame(name: str, home: Path | None) -> pd.DataFrame:
+    return pd.read_csv(_data_file(name, home), dtype=str).apply(_column)
+
+
+def _data_file(name: str, home: Path | None) -> Path:
     folders = [DATA] if home is None else [home / DATA.name, DATA]
     for folder in folders:
         if (path := folder / f"{name}.csv").is_file():
-            return pd.read_csv(path, dtype=str).apply(_column)
+            return path
     raise UsageError(f"The atlas has no data {name!r}: write {folders[0] / name}.csv.")
 
 
@@ -118,7 +123,8 @@ def _column(texts: pd.Series[str]) -> pd.Series[Any]:
 
 
 def _asked(
-    data: Mapping[str, pd.DataFrame],
+    home: Path | None,
+    frames: tuple[str, ...],
     packages: tuple[str, ...],
     pairs: tuple[AtlasPair, ...],
     _nsim: int,
@@ -131,7 +137,7 @@ def _asked(
             code[pair.name]["setting"] = pair.r_setting
         takes = {name: on_result(take[0]) for name, take in pair.values.items()}
         code[pair.name] |= {f"take.{name}": text for name, text in takes.items()}
-    return {"frames": dict(data), "packages": list(packages), "pairs": code}
+    return {"frames": frames_of(frames, home), "packages": list(packages), "pairs": code}
 
 
 def on_result(text: str) -> str:

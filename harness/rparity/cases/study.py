@@ -8,7 +8,6 @@ from functools import partial
 import pandas as pd
 
 from rparity.cases.base import EARLY, SPLINE, Call, Case, rule
-from rparity.study.answers import COLUMNS, PARAMETERS, answer
 from rparity.study.data_sets import StudyDesign, World
 
 # The number in each world. R takes four seconds for one, most of them for the replicates.
@@ -26,6 +25,9 @@ def study_tables(
     Returns a table for each interval, with a row for each seed from 1 to `datasets` and a column
     `parameter.column` for each number of the interval.
     """
+    # Only this function needs the estimators: `cases()` stays quick.
+    from rparity.study.answers import COLUMNS, PARAMETERS, answer
+
     rows: dict[str, list[pd.Series[float]]] = {name: [] for name in RECORDED}
     seeds = range(1, datasets + 1)
     for seed in seeds:

@@ -12,6 +12,7 @@ from rparity.compare import Verdict, part_of
 from rparity.diagnosis.experiments.arithmetic import (
     conditioning,
     inverted_variances,
+    normal_equations,
     other_units,
     subtracted_from_one,
     unstable_arithmetic,
@@ -78,6 +79,7 @@ EXPERIMENTS: tuple[Experiment, ...] = (
     unstable_arithmetic,
     inverted_variances,
     other_units,
+    normal_equations,
 )
 
 

@@ -73,10 +73,10 @@ class Entry:
             ("column", self.columns),
         ):
             texts = comparisons[column].astype("category").cat
-            codes = texts.codes.to_numpy()
-            values = texts.categories.tolist()
-            named = np.zeros(len(values), dtype=bool)
-            for code in np.flatnonzero(np.bincount(codes[found])):
+            codes, values = texts.codes.to_numpy(), texts.categories
+            # A missing name has the code -1, and with it the last place, which stays False.
+            named = np.zeros(len(values) + 1, dtype=np.bool_)
+            for code in np.flatnonzero(np.bincount(codes[found] + 1)[1:]):
                 named[code] = matches(values[code], patterns)
             found &= named[codes]
             if not found.any():
@@ -222,8 +222,9 @@ def apply_ledger(
     stale = []
     texts = judged[["case", "engine", "reference", "table", "row", "column"]]
     places = texts.astype("category")  # the entries match each text once
+    here = list(places["case"].cat.categories)
     for entry in entries:
-        if not entry.covers(lme4):
+        if not entry.covers(lme4) or not any(matches(name, entry.cases) for name in here):
             continue
         mine = entry.about(places)
         if not mine.any():

@@ -36,6 +36,7 @@ from rparity.lmm.language.collation import sorted_levels
 from rparity.lmm.language.expression import expression, names
 from rparity.lmm.language.values import from_pandas
 from rparity.lmm.matrices import ModelMatrices
+from rparity.lmm.roots import find_roots
 
 Array = NDArray[np.float64]
 Adjust = Literal["tukey", "holm", "bonferroni", "none"]
@@ -461,9 +462,9 @@ def _tukey_quantile(level: float, family: int, df: float) -> float:
     ends = [-float(t_quantile(share, df)) for share in (tail, 2.0 * tail / (family * (family - 1)))]
     if family == 2:
         return ends[0]
-    from scipy.optimize import brentq
 
-    def excess(x: float) -> float:
-        return float(studentized_range_tail(np.sqrt(2.0) * x, family, df)) - (1.0 - level)
+    def excess(x: Array, _which: object) -> Array:
+        return studentized_range_tail(np.sqrt(2.0) * x, family, df) - (1.0 - level)
 
-    return float(brentq(excess, ends[0], ends[1] * (1.0 + 1e-9), xtol=1e-10))
+    high = ends[1] * (1.0 + 1e-9)
+    return float(find_roots(excess, np.array([ends[0]]), np.array([high]), 1e-12)[0])

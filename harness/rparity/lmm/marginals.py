@@ -15,10 +15,10 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import elementwise
 from scipy.special import gammaln, loggamma, stdtr, stdtrit
 
 from rparity.errors import UsageError
+from rparity.lmm.roots import find_roots
 
 Array = NDArray[np.float64]
 
@@ -84,12 +84,10 @@ def _heavy(weights: Array) -> NDArray[np.bool_]:
 
 def _inverse(cdf: Callable[[Array], Array], q: Array, low: Array, high: Array) -> Array:
     """Return where `cdf` is q, between `low` and `high`."""
-
-    def excess(x: Array, p: Array) -> Array:
-        return cdf(x) - p
-
-    found = elementwise.find_root(excess, (low, high), args=(q,))
-    return np.asarray(found.x)
+    q, low, high = np.broadcast_arrays(q, low, high)
+    target = q.ravel()
+    found = find_roots(lambda x, which: cdf(x) - target[which], low.ravel(), high.ravel())
+    return found.reshape(q.shape)
 
 
 class MixtureOfT(Marginal):

@@ -20,7 +20,6 @@ from rparity.lmm.matrices import ModelMatrices
 from rparity.lmm.memory import GIB, available
 from rparity.lmm.newton import Minimum, minimise
 from rparity.lmm.progress import Watch
-from rparity.lmm.schur import Schur
 from rparity.lmm.structure import Conditional, Moments, Smooth, Structure
 from rparity.lmm.template import Working
 
@@ -218,6 +217,8 @@ class MixedModel(LinearModel):
                 return Strata(template, span, *common, self.Q)
         if q <= DENSE_EFFECTS and self.n * q <= SPAN_SIZE:
             return Dense(template, Span.of(Z, codes, levels), self.Q)
+        from rparity.lmm.schur import Schur  # loads sparse graphs, for large designs only
+
         schur = Schur(template, Z, codes, levels, shared, self.Q)
         if schur.memory > (free := available()):
             rest = sum(term.size for term in self.matrices.random[shared:])

@@ -22,6 +22,8 @@ from rparity.lmm.fit import LmerResults
 from rparity.lmm.linalg import triangle
 from rparity.lmm.model import MixedModel
 from rparity.lmm.newton import minimise
+from rparity.lmm.progress import one_by_one
+from rparity.lmm.roots import find_roots
 from rparity.lmm.structure import Moments, Smooth
 from rparity.lmm.threads import threads_for
 from rparity.lmm.varcorr import sd_names, sd_order
@@ -56,7 +58,7 @@ def profile_intervals(
     profile = _Profile(fit, float(chi2_quantile(1.0 - alpha, 1)))
     names = [name for name in profile.names if parameters is None or name in parameters]
     with threads_for(fit.model.structure):
-        found = {name: profile.along(name).ends() for name in names}
+        found = {name: profile.along(name).ends() for name in one_by_one("profile", names)}
     return pd.DataFrame.from_dict(found, orient="index", columns=["conf_low", "conf_high"])
 
 
@@ -316,18 +318,17 @@ class _Profile:
         The search is for ζ, the root of the rise over the optimum, in which a profile is almost
         linear.
         """
-        from scipy.optimize import elementwise  # slow to import, and only needed here
 
-        def beyond(x: Array) -> Array:
+        def beyond(x: Array, _which: object) -> Array:
             zeta = np.sqrt(np.maximum(excess(x) + self.rise, 0.0))
             return np.asarray(zeta - np.sqrt(self.rise))
 
         rounding = 1e-13 * (1.0 + abs(self.level))
         one, other = np.array(brackets).T
-        found = elementwise.find_root(beyond, (one, other), tolerances={"fatol": rounding})
-        if not found.success.all():
+        found = find_roots(beyond, one, other, rounding)
+        if np.isnan(found).any():
             raise UsageError(UNREACHED)
-        return [float(x) for x in np.atleast_1d(found.x)]
+        return [float(x) for x in found]
 
 
 def _chain(f: Smooth, J: Array, curved: Sequence[tuple[int, Array]]) -> Smooth:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Self, TextIO
 
@@ -69,6 +69,28 @@ class SearchProgress:
             total=self._steps + left,
             description=f"lmer: about {_duration(elapsed / self._steps * left)} left",
         )
+
+
+def one_by_one(what: str, names: Sequence[str], stream: TextIO | None = None) -> Iterator[str]:
+    """Yield names of work; on a terminal, after two seconds, show which is done and the time left.
+
+    The estimate is the mean time of those that are done, times the number of those that are left.
+    """
+    stream = sys.stderr if stream is None else stream
+    begin = time.monotonic()
+    bar: Progress | None = None
+    try:
+        for done, name in enumerate(names):
+            elapsed = time.monotonic() - begin
+            if done and elapsed >= PATIENCE and stream.isatty():
+                bar = bar or _bar(stream)
+                left = _duration(elapsed / done * (len(names) - done))
+                text = f"{what}: {name}, about {left} left"
+                bar.update(bar.task_ids[0], completed=done, total=len(names), description=text)
+            yield name
+    finally:
+        if bar is not None:
+            bar.stop()
 
 
 def _duration(seconds: float) -> str:

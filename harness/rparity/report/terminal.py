@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-import pandas as pd
 from rich.console import Console, ConsoleOptions, RenderResult
 from rich.measure import Measurement
 from rich.table import Table
@@ -16,7 +15,9 @@ from rparity.compare import Verdict
 from rparity.report.numbers import MEANINGS, conclusion, counted
 from rparity.text import visible
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # `list` and `atlas` print without the engines
+    import pandas as pd
+
     from rparity.cases.base import Case
     from rparity.doctor import Check
 

@@ -13,10 +13,12 @@ from rparity.cases.base import Lm, Lmer, Part
 from rparity.compare import Reference, Tables, Tolerance, kind_of, part_of
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import ROOM, Dispute, Trial, compared, places
+from rparity.diagnosis.experiments.parameters import Sides
 from rparity.engines.designs import design
 from rparity.engines.native import lm_tables, model_tables
 from rparity.errors import RparityError
 from rparity.lmm.distributions import t_tail
+from rparity.lmm.fit import LmerResults
 from rparity.lmm.formula import parse
 from rparity.lmm.linear import least_squares
 
@@ -114,6 +116,55 @@ def unstable_arithmetic(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
     if lost.sum() > estimates.sum() / 2:
         return replace(trial, vanished=trial.vanished | True)
     return trial
+
+
+def normal_equations(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
+    """Allow the digits that rounding X'V⁻¹X costs, at the engine's own variance parameters."""
+    pair = Sides.of(dispute, part)
+    if pair is None:
+        return None
+    tables = {f"{part}.{kind}": table for kind, table in _rounded_gram(pair.mine).items()}
+
+    def room(table: str, column: str) -> Tolerance:
+        by = tables.get(table, pd.DataFrame()).get(column)
+        usual = pair.from_mine.tolerance(table, column)
+        return usual if by is None else replace(usual, atol=usual.atol + ROOM * by)
+
+    trial = compared(
+        "X'V⁻¹X rounded",
+        Cause.NORMAL_EQUATIONS,
+        "at the engine's own variance parameters, rounding X'V⁻¹X moves the answer by as much, up "
+        f"to {ROOM:.0f} times: it has the square of the condition of X",
+        rows,
+        dispute.answer,
+        replace(pair.from_mine, tolerance=room),
+        instead_of=dispute.reference_tables,
+    )
+    # Where the formulas give the engine's value without this room, the cause is another one.
+    return replace(trial, vanished=trial.vanished & ~pair.follows(rows))
+
+
+def _rounded_gram(fit: LmerResults) -> Tables:
+    """Return how far values move if element i, j of A = X'V⁻¹X rounds, by ε √(A_ii A_jj).
+
+    To first order, with C = A⁻¹: C moves by C E C, β by C E β, log|A| by tr(C E), and the sum of
+    squares, in units of σ², by β'Eβ. E has rank one for the worst signs.
+    """
+    eps = float(np.finfo(np.float64).eps)
+    cov, beta, se = fit.cov_params(), fit.params, fit.bse
+    size = np.diag(1.0 / se)
+    e = np.sqrt(np.abs(np.diag(size @ np.linalg.inv(size @ cov.to_numpy() @ size) @ size)))
+    w, s = cov.abs() @ e, float(e @ beta.abs())
+    estimate, error = eps * s * w, eps * w**2 / (2.0 * se)
+    statistic = (beta / se).abs() * (estimate / beta.abs() + error / se)
+    limit = estimate + 2.0 * error
+    fitted = eps * (float(e @ w) + s**2)
+    return {
+        "coef": pd.DataFrame({"estimate": estimate, "std_error": error, "statistic": statistic}),
+        "vcov": pd.DataFrame(eps * np.outer(w, w), cov.index, cov.columns),
+        "confint_wald": pd.DataFrame({"conf_low": limit, "conf_high": limit}),
+        "glance": pd.DataFrame(fitted, ["1"], ["log_lik", "aic", "bic", "criterion"]),
+    }
 
 
 def inverted_variances(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:

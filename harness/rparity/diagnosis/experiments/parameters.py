@@ -16,6 +16,7 @@ from rparity.cases.base import Lmer
 from rparity.compare import FAILING, ROUNDING_DIGITS, Reference, Tables, digits, kind_of, measure
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import (
+    ROOM,
     VANISHED,
     Dispute,
     Trial,
@@ -91,6 +92,7 @@ def joint_hessian(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | No
         predicted(replace(dispute, noise={}), tables, part),  # noise is no formula
         instead_of=dispute.reference_tables,
     )
+    trial = replace(trial, vanished=trial.vanished & ~pair.follows(rows))
     return pair.if_reference_follows(trial, rows)
 
 
@@ -193,9 +195,12 @@ class Sides:
 
     @property
     def same_place(self) -> bool:
-        """Whether the parameters agree up to rounding."""
+        """Whether the parameters agree up to rounding: that of X's space has its condition."""
         mine, theirs = (np.append(side.theta_hat, side.sigma) for side in (self.mine, self.theirs))
-        return bool((digits(mine, theirs) >= ROUNDING_DIGITS).all())
+        X = self.fit.model.matrices.X
+        kappa = float(np.linalg.cond(X / np.linalg.norm(X, axis=0)))
+        least = min(ROUNDING_DIGITS, -np.log10(ROOM * kappa * np.finfo(np.float64).eps))
+        return bool((digits(mine, theirs) >= least).all())
 
     def rise(self, there: LmerResults) -> float:
         """Return how far the criterion is above its minimum there."""
@@ -217,6 +222,11 @@ class Sides:
     def from_theirs(self) -> Reference:
         """What the formulas give at the reference's parameters."""
         return self.predicted(self.theirs)
+
+    def follows(self, rows: pd.DataFrame) -> pd.Series[bool]:
+        """Return where the formulas give the engine's value at its own parameters."""
+        quiet = replace(self, dispute=replace(self.dispute, noise={}))
+        return agreement(self.dispute.answer, quiet.from_mine, rows)[1]
 
     def predicted(self, there: LmerResults) -> Reference:
         """Return what the formulas give at some parameters."""
