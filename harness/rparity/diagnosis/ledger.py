@@ -73,7 +73,7 @@ class Entry:
             ("column", self.columns),
         ):
             texts = comparisons[column].astype("category").cat
-            codes, values = texts.codes.to_numpy(), texts.categories
+            codes, values = texts.codes.to_numpy(), texts.categories.tolist()
             # A missing name has the code -1, and with it the last place, which stays False.
             named = np.zeros(len(values) + 1, dtype=np.bool_)
             for code in np.flatnonzero(np.bincount(codes[found] + 1)[1:]):
