@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 from dataclasses import replace
 from functools import cache
@@ -80,7 +81,8 @@ def test_every_call_answers_and_every_difference_has_the_cause_that_its_pair_nam
 ) -> None:
     found = run_of(name)
     gaps = {gap for answer in found.answers.values() for gap in answer.gaps.values()}
-    assert gaps <= {f"{module} is not installed" for module in OF_THE_EXTRA if not there(module)}
+    lacking = {f"{module} is not installed" for module in OF_THE_EXTRA if not there(module)}
+    assert {gap for gap in gaps if " is older than " not in gap} <= lacking
     assert not failing(found.comparisons).any()
     differs = found.comparisons[found.comparisons["verdict"] == Verdict.KNOWN]
     named = {pair.name: pair.cause for pair in found.case.parts}
@@ -284,6 +286,17 @@ def test_only_pairs_whose_package_is_not_installed_are_gaps() -> None:
     answer = PythonDefault().answer(Question(replace(case, parts=parts), 1))
     assert answer.gaps == {"other": "nowhere is not installed"}
     assert len(answer.tables) == 2
+
+
+def test_a_pair_whose_package_is_older_than_it_needs_is_a_gap() -> None:
+    for needs, gaps in [("numpy 1.0", []), ("numpy 99.1", ["sd"]), ("nowhere 1.0", [])]:
+        answer = PythonDefault().answer(Question(planted(needs=needs), 1))
+        assert list(answer.gaps) == gaps
+    assert re.fullmatch(r"numpy [\d.]+ is older than 99\.1", old_gap("numpy 99.1"))
+
+
+def old_gap(needs: str) -> str:
+    return PythonDefault().answer(Question(planted(needs=needs), 1)).gaps["sd"]
 
 
 def test_the_last_line_of_the_code_must_be_an_expression() -> None:
