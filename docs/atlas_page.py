@@ -13,17 +13,28 @@ from pathlib import Path
 import pandas as pd
 
 from rparity.cases.atlas import atlas_cases
+from rparity.commands.atlas import INSTALL
 from rparity.paths import fixtures
 from rparity.report import atlas
 from rparity.run import run_case
 
 PAGE = Path(__file__).parent / "reference" / "atlas.md"
-PACKAGES = ("numpy", "pandas", "scipy", "statsmodels", "scikit-learn")
+PACKAGES = ("numpy", "pandas", "scipy", "statsmodels", "scikit-learn", "pingouin", "lifelines")
+PACKAGES += ("linearmodels", "pyfixest", "scikit-misc")
 
 
 def computed() -> dict[str, object]:
-    """Return all results, with the versions that gave them."""
+    """Return all results, with the versions that gave them.
+
+    Raises
+    ------
+    SystemExit
+        If a package of the atlas is not installed: its pairs would have no result.
+    """
     runs = [run_case(case, fixtures=fixtures()) for case in atlas_cases()]
+    gaps = {gap for run in runs for answer in run.answers.values() for gap in answer.gaps.values()}
+    if gaps:
+        raise SystemExit(f"{', '.join(sorted(gaps))}: {INSTALL}")
     r = {k: v for run in runs for k, v in run.provenance["made_by"]["packages"].items()}
     python = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     made_by = {"R": r.pop("R"), **r, **python, **{name: version(name) for name in PACKAGES}}

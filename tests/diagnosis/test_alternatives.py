@@ -10,8 +10,14 @@ import pandas as pd
 import pytest
 from scipy import interpolate, stats
 from scipy.cluster import hierarchy
+from statsmodels.duration.hazard_regression import PHReg
+from statsmodels.regression.linear_model import OLS
 from statsmodels.stats import multitest, proportion
+from statsmodels.stats.contingency_tables import mcnemar
+from statsmodels.stats.diagnostic import het_breuschpagan, linear_reset
+from statsmodels.stats.weightstats import ttest_ind
 from statsmodels.tsa import stattools
+from statsmodels.tsa.seasonal import STL
 
 import rparity
 from rparity.diagnosis.causes import Cause
@@ -37,6 +43,9 @@ def second_of(function: Callable[..., Any]) -> Callable[..., Any]:
 
 TIED = np.round(X, 1)
 MISSING = pd.Series([1.0, np.nan, 4.0])
+GAPS = np.array([1.0, np.nan, 4.0, 9.0, 3.0])
+DOUBLED = np.round(2 * X)
+DESIGN = np.column_stack([np.ones(30), RNG.normal(size=30)])
 
 # The function as Python's user calls it, the arguments, R's other setting, and the cause.
 ARGUMENTS = [
@@ -88,6 +97,36 @@ ARGUMENTS = [
         {"adjust": False},
         Cause.STARTING_VALUES,
         "adjust=False",
+    ),
+    (stats.skew, (X,), {"bias": False}, "divisor", "bias=False"),
+    (stats.kurtosis, (X,), {"fisher": False}, Cause.DEFINITION, "fisher=False"),
+    (stats.skew, (GAPS,), {"nan_policy": "omit"}, Cause.MISSING_VALUES, "nan_policy='omit'"),
+    (first_of(stats.kendalltau), (TIED, DOUBLED), {"variant": "c"}, Cause.TIES, "variant='c'"),
+    (p_of(stats.wilcoxon), (DOUBLED,), {"zero_method": "pratt"}, Cause.TIES, "zero_method='pratt'"),
+    (second_of(ttest_ind), (X, Y), {"usevar": "unequal"}, Cause.VARIANCES, "usevar='unequal'"),
+    (p_of(mcnemar), ([[10, 4], [13, 12]],), {"exact": False}, Cause.EXACT, "exact=False"),
+    (second_of(het_breuschpagan), (X, DESIGN), {"robust": False}, Cause.DEFINITION, "robust=False"),
+    (p_of(linear_reset), (OLS(X, DESIGN).fit(),), {"use_f": True}, Cause.EXACT, "use_f=True"),
+    (
+        lambda y, **k: OLS(y, DESIGN).fit(**k).bse,
+        (X,),
+        {"cov_type": "HC3"},
+        Cause.SMALL_SAMPLE,
+        "cov_type='HC3'",
+    ),
+    (
+        lambda y, **k: STL(y, period=5, **k).fit().trend,
+        (X,),
+        {"seasonal_deg": 0},
+        Cause.TUNING,
+        "seasonal_deg=0",
+    ),
+    (
+        lambda time, ties="breslow": PHReg(time, X, np.ones(30), ties=ties).fit().params,
+        (DOUBLED + 9,),
+        {"ties": "efron"},
+        Cause.TIES,
+        "ties='efron'",
     ),
 ]
 

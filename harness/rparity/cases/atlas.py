@@ -28,7 +28,7 @@ RTOL, ATOL = 1e-12, 1e-14
 SUFFIXES = ("$", "[", "@", ".")
 NEEDED = ("name", "title", "r", "python")
 TEXTS = frozenset(
-    {"name", "title", "r", "python", "setting", "r_setting", "cause", "why", "because"}
+    {"name", "title", "r", "python", "setting", "r_setting", "cause", "why", "because", "needs"}
 )
 
 

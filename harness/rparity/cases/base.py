@@ -186,7 +186,8 @@ class AtlasPair(Part):
     `values` has, for each number that is compared, an R and a Python expression in which `it` is
     the result of the call. Without it the result itself is compared. `frames` are the data, named
     as in `cases/atlas/data`, and `imports` the Python statements before the call. `cause`, `why`
-    and `references` say why the defaults differ.
+    and `references` say why the defaults differ. `needs` is a package with the oldest version of
+    which this holds, such as "statsmodels 0.15".
     """
 
     r: str = field(kw_only=True)
@@ -200,6 +201,7 @@ class AtlasPair(Part):
     cause: str = ""
     why: str = ""
     references: tuple[str, ...] = ()
+    needs: str = ""
 
     def before(self, *code: str) -> list[str]:
         """Return those of the `imports` that some code needs, in their order."""

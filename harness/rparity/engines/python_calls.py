@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import warnings
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
 from types import CodeType
 from typing import Any
 
@@ -14,6 +15,7 @@ import pandas as pd
 from rparity.cases.atlas import frames_of, on_result
 from rparity.cases.base import AtlasPair, Part
 from rparity.engines.base import NOISE, Answer, Question
+from rparity.r.version import numbers
 
 
 class PythonDefault:
@@ -32,8 +34,8 @@ class PythonDefault:
     def answer(self, question: Question) -> Answer:
         """Answer every pair.
 
-        A call whose package is not installed is a gap. The value of a call that fails is missing,
-        which fails, and a note has the error.
+        A call whose package is not installed, or older than the pair needs, is a gap. The value of
+        a call that fails is missing, which fails, and a note has the error.
         """
         tables: dict[str, pd.DataFrame] = {}
         gaps: dict[str, str] = {}
@@ -41,6 +43,9 @@ class PythonDefault:
         for part in question.case.parts:
             if not isinstance(part, AtlasPair):
                 gaps[part.name] = f"{self.name} has no counterpart"
+                continue
+            if old := _too_old(part.needs):
+                gaps[part.name] = old
                 continue
             try:
                 table, said = evaluated(part, self.code(part), question)
@@ -96,6 +101,16 @@ def evaluated(pair: AtlasPair, code: str, question: Question) -> tuple[pd.DataFr
             found = {"value": it}
     said = [str(w.message) for w in warned if not issubclass(w.category, NOISE)]
     return _table(found), list(dict.fromkeys(said))
+
+
+def _too_old(needs: str) -> str:
+    """Say that a package is older than a pair needs; empty if it is not, or not installed."""
+    name, _, least = needs.partition(" ")
+    try:
+        found = version(name) if needs else ""
+    except PackageNotFoundError:
+        return ""
+    return f"{name} {found} is older than {least}" if numbers(found) < numbers(least) else ""
 
 
 def _result(code: str, names: dict[str, Any]) -> Any:

@@ -303,7 +303,8 @@ local({
       if (!is.na(found)) found
     }
     packages <- c(
-      "lme4", "nlme", "lmerTest", "pbkrtest", "emmeans", "car", "lmtest", "quantreg", "sandwich", "survival"
+      "lme4", "nlme", "lmerTest", "pbkrtest", "emmeans", "car", "lmtest", "quantreg", "sandwich", "survival",
+      "geepack", "glmnet"
     )
     found <- sapply(packages, of, simplify = FALSE)
     flatten(c(R = as.character(getRversion()), found), "versions", "")

@@ -44,6 +44,8 @@ CASE_PACKAGES = {
     "quantreg": "r-cran-quantreg",
     "sandwich": "r-cran-sandwich",
     "survival": "r-cran-survival",
+    "geepack": "r-cran-geepack",
+    "glmnet": "r-cran-glmnet",
 }
 INSTALL_PACKAGES = f"apt-get install {' '.join(CASE_PACKAGES.values())}"
 # In ABI mode nothing is compiled: neither a compiler nor the headers of R and Python are needed.

@@ -26,8 +26,16 @@ RESULTS = files("rparity.cases") / "atlas_results.json"
 SCRIPT = files("rparity.report") / "templates" / "atlas.js"
 SHOWN = 6  # values of a pair
 FULL = 3  # pairs that are shown whole
+# Digits that agree may differ so much between machines; where more agree, by more.
+NEAR, ROUNDING_STARTS = 0.2, 4.0
 # A name before a parenthesis, with the modules before it.
 CALLED = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
+# Functions that only make the arguments or take the result apart.
+HELPERS = (
+    "array arange append as.matrix as.numeric as.vector c cbind column_stack data.frame drop "
+    "factor function full list matrix na.omit rep unclass unname with"
+)
+IMPORTED = re.compile(r"(\w+)(?:,|$)")
 MODULES = {
     "np": "numpy",
     "pd": "pandas",
@@ -61,6 +69,29 @@ class AtlasResult:
             if module in MODULES:
                 found.add(f"{MODULES[module]}.{function}")
         return frozenset(name.lower() for name in found)
+
+    @property
+    def called(self) -> tuple[set[str], set[str]]:
+        """The functions that R's code calls, and those that Python's calls, without helpers."""
+        pair, helpers = self.pair, set(HELPERS.split())
+        r = set(CALLED.findall(f"{pair.r} {pair.r_setting}")) - helpers
+        python = set(CALLED.findall(f"{pair.python} {pair.setting}"))
+        # A method is called on a result, a function by its name or that of its module.
+        imported = {n for line in pair.imports for n in IMPORTED.findall(line)}
+        python = {n for n in python if n.partition(".")[0] in imported}
+        return r, {n for n in python if n.rpartition(".")[2] not in helpers}
+
+    @property
+    def remainder(self) -> str:
+        """Why the values differ even with the setting; empty if they agree to rounding."""
+        if self.digits[1] >= ROUNDING_DIGITS:
+            return ""
+        return self.case.tolerance("python-setting", f"{self.pair.name}.value", "value").reason
+
+    def like(self, other: AtlasResult) -> bool:
+        """Return whether as many digits agree. Digits that agree end in rounding, which differs."""
+        both = zip(self.digits, other.digits, strict=True)
+        return all(abs(a - b) < NEAR or min(a, b) > ROUNDING_STARTS for a, b in both)
 
     @property
     def text(self) -> str:
@@ -146,6 +177,34 @@ def agreement(digits: float) -> str:
     return f"{digits:.1f} digits agree" if digits > 0.0 else "no digit agrees"
 
 
+def counted(every: Sequence[AtlasResult]) -> str:
+    """Say how many pairs there are, and how many agree."""
+    r, python = (set[str]().union(*(one.called[i] for one in every)) for i in (0, 1))
+    families = len({one.case.name for one in every})
+    default = sum(one.digits[0] >= ROUNDING_DIGITS for one in every)
+    settled = sum(one.digits[1] >= ROUNDING_DIGITS > one.digits[0] for one in every)
+    left = len(every) - default - settled
+    return (
+        f"{len(every)} pairs of {len(r)} functions of R and {len(python)} of Python, in {families} "
+        f"families. By default {default} agree in at least {ROUNDING_DIGITS:.0f} digits, and with "
+        f"the setting that is shown {settled} more. {left} agree in fewer, each for a reason that "
+        "is stated, but that no experiment shows."
+    )
+
+
+def summarise(every: Sequence[AtlasResult], out: Console) -> None:
+    """Print how many pairs agree, and by name those that do not agree to rounding."""
+    out.print(marked(counted(every)))
+    table = plain_table("pair", ">default", ">setting", wrapped=("cause", "what remains"))
+    for one in every:
+        if one.remainder:
+            digits = [f"{d:.1f}" for d in one.digits]
+            table.add_row(one.pair.name, *digits, one.pair.cause, one.remainder)
+    if table.row_count:
+        out.print()
+        out.print(table)
+
+
 def show(hits: Sequence[AtlasResult], total: int, out: Console) -> None:
     """Print pairs: a few whole; of more, the first one whole and then a list."""
     if len(hits) > FULL:
@@ -181,6 +240,8 @@ def _show(one: AtlasResult, out: Console) -> None:
         _code("In R", pair.r_setting, agreement(setting), out)
     if pair.cause:
         out.print(marked(f"  {'Cause':8}", (pair.cause, "yellow"), f". {pair.why}"))
+    if one.remainder:
+        out.print(marked(f"  {'Remains':8}{one.remainder}."))
     for reference in pair.references:
         out.print(marked(f"  {'See':8}{reference}"))
     takes = {name: take for name, take in pair.values.items() if name in one.values}
@@ -205,16 +266,13 @@ def _code(who: str, code: str, says: str, out: Console) -> None:
 def page(kept: Mapping[str, Any], cases: Iterable[Case]) -> str:
     """Return the atlas as a page in Markdown, with an anchor for each pair."""
     every = results(cases, kept)
-    alike = sum(one.digits[0] >= ROUNDING_DIGITS for one in every)
-    settled = sum(one.digits[1] >= ROUNDING_DIGITS > one.digits[0] for one in every)
     versions = ", ".join(f"{name} {version}" for name, version in kept["made_by"].items())
     lines = [
         "# Atlas of R functions and their counterparts in Python",
         "",
-        f"{len(every)} pairs. By default {alike} agree in at least 12 digits; with the setting "
-        f"that is shown {settled} more. The others stop earlier or approximate, as each says. "
+        f"{counted(every)} "
         "Every number was computed by both sides on the same data; an experiment shows each "
-        "cause, and `rparity audit` checks all of it.",
+        "cause of other defaults, and `rparity audit` checks all of it.",
         "",
         f"Made by {versions}. `docs/atlas_page.py` writes this page. "
         "`rparity atlas WORD` finds pairs in the terminal.",
@@ -246,6 +304,8 @@ def _section(one: AtlasResult) -> list[str]:
         lines += [f"With the second line of R's code, {agreement(setting)}.", ""]
     if pair.cause:
         lines += [f"Cause: **{pair.cause}**. {pair.why}", ""]
+    if one.remainder:
+        lines += [f"What remains: {one.remainder}.", ""]
     heads = ["value", "R", "Python", *(["with the setting"] if pair.cause else [])]
     lines += [_row(heads), _row(["---"] * len(heads))]
     for row, values in one.values.items():
