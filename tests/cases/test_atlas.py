@@ -155,9 +155,9 @@ def test_the_command_counts_the_pairs_and_names_those_that_do_not_agree(
     assert listed == {one.pair.name for one in every if one.digits[1] < 12}
 
 
-def computed_anew(monkeypatch: pytest.MonkeyPatch, python: str, *words: str) -> int:
+def computed_anew(monkeypatch: pytest.MonkeyPatch, run: CaseRun, python: str, *words: str) -> int:
     found = judged(planted(python=python), monkeypatch)
-    run = replace(run_of(QUICK), case=EVERY[QUICK], comparisons=found)
+    run = replace(run, case=EVERY[QUICK], comparisons=found)
     gone = Availability(problem="R is not here")
     monkeypatch.setattr("rparity.r.session.availability", lambda: gone)
     monkeypatch.setattr("rparity.run.run_case", lambda *_args, **_more: run)
@@ -165,12 +165,13 @@ def computed_anew(monkeypatch: pytest.MonkeyPatch, python: str, *words: str) -> 
 
 
 def test_pairs_are_computed_anew_and_compared_with_what_is_kept(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run_of: RunOf
 ) -> None:
-    assert computed_anew(monkeypatch, "np.std(mtcars.mpg.to_numpy())", "sd") == 0
+    run = run_of(QUICK)
+    assert computed_anew(monkeypatch, run, "np.std(mtcars.mpg.to_numpy())", "sd") == 0
     out = capsys.readouterr().out
     assert "Pairs computed anew: 1, R's values are from its recordings. 0 changed." in out
-    assert computed_anew(monkeypatch, "np.std(mtcars.mpg.to_numpy(), ddof=1)", "sd") == 1
+    assert computed_anew(monkeypatch, run, "np.std(mtcars.mpg.to_numpy(), ddof=1)", "sd") == 1
     assert "1 changed." in capsys.readouterr().out
 
 

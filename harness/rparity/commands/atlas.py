@@ -22,8 +22,8 @@ ABOUT = (
     "differ. Without --live everything was computed before, so R is not needed."
 )
 STATUS = (
-    "0 if a pair is found; 1 if --live finds that one has changed; 2 if there is no pair, if --live "
-    "cannot compute one, or for another error of usage."
+    "0 if a pair is found; 1 if --live finds that one has changed; 2 if there is no pair, if "
+    "--live cannot compute one, or for another error of usage."
 )
 EXAMPLE = "rparity atlas wilcox.test"
 
