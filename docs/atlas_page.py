@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas as pd
 
 from rparity.cases.atlas import atlas_cases
-from rparity.commands.atlas import INSTALL
+from rparity.errors import install
 from rparity.paths import fixtures
 from rparity.report import atlas
 from rparity.run import run_case
@@ -34,7 +34,7 @@ def computed() -> dict[str, object]:
     runs = [run_case(case, fixtures=fixtures()) for case in atlas_cases()]
     gaps = {gap for run in runs for answer in run.answers.values() for gap in answer.gaps.values()}
     if gaps:
-        raise SystemExit(f"{', '.join(sorted(gaps))}: {INSTALL}")
+        raise SystemExit(f"{', '.join(sorted(gaps))}: {install('atlas')}")
     r = {k: v for run in runs for k, v in run.provenance["made_by"]["packages"].items()}
     python = {"Python": f"{sys.version_info.major}.{sys.version_info.minor}"}
     made_by = {"R": r.pop("R"), **r, **python, **{name: version(name) for name in PACKAGES}}

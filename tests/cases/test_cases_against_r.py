@@ -14,7 +14,7 @@ from places import ROOT, TESTS
 from r_regression import REFUSAL, Parity
 from rparity import paths
 from rparity.cases import case, cases
-from rparity.cases.base import Part, Rule
+from rparity.cases.base import AtlasPair, Part, Rule
 from rparity.cases.document import DOCUMENT
 from rparity.compare import ALL, Reference, Tables, Tolerance, Verdict, compare, digits
 from rparity.engines.base import engine
@@ -45,6 +45,15 @@ QUESTIONS = [
     if engine(who).expected(part)
 ]
 
+
+def answered(run: CaseRun, who: str, part: Part) -> tuple[str, ...]:
+    """Return the tables of a part, or none if its call needs a package that is not here."""
+    why = run.answers[who].gaps.get(part.name, "")
+    if isinstance(part, AtlasPair) and (why.endswith("is not installed") or " is older " in why):
+        return ()
+    return engine(who).expected(part)
+
+
 # Python against R -----------------------------------------------------------------------------
 
 
@@ -55,7 +64,7 @@ def test_python_gives_what_r_gives(
     run = run_of(name)
     rows = run.comparisons
     rows = rows[(rows["verdict"] == "known") & (rows["engine"] == who) & (rows["reference"] == "R")]
-    for table in engine(who).expected(part):
+    for table in answered(run, who, part):
         frame = run.answers[who].tables[table].copy()
         # `rparity run` tests known discrepancies. Here R's value replaces them.
         known = rows[rows["table"] == table]
@@ -83,7 +92,7 @@ def test_a_run_ends_without_a_failing_verdict(run_of: RunOf, name: str) -> None:
         run.r_tables[table].size
         for who in run.answers
         for part in run.case.parts
-        for table in engine(who).expected(part)
+        for table in answered(run, who, part)
     )
     assert len(against_r) == expected
 

@@ -195,7 +195,7 @@ def counted(every: Sequence[AtlasResult]) -> str:
 def summarise(every: Sequence[AtlasResult], out: Console) -> None:
     """Print how many pairs agree, and by name those that do not agree to rounding."""
     out.print(marked(counted(every)))
-    table = plain_table("pair", ">default", ">setting", wrapped=("cause", "what remains"))
+    table = plain_table("pair", ">default", ">setting", "~cause", "~what remains")
     for one in every:
         if one.remainder:
             digits = [f"{d:.1f}" for d in one.digits]
