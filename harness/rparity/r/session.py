@@ -271,10 +271,10 @@ class RSession:
             self.close()
             raise
         if answer[0] == "error":
-            _, where, text, package = answer
+            _, where, text, package, calls = answer
             if package is not None:
                 raise missing_package(package)
-            raise RError(f"R error in {where}: {text}" if where else text)
+            raise RError(f"R error in {where}: {text}" if where else text, calls)
         _, wire, output, elapsed, rng_kind, drawn = answer
         warnings, messages = tuple(said["warning"]), tuple(said["message"])
         value = from_wire(wire, child.doing)

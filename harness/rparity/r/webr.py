@@ -128,7 +128,8 @@ class WebR:
                 None if drawn == NULL else drawn,
             )
         where, text, package = (part[1][0] for part in answer[1:4])
-        return "error", where, text.replace(HOST, ""), package or None
+        calls = tuple(call.replace(HOST, "") for call in answer[4][1])
+        return "error", where, text.replace(HOST, ""), package or None, calls
 
     def fork(self, packages: Sequence[str]) -> tuple[Any, ...]:
         """Go on in a new process, which has loaded the packages."""
