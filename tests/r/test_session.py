@@ -446,7 +446,7 @@ def test_errors_end_with_the_calls_that_led_to_them(r: RSession, tmp_path: Path)
         r.evaluate("function(x) f(x)", {"x": 1}, libraries=[script])
     assert found.value.calls == ("h(y = y + 1)", "g(x)", "f(x)", "r(x = x)")
     script.write_text('g <- function() stop("at once")\ng()')
-    assert str(error("g")) == 'R error in source("deep.R"): at once\n  in g()'
+    assert str(error("f")) == 'R error in source("deep.R"): at once\n  in g()'
 
 
 @pytest.mark.parametrize("package", CASE_PACKAGES)
