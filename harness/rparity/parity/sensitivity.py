@@ -7,6 +7,7 @@ leaves as they are.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 
 import numpy as np
@@ -95,7 +96,7 @@ def sensitivity(function: str, theirs: Tree, again: Tree) -> dict[str, float] | 
         counts = ~(np.abs(c) <= NEGLIGIBLE * sizes.max(initial=0.0))  # NaN counts
         least = float(digits(q[counts], c[counts]).min(initial=MAX_DIGITS))
         if least < KEPT:
-            found[path] = np.floor(10.0 * least) / 10.0
+            found[path] = math.floor(10.0 * least) / 10.0
     return found
 
 
