@@ -40,7 +40,17 @@ class RNotAvailableError(RparityError):
 
 
 class RError(RparityError):
-    """R raised an error; the message is R's own, with the name of the R function."""
+    """R raised an error; the message is R's own, with the name of the R function.
+
+    `calls` are the calls of R that led to it, the innermost first, as R's `traceback()` has them.
+    The message ends with them, one a line.
+    """
+
+    def __init__(self, message: str, calls: Iterable[str] = ()) -> None:
+        self.calls = tuple(calls)
+        heads = ["in", *["called from"] * len(self.calls)]
+        lines = [f"{head} {call}" for head, call in zip(heads, self.calls, strict=False)]
+        super().__init__("\n  ".join([message, *lines]))
 
 
 class RCrashedError(RparityError):

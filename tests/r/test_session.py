@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -113,6 +114,42 @@ def test_errors_carry_r_s_message(r: RSession) -> None:
         r.call(SCRIPT, "mean")
     with pytest.raises(RError, match="unused argument"):
         r.call(SCRIPT, "echo", {"x": 1, "y": 2})
+
+
+@live
+def test_errors_end_with_the_calls_that_led_to_them(r: RSession, tmp_path: Path) -> None:
+    script = tmp_path / "deep.R"
+    script.write_text(
+        "g <- function(y) h(y = y + 1)\n"
+        'h <- function(y) stop("no good")\n'
+        "f <- function(x) {\n  g(x)\n}\n"
+        'falls <- function(n) if (n > 0) falls(n - 1) else stop("the ground")\n'
+        "long <- function(x) do.call(solve.default, list(matrix(0, 99, 99)))\n"
+        "caught <- function(x) tryCatch(f(x), error = conditionMessage)\n"
+        'unfit <- function(x) { try(f(x), silent = TRUE); list(x = quote(a + "b")) }\n'
+    )
+
+    def error(function: str, **arguments: Any) -> RError:
+        with pytest.raises(RError) as found:
+            r.call(script, function, arguments)
+        return found.value
+
+    assert str(error("f", x=1)) == (
+        "R error in f(): no good\n  in h(y = y + 1)\n  called from g(x)\n  called from f(x = x)"
+    )
+    calls = error("falls", n=60).calls
+    assert len(calls) == 20
+    assert {*calls} == {"falls(n - 1)", "… (42 more calls)", "falls(n = n)"}
+    calls = error("long", x=1).calls
+    assert calls[0].startswith("(function (a, b, tol")
+    assert max(map(len, calls)) <= 100
+    assert r.call(script, "caught", {"x": 1}).value == "no good"
+    assert error("unfit", x=1).calls == ()  # no call of R's raised this one
+    with pytest.raises(RError) as found:
+        r.evaluate("function(x) f(x)", {"x": 1}, libraries=[script])
+    assert found.value.calls == ("h(y = y + 1)", "g(x)", "f(x)", "r(x = x)")
+    script.write_text('g <- function() stop("at once")\ng()')
+    assert str(error("f")) == 'R error in source("deep.R"): at once\n  in g()'
 
 
 @pytest.mark.parametrize("package", CASE_PACKAGES)

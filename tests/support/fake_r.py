@@ -45,6 +45,7 @@ class FakeR:
     """Takes the place of `RSession`; `functions` are those that the R files define."""
 
     functions: ClassVar[dict[str, Callable[..., Any]]] = {"provenance": provenance}
+    #: The calls, without those with moved arguments.
     asked: ClassVar[list[str]] = []
     rng_kind = RNG_KIND
 
@@ -69,18 +70,23 @@ class FakeR:
         _script: Path,
         function: str,
         arguments: Mapping[str, Any],
+        change: Any = None,
         **_options: Any,
     ) -> RResult:
-        if function != "provenance":
+        if change is not None:
+            moved = change({name: wire(value) for name, value in arguments.items()})
+            arguments = {name: from_wire(value) for name, value in moved.items()}
+        counts = function != "provenance" and change is None
+        if counts:
             self.asked.append(function)
         sent = wire(self.functions[function](**arguments))
-        drawn = next(self.draws) if self.draws and function != "provenance" else None
+        drawn = next(self.draws) if self.draws and counts else None
         return RResult(from_wire(sent), (), (), "", 0.0, self.rng_kind, sent, drawn)
 
-    def evaluate(self, code: str, arguments: Mapping[str, Any], **_options: Any) -> RResult:
+    def evaluate(self, code: str, arguments: Mapping[str, Any], **options: Any) -> RResult:
         """Evaluate code of Python in place of R's."""
         self.functions["r"] = lambda **given: eval(code.partition("#")[0], {}, given)
-        return self.call(Path(), "r", arguments)
+        return self.call(Path(), "r", arguments, change=options.get("change"))
 
 
 def answer(value: object, *, seed: int | None = 1) -> RAnswer:

@@ -11,6 +11,7 @@ import pandas as pd
 
 from rparity.errors import RparityError, UsageError
 from rparity.parity.check import HEADS, RTOL, CheckOptions, CheckResult, check
+from rparity.parity.sensitivity import too_close
 from rparity.parity.store import RecordedCall, same
 from rparity.parity.values import value_of
 from rparity.rrandom import RRandom
@@ -208,6 +209,7 @@ class RAnswer:
             "\n".join(found.parts()),
             found.report(heads, self._shown),
             _listed("They agree after this change of Python's value:", found.candidates()),
+            "\n".join(too_close(found, self.provenance.get("sensitivity", {}))),
             _listed("R warned:", self.provenance.get("warnings", ())),
             source,
         ]

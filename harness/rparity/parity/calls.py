@@ -15,12 +15,16 @@ from rparity.errors import RecordingError, RError, RparityError, UsageError
 from rparity.parity import MODES, store
 from rparity.parity.answer import RAnswer
 from rparity.parity.question import INLINE, RCall, seed_of, several
+from rparity.parity.sensitivity import sensitivity
 from rparity.parity.store import Place, RecordedCall, StaleRecordingError
-from rparity.parity.values import decode, encode, tree
-from rparity.r.session import RSession
+from rparity.parity.values import Tree, decode, encode, tree
+from rparity.r.session import RResult, RSession
 from rparity.text import visible
 
 TIMEOUT = 60.0
+# A call that takes longer than LONG, in seconds, is not made again to see how its answer moves. A
+# call that is made again has ten times as long as the first, and SHORT at least.
+LONG, SHORT = 5.0, 1.0
 RNG_KIND = ("Mersenne-Twister", "Inversion", "Rejection")
 OUTPUT_SHOWN = 5000
 
@@ -235,19 +239,20 @@ class RParity:
         path = caller.place.recording(caller.calls)
         asked = {"test": caller.place.test, "call": caller.calls, **call.asked()}
         recorded, fault = None, ""
-        if self._mode in ("replay", "check", "review"):
+        if self._mode != "live":
             remedy = f"run `{caller.command}`, which needs R"
             try:
                 recorded = store.read(path, asked, remedy, call.hashes_of_bytes())
             except RecordingError as error:
-                if self._mode != "review":
+                if self._mode in ("replay", "check"):
                     raise
                 fault = str(error)
                 recorded = error.recorded if isinstance(error, StaleRecordingError) else None
         if self._mode == "replay":
             assert recorded is not None
             return RAnswer(recorded, path=path, shown=self._shown)
-        today = self._ask(call, asked, caller.command, timeout, isolated)
+        known = None if fault else recorded
+        today = self._ask(call, asked, caller.command, timeout, isolated, known)
         if self._mode == "live":
             return RAnswer(today, shown=self._shown)
         if self._mode == "check":
@@ -265,7 +270,13 @@ class RParity:
         return RAnswer(today, path=path, shown=self._shown)
 
     def _ask(
-        self, call: RCall, asked: Mapping[str, Any], command: str, timeout: float, isolated: bool
+        self,
+        call: RCall,
+        asked: Mapping[str, Any],
+        command: str,
+        timeout: float,
+        isolated: bool,
+        recorded: RecordedCall | None,
     ) -> RecordedCall:
         with self._r_for(call, isolated) as session:
             result, made_by = call.ask(session, timeout)
@@ -277,7 +288,8 @@ class RParity:
                 f"{', '.join(result.rng_kind)}, which `rng` does not follow; leave RNGkind() "
                 "alone, or call the function without seed=."
             )
-        if result.drawn is not None and self._mode in ("record", "review"):
+        recording = self._mode in ("record", "review")
+        if result.drawn is not None and recording:
             # A function that calls set.seed() itself gives the same again.
             with self._r_for(call, isolated) as session:
                 again, _ = call.ask(session, timeout)
@@ -288,16 +300,45 @@ class RParity:
                 )
         # Through the format of recordings, so that tests see the same in every mode.
         answer = decode(json.loads(json.dumps(encode(tree(result.wire, call.function)))))
-        return RecordedCall(
-            answer,
-            {
-                "asked": asked,
-                "made_by": made_by,
-                "warnings": list(result.warnings),
-                "messages": list(result.messages),
-                **stamp(command),
-            },
-        )
+        provenance: dict[str, Any] = {
+            "asked": asked,
+            "made_by": made_by,
+            "warnings": list(result.warnings),
+            "messages": list(result.messages),
+        }
+        if recording:
+            kept = self._kept(call, result, answer, recorded, isolated)
+            provenance |= {} if kept is None else {"sensitivity": kept}
+        return RecordedCall(answer, provenance | stamp(command))
+
+    def _kept(
+        self,
+        call: RCall,
+        result: RResult,
+        answer: Tree,
+        recorded: RecordedCall | None,
+        isolated: bool,
+    ) -> dict[str, float] | None:
+        """Return the digits of R's answer that a change of the arguments' last bits keeps.
+
+        A recording of the same answer has them already. Returns None if they are not known, such as
+        after an error, or because the call takes long.
+        """
+        if store.same(recorded, RecordedCall(answer, {})):
+            assert recorded is not None
+            if self._mode == "review" or "sensitivity" in recorded.provenance:
+                return recorded.provenance.get("sensitivity")
+        if result.elapsed > LONG or not call.can_move():
+            return None
+        try:
+            with self._r_for(call, isolated) as session:
+                again = call.ask_moved(session, max(SHORT, 10.0 * result.elapsed))
+            # R that warns of something else took another way, such as one for ties.
+            if again.warnings != result.warnings:
+                return None
+            return sensitivity(call.function, answer, tree(again.wire, call.function))
+        except RparityError:
+            return None
 
     @contextmanager
     def _r_for(self, call: RCall, isolated: bool) -> Iterator[RSession]:

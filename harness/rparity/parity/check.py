@@ -98,11 +98,13 @@ class CheckResult:
     """Every comparison, as `rparity.compare.compare` gives it, and a line for each difference.
 
     `differing` are the parts of the answer that have differences: place, R's value and Python's.
+    `exact` are the columns that must be equal because they are no numbers: place and name.
     """
 
     comparisons: pd.DataFrame
     differences: list[tuple[str, ...]]
     differing: list[tuple[str, Leaf, object]]
+    exact: set[tuple[str, str]]
 
     def parts(self) -> list[str]:
         """Return a line for each vector and table of the answer, if there are several."""
@@ -155,12 +157,13 @@ def check(function: str, theirs: Tree, mine: object, options: CheckOptions) -> C
     """
     options.require_known(_places(theirs, ""))
     reports, differences, differing = [], [], []
-    for path, leaf, yours in _beside(theirs, mine, ""):
+    exact: set[tuple[str, str]] = set()
+    for path, leaf, yours in beside(theirs, mine, ""):
         if not any(map(options.chooses, _places(leaf, path))):
             continue
         if leaf is None and yours is None:  # NULL
             continue
-        if not isinstance(leaf, Leaf) or yours is _NOTHING:
+        if not isinstance(leaf, Leaf) or yours is NOTHING:
             differences.append((path or ANSWER, *map(_shape, (leaf, yours)), "", ""))
             continue
         try:
@@ -169,6 +172,7 @@ def check(function: str, theirs: Tree, mine: object, options: CheckOptions) -> C
             differences.append((path or ANSWER, str(leaf), error.mine, "", error.asked))
             differing.append((path, leaf, yours))
             continue
+        exact |= {(path, column) for column in both.exact}
         found = _compared(function, path, both, options)
         reports.append(found)
         failing = found[[Verdict(verdict).fails for verdict in found["verdict"]]]
@@ -178,14 +182,18 @@ def check(function: str, theirs: Tree, mine: object, options: CheckOptions) -> C
     frame = (
         pd.concat(reports, ignore_index=True) if reports else pd.DataFrame(columns=list(COLUMNS))
     )
-    return CheckResult(frame, differences, differing)
+    return CheckResult(frame, differences, differing, exact)
 
 
-_NOTHING = object()
+# What a side lacks at a place of the other side.
+NOTHING = object()
 
 
-def _beside(theirs: Any, mine: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
-    """Yield each vector and table of R's answer: its place, R's value and Python's."""
+def beside(theirs: Any, mine: Any, path: str) -> Iterator[tuple[str, Any, Any]]:
+    """Yield each vector and table of R's answer: its place, R's value and Python's.
+
+    A value that one side lacks is NOTHING.
+    """
     if not isinstance(theirs, Mapping):
         yield path, theirs, mine
         return
@@ -194,8 +202,8 @@ def _beside(theirs: Any, mine: Any, path: str) -> Iterator[tuple[str, Any, Any]]
         yield path, theirs, mine
         return
     for name in [*theirs, *(name for name in named if name not in theirs)]:
-        ours, yours = theirs.get(name, _NOTHING), named.get(name, _NOTHING)
-        yield from _beside(ours, yours, _join(path, name))
+        ours, yours = theirs.get(name, NOTHING), named.get(name, NOTHING)
+        yield from beside(ours, yours, _join(path, name))
 
 
 def _places(node: Any, path: str) -> list[str]:
@@ -272,7 +280,7 @@ def _shown(cell: Any) -> str:
 
 
 def _shape(side: Any) -> str:
-    if side is _NOTHING:
+    if side is NOTHING:
         return ABSENT
     if side is None:
         return "NULL"

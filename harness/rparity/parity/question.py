@@ -13,8 +13,9 @@ from typing import Any
 from rparity.engines.r import made_by
 from rparity.errors import UsageError
 from rparity.files import sha256
+from rparity.parity.sensitivity import moved
 from rparity.r.process import missing_package
-from rparity.r.session import RResult, RSession
+from rparity.r.session import Change, RResult, RSession
 from rparity.r.to_r import to_wire
 
 # What messages call code beside the test: the name of the method that takes it.
@@ -127,21 +128,37 @@ class RCall:
         ------
         RError, RCrashedError, RNotAvailableError, RTimeoutError
         """
-        options: dict[str, Any] = {
-            "libraries": [self._path(library) for library in self.libraries],
-            "seed": self.seed,
-            "timeout": timeout,
-        }
-        if self.script is None:
-            result = session.evaluate(self.code, self.arguments, name=self.function, **options)
-        else:
-            script = self._path(self.script)
-            result = session.call(script, self.function, self.arguments, **options)
+        result = self._result(session, timeout)
         software = made_by(session, self.packages)
         for package in self.packages:
             if not isinstance(software["packages"][package], str):
                 raise missing_package(package)
         return result, software
+
+    def ask_moved(self, session: RSession, timeout: float) -> RResult:
+        """Return R's answer to the call with the last bits of its arguments changed.
+
+        Raises
+        ------
+        RError, RCrashedError, RNotAvailableError, RTimeoutError
+        """
+        return self._result(session, timeout, moved)
+
+    def can_move(self) -> bool:
+        """Whether an argument has doubles whose last bits can change."""
+        wires = {name: to_wire(value) for name, value in self.arguments.items()}
+        return moved(wires) != wires
+
+    def _result(self, session: RSession, timeout: float, change: Change | None = None) -> RResult:
+        options: dict[str, Any] = {
+            "libraries": [self._path(library) for library in self.libraries],
+            "seed": self.seed,
+            "timeout": timeout,
+            "change": change,
+        }
+        if self.script is None:
+            return session.evaluate(self.code, self.arguments, name=self.function, **options)
+        return session.call(self._path(self.script), self.function, self.arguments, **options)
 
     def _scripts(self) -> dict[str, bytes]:
         scripts = (*self.libraries, *([] if self.script is None else [self.script]))

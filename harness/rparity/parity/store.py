@@ -143,6 +143,7 @@ def read(
         answer = decode(value if block is None else unpack(value, block))
         dict(document["made_by"]["packages"])
         str.__str__(document["made_by"]["platform"]), str.__str__(document["time"])
+        {str.__str__(name): float(n) for name, n in document.get("sensitivity", {}).items()}
         value_of(answer)
         require_distinct(answer)
     except Exception as error:  # of many types: the file may hold anything

@@ -6,7 +6,7 @@ message has R's versions. Then it answers requests:
 
 - `("call", paths, code, function, arguments, seed)`: any number of `("message" | "warning", text)`,
   and one `("result", value, output, elapsed, rng_kind, drawn)` or
-  `("error", where, text, missing_package)`.
+  `("error", where, text, missing_package, calls)`; the calls led to the error, innermost first.
 - `("fork", packages)`: `("forked",)`, from a copy of this process, which has loaded the packages
   and answers from now on.
 - `("leave",)`: `("left",)`, after the copy has ended, from the process that it is a copy of.
@@ -158,7 +158,7 @@ class EmbeddedR:
             return "result", value, self.output.take(), elapsed, kinds, drawn
         self.output.take()
         package = answer[3][0]
-        return "error", answer[1][0], answer[2][0], package or None
+        return "error", answer[1][0], answer[2][0], package or None, tuple(answer[4])
 
     def fork(self, packages: Sequence[str]) -> tuple[Any, ...]:
         """Go on in a copy of this process. In this one, return when the copy has left.

@@ -6,6 +6,8 @@ local({
   kinds <- c("Mersenne-Twister", "Inversion", "Rejection")
   levels <- 50  # how deep lists may lie in lists, as in values.py
   longest <- 8000  # characters of a message that are passed on
+  deepest <- 20  # lines about the calls that led to an error
+  widest <- 100  # characters of such a call
   options(contrasts = c("contr.treatment", "contr.poly"), digits = 7, stringsAsFactors = FALSE,
           warn = 1, device = function(...) grDevices::pdf(NULL, ...))
   initial <- list(options = options(), folder = getwd(), environment = Sys.getenv())
@@ -31,28 +33,66 @@ local({
     if (!identical(sourced[[script]]$hash, hash)) {
       env <- new.env(parent = globalenv())
       for (path in paths) {
-        tryCatch(
-          source(path, local = env, encoding = "UTF-8", keep.source = FALSE),
-          error = function(e) {
-            e$where <- sprintf("source(\"%s\")", basename(path))
-            stop(e)
-          })
+        doing <<- sprintf("source(\"%s\")", basename(path))
+        own <<- sys.nframe() + 4  # source(), withVisible() and twice eval()
+        source(path, local = env, encoding = "UTF-8", keep.source = FALSE)
       }
+      own <<- Inf
       assign(script, list(hash = hash, env = env), envir = sourced)
     }
     sourced[[script]]$env
   }
 
-  # The text of a condition in UTF-8; invalid bytes are shown as <e9>.
+  # Text in UTF-8; invalid bytes are shown as <e9>.
+  readable <- function(text) {
+    strange <- !validEnc(text) | Encoding(text) == "bytes"
+    text[strange] <- iconv(text[strange], "UTF-8", "UTF-8", sub = "byte")
+    enc2utf8(text)
+  }
+
   text_of <- function(condition) {
     text <- tryCatch(as.character(conditionMessage(condition)),
                      error = function(...) "an error without a message")
-    strange <- !validEnc(text) | Encoding(text) == "bytes"
-    text[strange] <- iconv(text[strange], "UTF-8", "UTF-8", sub = "byte")
-    text <- paste(enc2utf8(text), collapse = "\n")
+    text <- paste(readable(text), collapse = "\n")
     more <- nchar(text, "chars") - longest
     if (more > 0) text <- sprintf("%s [%d more characters]", substr(text, 1, longest), more)
     if (text == "" && inherits(condition, "error")) "an error without a message" else text
+  }
+
+  # What runs now, as a message names it, and the number of calls on the stack that are not part of
+  # it: those of this file and of source(). It is Inf where no code of the user runs.
+  doing <- ""
+  own <- Inf
+
+  # The calls of the user's code that led to an error, the innermost first. `stack` is sys.calls() in
+  # a calling handler, whose own call is the last. Those by which R raises an error are left out, and
+  # so is the call of `name` if it is the only one.
+  calls_of <- function(stack, name) {
+    if (length(stack) <= own) return(list())
+    stack <- stack[-c(seq_len(own), length(stack))]
+    raises <- vapply(stack, function(call)
+      is.name(call[[1]]) && as.character(call[[1]]) %in% c("stop", "signalCondition", ".handleSimpleError"), NA)
+    if (any(raises)) {
+      last <- max(which(raises))
+      while (last > 0 && raises[last]) last <- last - 1
+      stack <- stack[seq_len(last)]
+    }
+    if (length(stack) && is.function(stack[[1]][[1]])) stack[[1]][[1]] <- as.name(name)
+    if (length(stack) == 1 && identical(stack[[1]][[1]], as.name(name))) list() else rev(stack)
+  }
+
+  # Those calls as lines of text; of many, those at both ends.
+  shown <- function(stack) {
+    line <- function(call) {
+      text <- paste(readable(deparse(call, 500, nlines = 3)), collapse = " ")
+      text <- gsub("[[:space:]]+", " ", text)
+      if (nchar(text, "chars") > widest) paste0(substr(text, 1, widest - 1), "\u2026") else text
+    }
+    more <- length(stack) - deepest
+    if (more <= 0) return(vapply(stack, line, ""))
+    half <- deepest %/% 2
+    c(vapply(stack[seq_len(half)], line, ""), sprintf("\u2026 (%d more calls)", more + 1),
+      vapply(stack[seq(half + more + 2, length(stack))], line, ""))
   }
 
   stream <- function() get0(".Random.seed", globalenv(), inherits = FALSE)
@@ -67,6 +107,7 @@ local({
   # function, with the arguments.
   answer_to <- function(paths, hash, code, name, arguments, prepare) {
     env <- if (length(paths)) load(paths, hash) else globalenv()
+    doing <<- paste0(name, "()")
     frame <- list2env(arguments, parent = env)
     symbols <- lapply(names(arguments), as.name)
     call_of <- function(f) as.call(c(f, structure(symbols, names = names(arguments))))
@@ -74,19 +115,25 @@ local({
       if (!exists(name, envir = env, mode = "function", inherits = FALSE))
         stop(sprintf("%s defines no such function", basename(paths[length(paths)])))
       prepare()
+      own <<- sys.nframe() + 2
       return(eval(call_of(as.name(name)), frame))
     }
     code <- parse(text = code, keep.source = FALSE, encoding = "UTF-8")
     prepare()
+    own <<- sys.nframe() + 2  # eval() is twice on the stack
     value <- eval(code, frame)
     if (is.function(value)) eval(call_of(value), frame) else value
   }
 
   run <- function(paths, hash, code, name, arguments, seed, note) {
+    stack <- list()
+    doing <<- paste0(name, "()")
+    own <<- Inf
     note_failure <- function(e) {
       missing <- if (inherits(e, "packageNotFoundError")) e$package else ""
-      where <- if (is.null(e$where)) paste0(name, "()") else e$where
-      list(FALSE, where, text_of(e), missing)
+      where <- if (is.null(e$where)) doing else e$where
+      calls <- tryCatch(shown(calls_of(stack, name)), error = function(e) character())
+      list(FALSE, where, text_of(e), missing, calls)
     }
     before <- NULL
     prepare <- function() {
@@ -94,12 +141,14 @@ local({
       before <<- stream()
     }
     withCallingHandlers(
-      tryCatch({
+      tryCatch(withCallingHandlers({
         refresh()
-        value <- flatten(answer_to(paths, hash, code, name, arguments, prepare), name, "")
+        value <- answer_to(paths, hash, code, name, arguments, prepare)
+        own <<- Inf
+        value <- flatten(value, name, "")
         drawn <- if (is.null(seed) && !identical(stream(), before)) stream()
         list(TRUE, value, RNGkind(), flatten(drawn, name, ""))
-      }, error = note_failure),
+      }, error = function(e) stack <<- sys.calls()), error = note_failure),
       warning = function(w) {
         note("warning", text_of(w))
         tryInvokeRestart("muffleWarning")

@@ -106,7 +106,7 @@ class RProcess(Child):
         if answer is None:  # R code jumped out of the call
             said = " ".join(" ".join(problem).split())[:300]
             text = f"{self.doing} gave no answer ({said}): R code must not invoke restarts"
-            return "error", "", text, None
+            return "error", "", text, None, ()
         return answer
 
     def died(self) -> RCrashedError:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 from rparity.errors import RError, RNotAvailableError, UsageError
 from rparity.r.from_r import from_wire
@@ -25,6 +25,9 @@ from rparity.r.process import (
 )
 from rparity.r.to_r import require_text, to_wire
 from rparity.r.wire import Wire
+
+# A change of the arguments of a call, by name, before R has them.
+Change: TypeAlias = Callable[[Mapping[str, Wire]], Mapping[str, Wire]]
 
 # Seconds that a copy of R may take to start and to end (`RSession.apart`).
 COPY_SECONDS = 60.0
@@ -126,6 +129,7 @@ class RSession:
         libraries: Sequence[Path] = (),
         seed: int | None = None,
         timeout: float | None = None,
+        change: Change | None = None,
     ) -> RResult:
         """Call a function that an R script defines.
 
@@ -143,6 +147,8 @@ class RSession:
             For `set.seed()` right before the call. None continues R's stream.
         timeout
             Seconds for this call, instead of the session's.
+        change
+            A change of the arguments before R has them.
 
         Raises
         ------
@@ -156,7 +162,7 @@ class RSession:
         UsageError
             No such script, or an argument that R cannot take.
         """
-        return self._call((*libraries, script), None, function, arguments, seed, timeout)
+        return self._call((*libraries, script), None, function, arguments, seed, timeout, change)
 
     def evaluate(
         self,
@@ -167,13 +173,14 @@ class RSession:
         libraries: Sequence[Path] = (),
         seed: int | None = None,
         timeout: float | None = None,
+        change: Change | None = None,
     ) -> RResult:
         """Return the value of R code, in which the arguments are variables.
 
         If the value is a function, it is called with the arguments. Messages call the code
         `name()`. The other parameters and the errors are those of `call`.
         """
-        return self._call(libraries, code, name, arguments, seed, timeout)
+        return self._call(libraries, code, name, arguments, seed, timeout, change)
 
     @contextmanager
     def apart(self, packages: Sequence[str] = ()) -> Iterator[None]:
@@ -232,6 +239,7 @@ class RSession:
         arguments: Mapping[str, object] | None,
         seed: int | None,
         timeout: float | None,
+        change: Change | None,
     ) -> RResult:
         paths = [os.path.abspath(path) for path in scripts]  # noqa: PTH100 - no resolve
         for path in paths:
@@ -244,6 +252,8 @@ class RSession:
             name: to_wire(value, f"argument {name} of {function}()")
             for name, value in (arguments or {}).items()
         }
+        if change is not None:
+            values = {**change(values)}
         request = ("call", paths, code, function, _named_list(values), to_wire(seed))
         limit = self._timeout if timeout is None else timeout
         with self._lock:
@@ -277,10 +287,10 @@ class RSession:
             self.close()
             raise
         if answer[0] == "error":
-            _, where, text, package = answer
+            _, where, text, package, calls = answer
             if package is not None:
                 raise missing_package(package)
-            raise RError(f"R error in {where}: {text}" if where else text)
+            raise RError(f"R error in {where}: {text}" if where else text, calls)
         _, wire, output, elapsed, rng_kind, drawn = answer
         warnings, messages = tuple(said["warning"]), tuple(said["message"])
         value = from_wire(wire, child.doing)

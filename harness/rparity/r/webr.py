@@ -45,9 +45,7 @@ class NodeProcess:
 
     def ask(self, kind: str, *details: Wire) -> tuple[Wire, list[Wire], str]:
         """Have a request answered: the answer, the notes made on the way, and what R printed."""
-        if not self.is_ready:
-            self._receive()
-            self.is_ready = True
+        self.wait()
         request = dumps(("list", [_text(kind), *details], {}))
         assert self.node.stdin is not None
         self.node.stdin.write(base64.b64encode(request).decode() + "\n")
@@ -55,6 +53,12 @@ class NodeProcess:
         said = self._receive()
         answer, notes = loads(base64.b64decode(said["answer"]))[1]
         return answer, notes[1] or [], said["output"]
+
+    def wait(self) -> None:
+        """Wait until webR has started."""
+        if not self.is_ready:
+            self._receive()
+            self.is_ready = True
 
     def _receive(self) -> dict[str, Any]:
         assert self.node.stdout is not None
@@ -128,7 +132,8 @@ class WebR:
                 None if drawn == NULL else drawn,
             )
         where, text, package = (part[1][0] for part in answer[1:4])
-        return "error", where, text.replace(HOST, ""), package or None
+        calls = tuple(call.replace(HOST, "") for call in answer[4][1])
+        return "error", where, text.replace(HOST, ""), package or None, calls
 
     def fork(self, packages: Sequence[str]) -> tuple[Any, ...]:
         """Go on in a new process, which has loaded the packages."""
@@ -136,6 +141,7 @@ class WebR:
         new = NodeProcess() if self.spare in self.running else self.spare
         self.running.append(new)
         self.packages.append(loaded)
+        new.wait()  # so that a call's time does not include it
         if loaded:
             new.ask("preload", ("character", list(loaded), {}))
         self.spare = NodeProcess()
