@@ -256,8 +256,12 @@ def diagnose(
     return Diagnosis(before, tuple(found), tried)
 
 
-def transformed(mine: Values, expected: Values) -> list[Candidate]:
-    """Return the changes of Python's values that make them R's. Both have one dimension."""
+def transformed(mine: Values, expected: Values, enough: float = ENOUGH) -> list[Candidate]:
+    """Return the changes of Python's values that make them R's. Both have one dimension.
+
+    `enough` digits must agree after a change. A change whose n is found from the values needs
+    `ENOUGH` in any case, because some n fits nearly every ratio in a few digits.
+    """
     before = _agreement(mine, expected)
     found = []
     if mine.shape != expected.shape or not mine.size:
@@ -274,10 +278,10 @@ def transformed(mine: Values, expected: Values) -> list[Candidate]:
                 n = int(np.round(size))
                 says = f"{says}, n = {n}"
             after = _agreement(change.apply(mine, n), expected)
-            if explains(before, after):
+            if explains(before, after, enough if change.size is None else ENOUGH):
                 found.append(Candidate(change.cause, says, after, before))
         others = np.sort(mine)[np.argsort(np.argsort(expected))]
-        if not found and explains(before, after := _agreement(others, expected)):
+        if not found and explains(before, after := _agreement(others, expected), enough):
             found.append(Candidate(Cause.ORDER, "in another order", after, before))
     return found
 
@@ -365,6 +369,6 @@ def _agreement(mine: Values | None, expected: Values) -> float:
     return float(np.min(digits(mine.ravel(), expected.ravel())))
 
 
-def explains(before: float, after: float) -> bool:
+def explains(before: float, after: float, enough: float = ENOUGH) -> bool:
     """Whether a change after which so many digits agree explains why fewer did before."""
-    return after >= ENOUGH and after >= before + JUMP
+    return after >= enough and after >= before + JUMP

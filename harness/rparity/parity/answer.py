@@ -124,7 +124,7 @@ class RAnswer:
         except RparityError as error:
             raise error.with_traceback(None) from None
         if found.differences:
-            raise AssertionError(self._report("Python differs from R", found, HEADS))
+            raise AssertionError(self._report("Python differs from R", found, HEADS, found.advice))
         return found.comparisons
 
     def __getitem__(self, name: str) -> Any:
@@ -190,7 +190,9 @@ class RAnswer:
     def _call(self) -> str:
         return f"{self._function}() in {self.provenance['asked']['script']}"
 
-    def _report(self, what: str, found: CheckResult, heads: Sequence[str]) -> str:
+    def _report(
+        self, what: str, found: CheckResult, heads: Sequence[str], advice: Sequence[str] = ()
+    ) -> str:
         n = len(found.differences)
         seed = self.provenance["asked"]["seed"]
         source = ", ".join(
@@ -203,11 +205,13 @@ class RAnswer:
             ]
         )
         values = "value" if n == 1 else "values"
+        changes = found.candidates()
         blocks = [
             f"{what} in {n} {values} of {self._call}:",
             "\n".join(found.parts()),
             found.report(heads, self._shown),
-            _listed("They agree after this change of Python's value:", found.candidates()),
+            _listed("They agree after this change of Python's value:", changes),
+            "\n".join(advice),
             _listed("R warned:", self.provenance.get("warnings", ())),
             source,
         ]

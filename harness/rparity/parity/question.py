@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rparity.engines.r import made_by
-from rparity.errors import UsageError
+from rparity.errors import RError, UsageError
 from rparity.files import sha256
 from rparity.r.process import missing_package
 from rparity.r.session import RResult, RSession
@@ -132,16 +132,27 @@ class RCall:
             "seed": self.seed,
             "timeout": timeout,
         }
-        if self.script is None:
-            result = session.evaluate(self.code, self.arguments, name=self.function, **options)
-        else:
-            script = self._path(self.script)
-            result = session.call(script, self.function, self.arguments, **options)
+        try:
+            if self.script is None:
+                result = session.evaluate(self.code, self.arguments, name=self.function, **options)
+            else:
+                script = self._path(self.script)
+                result = session.call(script, self.function, self.arguments, **options)
+        except RError as error:
+            raise RError(f"{error}{self._unattached(str(error))}") from None
         software = made_by(session, self.packages)
         for package in self.packages:
             if not isinstance(software["packages"][package], str):
                 raise missing_package(package)
         return result, software
+
+    def _unattached(self, message: str) -> str:
+        """Return the remedy if R did not find a function that a package of the call may have."""
+        unknown = re.search(r'could not find function "(.+)"', message)
+        if unknown is None:
+            return ""
+        names = " or ".join(f"{package}::{unknown[1]}" for package in self.packages)
+        return f"; R attaches no package: write {names or 'PACKAGE::' + unknown[1]}"
 
     def _scripts(self) -> dict[str, bytes]:
         scripts = (*self.libraries, *([] if self.script is None else [self.script]))
