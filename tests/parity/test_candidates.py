@@ -158,8 +158,9 @@ def test_a_tolerance_of_fewer_digits_asks_a_change_for_fewer() -> None:
     variances = np.array([0.1974889, 0.2625386, 0.2839650])
     assert "square root" in "".join(named(failure(std_errors, variances, rtol=1e-4)))
     assert not named(failure(std_errors, variances))
-    # Some n fits nearly every ratio in a few digits, so a divisor needs eight.
+    # The nearest n fits any ratio in twice the digits, so a divisor needs more.
     assert not named(failure(1.0 + 1 / 1999.3, 1.0, rtol=1e-6))
+    assert not named(failure(0.44439796249092517, 0.4443964430333791))
     # Two digits agree by chance, so four are needed even if the test asks for two.
     assert not named(failure(std_errors, variances * 1.001, rtol=0.01))
 

@@ -260,12 +260,13 @@ def transformed(mine: Values, expected: Values, enough: float = ENOUGH) -> list[
     """Return the changes of Python's values that make them R's. Both have one dimension.
 
     `enough` digits must agree after a change. A change whose n is found from the values needs
-    `ENOUGH` in any case, because some n fits nearly every ratio in a few digits.
+    more: the nearest n alone doubles the digits of any two values.
     """
     before = _agreement(mine, expected)
     found = []
     if mine.shape != expected.shape or not mine.size:
         return []
+    beyond_chance = max(ENOUGH, 2 * before + JUMP)
     with np.errstate(all="ignore"):
         largest = np.argmax(np.nan_to_num(np.abs(expected)))
         ratio = np.float64(expected[largest] / mine[largest])
@@ -278,7 +279,7 @@ def transformed(mine: Values, expected: Values, enough: float = ENOUGH) -> list[
                 n = int(np.round(size))
                 says = f"{says}, n = {n}"
             after = _agreement(change.apply(mine, n), expected)
-            if explains(before, after, enough if change.size is None else ENOUGH):
+            if explains(before, after, enough if change.size is None else beyond_chance):
                 found.append(Candidate(change.cause, says, after, before))
         others = np.sort(mine)[np.argsort(np.argsort(expected))]
         if not found and explains(before, after := _agreement(others, expected), enough):
