@@ -321,6 +321,9 @@ def test_the_report_shows_every_value_that_differs(r: RAnswer) -> None:
         "sub.converged        True           1          equal",
         "more              missing           3",
         "",
+        "No change of Python's value explains this. It may be another method or default: see",
+        "`rparity atlas NAME` with the function's name, or rparity.diagnose().",
+        "",
         "R 4.2.2 on stand-in, seed 1, asked now",
     ]
 

@@ -17,6 +17,10 @@ from rparity.rrandom import RRandom
 from rparity.text import visible
 
 DEFAULT = CheckOptions()
+OTHER_METHOD = (
+    "No change of Python's value explains this. It may be another method or default: see\n"
+    "`rparity atlas NAME` with the function's name, or rparity.diagnose()."
+)
 
 
 class RAnswer:
@@ -211,6 +215,7 @@ class RAnswer:
             "\n".join(found.parts()),
             found.report(heads, self._shown),
             _listed("They agree after this change of Python's value:", changes),
+            OTHER_METHOD if heads is HEADS and found.numbers_differ and not changes else "",
             "\n".join(advice),
             _listed("R warned:", self.provenance.get("warnings", ())),
             source,

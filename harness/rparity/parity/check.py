@@ -106,6 +106,11 @@ class CheckResult:
     differing: list[tuple[str, Leaf, object, float]]
     advice: tuple[str, ...] = ()
 
+    @property
+    def numbers_differ(self) -> bool:
+        """Whether a number differs that both sides have."""
+        return any(digits for *_, digits, _ in self.differences)
+
     def parts(self) -> list[str]:
         """Return a line for each vector and table of the answer, if there are several."""
         lines = []
