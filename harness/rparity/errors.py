@@ -43,10 +43,11 @@ class RError(RparityError):
     """R raised an error; the message is R's own, with the name of the R function.
 
     `calls` are the calls of R that led to it, the innermost first, as R's `traceback()` has them.
-    The message ends with them, one a line.
+    The text of the error is `message`, and then the calls, one a line.
     """
 
     def __init__(self, message: str, calls: Iterable[str] = ()) -> None:
+        self.message = message
         self.calls = tuple(calls)
         heads = ["in", *["called from"] * len(self.calls)]
         lines = [f"{head} {call}" for head, call in zip(heads, self.calls, strict=False)]

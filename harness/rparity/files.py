@@ -35,7 +35,7 @@ PATIENCE = 10.0
 NO_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL)
 
 
-def sha256(content: bytes) -> str:
+def sha256(content: bytes | bytearray) -> str:
     """Return the hash of some bytes as hexadecimal text."""
     return hashlib.sha256(content).hexdigest()
 

@@ -56,6 +56,12 @@ PLANTED = {
         "'PC2' renamed to 'two'",
     ),
     "row renamed": (SCORES, SCORES.rename({"b": "B"}), Cause.NAMES, "'B' renamed to 'b'"),
+    "rows and columns renamed": (
+        SCORES,
+        SCORES.rename({"a": "A", "c": "C"}).rename(columns={"one": "PC1"}),
+        Cause.NAMES,
+        "with R's names of rows and columns",
+    ),
     "element renamed": (VECTOR, VECTOR.rename({"a": "A"}), Cause.NAMES, "'A' renamed to 'a'"),
     "counted from 0": (np.array([1, 4, 2]), np.array([0, 3, 1]), Cause.COUNTING, "R counts from 1"),
     "moved by one": (
@@ -144,3 +150,26 @@ def test_warnings_of_r_are_in_the_report() -> None:
     found.provenance = {**found.provenance, "warnings": ["cannot compute exact p-value with ties"]}
     with pytest.raises(AssertionError, match="R warned:\n  cannot compute exact p-value with ties"):
         found.check(2.5)
+
+
+def test_a_tolerance_of_fewer_digits_asks_a_change_for_fewer() -> None:
+    """Iterative fits agree in five digits, and so does a variance in place of its root."""
+    std_errors = np.array([0.4443979, 0.5123882, 0.5328879])
+    variances = np.array([0.1974889, 0.2625386, 0.2839650])
+    assert "square root" in "".join(named(failure(std_errors, variances, rtol=1e-4)))
+    assert not named(failure(std_errors, variances))
+    # The nearest n fits any ratio in twice the digits, so a divisor needs more.
+    assert not named(failure(1.0 + 1 / 1999.3, 1.0, rtol=1e-6))
+    assert not named(failure(0.44439796249092517, 0.4443964430333791))
+    # Two digits agree by chance, so four are needed even if the test asks for two.
+    assert not named(failure(std_errors, variances * 1.001, rtol=0.01))
+
+
+def test_a_change_is_named_though_python_lacks_other_columns() -> None:
+    glance = pd.DataFrame({"sigma": [3.0], "logLik": [-29.4], "nobs": [48]})
+    mine = {"glance": {"sigma": 9.0, "logLik": -29.4}}
+    text = failure({"glance": glance}, mine, only=["glance.sigma", "glance.logLik"])
+    assert "its square root, in 'sigma'" in named(text)[0]
+    theta = {"theta": pd.Series({"theta": 4.0, "SE.theta": 3.2})}
+    text = failure(theta, {"theta": {"theta": 0.25}}, only="theta.theta")
+    assert named(text)[0].startswith("theta, its reciprocal")

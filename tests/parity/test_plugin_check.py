@@ -321,6 +321,9 @@ def test_the_report_shows_every_value_that_differs(r: RAnswer) -> None:
         "sub.converged        True           1          equal",
         "more              missing           3",
         "",
+        "No change of Python's value explains this. It may be another method or default: see",
+        "`rparity atlas NAME` with the function's name, or rparity.diagnose().",
+        "",
         "R 4.2.2 on stand-in, seed 1, asked now",
     ]
 
@@ -328,14 +331,32 @@ def test_the_report_shows_every_value_that_differs(r: RAnswer) -> None:
 def test_whole_rows_columns_and_tables_are_one_line(r: RAnswer) -> None:
     mine = {"coef": COEF.rename({"x": "z"}).drop(columns="std_error"), "glance": COEF, "sub": 1}
     lines = report(r, mine, only=["coef", "glance", "n", "sub"])
-    assert [re.split(r" {2,}", line) for line in lines[3:-2]] == [
+    assert lines[-3] == "sub is a list in R: give a dict of the values to check."
+    assert [re.split(r" {2,}", line) for line in lines[3:-4]] == [
         ["glance", "a vector of 2", "a table of 2 × 2", "the same shape"],
         ["coef x", "2 values", "missing"],
         ["coef std_error", "2 values", "missing"],
         ["coef z", "missing", "2"],
-        ["n", "a single value", "missing"],
+        ["n", "7", "missing"],
         ["sub", "a list of 'a', 'converged'", "1"],
     ]
+
+
+def test_the_report_has_the_names_of_what_both_sides_have(r: RAnswer) -> None:
+    """The result of a test in R has more parts than Python's."""
+    advice = "To compare only what both have: only="
+    mine = {"n": 7, "coef": COEF[["estimate"]], "sub": {"a": 1.0}}
+    assert f"{advice}['coef.estimate', 'n', 'sub.a']" in report(r, mine)
+    assert not any(advice in line for line in report(r, mine | {"n": 8}, only=["n"]))
+    # Python has the column under another name: it is to be renamed, and not to be left out.
+    other = {"coef": COEF.rename(columns={"std_error": "se"}), "n": 7}
+    assert f"{advice}['coef', 'n']" in report(r, other)
+    assert not any(advice in line for line in report(r, VALUE | {"n": 8}))
+
+
+def test_a_missing_table_is_shown_with_its_columns(r: RAnswer) -> None:
+    lines = report(r, {"coefficients": COEF}, only=["coef"])
+    assert "a table of 2 × 2: 'estimate', 'std_error'" in lines[3]
 
 
 def test_a_long_text_is_cut_and_a_long_report_too() -> None:

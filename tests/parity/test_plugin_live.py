@@ -218,6 +218,13 @@ def test_misbehaving_r_code_fails_with_a_message_and_harms_nothing_else(
     assert r.call("../r/ports.R", "counted").value == 1
 
 
+def test_a_function_of_a_package_needs_the_package_s_name(r: RParity) -> None:
+    with pytest.raises(RError, match=r"; R attaches no package: write lme4::lmer$"):
+        r.r("lmer(y ~ 1)", packages=["lme4"])
+    with pytest.raises(RError, match=r"write PACKAGE::lmer$"):
+        r.r("lmer(y ~ 1)")
+
+
 def test_an_endless_loop_is_stopped(r: RParity) -> None:
     with pytest.raises(RTimeoutError, match=r"R did not finish spin\(\) within 2 s"):
         r.call("../r/ports.R", "spin", timeout=2.0)

@@ -256,12 +256,17 @@ def diagnose(
     return Diagnosis(before, tuple(found), tried)
 
 
-def transformed(mine: Values, expected: Values) -> list[Candidate]:
-    """Return the changes of Python's values that make them R's. Both have one dimension."""
+def transformed(mine: Values, expected: Values, enough: float = ENOUGH) -> list[Candidate]:
+    """Return the changes of Python's values that make them R's. Both have one dimension.
+
+    `enough` digits must agree after a change. A change whose n is found from the values needs
+    more: the nearest n alone doubles the digits of any two values.
+    """
     before = _agreement(mine, expected)
     found = []
     if mine.shape != expected.shape or not mine.size:
         return []
+    beyond_chance = max(ENOUGH, 2 * before + JUMP)
     with np.errstate(all="ignore"):
         largest = np.argmax(np.nan_to_num(np.abs(expected)))
         ratio = np.float64(expected[largest] / mine[largest])
@@ -274,10 +279,10 @@ def transformed(mine: Values, expected: Values) -> list[Candidate]:
                 n = int(np.round(size))
                 says = f"{says}, n = {n}"
             after = _agreement(change.apply(mine, n), expected)
-            if explains(before, after):
+            if explains(before, after, enough if change.size is None else beyond_chance):
                 found.append(Candidate(change.cause, says, after, before))
         others = np.sort(mine)[np.argsort(np.argsort(expected))]
-        if not found and explains(before, after := _agreement(others, expected)):
+        if not found and explains(before, after := _agreement(others, expected), enough):
             found.append(Candidate(Cause.ORDER, "in another order", after, before))
     return found
 
@@ -365,6 +370,6 @@ def _agreement(mine: Values | None, expected: Values) -> float:
     return float(np.min(digits(mine.ravel(), expected.ravel())))
 
 
-def explains(before: float, after: float) -> bool:
+def explains(before: float, after: float, enough: float = ENOUGH) -> bool:
     """Whether a change after which so many digits agree explains why fewer did before."""
-    return after >= ENOUGH and after >= before + JUMP
+    return after >= enough and after >= before + JUMP

@@ -18,6 +18,10 @@ from rparity.rrandom import RRandom
 from rparity.text import visible
 
 DEFAULT = CheckOptions()
+OTHER_METHOD = (
+    "No change of Python's value explains this. It may be another method or default: see\n"
+    "`rparity atlas NAME` with the function's name, or rparity.diagnose()."
+)
 
 
 class RAnswer:
@@ -125,7 +129,7 @@ class RAnswer:
         except RparityError as error:
             raise error.with_traceback(None) from None
         if found.differences:
-            raise AssertionError(self._report("Python differs from R", found, HEADS))
+            raise AssertionError(self._report("Python differs from R", found, HEADS, found.advice))
         return found.comparisons
 
     def __getitem__(self, name: str) -> Any:
@@ -191,7 +195,9 @@ class RAnswer:
     def _call(self) -> str:
         return f"{self._function}() in {self.provenance['asked']['script']}"
 
-    def _report(self, what: str, found: CheckResult, heads: Sequence[str]) -> str:
+    def _report(
+        self, what: str, found: CheckResult, heads: Sequence[str], advice: Sequence[str] = ()
+    ) -> str:
         n = len(found.differences)
         seed = self.provenance["asked"]["seed"]
         source = ", ".join(
@@ -204,11 +210,14 @@ class RAnswer:
             ]
         )
         values = "value" if n == 1 else "values"
+        changes = found.candidates()
         blocks = [
             f"{what} in {n} {values} of {self._call}:",
             "\n".join(found.parts()),
             found.report(heads, self._shown),
-            _listed("They agree after this change of Python's value:", found.candidates()),
+            _listed("They agree after this change of Python's value:", changes),
+            OTHER_METHOD if heads is HEADS and found.numbers_differ and not changes else "",
+            "\n".join(advice),
             "\n".join(too_close(found, self.provenance.get("sensitivity", {}))),
             _listed("R warned:", self.provenance.get("warnings", ())),
             source,

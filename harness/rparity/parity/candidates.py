@@ -15,10 +15,10 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rparity.compare import digits
-from rparity.diagnosis.alternatives import Candidate, explains, transformed
+from rparity.diagnosis.alternatives import ENOUGH, Candidate, explains, transformed
 from rparity.diagnosis.causes import Cause
 from rparity.errors import UsageError
-from rparity.parity.matching import MismatchError, pair, read
+from rparity.parity.matching import MismatchError, pair, read_beside
 from rparity.parity.values import Leaf
 
 Values = NDArray[np.float64]
@@ -31,7 +31,7 @@ MOST = 2000
 NEGLIGIBLE = 1e-13
 
 
-def candidates(theirs: Leaf, mine: object, place: str) -> list[Candidate]:
+def candidates(theirs: Leaf, mine: object, place: str, enough: float = ENOUGH) -> list[Candidate]:
     """Return the changes of Python's value that make a part of the answer agree with R's.
 
     Parameters
@@ -42,6 +42,8 @@ def candidates(theirs: Leaf, mine: object, place: str) -> list[Candidate]:
         Python's value of it, as given to `check`.
     place : str
         The place of the part in R's answer, such as ``glance``.
+    enough : float
+        The digits that must agree after a change.
 
     Returns
     -------
@@ -49,7 +51,7 @@ def candidates(theirs: Leaf, mine: object, place: str) -> list[Candidate]:
         Empty if no change explains the difference, or if the part has no numbers.
     """
     try:
-        yours = read(mine, place)
+        yours = read_beside(theirs, mine, place)
     except UsageError:
         return []
     if not (_is_numeric(theirs.frame) and _is_numeric(yours.frame)):
@@ -70,9 +72,9 @@ def candidates(theirs: Leaf, mine: object, place: str) -> list[Candidate]:
     found = []
     for cause, says, frame in _arrangements(left, right, is_vector=yours.is_vector):
         after = agreement(frame)
-        if explains(before, after):
+        if explains(before, after, enough):
             found.append(Candidate(cause, says, after, before))
-    return found or [*_values(theirs, mine, place)]
+    return found or [*_values(theirs, mine, place, enough)]
 
 
 def _is_numeric(frame: pd.DataFrame) -> bool:
@@ -109,6 +111,11 @@ def _arrangements(left: pd.DataFrame, right: pd.DataFrame, *, is_vector: bool) -
                     _rearranged(right.T, columns).T,
                 )
     yield from _renamed(left, right, axis=0)
+    if not is_vector and left.shape == right.shape:
+        differ = [set(one) != set(other) for one, other in zip(left.axes, right.axes, strict=True)]
+        if all(differ):
+            named = right.set_axis(left.index, axis=0).set_axis(left.columns, axis=1)
+            yield Cause.NAMES, "with R's names of rows and columns, in their order", named
 
 
 def _signed(left: pd.DataFrame, right: pd.DataFrame) -> Iterator[Change]:
@@ -185,23 +192,23 @@ def _rearranged(frame: pd.DataFrame, order: Order) -> pd.DataFrame:
 # -- other values ----------------------------------------------------------------------------------
 
 
-def _values(theirs: Leaf, mine: object, place: str) -> Iterator[Candidate]:
+def _values(theirs: Leaf, mine: object, place: str, enough: float) -> Iterator[Candidate]:
     """Yield the changes of the values themselves, of the whole part or of some of its columns."""
     try:
         both = pair(theirs, mine, place).numbers
     except (MismatchError, UsageError):
         return
     left, right = both
-    if set(left.columns) != set(right.columns) or not left.index.equals(right.index):
+    if not set(right.columns) <= set(left.columns) or not left.index.equals(right.index):
         return
-    right = right[left.columns]
+    left = left[right.columns]  # Python's value may lack columns that are not compared
     whole = right.to_numpy().ravel(), left.to_numpy().ravel()
-    found = transformed(*whole)
+    found = transformed(*whole, enough)
     yield from map(_counted(left, right), found)
     if not found:
         yield from _shifted(left, right)
     if not found and len(left.columns) > 1:
-        yield from _by_column(left, right)
+        yield from _by_column(left, right, enough)
     if not found:
         yield from _negligible(left, right)
 
@@ -234,14 +241,14 @@ def _shifted(left: pd.DataFrame, right: pd.DataFrame) -> Iterator[Candidate]:
             yield Candidate(Cause.COUNTING, f"{says}, all but one value", after, before)
 
 
-def _by_column(left: pd.DataFrame, right: pd.DataFrame) -> Iterator[Candidate]:
+def _by_column(left: pd.DataFrame, right: pd.DataFrame, enough: float) -> Iterator[Candidate]:
     """Yield the change that every column that differs needs, if there is one."""
     found: dict[tuple[str, str], list[tuple[str, Candidate]]] = {}
     for name in left.columns:
         theirs, mine = left[name].to_numpy(), right[name].to_numpy()
-        if np.min(digits(mine, theirs)) >= 8.0:
+        if np.min(digits(mine, theirs)) >= enough:
             continue
-        changes = transformed(mine, theirs)
+        changes = transformed(mine, theirs, enough)
         if not changes:
             return
         first = changes[0]

@@ -97,14 +97,21 @@ class CheckOptions:
 class CheckResult:
     """Every comparison, as `rparity.compare.compare` gives it, and a line for each difference.
 
-    `differing` are the parts of the answer that have differences: place, R's value and Python's.
+    `differing` are the parts of the answer that have differences: place, R's value, Python's, and
+    the digits that the test asks for. `advice` says how to give or compare a part of the answer.
     `exact` are the columns that must be equal because they are no numbers: place and name.
     """
 
     comparisons: pd.DataFrame
     differences: list[tuple[str, ...]]
-    differing: list[tuple[str, Leaf, object]]
+    differing: list[tuple[str, Leaf, object, float]]
     exact: set[tuple[str, str]]
+    advice: tuple[str, ...] = ()
+
+    @property
+    def numbers_differ(self) -> bool:
+        """Whether a number differs that both sides have."""
+        return any(digits for *_, digits, _ in self.differences)
 
     def parts(self) -> list[str]:
         """Return a line for each vector and table of the answer, if there are several."""
@@ -122,8 +129,8 @@ class CheckResult:
         return [
             f"{f'{place}, ' if place else ''}{each.says} "
             f"({each.digits:.1f} digits agree; cause: {each.cause})"
-            for place, theirs, mine in self.differing
-            for each in candidates(theirs, mine, place or ANSWER)
+            for place, theirs, mine, asked in self.differing
+            for each in candidates(theirs, mine, place or ANSWER, asked)
         ]
 
     def report(self, heads: Sequence[str], shown: int | None) -> str:
@@ -156,8 +163,10 @@ def check(function: str, theirs: Tree, mine: object, options: CheckOptions) -> C
         Python's value cannot be compared, or the options name a place that is not there.
     """
     options.require_known(_places(theirs, ""))
-    reports, differences, differing = [], [], []
+    reports, differences, differing, advice = [], [], [], []
     exact: set[tuple[str, str]] = set()
+    shared: list[str] = []  # the places that both have
+    has_more = False  # R's answer has others
     for path, leaf, yours in beside(theirs, mine, ""):
         if not any(map(options.chooses, _places(leaf, path))):
             continue
@@ -165,24 +174,44 @@ def check(function: str, theirs: Tree, mine: object, options: CheckOptions) -> C
             continue
         if not isinstance(leaf, Leaf) or yours is NOTHING:
             differences.append((path or ANSWER, *map(_shape, (leaf, yours)), "", ""))
+            has_more |= yours is NOTHING
+            if isinstance(leaf, Mapping) and yours is not NOTHING:
+                advice.append(
+                    f"{path or ANSWER} is a list in R: give a dict of the values to check."
+                )
             continue
+        asked = _digits_asked(options.tolerance(path))
         try:
             both = _chosen(pair(leaf, yours, path or f"{function}()"), path, options)
         except MismatchError as error:
             differences.append((path or ANSWER, str(leaf), error.mine, "", error.asked))
-            differing.append((path, leaf, yours))
+            differing.append((path, leaf, yours, asked))
+            shared.append(path)
             continue
         exact |= {(path, column) for column in both.exact}
         found = _compared(function, path, both, options)
         reports.append(found)
-        failing = found[[Verdict(verdict).fails for verdict in found["verdict"]]]
-        differences += [_line(row, both, path) for row in failing.itertuples()]
-        if len(failing):
-            differing.append((path, leaf, yours))
+        failing = [Verdict(verdict).fails for verdict in found["verdict"]]
+        if any(failing):
+            differences += [_line(row, both, path) for row in found[failing].itertuples()]
+            differing.append((path, leaf, yours, asked))
+        lacks = set(both.mine.columns) < set(both.theirs.columns)  # and has no others
+        shared += [_join(path, name) for name in both.mine.columns] if lacks else [path]
+        has_more |= lacks
     frame = (
         pd.concat(reports, ignore_index=True) if reports else pd.DataFrame(columns=list(COLUMNS))
     )
-    return CheckResult(frame, differences, differing, exact)
+    if has_more and options.only is None and all(shared) and shared:
+        advice.append(f"To compare only what both have: only={shared}")
+    return CheckResult(frame, differences, differing, exact, tuple(advice))
+
+
+def _digits_asked(tolerance: Tolerance) -> float:
+    """Return the digits that a tolerance asks for: at least 4, as fewer agree by chance, at most 8.
+
+    A change of Python's value is named if so many digits agree after it.
+    """
+    return min(max(-math.log10(tolerance.rtol or RTOL), 4.0), -math.log10(RTOL))
 
 
 # What a side lacks at a place of the other side.
@@ -287,12 +316,15 @@ def _shape(side: Any) -> str:
     if isinstance(side, Mapping):
         return f"a list of {_some(list(map(str, side)))}" if side else "an empty dict"
     if isinstance(side, Leaf):
-        return str(side)
+        if side.is_vector and not side.is_named and len(side.frame) == 1 and not side.dims:
+            return _shown(side.frame.iloc[0, 0])
+        named = not side.is_vector and not isinstance(side.frame.columns, pd.RangeIndex)
+        return f"{side}: {_some(list(side.frame.columns), 4)}" if named else str(side)
     return _shown(side) if isinstance(side, numbers.Real | str) else type(side).__name__
 
 
-def _some(names: list[str]) -> str:
-    return ", ".join(repr(name) for name in names[:8]) + (", …" if len(names) > 8 else "")
+def _some(names: list[str], most: int = 8) -> str:
+    return ", ".join(map(repr, names[:most])) + (", …" if len(names) > most else "")
 
 
 def _require_tolerance(place: str, given: Mapping[str, float]) -> None:

@@ -70,9 +70,7 @@ def pair(theirs: Leaf, mine: object, place: str) -> Pair:
     UsageError
         Python's value cannot be compared, or has a name twice.
     """
-    yours = read(mine, place, len(theirs.dims))
-    if yours.is_vector and yours.is_named and not theirs.is_vector and len(theirs.frame) == 1:
-        yours = Leaf(yours.frame.T.infer_objects(), is_vector=False)
+    yours = read_beside(theirs, mine, place)
     shapes = [tuple(map(len, side.dims)) for side in (theirs, yours)]
     if yours.is_vector != theirs.is_vector or (shapes[0] != shapes[1] and not yours.is_named):
         raise MismatchError(str(yours), "the same shape")
@@ -96,6 +94,14 @@ def parts_of(theirs: Mapping[str, Any], mine: Any, place: str) -> Mapping[str, A
     if not isinstance(mine, Mapping):
         return None
     return {_name(name): value for name, value in mine.items()}
+
+
+def read_beside(theirs: Leaf, mine: Any, place: str) -> Leaf:
+    """Return a Python value as `read` does; a vector with names as a row, if R has a row."""
+    yours = read(mine, place, len(theirs.dims))
+    if yours.is_vector and yours.is_named and not theirs.is_vector and len(theirs.frame) == 1:
+        return Leaf(yours.frame.T.infer_objects(), is_vector=False)
+    return yours
 
 
 def read(mine: Any, place: str, dimensions: int = 0) -> Leaf:
@@ -192,9 +198,10 @@ def _upright(column: pd.DataFrame, theirs: Leaf) -> pd.DataFrame:
     """Return a vector as one row if R's has names, else as one column; one value has no name."""
     if theirs.is_named:
         return column.T.set_axis([""], axis=0)
-    frame = column.set_axis([""], axis=1)
-    alone = len(theirs.frame) == 1
-    return frame.rename(index={"1": ""}) if alone else frame
+    rows = column.index
+    if len(theirs.frame) == 1:
+        rows = pd.Index(["" if row == "1" else row for row in rows])
+    return column.set_axis([""], axis=1).set_axis(rows, axis=0)
 
 
 def _numbered(theirs: pd.DataFrame, mine: pd.DataFrame, place: str) -> Pair:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from rparity.engines.r import made_by
-from rparity.errors import UsageError
+from rparity.errors import RError, UsageError
 from rparity.files import sha256
 from rparity.parity.sensitivity import moved
 from rparity.r.process import missing_package
@@ -128,7 +128,10 @@ class RCall:
         ------
         RError, RCrashedError, RNotAvailableError, RTimeoutError
         """
-        result = self._result(session, timeout)
+        try:
+            result = self._result(session, timeout)
+        except RError as error:
+            raise RError(f"{error.message}{self._unattached(error.message)}", error.calls) from None
         software = made_by(session, self.packages)
         for package in self.packages:
             if not isinstance(software["packages"][package], str):
@@ -159,6 +162,14 @@ class RCall:
         if self.script is None:
             return session.evaluate(self.code, self.arguments, name=self.function, **options)
         return session.call(self._path(self.script), self.function, self.arguments, **options)
+
+    def _unattached(self, message: str) -> str:
+        """Return the remedy if R did not find a function that a package of the call may have."""
+        unknown = re.search(r'could not find function "(.+)"', message)
+        if unknown is None:
+            return ""
+        names = " or ".join(f"{package}::{unknown[1]}" for package in self.packages)
+        return f"; R attaches no package: write {names or 'PACKAGE::' + unknown[1]}"
 
     def _scripts(self) -> dict[str, bytes]:
         scripts = (*self.libraries, *([] if self.script is None else [self.script]))
