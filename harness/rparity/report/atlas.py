@@ -274,10 +274,11 @@ def page(kept: Mapping[str, Any], cases: Iterable[Case]) -> str:
         "Every number was computed by both sides on the same data; an experiment shows each "
         "cause of other defaults, and `rparity audit` checks all of it.",
         "",
-        f"Made by {versions}. `docs/atlas_page.py` writes this page. "
         "`rparity atlas WORD` finds pairs in the terminal.",
         "",
-        "<style>table { display: block; overflow-x: auto } #atlas-find { width: 20em }</style>",
+        "<style>table { display: block; overflow-x: auto } "
+        "#atlas-find { width: 20em; max-width: 75%; padding: .3em .6em; "
+        "border: 1px solid currentColor; border-radius: .3em }</style>",
         '<p><label>Find <input id="atlas-find" type="search" '
         'placeholder="wilcox.test, mannwhitneyu, ties …"></label></p>',
         "",
@@ -288,6 +289,7 @@ def page(kept: Mapping[str, Any], cases: Iterable[Case]) -> str:
             family = one.case.title
             lines += [f"## {family}", ""]
         lines += _section(one)
+    lines += ["## Made by", "", f"{versions}. `docs/atlas_page.py` writes this page.", ""]
     return "\n".join([*lines, "<script>", SCRIPT.read_text("utf-8") + "</script>", ""])
 
 
