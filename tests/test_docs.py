@@ -328,6 +328,7 @@ def test_links_resolve(page: Path) -> None:
 # -- pages that are written by a program -----------------------------------------------------------
 
 
+@pytest.mark.slow(reason="parses the whole package; no Python gives another page")
 def test_the_index_of_classes_is_up_to_date() -> None:
     page = ROOT / "docs" / "reference" / "classes.md"
     made = runpy.run_path(str(ROOT / "docs" / "class_index.py"))["page"]()
