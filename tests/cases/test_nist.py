@@ -194,7 +194,14 @@ def certified_figures(problem: str) -> dict[str, dict[str, dict[str, str]]]:
     }
 
 
-@pytest.mark.parametrize("problem", [*LINEAR, *ANOVA])
+@pytest.mark.parametrize(
+    "problem",
+    mostly_slow(
+        [*LINEAR, *ANOVA],
+        lambda problem: problem not in LARGE,
+        "proves fits of up to 18,009 rows",
+    ),
+)
 def test_the_published_figures_are_the_arbiters(problem: str) -> None:
     assert certified()[problem] == certified_figures(problem)
 
