@@ -9,9 +9,17 @@ import pytest
 
 
 def mostly_slow(values: Iterable[Any], quick: Callable[[Any], bool], reason: str) -> list[Any]:
-    """Mark as slow the values that are not quick; some must be, so that the claim is tested."""
+    """Mark as slow the values that are not quick; some must be, so that the claim is tested.
+
+    A tuple is the values of several parameters.
+    """
     values = list(values)
     kept = [value for value in values if quick(value)]
     assert 0 < len(kept) < len(values), "some values must be quick, and some slow"
     slow = pytest.mark.slow(reason=reason)
-    return [value if value in kept else pytest.param(value, marks=slow) for value in values]
+    return [
+        value
+        if value in kept
+        else pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=slow)
+        for value in values
+    ]
