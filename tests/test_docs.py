@@ -224,8 +224,11 @@ def _match(shown: list[str], printed: list[str]) -> None:
 
 
 def _narrow(lines: list[str]) -> list[str]:
-    """Return the lines with single blanks, because widths of columns may differ."""
-    return [" ".join(line.split()) for line in lines]
+    """Return the lines with single blanks, because widths of columns may differ.
+
+    From the fifteenth on, the digits that agree depend on the processor and the version of SciPy.
+    """
+    return [re.sub(r"\b1[5-7]\.\d digits", "15 digits", " ".join(ln.split())) for ln in lines]
 
 
 @pytest.fixture
