@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from functools import cache, partial
@@ -137,6 +138,8 @@ def inner(
 
     The others would be looked up and registered anew in each session.
     """
+    # Byte code belongs to a file of the same length and second, such as the one written before.
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     return partial(pytester.runpytest_inprocess, "-p", "rparity.pytest_plugin")
 

@@ -18,9 +18,10 @@ import pandas as pd
 import pytest
 
 import rparity
+from few import mostly_slow
 from folders import newest
 from rparity import files, paths, recordings
-from rparity.cases import case
+from rparity.cases import case, cases
 from rparity.cases.document import DOCUMENT
 from rparity.cli import main
 from rparity.commands import AGREE, DISCREPANCY, UNUSABLE
@@ -135,9 +136,19 @@ def test_list_names_missing_recordings(capsys: Capture, tmp_path: Path) -> None:
     assert "There is no recording of 'document'" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "names",
+    mostly_slow(
+        [["document"], list(cases())],
+        lambda names: len(names) == 1,
+        "verifies all recordings and all kept answers",
+    ),
+    ids=["one case", "all cases"],
+)
 def test_doctor_passes_without_r(
-    capsys: Capture, monkeypatch: pytest.MonkeyPatch, no_r: None
+    capsys: Capture, monkeypatch: pytest.MonkeyPatch, no_r: None, names: list[str]
 ) -> None:
+    monkeypatch.setattr("rparity.doctor.cases", lambda: {name: case(name) for name in names})
     assert main(["doctor"]) == AGREE
     out = " ".join(capsys.readouterr().out.split())
     assert "✓ recording of document: sound, by R 4." in out

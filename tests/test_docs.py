@@ -224,8 +224,11 @@ def _match(shown: list[str], printed: list[str]) -> None:
 
 
 def _narrow(lines: list[str]) -> list[str]:
-    """Return the lines with single blanks, because widths of columns may differ."""
-    return [" ".join(line.split()) for line in lines]
+    """Return the lines with single blanks, because widths of columns may differ.
+
+    From the fifteenth on, the digits that agree depend on the processor and the version of SciPy.
+    """
+    return [re.sub(r"\b1[5-7]\.\d digits", "15 digits", " ".join(ln.split())) for ln in lines]
 
 
 @pytest.fixture
@@ -328,6 +331,7 @@ def test_links_resolve(page: Path) -> None:
 # -- pages that are written by a program -----------------------------------------------------------
 
 
+@pytest.mark.slow(reason="parses the whole package; no Python gives another page")
 def test_the_index_of_classes_is_up_to_date() -> None:
     page = ROOT / "docs" / "reference" / "classes.md"
     made = runpy.run_path(str(ROOT / "docs" / "class_index.py"))["page"]()

@@ -19,6 +19,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from few import mostly_slow
 from folders import reseal
 from rparity import cli, files, recordings
 from rparity.audit.workers import ENGINE
@@ -75,7 +76,12 @@ def test_an_unexpected_exception_is_one_sentence_with_status_2(
 
 
 @pytest.mark.parametrize(
-    "command", [["list"], ["run", "norris"], ["run", "norris", "--format=json"]]
+    "command",
+    mostly_slow(
+        [["list"], ["run", "norris"], ["run", "norris", "--format=json"]],
+        lambda command: command == ["run", "norris"],
+        "a process for each command",
+    ),
 )
 def test_a_full_disk_behind_the_output(command: list[str]) -> None:
     with Path("/dev/full").open("w") as full:

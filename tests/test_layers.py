@@ -44,19 +44,28 @@ def parsed(path: Path) -> ast.Module:
 
 
 @cache
+def statements(path: Path) -> list[ast.stmt]:
+    """All statements of a module, at whatever depth; no import lies in an expression."""
+    found = list(parsed(path).body)
+    for node in found:  # which grows
+        for name in ("body", "orelse", "finalbody", "handlers", "cases"):
+            found += getattr(node, name, ())
+    return found
+
+
+@cache
 def imported(path: Path, *, lazily: bool) -> set[str]:
     """The modules of the package that a module imports to run; `lazily` also those in functions."""
-    tree = parsed(path)
     for_types = {
         id(node)
-        for block in ast.walk(tree)
+        for block in statements(path)
         if isinstance(block, ast.If)
         and isinstance(block.test, ast.Name)
         and block.test.id == "TYPE_CHECKING"
-        for node in ast.walk(block)
+        for node in block.body
     }
     found = set()
-    for node in ast.walk(tree) if lazily else tree.body:
+    for node in statements(path) if lazily else parsed(path).body:
         if not isinstance(node, ast.ImportFrom) or id(node) in for_types:
             continue
         root, _, module = (node.module or "").partition(".")

@@ -67,6 +67,7 @@ def test_the_wheel_has_all_files(wheel: Path) -> None:
     assert "rparity/py.typed" in inside
 
 
+@pytest.mark.slow(reason="a process that runs two cases; tox tests the wheel under each Python")
 def test_the_wheel_works_from_an_empty_directory(site: Path, tmp_path: Path) -> None:
     code = (
         "import sys, rparity; from rparity.cli import main\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,20 +25,33 @@ RunOf = Callable[[str], CaseRun]
 
 # Cases that take seconds to compute.
 SLOW = {
+    "factor_slopes": "bootstraps and profiles of a factor's slopes",
     "insteval": "73,421 rows with three crossed factors",
+    **dict.fromkeys(("smls03", "smls06", "smls09"), "up to 18,009 rows"),
+    **dict.fromkeys(
+        [f"sleepstudy_{which}" for which in ("intercept", "quadratic", "slope", "uncorrelated")],
+        "one more model of sleepstudy, with bootstraps and profiles",
+    ),
     "streams": "draws by the hundred thousand, one at a time",
     "study": "a hundred data sets with two bootstraps each",
 }
 
 
-def asked_of(name: str, *more: object, of: str) -> object:
-    """Return a test parameter, marked slow if the case is slow."""
-    marks = [pytest.mark.slow(reason=SLOW[name])] if name in SLOW else []
+# The tests of the atlas ask under each Python whether its values agree.
+AGAIN = dict.fromkeys(
+    (name for name in cases() if name.startswith("atlas_")),
+    "compares hundreds of values of the atlas a second time, by pytest-regressions",
+)
+
+
+def asked_of(name: str, *more: object, of: str, slow: Mapping[str, str] = SLOW) -> object:
+    """Return a test parameter, marked slow if the case is among the slow ones."""
+    marks = [pytest.mark.slow(reason=slow[name])] if name in slow else []
     return pytest.param(name, *more, id=of, marks=marks)
 
 
 QUESTIONS = [
-    asked_of(name, who, part, of=f"{name}-{who}-{part.name}")
+    asked_of(name, who, part, of=f"{name}-{who}-{part.name}", slow=SLOW | AGAIN)
     for name, known in cases().items()
     for who in known.engines
     for part in known.parts

@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from few import mostly_slow
 from rparity import digits, lmer
 from rparity.cases.base import Case
 from rparity.cases.nist import (
@@ -143,7 +144,13 @@ def test_linear_problems_have_nists_values_to_all_digits(problem: str) -> None:
         assert figure is None or units_off(glance.loc["1", column], figure) <= Decimal("0.5")
 
 
-@pytest.mark.parametrize("problem", ANOVA)
+LARGE = ("SmLs03", "SmLs06", "SmLs09")
+
+
+@pytest.mark.parametrize(
+    "problem",
+    mostly_slow(ANOVA, lambda problem: problem not in LARGE, "proves fits of up to 18,009 rows"),
+)
 def test_variances_are_nists_mean_squares_to_all_digits(problem: str) -> None:
     """MSW is the residual variance, (MSB − MSW) / n the treatments', √(MSB / N) the SE."""
     table, found = anova_table(problem), exact(problem)
@@ -187,7 +194,14 @@ def certified_figures(problem: str) -> dict[str, dict[str, dict[str, str]]]:
     }
 
 
-@pytest.mark.parametrize("problem", [*LINEAR, *ANOVA])
+@pytest.mark.parametrize(
+    "problem",
+    mostly_slow(
+        [*LINEAR, *ANOVA],
+        lambda problem: problem not in LARGE,
+        "proves fits of up to 18,009 rows",
+    ),
+)
 def test_the_published_figures_are_the_arbiters(problem: str) -> None:
     assert certified()[problem] == certified_figures(problem)
 
@@ -214,7 +228,10 @@ def test_rounding_the_data_to_double_costs_the_leading_digits(
     assert least <= proven.digits_of("varcorr", given.frame("varcorr")).min(axis=None) <= most
 
 
-@pytest.mark.parametrize("problem", ANOVA)
+@pytest.mark.parametrize(
+    "problem",
+    mostly_slow(ANOVA, lambda problem: problem not in LARGE, "proves fits of up to 18,009 rows"),
+)
 def test_lmer_has_the_optimum_of_the_doubles_it_was_given(problem: str) -> None:
     """`lmer` squares deviations, not responses, so thirteen constant digits cost no accuracy."""
     fit = lmer(ANOVA_FORMULA, anova_data(problem))

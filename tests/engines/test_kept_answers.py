@@ -16,6 +16,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from few import mostly_slow
 from folders import reseal
 from rparity import files, paths
 from rparity.audit.questions import has_data, question_of
@@ -297,7 +298,14 @@ def kept(engine: str, name: str) -> Answer:
     return kept_answers.read(paths.fixtures(), engine, asked(name))[0]
 
 
-@pytest.mark.parametrize("name", WITH_DATA)
+@pytest.mark.parametrize(
+    "name",
+    mostly_slow(
+        WITH_DATA,
+        lambda name: name not in ("insteval", "smls03", "smls06", "smls09"),
+        "data sets of thousands of rows",
+    ),
+)
 def test_every_engine_has_answered_every_case(name: str) -> None:
     for engine in KEPT_ENGINES:
         answer = kept(engine, name)
@@ -390,7 +398,12 @@ def fixtures(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("name", ["dyestuff2", "filip"])
+@pytest.mark.parametrize(
+    "name",
+    mostly_slow(
+        ["dyestuff2", "filip"], lambda name: name == "dyestuff2", "proves a polynomial of degree 10"
+    ),
+)
 def test_check_confirms_what_regenerate_writes(
     fixtures: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from few import mostly_slow
 from lmm_recorded import frame
 from rparity import RRandom, bootmer, document_data, lmer, pbmodcomp
 from rparity.errors import UsageError, WorkerCrashedError
@@ -89,7 +90,12 @@ def test_a_bootstrap_test_has_the_same_bits_on_two_workers(
 
 
 @pytest.mark.parametrize("use_u", [False, True])
-@pytest.mark.parametrize("nsim", [1, 2621, 2622, 400_000])
+@pytest.mark.parametrize(
+    "nsim",
+    mostly_slow(
+        [1, 2621, 2622, 400_000], lambda nsim: nsim < 400_000, "draws 44 million random numbers"
+    ),
+)
 def test_parts_have_the_draws_of_the_whole_bootstrap(
     document: LmerResults, use_u: bool, nsim: int
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 
 import rparity.lmm.model
 import rparity.lmm.newton
+from few import mostly_slow
 from lmm_recorded import (
     EXTRAS,
     MODELS,
@@ -101,7 +102,15 @@ ONE_FACTOR = [
 ]
 
 
-@pytest.mark.parametrize("model", ONE_FACTOR, ids=[label(m) for m in ONE_FACTOR])
+@pytest.mark.parametrize(
+    "model",
+    mostly_slow(
+        ONE_FACTOR,
+        lambda model: not label(model).startswith("sleepstudy"),
+        "differentiates in 50 digits a criterion of 180 rows",
+    ),
+    ids=[label(m) for m in ONE_FACTOR],
+)
 def test_theta_is_the_exact_optimum_to_thirteen_digits(model):
     """A Newton step in 50 digits from the fitted θ changes it by less than the thirteenth digit.
 
@@ -208,7 +217,9 @@ def hard_data(seed: int) -> tuple[str, pd.DataFrame]:
     return FORMULAS[seed % len(FORMULAS)], data
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize(
+    "seed", mostly_slow(range(60), lambda seed: seed < 15, "fits sixty designs, to be sure")
+)
 def test_hard_designs_converge_to_a_minimum(seed):
     formula, data = hard_data(seed)
     fit = lmer(formula, data)

@@ -34,7 +34,10 @@ MCMC = pytest.mark.slow(reason="draws by MCMC, enough to tell quantiles apart")
 
 
 def as_parameter(model: dict):
-    return pytest.param(model, id=label(model), marks=[THREE] if "cor" in model["answer"] else [])
+    marks = [THREE] if "cor" in model["answer"] else []
+    if label(model).startswith("Pastes"):
+        marks.append(TWO)
+    return pytest.param(model, id=label(model), marks=marks)
 
 
 every_model = pytest.mark.parametrize("model", [as_parameter(m) for m in MODELS])

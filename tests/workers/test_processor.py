@@ -31,12 +31,15 @@ def test_a_kernel_that_dies_is_named_with_the_remedy(
     )
 
 
-def test_no_process_is_started_where_no_kernel_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_process_is_started_where_no_kernel_is_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.delenv(processor.KERNEL, raising=False)
     monkeypatch.setattr(processor, "PRODUCT", ILLEGAL)
-    assert main(["list"]) == 0
+    assert main(["list", "--fixtures", str(tmp_path)]) == 0
 
 
+@pytest.mark.slow(reason="a process that runs a case; the processor decides, not the Python")
 @pytest.mark.skipif(not CPUINFO.is_file(), reason="asks Linux what the processor can do")
 def test_a_kernel_of_avx512_runs_or_is_refused() -> None:
     able = "avx512f" in CPUINFO.read_text(encoding="utf-8").split()

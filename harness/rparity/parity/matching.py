@@ -120,7 +120,7 @@ def read(mine: Any, place: str, dimensions: int = 0) -> Leaf:
             mine = mine.set_axis([",".join(map(_name, names)) for names in mine.index])
         frame, is_vector = _frame(mine, place)
         frame = frame.infer_objects()
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise UsageError(
             f"{place}: Python's {type(mine).__name__} is not a vector or a table: {error}."
         ) from None

@@ -161,7 +161,7 @@ def _labels(values: Iterable[Any], what: str, *, gaps: bool = False) -> list[str
     """Return names as R would write them; with `gaps`, missing ones are None and no error."""
     names: list[str | None] = []
     for value in values:
-        known = pd.api.types.is_scalar(value) and value is not None
+        known = pd.api.types.is_scalar(value)
         missing = known and pd.isna(value)
         name = as_character(value) if known and not missing else None
         if name is None and not (missing and gaps):
