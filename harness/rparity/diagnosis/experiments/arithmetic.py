@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from rparity.cases.base import Lm, Lmer, Part
-from rparity.compare import Reference, Tables, Tolerance, kind_of, part_of
+from rparity.compare import ROUNDING_DIGITS, Reference, Tables, Tolerance, kind_of, part_of
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import ROOM, Dispute, Trial, compared, places
 from rparity.diagnosis.experiments.parameters import Sides
@@ -119,9 +119,16 @@ def unstable_arithmetic(dispute: Dispute, part: str, rows: pd.DataFrame) -> Tria
 
 
 def normal_equations(dispute: Dispute, part: str, rows: pd.DataFrame) -> Trial | None:
-    """Allow the digits that rounding X'V⁻¹X costs, at the engine's own variance parameters."""
+    """Allow the digits that rounding X'V⁻¹X costs, at the engine's own variance parameters.
+
+    If X'V⁻¹X with a diagonal of ones is so well conditioned that rounding it leaves twelve digits,
+    the experiment does not apply.
+    """
     pair = Sides.of(dispute, part)
     if pair is None:
+        return None
+    scaled = pair.mine.cov_params() / np.outer(pair.mine.bse, pair.mine.bse)
+    if np.linalg.cond(scaled) * np.finfo(np.float64).eps < 10.0**-ROUNDING_DIGITS:
         return None
     tables = {f"{part}.{kind}": table for kind, table in _rounded_gram(pair.mine).items()}
 
