@@ -62,7 +62,9 @@ class PlainTable(Table):
             wide[widest] -= 1
         for column, width in zip(self.columns, wide, strict=True):
             column.width = width
-        total = sum(wide) + GAP * (len(wide) - 1)
+        # Rich before 14.3 cuts a column to make room for a gap after the last one.
+        gaps = len(wide) - (sum(wide) <= room)
+        total = sum(wide) + GAP * gaps
         yield from super().__rich_console__(console, options.update(max_width=max(total, 1)))
 
 
