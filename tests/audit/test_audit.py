@@ -57,8 +57,20 @@ def audited_entries() -> list[Entry]:
     ]
 
 
+def not_called(audit: Audit) -> set[str]:
+    """Ids of the entries about pairs of the atlas whose package is not installed, or too old."""
+    return {
+        f"{case}-{pair}"
+        for (_, case), reply in audit.replies.items()
+        for pair, why in (reply.answer.gaps if reply.answer else {}).items()
+        if why.endswith("is not installed") or " is older than " in why
+    }
+
+
 @pytest.mark.parametrize("entry", audited_entries(), ids=lambda entry: entry.id)
 def test_every_entry_is_reproduced(audit: Audit, entry: Entry) -> None:
+    if entry.id in not_called(audit):
+        return
     met = [finding for finding in audit.findings if finding.cause == entry.cause]
     rows = [row for finding in met for row in finding.rows]
     mine = audit.comparisons.loc[[row for row in rows if row in audit.comparisons.index]]
@@ -73,6 +85,8 @@ def test_without_an_entry_its_discrepancies_are_new(audit: Audit) -> None:
     )
     names = [case.name for case in audit.cases]
     for entry in audited_entries():
+        if entry.id in not_called(audit):
+            continue
         others = [other for other in ledger() if other.id != entry.id]
         judged, _ = apply_ledger(before[entry.about(before)], others, names)
         assert (judged["verdict"] == Verdict.NEW).any(), entry.id
