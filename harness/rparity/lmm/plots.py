@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from io import BytesIO
-from string import ascii_uppercase
+from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
@@ -105,7 +105,7 @@ def draw(fit: LmerResults | LmResults, *panels: Panel) -> Figure:
         for axes in every[len(parts) :]:
             axes.remove()
         if len(parts) > 1:
-            for axes, letter in zip(every[: len(parts)], ascii_uppercase, strict=False):
+            for axes, letter in zip(every[: len(parts)], ascii_lowercase, strict=False):
                 axes.set_title(letter, loc="left", fontweight="bold", fontsize=9.0)
     figure._repr_png_ = partial(_png, figure)  # type: ignore[attr-defined]
     return figure
