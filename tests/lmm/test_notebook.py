@@ -184,7 +184,7 @@ def test_a_fit_draws_residuals_quantiles_and_random_effects(fit: LmerResults) ->
         "random effect, x",
         "random effect, intercept",
     ]
-    assert [axes.get_title(loc="left") for axes in figure.axes] == list("ABCDE")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == list("abcde")
     fitted, residual = drawn(figure, 0)
     np.testing.assert_array_equal(residual, fit.scaled_resid)
     np.testing.assert_array_equal(fitted, fit.fittedvalues)
