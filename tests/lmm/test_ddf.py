@@ -10,6 +10,7 @@ from ddf_exact import Exact
 from ddf_recorded import MODELS, RECORDED, array, at_r, find, frame, label, matrix, optimum, table
 from rparity.errors import UsageError
 from rparity.lmm.ddf import DegreesOfFreedomWarning, Satterthwaite
+from rparity.lmm.deviance import evaluate
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.mixed import lmer
 from rparity.lmm.optimum import ConvergenceWarning
@@ -205,3 +206,16 @@ def test_boundary_taken_for_a_model_without_the_term_is_noticed():
         check_kenward_roger(
             smaller.kenward_roger.df(rows(fit)), smaller.kenward_roger.cov, BOUNDARY
         )
+
+
+def test_where_rounding_leaves_nothing_of_the_sum_of_squares_it_is_missing():
+    """With slopes without a limit X'V⁻¹X is singular to rounding: s must not be a random number."""
+    model = find("unbalanced", "Reaction ~ Days * grp + (0 + Days | Subject)")
+    fit = lmer(model["formula"], frame(model["data"]))
+    y = fit.model.matrices.y
+    deviations = fit.model.deviations(y, fit.model.ordinary_least_squares(y))
+    moments = fit.model.structure.moments(deviations[:, None]).repeated(3)
+    theta = np.array([[1.0], [1e9], [1e10]])
+    found = evaluate(fit.model.structure, moments, theta, reml=True, derivatives="none")
+    assert found.s.value[0] > 0.0
+    assert np.isnan(found.s.value[1:]).all()

@@ -67,7 +67,7 @@ def run(options: argparse.Namespace) -> int:
         of_calls = store.sign(calls, key)
         if not of_calls:
             raise UsageError(f"There are no recordings of r_parity in {calls}: name their folder.")
-        out.print(f"{calls}: {len(of_calls)} recordings signed")
+        out.print(f"{calls}: {len(of_calls)} recordings signed", soft_wrap=True)
     for case in chosen_cases(options.cases) if options.cases or calls is None else ():
         fixtures = case.fixtures(options.fixtures)
         signed = recordings.sign(fixtures, case.name, key, f"run `{case.command}`")

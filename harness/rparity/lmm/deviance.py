@@ -12,6 +12,7 @@ The rest is computed here, for any structure and for R responses, each at its ow
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,9 @@ from rparity.lmm.structure import Derivatives, Moments, Smooth, Structure
 from rparity.lmm.template import Template
 
 Array = NDArray[np.float64]
+
+# Rounding of so large a part of the sum of squares leaves nothing of it.
+LOST = 1e-2
 
 
 @dataclass(frozen=True)
@@ -84,9 +88,12 @@ def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluati
     A, Xy = M.value[:, :p, :p], M.value[:, :p, p]
     A_inv = _inverse(A)
     delta = (A_inv @ Xy[..., None])[..., 0]
-    # s = v'Mv with v = (−δ, 1), as in `assemble`; Xy − Aδ is zero but for rounding.
+    # s = v'Mv with v = (−δ, 1), as in `assemble`; Xy − Aδ is zero but for rounding. Where it is not,
+    # A is singular to rounding, and s would be anything, also negative.
     rest = Xy - (A @ delta[..., None])[..., 0]
-    s = M.value[:, p, p] - (Xy * delta).sum(axis=1) - (rest * delta).sum(axis=1)
+    total, rounding = M.value[:, p, p], (rest * delta).sum(axis=1)
+    s = total - (Xy * delta).sum(axis=1) - rounding
+    s[np.abs(rounding) > LOST * np.abs(total)] = np.nan
     logdet = V.value + np.linalg.slogdet(A)[1] if reml else V.value
     R, m = len(logdet), template.m
     gradient, hessian = np.zeros((R, m)), np.zeros((R, m, m))
@@ -139,5 +146,9 @@ def _inverse(A: Array) -> Array:
     try:
         return np.asarray(np.linalg.inv(A), dtype=np.float64)
     except np.linalg.LinAlgError:
-        lost = ~np.isfinite(np.linalg.slogdet(A)[1])
-        return np.asarray(np.linalg.inv(np.where(lost[:, None, None], np.nan, A)), np.float64)
+        # Whether a pivot is exactly zero depends on the last bits: each matrix is asked by itself.
+        found = np.full(A.shape, np.nan)
+        for inverse, each in zip(found, A, strict=True):
+            with suppress(np.linalg.LinAlgError):
+                inverse[...] = np.linalg.inv(each)
+        return found

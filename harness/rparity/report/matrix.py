@@ -65,7 +65,7 @@ def show_audit(audit: Audit, out: Console, verbosity: int = 0) -> None:
     out.print()
     if audit.unchecked:
         out.print(marked(("not checked", "bold red"), f": {audit.unchecked}"))
-    out.print(marked(totals(audit.comparisons), f"; {audit.seconds:.0f} s"))
+    out.print(marked(totals(audit.comparisons), f"; {audit.seconds:.0f} s"), soft_wrap=True)
 
 
 def _show_matrix(audit: Audit, out: Console) -> None:

@@ -46,7 +46,7 @@ def show_run(run: CaseRun, out: Console, verbosity: int = 0) -> None:
     if verbosity > QUIET:
         show_verdicts(run.comparisons, out)
     out.print()
-    out.print(totals(run.comparisons))
+    out.print(totals(run.comparisons), soft_wrap=True)
 
 
 def _show_agreement(run: CaseRun, out: Console, verbosity: int) -> None:
