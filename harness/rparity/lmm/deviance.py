@@ -88,8 +88,8 @@ def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluati
     A, Xy = M.value[:, :p, :p], M.value[:, :p, p]
     A_inv = _inverse(A)
     delta = (A_inv @ Xy[..., None])[..., 0]
-    # s = v'Mv with v = (−δ, 1), as in `assemble`; Xy − Aδ is zero but for rounding. Where it is not,
-    # A is singular to rounding, and s would be anything, also negative.
+    # s = v'Mv with v = (−δ, 1), as in `assemble`; Xy − Aδ is zero but for rounding. Where it is
+    # not, A is singular to rounding, and s would be anything, also negative.
     rest = Xy - (A @ delta[..., None])[..., 0]
     total, rounding = M.value[:, p, p], (rest * delta).sum(axis=1)
     s = total - (Xy * delta).sum(axis=1) - rounding
