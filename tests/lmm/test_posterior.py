@@ -465,6 +465,10 @@ def test_impossible_points_have_no_density():
     assert np.isfinite(joint(point)[0])
 
 
+# A hundred quantiles are compared: one of them is further off than this in one run of a thousand.
+MOST = 4.4
+
+
 def z_scores(quadrature_found: Posterior, drawn: Posterior) -> np.ndarray:
     """Differences of quantiles, in Monte Carlo standard errors of their probabilities."""
     q = [0.025, 0.25, 0.5, 0.75, 0.975]
@@ -482,14 +486,14 @@ def z_scores(quadrature_found: Posterior, drawn: Posterior) -> np.ndarray:
 def test_quantiles_of_mcmc_are_those_of_the_quadrature(model):
     drawn = posterior(fitted(model), method="mcmc", draws=150_000, rng=1)
     assert drawn.error < 0.004
-    assert np.abs(z_scores(computed(model), drawn)).max() < 3.0
+    assert np.abs(z_scores(computed(model), drawn)).max() < MOST
 
 
 @MCMC
 def test_mcmc_catches_a_mistake_of_the_quadrature(monkeypatch):
     model = find("Dyestuff")
     drawn = posterior(fitted(model), method="mcmc", draws=40_000, rng=1)
-    assert np.abs(z_scores(computed(model), drawn)).max() < 3.0
+    assert np.abs(z_scores(computed(model), drawn)).max() < MOST
     by_ml(monkeypatch)
     assert np.abs(z_scores(posterior(fitted(model)), drawn)).max() > 6.0
 

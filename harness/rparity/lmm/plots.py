@@ -107,7 +107,7 @@ def draw(fit: LmerResults | LmResults, *panels: Panel) -> Figure:
         if len(parts) > 1:
             for axes, letter in zip(every[: len(parts)], ascii_lowercase, strict=False):
                 axes.set_title(letter, loc="left", fontweight="bold", fontsize=9.0)
-    figure._repr_png_ = partial(_png, figure)  # type: ignore[attr-defined]
+    vars(figure)["_repr_png_"] = partial(_png, figure)
     return figure
 
 

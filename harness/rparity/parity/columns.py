@@ -99,7 +99,7 @@ def _double(cell: Any) -> float:
 
 
 def _durations(cells: Sequence[Any], unit: str) -> Any:
-    gap = np.timedelta64("NaT", unit)
+    gap = np.array("NaT", dtype=f"timedelta64[{unit}]")[()]
     durations = [gap if cell is None else pd.Timedelta(cell).to_timedelta64() for cell in cells]
     return np.array(durations, dtype=f"timedelta64[{unit}]")
 

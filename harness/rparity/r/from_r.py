@@ -194,7 +194,7 @@ def _read_durations(values: "np.ndarray[Any, Any]", unit: str, what: str) -> Any
         )
     counted, ticked = found
     durations = counted.astype(f"timedelta64[{ticked}]")
-    durations[np.isnan(values)] = np.timedelta64("NaT", ticked)
+    durations[np.isnan(values)] = np.array("NaT", dtype=durations.dtype)
     return durations
 
 

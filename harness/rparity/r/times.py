@@ -55,7 +55,7 @@ def as_double(counted: "np.ndarray[Any, Any]", unit: str, seconds: float = 1.0) 
 def instants(counted: "np.ndarray[Any, Any]", unit: str, missing: Any, zone: str) -> Any:
     """Return ticks since 1970 as pandas' array of times in a zone."""
     values = counted.astype(f"datetime64[{unit}]")
-    values[missing] = np.datetime64("NaT", unit)
+    values[missing] = np.array("NaT", dtype=values.dtype)
     named = datetime.UTC if zone == "UTC" else ZoneInfo(zone)
     return pd.Series(values).dt.tz_localize("UTC").dt.tz_convert(named).array
 
