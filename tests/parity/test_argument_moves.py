@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fake_r import FakeR, wire
+from fake_r import FakeR, answer, wire
 from plugin_sessions import Run, said
 from rparity.errors import RError
 from rparity.parity import calls
@@ -251,3 +251,10 @@ def test_the_inverse_of_a_hilbert_matrix(tmp_path: Path) -> None:
         exact = min(-mpmath.log10(abs(q / c - 1)) for q, c in zip(other, one, strict=True))
     # R's own rounding is of the size of the change of the last bits.
     assert abs(found - float(exact)) < 1.5
+
+
+def test_a_part_that_agrees_is_no_obstacle_to_the_report() -> None:
+    found = answer({"a": 1.0, "b": 2.0})
+    found.provenance = {**found.provenance, "sensitivity": {"a": 9.0}}
+    with pytest.raises(AssertionError, match="b: 1 of 1 differ"):
+        found.check({"a": 1.0, "b": 3.0})

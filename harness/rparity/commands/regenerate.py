@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
             versions_text.show_drift(found, out, options.verbosity)
             status = max(status, DISCREPANCY if found.failed else AGREE)
         else:
-            out.print(f"{task.case.name}: {task.engine}'s answer is in {found}")
+            out.print(f"{task.case.name}: {task.engine}'s answer is in {found}", soft_wrap=True)
     return status
 
 

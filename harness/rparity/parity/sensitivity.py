@@ -114,7 +114,8 @@ def too_close(found: CheckResult, kept: Mapping[str, float]) -> list[str]:
     lines = []
     for path, least in kept.items():
         here = rows[rows["table"] == path]
-        here = here[[(path, column) not in found.exact for column in here["column"]]]
+        numbers = [(path, column) not in found.exact for column in here["column"]]
+        here = here[np.array(numbers, dtype=np.bool_)]
         size = here["reference_value"].abs()
         if (here["atol"] + here["rtol"] * size < 10.0**-least * size).any():
             lines.append(
