@@ -587,5 +587,7 @@ def test_the_port_of_the_how_to_page(pytester: pytest.Pytester) -> None:
         (pytester.path / name).write_text(text)
     loaded = any(p.value == "rparity.pytest_plugin" for p in entry_points(group="pytest11"))
     plugin = [] if loaded else ["-p", "rparity.pytest_plugin"]
+    # Hypothesis' own plugin would be loaded a second time in this process.
+    plugin += ["-p", "no:hypothesispytest"]
     result = pytester.runpytest_inprocess(*plugin, "-q", "--r=live", "test_wcov.py")
     result.assert_outcomes(passed=1)
