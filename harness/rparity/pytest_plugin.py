@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from rparity.parity import MODES, WEBR
+from rparity.parity import MODES
 from rparity.parity.session import OPTION, ParitySession
+from rparity.r import WEBR
 
 if TYPE_CHECKING:
     from rparity.parity.calls import RParity

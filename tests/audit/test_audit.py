@@ -70,7 +70,7 @@ def not_called(audit: Audit) -> set[str]:
 @pytest.mark.parametrize("entry", audited_entries(), ids=lambda entry: entry.id)
 def test_every_entry_is_reproduced(audit: Audit, entry: Entry) -> None:
     if entry.id in not_called(audit):
-        return
+        pytest.skip("a package of the extra atlas is not installed: tox -e atlas")
     met = [finding for finding in audit.findings if finding.cause == entry.cause]
     rows = [row for finding in met for row in finding.rows]
     mine = audit.comparisons.loc[[row for row in rows if row in audit.comparisons.index]]

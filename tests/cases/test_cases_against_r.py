@@ -77,7 +77,10 @@ def test_python_gives_what_r_gives(
     run = run_of(name)
     rows = run.comparisons
     rows = rows[(rows["verdict"] == "known") & (rows["engine"] == who) & (rows["reference"] == "R")]
-    for table in answered(run, who, part):
+    tables = answered(run, who, part)
+    if not tables:
+        pytest.skip("a package of the extra atlas is not installed: tox -e atlas")
+    for table in tables:
         frame = run.answers[who].tables[table].copy()
         # `rparity run` tests known discrepancies. Here R's value replaces them.
         known = rows[rows["table"] == table]

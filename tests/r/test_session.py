@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +35,6 @@ LIMIT = 30.0
 FIRST_DRAW = -0.62645381074233242
 
 live = pytest.mark.live
-
-
-@pytest.fixture(scope="module")
-def r() -> Iterator[RSession]:
-    with RSession(timeout=LIMIT) as session:
-        yield session
 
 
 # Talk -------------------------------------------------------------------------------------------

@@ -2,30 +2,16 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from places import R_SCRIPTS, ROOT
+from places import R_SCRIPTS
 from rparity.errors import RNotAvailableError, UsageError, install
 from rparity.r import process
 from rparity.r.session import RSession, availability
 
 SCRIPT = R_SCRIPTS / "misbehave.R"
-PROVENANCE = ROOT / "r_scripts" / "provenance.R"
-# The tests below fail in these seconds instead of hanging.
-LIMIT = 30.0
-# set.seed(1); sprintf("%.17g", rnorm(1))
-FIRST_DRAW = -0.62645381074233242
-
-live = pytest.mark.live
-
-
-@pytest.fixture(scope="module")
-def r() -> Iterator[RSession]:
-    with RSession(timeout=LIMIT) as session:
-        yield session
 
 
 @pytest.fixture

@@ -1,14 +1,13 @@
 """Values that cross to R and back keep their types and all bits."""
 
 import time
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from bits import assert_same_bits
-from places import R_SCRIPTS, ROOT
+from places import R_SCRIPTS
 from rparity.errors import (
     RError,
 )
@@ -17,19 +16,8 @@ from rparity.r.session import RSession
 from rparity.r.to_r import to_wire
 
 SCRIPT = R_SCRIPTS / "misbehave.R"
-PROVENANCE = ROOT / "r_scripts" / "provenance.R"
-# The tests below fail in these seconds instead of hanging.
-LIMIT = 30.0
-# set.seed(1); sprintf("%.17g", rnorm(1))
-FIRST_DRAW = -0.62645381074233242
 
 live = pytest.mark.live
-
-
-@pytest.fixture(scope="module")
-def r() -> Iterator[RSession]:
-    with RSession(timeout=LIMIT) as session:
-        yield session
 
 
 # Values without R -------------------------------------------------------------------------------

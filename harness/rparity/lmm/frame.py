@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import DataError, FormulaError, UsageError
 from rparity.lmm.language import bases, elementwise, factors, operators, summaries
@@ -133,8 +133,19 @@ class Frame:
         """Return R's `factor()` of a column."""
         return as_factor(self.column(name, name), self.context.collate)
 
-    def subset(self, condition: str) -> NDArray[np.bool_]:
-        """Return for which rows an expression is TRUE, (n,), as R's argument `subset` does."""
+    def subset(self, condition: str | ArrayLike) -> NDArray[np.bool_]:
+        """Return for which rows an expression is TRUE, (n,), as R's argument `subset` does.
+
+        An array of booleans, one for each row, is returned as it is.
+        """
+        if not isinstance(condition, str):
+            chosen, n = np.asarray(condition), len(self.data)
+            if chosen.shape != (n,) or chosen.dtype != np.bool_:
+                raise UsageError(
+                    f"subset= must be an expression such as 'x > 0', or {n} values that are "
+                    "True or False, one for each row."
+                )
+            return chosen
         found = self.value(condition)
         if found.kind != "logical":
             raise UsageError(f"subset= is TRUE or FALSE for each row, and `{condition}` is not.")

@@ -19,7 +19,7 @@ from rparity.lmm.formula import Bar, parse
 from rparity.lmm.frame import Context, Frame
 from rparity.lmm.language.collation import Collate
 from rparity.lmm.linear import LmResults, lm
-from rparity.lmm.matrices import RankDeficientWarning, chosen_rows, require_frame, vector
+from rparity.lmm.matrices import RankDeficientWarning, require_frame, vector
 from rparity.lmm.summary import list_summary
 
 Array = NDArray[np.float64]
@@ -250,7 +250,7 @@ def lmlist(
     known = None if offset is None else vector(offset, n, "offset")
     keep = factor.data >= 0
     if subset is not None:
-        keep &= chosen_rows(subset, frame)
+        keep &= frame.subset(subset)
     own = f"{parsed.response} ~ {bar.lhs}"
     fits: dict[str, LmResults | None] = {}
     failed: dict[str, DataError] = {}

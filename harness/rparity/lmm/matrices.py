@@ -289,7 +289,7 @@ def build(
     used = dict.fromkeys(x for part in parts for x in (*part.variables, *part.removed))
     values = {label: frame.value(label) for label in used}
     factors = {name: frame.factor(name) for bar in parsed.bars for name in bar.group}
-    chosen = np.ones(n, dtype=bool) if subset is None else chosen_rows(subset, frame)
+    chosen = np.ones(n, dtype=bool) if subset is None else frame.subset(subset)
     if not chosen.any():
         raise DataError("subset= leaves no row: the model needs observations.")
 
@@ -388,19 +388,6 @@ def _given(values: str | ArrayLike | None, default: float, frame: Frame, what: s
         return frame.numeric(values, what)
     n = len(frame.data)
     return np.full(n, default) if values is None else vector(values, n, what)
-
-
-def chosen_rows(subset: str | ArrayLike, frame: Frame) -> NDArray[np.bool_]:
-    """Return which rows `subset` selects, (n,)."""
-    if isinstance(subset, str):
-        return frame.subset(subset)
-    found = np.asarray(subset)
-    if found.shape != (len(frame.data),) or found.dtype != np.bool_:
-        raise UsageError(
-            f"subset= must be an expression such as 'x > 0', or {len(frame.data)} values that are "
-            "True or False, one for each row."
-        )
-    return found
 
 
 def _present(contrasts: Contrasts | None, part: Terms) -> Contrasts:

@@ -6,7 +6,7 @@ section 5, for random effects with intervals and for profile ζ.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.util import find_spec
 from io import BytesIO
@@ -105,10 +105,16 @@ def draw(fit: LmerResults | LmResults, *panels: Panel) -> Figure:
         for axes in every[len(parts) :]:
             axes.remove()
         if len(parts) > 1:
-            for axes, letter in zip(every[: len(parts)], ascii_lowercase, strict=False):
-                axes.set_title(letter, loc="left", fontweight="bold", fontsize=9.0)
+            lettered(every[: len(parts)], size=9.0)
     vars(figure)["_repr_png_"] = partial(_png, figure)
     return figure
+
+
+def lettered(panels: Iterable[Axes], size: float) -> None:
+    """Write a letter above the left edge of each panel: a, b, ..."""
+    for axes, letter in zip(panels, ascii_lowercase, strict=False):
+        axes.set_title(letter, loc="left", fontweight="bold", fontsize=size)
+        axes.spines[["top", "right"]].set_visible(False)
 
 
 def _png(figure: Figure) -> bytes:

@@ -5,5 +5,3 @@
 MODES = ("replay", "live", "record", "check", "review")
 # Folder of the recordings, beside the test files.
 FOLDER = "r_recordings"
-# The value of `--r`, and of the variable RPARITY_R, with which webR runs R's code.
-WEBR = "webr"

@@ -164,7 +164,7 @@ def _renamed(left: pd.DataFrame, right: pd.DataFrame, axis: int) -> Iterator[Cha
 
 
 def _agree(one: pd.Series[float], other: pd.Series[float]) -> bool:
-    return bool(np.min(digits(one.to_numpy(), other.to_numpy())) >= 8.0)
+    return bool(np.min(digits(one.to_numpy(), other.to_numpy())) >= ENOUGH)
 
 
 def _by_value(left: pd.DataFrame, right: pd.DataFrame) -> tuple[Order | None, Order | None]:
@@ -175,10 +175,9 @@ def _by_value(left: pd.DataFrame, right: pd.DataFrame) -> tuple[Order | None, Or
 
 def _order(theirs: Values, mine: Values) -> Order | None:
     """Return the order in which the rows of `mine` are those of `theirs`, or None."""
-    # Rounded, so that rounding does not change the order of two rows.
-    keys = [
-        np.lexsort(np.vectorize(lambda v: float(f"{v:.6g}"))(rows).T) for rows in (theirs, mine)
-    ]
+    # To six digits, so that rounding does not change the order of two rows.
+    short = np.vectorize(lambda value: float(f"{value:.6g}"))
+    keys = [np.lexsort(short(rows).T) for rows in (theirs, mine)]
     order = np.empty(len(mine), dtype=np.intp)
     order[keys[0]] = keys[1]
     return None if np.array_equal(order, np.arange(len(mine))) else order
@@ -264,7 +263,7 @@ def _by_column(left: pd.DataFrame, right: pd.DataFrame, enough: float) -> Iterat
 def _negligible(left: pd.DataFrame, right: pd.DataFrame) -> Iterator[Candidate]:
     """Yield the absolute tolerance with which only numbers that are rounding would still differ."""
     theirs, mine = left.to_numpy(), right.to_numpy()
-    differ = digits(mine, theirs) < 8.0
+    differ = digits(mine, theirs) < ENOUGH
     largest = np.nanmax(np.abs(theirs)) if np.isfinite(theirs).any() else 0.0
     size = np.maximum(np.abs(theirs), np.abs(mine))[differ].max(initial=0.0)
     if differ.any() and not differ.all() and 0.0 < size <= NEGLIGIBLE * largest:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from rparity.errors import RecordingError
-from rparity.parity import FOLDER, MODES, WEBR
+from rparity.parity import FOLDER, MODES
+from rparity.r import CHOICE, WEBR
 from rparity.text import visible
 
 if TYPE_CHECKING:
@@ -244,14 +245,14 @@ def _place(item: Any) -> Place:
 
 def _use_webr(config: pytest.Config) -> None:
     """Have webR run R's code until this run of pytest ends."""
-    before = os.environ.get("RPARITY_R")
-    os.environ["RPARITY_R"] = WEBR
+    before = os.environ.get(CHOICE)
+    os.environ[CHOICE] = WEBR
 
     def restore() -> None:
         if before is None:
-            os.environ.pop("RPARITY_R", None)
+            os.environ.pop(CHOICE, None)
         else:
-            os.environ["RPARITY_R"] = before
+            os.environ[CHOICE] = before
 
     config.add_cleanup(restore)
 

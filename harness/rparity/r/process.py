@@ -21,13 +21,13 @@ from rparity.errors import (
     UsageError,
     install,
 )
+from rparity.r import CHOICE, WEBR
 from rparity.r.from_r import from_wire
 from rparity.r.version import numbers
 from rparity.workers.child import ONE_THREAD, Child, likely_cause
 
 CHILD = "rparity.r.child:main"
-# RPARITY_R=webr chooses webR in place of the R that is installed.
-WEBR_CHILD, CHOICE, WEBR = "rparity.r.webr:main", "RPARITY_R", "webr"
+WEBR_CHILD = "rparity.r.webr:main"
 START_SECONDS = 120.0
 # With fewer open files than this allowed, the limit is the likely reason why R does not start.
 FEWEST_FILES = 256

@@ -120,17 +120,9 @@ class WebR:
         for _, (kind, text), _ in notes:
             connection.send(((kind, text.replace(HOST, "")), None))
         if answer[0][1] == b"\1\0\0\0":
-            state = from_flat(answer[3])
+            value, state = from_flat(answer[1]), from_flat(answer[3])
             drawn = None if state == NULL else state
-            kinds = tuple(answer[2][1])
-            return (
-                "result",
-                from_flat(answer[1]),
-                output,
-                elapsed,
-                kinds,
-                None if drawn == NULL else drawn,
-            )
+            return "result", value, output, elapsed, tuple(answer[2][1]), drawn
         where, text, package = (part[1][0] for part in answer[1:4])
         calls = tuple(call.replace(HOST, "") for call in answer[4][1])
         return "error", where, text.replace(HOST, ""), package or None, calls

@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from rparity.errors import UsageError, install
+from rparity.lmm.plots import lettered
 from rparity.report.output import require_folder, writing
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ def draw(run: CaseRun, file: Path) -> None:
     scatter, anew, kept = figure.subplot_mosaic(
         [["scatter", "anew"], ["scatter", "kept"]], width_ratios=[1, 1.15]
     ).values()
-    lettered(scatter, anew, kept)
+    lettered((scatter, anew, kept), size=11.0)
     _scatter(scatter, tables["data"])
     errors = {
         "lmer": (tables["lmer.coef"], MIXED, "-"),
@@ -88,13 +89,6 @@ def draw(run: CaseRun, file: Path) -> None:
     )
     with writing(file) as target:
         figure.savefig(target, dpi=150)
-
-
-def lettered(*panels: Any) -> None:
-    """Write a letter above the left edge of each panel: a, b, ..."""
-    for letter, axes in zip("abcdefgh", panels, strict=False):
-        axes.set_title(letter, loc="left", fontweight="bold", fontsize=11)
-        axes.spines[["top", "right"]].set_visible(False)
 
 
 def _scatter(axes: Any, data: pd.DataFrame) -> None:

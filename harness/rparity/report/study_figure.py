@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from rparity.lmm.plots import lettered
 from rparity.report.document_figure import FIXED as BLUE
 from rparity.report.document_figure import MIXED as RED
-from rparity.report.document_figure import lettered
 from rparity.report.output import writing
 from rparity.report.study_text import NAMES, WORLDS
 from rparity.study.coverage import MEAN_OF_LINES, MEAN_OF_POPULATION, SLOPE, Study
@@ -58,7 +58,7 @@ def draw(study: Study, file: Path) -> None:
 
     figure = Figure(figsize=(11, 9.5), layout="constrained")
     axes = figure.subplots(3, 2, sharex="row", sharey="row", height_ratios=[2, 1, 4])
-    lettered(*axes.flat)
+    lettered(axes.flat, size=11.0)
     for (above, near, below), world in zip(axes.T, World, strict=True):
         _intervals(above, near, study, world)
         _coverage(below, study, world)
