@@ -1,6 +1,6 @@
 # What lme4 and lm make of formulas: column names, matrices, level orders, rows that are kept.
 # Plain functions; by hand, `Rscript --vanilla model_matrices.R` prints the JSON that the tests of
-# harness/rparity/lmm/matrices.py keep under tests/data/model_matrices/, a file for each version of lme4.
+# harness/rparity/lmm/matrices/model_matrices.py keep under tests/data/model_matrices/, a file for each version of lme4.
 
 # Small frames of whole numbers that Python rebuilds without a random stream.
 model_matrix_frames <- function() {

@@ -1,5 +1,5 @@
 # The posterior of small mixed models, by R: lme4's deviance function at each theta, Gauss-Legendre
-# quadrature, and the same priors as harness/rparity/lmm/priors.py.
+# quadrature, and the same priors as harness/rparity/lmm/bayes/priors.py.
 # Plain functions; by hand, from the project's root,
 # `Rscript --vanilla r_scripts/posterior_reference.R > tests/data/posterior_reference.json`.
 # The data sets are those of r_scripts/lmm_reference.R and of r_scripts/document.R.

@@ -11,7 +11,7 @@ import pytest
 import rparity
 from rparity import RparityError, bootmer, document_data, lm, lmer
 from rparity.errors import DataError, FormulaError, UsageError
-from rparity.lmm.matrices import RankDeficientWarning
+from rparity.lmm.matrices.model_matrices import RankDeficientWarning
 
 Spoil = Callable[[pd.DataFrame], pd.DataFrame]
 MIXED, FIXED = "y ~ x + (1 | p)", "y ~ x + p"

@@ -30,6 +30,9 @@ LAYERS = [
     ["compare", "paths", "tables", "text"],
 ]
 DEPTH = {name: depth for depth, names in enumerate(LAYERS) for name in names}
+# The same inside lmm, from the lowest up. What is not here uses these, and may use one another.
+ROOMS_OF_LMM = [["lme4", "numbers"], ["control", "language"], ["matrices"], ["solver"]]
+HEIGHT = {name: height for height, names in enumerate(ROOMS_OF_LMM) for name in names}
 MODULES = sorted(path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py")
 
 
@@ -96,6 +99,15 @@ def test_imports_point_downwards_also_those_in_functions(module: str) -> None:
     for other in imported(NAMES[module], lazily=True):
         if room(other) != room(module):
             assert DEPTH[room(other)] > DEPTH[room(module)], f"{module} imports {other} from above"
+
+
+@pytest.mark.parametrize("module", [name for name in NAMES if name.startswith("lmm.")])
+def test_the_rooms_of_lmm_build_on_one_another(module: str) -> None:
+    own, top = module.split(".")[1], len(ROOMS_OF_LMM)
+    for other in imported(NAMES[module], lazily=True):
+        if other.startswith("lmm.") and (theirs := other.split(".")[1]) != own:
+            height = HEIGHT.get(own, top)
+            assert height == top or HEIGHT.get(theirs, top) < height, f"{module} imports {other}"
 
 
 def test_no_modules_load_one_another() -> None:

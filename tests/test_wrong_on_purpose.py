@@ -32,11 +32,11 @@ from rparity.diagnosis.experiments.base import CaseContext
 from rparity.engines import base, native
 from rparity.engines.base import Answer, Question
 from rparity.engines.native import Native
+from rparity.lmm.bootstrap.simulation import Draws
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.lme4 import Lme4
 from rparity.lmm.mixed import lmer
-from rparity.lmm.model import MixedModel
-from rparity.lmm.simulation import Draws
+from rparity.lmm.solver.model import MixedModel
 from rparity.rrandom import RRandom
 from rparity.run import CaseRun, run_case
 

@@ -8,17 +8,17 @@ if TYPE_CHECKING:
     from rparity.compare import digits
     from rparity.diagnosis.alternatives import diagnose
     from rparity.errors import RparityError
-    from rparity.lmm.anova import anova
-    from rparity.lmm.bootstrap import bootmer
-    from rparity.lmm.bootstrap_test import pbmodcomp
+    from rparity.lmm.bayes.posterior import posterior
+    from rparity.lmm.bootstrap.bootmer import bootmer
+    from rparity.lmm.bootstrap.pbmodcomp import pbmodcomp
     from rparity.lmm.control import lmer_control
-    from rparity.lmm.emmeans import emmeans
+    from rparity.lmm.inference.anova import anova
+    from rparity.lmm.inference.emmeans import emmeans
+    from rparity.lmm.inference.term_tests import drop1, ranova
     from rparity.lmm.influence import cooks_distance, hatvalues, influence, is_nested
     from rparity.lmm.linear import lm
     from rparity.lmm.lists import lmlist
     from rparity.lmm.mixed import lmer
-    from rparity.lmm.posterior import posterior
-    from rparity.lmm.term_tests import drop1, ranova
     from rparity.r.session import RSession
     from rparity.rrandom import RRandom
 
@@ -52,14 +52,14 @@ _HOME = {
     "RRandom": "rparity.rrandom",
     "RSession": "rparity.r.session",
     "RparityError": "rparity.errors",
-    "anova": "rparity.lmm.anova",
-    "bootmer": "rparity.lmm.bootstrap",
+    "anova": "rparity.lmm.inference.anova",
+    "bootmer": "rparity.lmm.bootstrap.bootmer",
     "cooks_distance": "rparity.lmm.influence",
     "diagnose": "rparity.diagnosis.alternatives",
     "digits": "rparity.compare",
     "document_data": "rparity.cases.document",
-    "drop1": "rparity.lmm.term_tests",
-    "emmeans": "rparity.lmm.emmeans",
+    "drop1": "rparity.lmm.inference.term_tests",
+    "emmeans": "rparity.lmm.inference.emmeans",
     "hatvalues": "rparity.lmm.influence",
     "influence": "rparity.lmm.influence",
     "is_nested": "rparity.lmm.influence",
@@ -67,9 +67,9 @@ _HOME = {
     "lmer": "rparity.lmm.mixed",
     "lmer_control": "rparity.lmm.control",
     "lmlist": "rparity.lmm.lists",
-    "pbmodcomp": "rparity.lmm.bootstrap_test",
-    "posterior": "rparity.lmm.posterior",
-    "ranova": "rparity.lmm.term_tests",
+    "pbmodcomp": "rparity.lmm.bootstrap.pbmodcomp",
+    "posterior": "rparity.lmm.bayes.posterior",
+    "ranova": "rparity.lmm.inference.term_tests",
 }
 
 

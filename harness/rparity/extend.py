@@ -22,7 +22,7 @@ from rparity.cases.base import (
 )
 from rparity.compare import Tolerance
 from rparity.engines.base import Answer, Engine, ModelEngine, Question, UnsupportedError
-from rparity.lmm.matrices import ModelMatrices, build
+from rparity.lmm.matrices.model_matrices import ModelMatrices, build
 
 __all__ = [
     "LMER_TABLES",

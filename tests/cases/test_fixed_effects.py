@@ -26,8 +26,8 @@ from rparity.engines import native
 from rparity.engines.base import Answer, Question
 from rparity.engines.kept_answers import asked
 from rparity.engines.native import Native, everything, fitted
-from rparity.lmm.emmeans import MarginalMeans
 from rparity.lmm.fit import LmerResults
+from rparity.lmm.inference.emmeans import MarginalMeans
 from rparity.recordings import Recording
 from rparity.run import run_case
 from rparity.tables import decode_factors

@@ -18,7 +18,7 @@ from rparity.diagnosis.experiments.fixed_effects import OneByOne, by_differences
 from rparity.diagnosis.explain import Finding, explain
 from rparity.engines.native import lmer_tables
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.hypotheses import FixedTerms
+from rparity.lmm.inference.hypotheses import FixedTerms
 from rparity.lmm.mixed import lmer
 
 Answer = dict[str, pd.DataFrame]

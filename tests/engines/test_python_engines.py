@@ -22,8 +22,8 @@ from rparity.engines.base import Answer, Found, ModelEngine, Question, Unsupport
 from rparity.engines.native import lmer_tables
 from rparity.engines.tables import variance_tables
 from rparity.errors import UsageError
-from rparity.lmm.arrange import ranef_table
-from rparity.lmm.matrices import build
+from rparity.lmm.matrices.arrange import ranef_table
+from rparity.lmm.matrices.model_matrices import build
 from rparity.recordings import Recording
 from rparity.tables import decode_factors
 

@@ -40,7 +40,7 @@ from rparity.fuzz.shrink import same_as, shrink, simplifications
 from rparity.fuzz.store import Store
 from rparity.fuzz.work import Work, answered
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.model import MixedModel
+from rparity.lmm.solver.model import MixedModel
 from rparity.workers.child import Child
 
 RIGHT = LmerResults.fit.__func__  # type: ignore[attr-defined]

@@ -15,7 +15,7 @@ from rparity.fuzz import strategies
 from rparity.fuzz.design import CONTRASTS, Covariate, Design, FixedFactor, Grouping
 from rparity.fuzz.draw import BLOCK, Designs, design
 from rparity.fuzz.problem import Problem
-from rparity.lmm.formula import parse
+from rparity.lmm.language.formula import parse
 
 FEW = settings(max_examples=60, deadline=None)
 

@@ -18,10 +18,10 @@ from lmm_recorded import LME4, array
 from places import DATA
 from rparity import RRandom
 from rparity.errors import DataError, UsageError
-from rparity.lmm import bootstrap_test
-from rparity.lmm.bootstrap_test import BootstrapTest, pbmodcomp
+from rparity.lmm.bootstrap import pbmodcomp as comparison
+from rparity.lmm.bootstrap.pbmodcomp import BootstrapTest, pbmodcomp
+from rparity.lmm.bootstrap.simulation import Draws
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.simulation import Draws
 
 RECORDED = json.loads((DATA / "pbmodcomp_reference.json").read_text())
 PAIRS = RECORDED["pairs"]
@@ -244,7 +244,7 @@ def test_a_variance_without_effect_gives_zeros_that_are_no_rounding_errors():
 def test_a_difference_of_rounding_errors_is_zero():
     criterion = np.full(4, 1700.0)
     small = criterion + np.array([0.0, np.spacing(1700.0), -4 * np.spacing(1700.0), 1e-9])
-    ratios = bootstrap_test._likelihood_ratio(criterion, small, 180)
+    ratios = comparison._likelihood_ratio(criterion, small, 180)
     assert (ratios == 0.0).tolist() == [True, True, True, False]
 
 
@@ -313,7 +313,7 @@ def is_noticed(pair: dict, *, unless: float = 0.5) -> bool:
 
 def test_responses_of_the_large_model_are_noticed(monkeypatch):
     assert not is_noticed(DAYS)
-    right = bootstrap_test._refit
+    right = comparison._refit
 
     def wrong(pair, draws):
         large, small = pair
@@ -321,7 +321,7 @@ def test_responses_of_the_large_model_are_noticed(monkeypatch):
         monkeypatch.setattr(small, "mean", large.mean)
         return right(pair, draws)
 
-    monkeypatch.setattr(bootstrap_test, "_refit", wrong)
+    monkeypatch.setattr(comparison, "_refit", wrong)
     assert is_noticed(DAYS)
 
 
@@ -346,25 +346,25 @@ def test_replicates_drawn_one_after_the_other_are_noticed(monkeypatch):
 
 
 def test_refits_by_reml_are_noticed(monkeypatch):
-    refits = bootstrap_test.refits
+    refits = comparison.refits
 
     def wrong(fit, deviations):
         return refits(fit.refit(REML=True), deviations)
 
-    monkeypatch.setattr(bootstrap_test, "refits", wrong)
+    monkeypatch.setattr(comparison, "refits", wrong)
     assert is_noticed(DAYS)
     assert is_noticed(SLOPES)
 
 
 def test_responses_of_the_reml_fit_are_noticed(monkeypatch):
-    init = bootstrap_test._Mixed.__init__
+    init = comparison._Mixed.__init__
 
     def wrong(self, fit):
         init(self, fit)
-        simulated = bootstrap_test.simulated
+        simulated = comparison.simulated
         by_reml = fit.refit(REML=True)
         self.simulated = lambda draws: simulated(by_reml, draws)
 
-    monkeypatch.setattr(bootstrap_test._Mixed, "__init__", wrong)
+    monkeypatch.setattr(comparison._Mixed, "__init__", wrong)
     assert is_noticed(DAYS)
     assert is_noticed(DOCUMENT)

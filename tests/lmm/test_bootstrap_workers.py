@@ -12,9 +12,9 @@ from few import mostly_slow
 from lmm_recorded import frame
 from rparity import RRandom, bootmer, document_data, lmer, pbmodcomp
 from rparity.errors import UsageError, WorkerCrashedError
-from rparity.lmm.bootstrap import BootstrapResults
+from rparity.lmm.bootstrap.bootmer import BootstrapResults
+from rparity.lmm.bootstrap.simulation import BLOCK, Draws
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.simulation import BLOCK, Draws
 from rparity.workers.cluster import Cluster, Outcome, cluster
 
 # Blocks of 2,621 replicates for the document's 100 rows: three or four, the last one shorter.

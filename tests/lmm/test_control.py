@@ -12,8 +12,8 @@ from rparity import lmer, lmer_control
 from rparity.errors import DataError, UsageError
 from rparity.lmm.control import CheckWarning, SingularFitWarning
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.matrices import RankDeficientWarning
-from rparity.lmm.optimum import ConvergenceWarning
+from rparity.lmm.matrices.model_matrices import RankDeficientWarning
+from rparity.lmm.solver.optimum import ConvergenceWarning
 
 CHECKED = (CheckWarning, RankDeficientWarning)
 STARTS = MIXED["starts"]

@@ -8,21 +8,21 @@ import pandas as pd
 import pytest
 import scipy.sparse as sp
 
-import rparity.lmm.equations
-import rparity.lmm.model
-import rparity.lmm.panels
-import rparity.lmm.schur
+import rparity.lmm.numbers.panels
+import rparity.lmm.solver.equations
+import rparity.lmm.solver.model
+import rparity.lmm.solver.schur
 from crossed_recorded import MODELS, pupils
 from rparity.errors import DataError
-from rparity.lmm.dissection import Tree
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.fronts import Factor, Fronts
-from rparity.lmm.matrices import build
+from rparity.lmm.matrices.model_matrices import build
+from rparity.lmm.matrices.template import Template
 from rparity.lmm.mixed import lmer
-from rparity.lmm.model import MixedModel
-from rparity.lmm.panels import lower_elements, lower_product, row_pairs
-from rparity.lmm.schur import Schur, plan
-from rparity.lmm.template import Template
+from rparity.lmm.numbers.panels import lower_elements, lower_product, row_pairs
+from rparity.lmm.solver.dissection import Tree
+from rparity.lmm.solver.fronts import Factor, Fronts
+from rparity.lmm.solver.model import MixedModel
+from rparity.lmm.solver.schur import Schur, plan
 
 every_model = pytest.mark.parametrize(
     "model", MODELS, ids=[f"{m['formula']}, {'REML' if m['REML'] else 'ML'}" for m in MODELS]
@@ -69,7 +69,7 @@ def test_random_effects_at_the_optimum_of_r_equal_those_of_r(model):
 
 def test_sparse_and_dense_elimination_agree_to_rounding(monkeypatch):
     sparse = fitted(MODELS[0]["formula"], True)
-    monkeypatch.setattr(rparity.lmm.schur, "DENSE", 10_000)
+    monkeypatch.setattr(rparity.lmm.solver.schur, "DENSE", 10_000)
     dense = lmer(MODELS[0]["formula"], pupils())
     assert dense.model.structure.design.fronts.dense
     np.testing.assert_allclose(dense.theta, sparse.theta, rtol=1e-9)
@@ -156,7 +156,7 @@ def exact_derivatives(size: str) -> dict[str, np.ndarray]:
 @pytest.mark.parametrize("size", SCALES)
 def test_derivatives_equal_differences_in_fifty_digits(size, dissected, monkeypatch):
     if dissected:
-        monkeypatch.setattr(rparity.lmm.schur, "plan", dissect_always)
+        monkeypatch.setattr(rparity.lmm.solver.schur, "plan", dissect_always)
     structure, at = small(size)
     assert len(structure.design.fronts.tree.round) > 1 or not dissected
     found = structure.evaluate(at, structure.moments(RESPONSE[:, None]))
@@ -174,13 +174,13 @@ def test_a_search_has_exact_slopes_and_curvatures_of_two_digits(
 ):
     """Random columns are taken for groups of more effects: all three, or only that of twenty."""
     if dissected:
-        monkeypatch.setattr(rparity.lmm.schur, "plan", dissect_always)
+        monkeypatch.setattr(rparity.lmm.solver.schur, "plan", dissect_always)
     structure, _ = small("large")
     at = np.array([theta])
     moments = structure.moments(RESPONSE[:, None])
     exact, _ = structure.evaluate(at, moments)
-    monkeypatch.setattr(rparity.lmm.equations, "EXACT", exact_up_to)
-    monkeypatch.setattr(rparity.lmm.equations, "SIGNS", 4000)
+    monkeypatch.setattr(rparity.lmm.solver.equations, "EXACT", exact_up_to)
+    monkeypatch.setattr(rparity.lmm.solver.equations, "SIGNS", 4000)
     rough, _ = structure.evaluate(at, moments, derivatives="search")
     np.testing.assert_allclose(rough.gradient, exact.gradient, rtol=1e-12, atol=1e-12)
     scale = abs(exact.hessian).max()
@@ -267,7 +267,7 @@ def test_an_indefinite_matrix_has_no_factor():
 
 
 def test_a_product_in_panels_is_the_whole_product(monkeypatch):
-    monkeypatch.setattr(rparity.lmm.panels, "WORK", 10)
+    monkeypatch.setattr(rparity.lmm.numbers.panels, "WORK", 10)
     rng = np.random.default_rng(1)
     A = sp.csr_array(rng.normal(size=(30, 23)) * (rng.random((30, 23)) < 0.3))
     panels = list(lower_product(A.T.tocsr(), A))
@@ -280,7 +280,7 @@ def test_a_product_in_panels_is_the_whole_product(monkeypatch):
 
 
 def test_pairs_within_rows_come_in_pieces_and_are_complete(monkeypatch):
-    monkeypatch.setattr(rparity.lmm.panels, "PAIRS", 10)
+    monkeypatch.setattr(rparity.lmm.numbers.panels, "PAIRS", 10)
     rng = np.random.default_rng(1)
     A, B = (sp.csr_array(rng.integers(1, 9, (12, 7)) * (rng.random((12, 7)) < 0.5)) for _ in "ab")
     sums = np.zeros(12)
@@ -339,7 +339,7 @@ def test_a_plan_is_made_without_memory_for_the_fronts(monkeypatch):
 
 
 def test_too_little_memory_is_an_error_that_says_how_much_is_needed(monkeypatch):
-    monkeypatch.setattr(rparity.lmm.model, "available", lambda: 5e6)
+    monkeypatch.setattr(rparity.lmm.solver.model, "available", lambda: 5e6)
     with pytest.raises(DataError, match=r"needs about 0\.\d GiB of memory, and 0\.0 GiB are avail"):
         lmer("y ~ 1 + (1 | a) + (1 | b)", crossed(300, 3000))
 

@@ -5,15 +5,15 @@ import pandas as pd
 import pytest
 from flint import ctx
 
-import rparity.lmm.model
+import rparity.lmm.solver.model
 from ddf_exact import Exact
 from ddf_recorded import MODELS, RECORDED, array, at_r, find, frame, label, matrix, optimum, table
 from rparity.errors import UsageError
-from rparity.lmm.ddf import DegreesOfFreedomWarning, Satterthwaite
-from rparity.lmm.deviance import evaluate
 from rparity.lmm.fit import LmerResults
+from rparity.lmm.inference.ddf import DegreesOfFreedomWarning, Satterthwaite
 from rparity.lmm.mixed import lmer
-from rparity.lmm.optimum import ConvergenceWarning
+from rparity.lmm.solver.deviance import evaluate
+from rparity.lmm.solver.optimum import ConvergenceWarning
 
 every_model = pytest.mark.parametrize("model", MODELS, ids=[label(m) for m in MODELS])
 METHODS = ["satterthwaite", "kenward-roger"]
@@ -110,7 +110,7 @@ def test_every_structure_gives_the_same(model, monkeypatch):
     fit = optimum(model)
     for limits in ({"STRATA_EFFECTS": 0}, {"STRATA_EFFECTS": 0, "DENSE_EFFECTS": 0}):
         for name, value in limits.items():
-            monkeypatch.setattr(rparity.lmm.model, name, value)
+            monkeypatch.setattr(rparity.lmm.solver.model, name, value)
         other = lmer(model["formula"], frame(model["data"])).at(fit.theta_hat)
         for method in ("satterthwaite", "kenward_roger"):
             mine, theirs = getattr(fit, method), getattr(other, method)

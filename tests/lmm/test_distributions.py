@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from rparity.lmm.distributions import (
+from rparity.lmm.numbers.distributions import (
     chi2_quantile,
     chi2_tail,
     f_tail,

@@ -11,7 +11,7 @@ import rparity
 from ddf_recorded import LM, MODELS, at_r, find, frame, label, optimum, table
 from lmm_recorded import array
 from rparity.errors import UsageError
-from rparity.lmm.emmeans import MarginalMeans, _p_values
+from rparity.lmm.inference.emmeans import MarginalMeans, _p_values
 
 # Degrees of freedom are lmerTest's by numerical derivatives, which leave fewer digits.
 DF = {"satterthwaite": 5e-8, "kenward-roger": 5e-10}
@@ -69,7 +69,7 @@ def tolerance(model: dict, ddf: str) -> dict[str, float]:
     return dict.fromkeys(["df", "lower.CL", "upper.CL", "p.value"], df)
 
 
-@pytest.mark.filterwarnings("ignore::rparity.lmm.matrices.RankDeficientWarning")
+@pytest.mark.filterwarnings("ignore::rparity.lmm.matrices.model_matrices.RankDeficientWarning")
 @pytest.mark.parametrize(("model", "asked", "ddf"), CASES)
 def test_means_and_pairs_are_those_of_emmeans(model, asked, ddf):
     means, recorded = means_of(model, asked, ddf), asked[ddf]

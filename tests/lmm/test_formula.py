@@ -3,8 +3,8 @@
 import pytest
 
 from rparity.errors import FormulaError
-from rparity.lmm.formula import Bar, parse, terms
 from rparity.lmm.language.expression import deparse, expression, names, number_label
+from rparity.lmm.language.formula import Bar, parse, terms
 from rparity.lmm.lme4 import Lme4
 
 

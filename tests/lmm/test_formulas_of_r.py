@@ -16,11 +16,11 @@ import pytest
 
 from places import DATA
 from rparity.errors import DataError, UsageError
-from rparity.lmm.emmeans import emmeans
+from rparity.lmm.inference.emmeans import emmeans
 from rparity.lmm.language.collation import sorted_levels
 from rparity.lmm.linear import lm
 from rparity.lmm.lme4 import Lme4
-from rparity.lmm.matrices import AbsentContrastWarning, ModelMatrices, build
+from rparity.lmm.matrices.model_matrices import AbsentContrastWarning, ModelMatrices, build
 from rparity.lmm.mixed import lmer
 
 OF_R = json.loads((DATA / "formulas.json").read_text())

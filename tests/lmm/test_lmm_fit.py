@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import rparity.lmm.model
-import rparity.lmm.newton
+import rparity.lmm.solver.model
+import rparity.lmm.solver.newton
 from few import mostly_slow
 from lmm_recorded import (
     EXTRAS,
@@ -23,11 +23,11 @@ from lmm_recorded import (
     label,
 )
 from rparity.errors import DataError, FormulaError, UsageError
-from rparity.lmm.anova import anova
-from rparity.lmm.crossed import Dense, Strata
+from rparity.lmm.inference.anova import anova
 from rparity.lmm.mixed import lmer
-from rparity.lmm.optimum import ConvergenceWarning
-from rparity.lmm.schur import Schur
+from rparity.lmm.solver.crossed import Dense, Strata
+from rparity.lmm.solver.optimum import ConvergenceWarning
+from rparity.lmm.solver.schur import Schur
 from rparity.rrandom import RRandom
 
 # The grouping factor of each term.
@@ -149,8 +149,8 @@ def test_theta_is_the_exact_optimum_to_thirteen_digits(model):
 )
 def test_the_schur_complement_gives_the_results_of_r(model, monkeypatch):
     assert isinstance(fitted(model).model.structure, Strata | Dense)
-    monkeypatch.setattr(rparity.lmm.model, "DENSE_EFFECTS", 0)
-    monkeypatch.setattr(rparity.lmm.model, "STRATA_EFFECTS", 0)
+    monkeypatch.setattr(rparity.lmm.solver.model, "DENSE_EFFECTS", 0)
+    monkeypatch.setattr(rparity.lmm.solver.model, "STRATA_EFFECTS", 0)
     fit = lmer(model["formula"], frame(model["data"]), REML=model["REML"])
     assert isinstance(fit.model.structure, Schur)
     at = model["elsewhere"]
@@ -262,7 +262,7 @@ def test_a_large_variance_ratio_costs_no_digits():
 
 
 def test_a_fit_that_does_not_converge_is_reported(monkeypatch):
-    monkeypatch.setattr(rparity.lmm.newton, "MAX_ITERATIONS", 1)
+    monkeypatch.setattr(rparity.lmm.solver.newton, "MAX_ITERATIONS", 1)
     with pytest.warns(ConvergenceWarning, match="did not converge") as caught:
         fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
     assert [warning.filename for warning in caught] == [__file__]
@@ -321,7 +321,7 @@ def test_a_singular_criterion_is_a_data_error(monkeypatch: pytest.MonkeyPatch) -
     def singular(*_arguments: object, **_options: object) -> None:
         raise np.linalg.LinAlgError("Singular matrix")
 
-    monkeypatch.setattr("rparity.lmm.model.minimise", singular)
+    monkeypatch.setattr("rparity.lmm.solver.model.minimise", singular)
     with pytest.raises(
         DataError, match=r"cannot be computed in double .* \(Singular matrix\): centre cov"
     ):

@@ -6,7 +6,7 @@ import pytest
 
 from lmm_recorded import EXTRAS, LME4, array, fitted, frame, having
 from rparity.errors import UsageError
-from rparity.lmm.bootstrap import bootmer, percentile
+from rparity.lmm.bootstrap.bootmer import bootmer, percentile
 from rparity.lmm.mixed import lmer
 from rparity.lmm.profile import profile_intervals
 from rparity.rrandom import RRandom

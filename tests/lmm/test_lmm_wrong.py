@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from lmm_recorded import array, check_effects, check_optimum, fitted, frame, recorded
-from rparity.lmm.bootstrap import bootmer
+from rparity.lmm.bootstrap.bootmer import bootmer
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.mixed import lmer
-from rparity.lmm.model import MixedModel
+from rparity.lmm.solver.model import MixedModel
 
 SLOPES = ("sleepstudy", "Reaction ~ Days + (Days | Subject)")
 APART = ("sleepstudy", "Reaction ~ Days + (Days || Subject)")

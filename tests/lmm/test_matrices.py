@@ -15,10 +15,10 @@ import pytest
 
 from places import DATA
 from rparity.errors import DataError, FormulaError, UsageError
-from rparity.lmm.coding import orthogonal_polynomials
 from rparity.lmm.linear import lm
 from rparity.lmm.lme4 import Lme4
-from rparity.lmm.matrices import build
+from rparity.lmm.matrices.coding import orthogonal_polynomials
+from rparity.lmm.matrices.model_matrices import build
 
 # R's matrices, by version of lme4.
 RECORDED = {file.stem: json.loads(file.read_text()) for file in (DATA / "model_matrices").iterdir()}

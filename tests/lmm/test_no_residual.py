@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import rparity.lmm.model
+import rparity.lmm.solver.model
 from rparity.errors import DataError
 from rparity.lmm.mixed import lmer
 from rparity.rrandom import RRandom
@@ -50,8 +50,8 @@ MODELS = [
 @pytest.mark.parametrize("formula", MODELS)
 def test_a_response_without_a_residual_is_refused(data, formula, REML, large, monkeypatch):
     if large:
-        monkeypatch.setattr(rparity.lmm.model, "STRATA_EFFECTS", 0)
-        monkeypatch.setattr(rparity.lmm.model, "DENSE_EFFECTS", 0)
+        monkeypatch.setattr(rparity.lmm.solver.model, "STRATA_EFFECTS", 0)
+        monkeypatch.setattr(rparity.lmm.solver.model, "DENSE_EFFECTS", 0)
     with pytest.raises(DataError, match=r"exact linear function of the fixed and random effects"):
         lmer(formula, data, REML=REML)
 

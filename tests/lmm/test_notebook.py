@@ -16,10 +16,10 @@ import lmm_recorded
 import rparity
 from places import DATA
 from rparity.errors import DataError, FormulaError, UsageError
-from rparity.lmm.bootstrap import Replicates
+from rparity.lmm.bootstrap.bootmer import Replicates
+from rparity.lmm.display.html import AnovaTable, frame_html
+from rparity.lmm.display.plots import NAMED, zeta
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.html import AnovaTable, frame_html
-from rparity.lmm.plots import NAMED, zeta
 from rparity.run import FAILURES_SHOWN, CaseRun, comparisons_html
 from rparity.text import html_paragraph
 

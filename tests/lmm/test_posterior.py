@@ -12,20 +12,21 @@ from scipy import integrate
 from scipy.stats import multivariate_normal
 from scipy.stats import t as student
 
-import rparity.lmm.model
+import rparity.lmm.solver.model
 from lmm_recorded import frame
 from posterior_recorded import MODELS, check, computed, find, fitted, label
 from rparity.cases.document import document_data
 from rparity.errors import UsageError, install
-from rparity.lmm import ensemble, lattice, quadrature
-from rparity.lmm.deviance import evaluate
-from rparity.lmm.ensemble import JointPosterior, sample
+from rparity.lmm.bayes import ensemble, quadrature
+from rparity.lmm.bayes.ensemble import JointPosterior, sample
+from rparity.lmm.bayes.marginals import FourierMarginal
+from rparity.lmm.bayes.posterior import Posterior, posterior
+from rparity.lmm.bayes.priors import VarianceCoordinates
+from rparity.lmm.bayes.quadrature import RestrictedPosterior
 from rparity.lmm.linear import lm
-from rparity.lmm.marginals import FourierMarginal
 from rparity.lmm.mixed import lmer
-from rparity.lmm.posterior import Posterior, posterior
-from rparity.lmm.priors import VarianceCoordinates
-from rparity.lmm.quadrature import RestrictedPosterior
+from rparity.lmm.numbers import lattice
+from rparity.lmm.solver.deviance import evaluate
 
 SLOPES = "Reaction ~ Days + (Days | Subject)"
 TWO = pytest.mark.slow(reason="integrates with many points")
@@ -245,7 +246,7 @@ def test_every_structure_gives_the_same(monkeypatch):
     kept = []
     for limits in ({}, {"STRATA_EFFECTS": 0}, {"STRATA_EFFECTS": 0, "DENSE_EFFECTS": 0}):
         for name, value in limits.items():
-            monkeypatch.setattr(rparity.lmm.model, name, value)
+            monkeypatch.setattr(rparity.lmm.solver.model, name, value)
         density = RestrictedPosterior(lmer(formula, data), "jeffreys")
         d = [np.full((len(t.levels), 1), 0.1) for t in density.model.matrices.random]
         kept.append((density.evaluate(x), *density.mean_response(x, np.ones(1), d)))

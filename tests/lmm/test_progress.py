@@ -5,10 +5,10 @@ import io
 import numpy as np
 import pytest
 
-import rparity.lmm.progress
-from rparity.lmm.newton import minimise
-from rparity.lmm.progress import SearchProgress, one_by_one, steps_left
-from rparity.lmm.structure import Smooth
+import rparity.lmm.solver.progress
+from rparity.lmm.solver.newton import minimise
+from rparity.lmm.solver.progress import SearchProgress, one_by_one, steps_left
+from rparity.lmm.solver.structure import Smooth
 
 
 class Terminal(io.StringIO):
@@ -32,7 +32,7 @@ def quartic(x, _):
 
 
 def shown(stream: io.StringIO, monkeypatch, watch=True) -> str:
-    monkeypatch.setattr(rparity.lmm.progress, "time", Clock())
+    monkeypatch.setattr(rparity.lmm.solver.progress, "time", Clock())
     with SearchProgress(stream) as progress:
         minimise(quartic, np.array([[1.0]]), watch=progress if watch else None)
     return stream.getvalue()
@@ -47,7 +47,7 @@ def test_nothing_is_shown_if_standard_error_is_not_a_terminal(monkeypatch):
 
 
 def test_nothing_is_shown_in_the_first_two_seconds(monkeypatch):
-    monkeypatch.setattr(rparity.lmm.progress, "PATIENCE", 1000.0)
+    monkeypatch.setattr(rparity.lmm.solver.progress, "PATIENCE", 1000.0)
     assert shown(Terminal(), monkeypatch) == ""
 
 
@@ -59,7 +59,7 @@ def test_fewer_steps_are_left_the_nearer_the_optimum_is(decrease, steps):
 
 
 def test_work_of_several_parts_shows_the_mean_time_times_the_parts_left(monkeypatch):
-    monkeypatch.setattr(rparity.lmm.progress, "time", Clock())
+    monkeypatch.setattr(rparity.lmm.solver.progress, "time", Clock())
     stream = Terminal()
     assert list(one_by_one("profile", [".sig01", ".sigma", "x", "z"], stream)) == [
         ".sig01",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rparity.lmm.roots import find_roots
+from rparity.lmm.numbers.roots import find_roots
 
 
 def test_roots_are_found_to_the_last_bits_in_few_evaluations() -> None:

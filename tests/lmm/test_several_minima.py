@@ -9,9 +9,9 @@ import pytest
 
 from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
 from rparity.fuzz.problem import Problem
-from rparity.lmm.model import minima, vertex
-from rparity.lmm.newton import minimise
-from rparity.lmm.structure import Smooth
+from rparity.lmm.solver.model import minima, vertex
+from rparity.lmm.solver.newton import minimise
+from rparity.lmm.solver.structure import Smooth
 
 DESIGNS = [
     (
@@ -137,7 +137,7 @@ DESIGNS = [
 ]
 
 
-@pytest.mark.filterwarnings("ignore::rparity.lmm.matrices.RankDeficientWarning")
+@pytest.mark.filterwarnings("ignore::rparity.lmm.matrices.model_matrices.RankDeficientWarning")
 @pytest.mark.parametrize(("design", "theta"), DESIGNS, ids=lambda v: getattr(v, "formula", ""))
 def test_the_lowest_minimum_is_found(design, theta):
     fit = Problem(design.part(), design.data()).mine

@@ -167,7 +167,7 @@ def test_a_bootstrap_of_residuals_equals_that_of_r(query):
 
 
 def test_a_bootstrap_of_residuals_in_parts_has_the_draws_of_the_whole(monkeypatch):
-    from rparity.lmm import simulation
+    from rparity.lmm.bootstrap import simulation
 
     monkeypatch.setattr(simulation, "BLOCK", 120)
     fit = lmer("y ~ x + (1 | g)", mixed_data())

@@ -10,8 +10,8 @@ import rparity
 from ddf_recorded import MODELS, at_r, find, frame, label, optimum, table
 from lmm_recorded import array
 from rparity.errors import UsageError
-from rparity.lmm.ddf import inference
-from rparity.lmm.hypotheses import FixedTerms, HypothesisWarning
+from rparity.lmm.inference.ddf import inference
+from rparity.lmm.inference.hypotheses import FixedTerms, HypothesisWarning
 
 GROUPS = find("unbalanced", "Reaction ~ Days * grp + (Days | Subject)")
 CELLS = find("crossed_factors", "y ~ a * b + (1 | g) + (1 | h)")

@@ -2,11 +2,11 @@
 
 from threadpoolctl import ThreadpoolController
 
-import rparity.lmm.model
+import rparity.lmm.solver.model
 from lmm_recorded import frame
-from rparity.lmm.bootstrap import bootmer
+from rparity.lmm.bootstrap.bootmer import bootmer
 from rparity.lmm.mixed import lmer
-from rparity.lmm.newton import minimise
+from rparity.lmm.solver.newton import minimise
 
 
 def threads(controller: ThreadpoolController) -> set[int]:
@@ -20,7 +20,7 @@ def test_small_fits_use_one_thread_and_large_ones_all(monkeypatch):
         seen.append(threads(controller))
         return minimise(*arguments)
 
-    monkeypatch.setattr(rparity.lmm.model, "minimise", watched)
+    monkeypatch.setattr(rparity.lmm.solver.model, "minimise", watched)
     with controller.limit(limits=2, user_api="blas"):
         allowed = threads(controller)
         fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
@@ -28,7 +28,7 @@ def test_small_fits_use_one_thread_and_large_ones_all(monkeypatch):
         assert set(map(frozenset, seen)) == {frozenset({1})}
         assert threads(controller) == allowed
         seen.clear()
-        monkeypatch.setattr(rparity.lmm.model, "STRATA_EFFECTS", 0)
-        monkeypatch.setattr(rparity.lmm.model, "DENSE_EFFECTS", 0)
+        monkeypatch.setattr(rparity.lmm.solver.model, "STRATA_EFFECTS", 0)
+        monkeypatch.setattr(rparity.lmm.solver.model, "DENSE_EFFECTS", 0)
         lmer("diameter ~ 1 + (1 | plate) + (1 | sample)", frame("Penicillin"))
         assert set(map(frozenset, seen)) == {frozenset(allowed)}

@@ -15,7 +15,7 @@ import lmm_recorded
 from lmm_recorded import array
 from places import DATA
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.matrices import RankDeficientWarning
+from rparity.lmm.matrices.model_matrices import RankDeficientWarning
 from rparity.lmm.mixed import lmer
 
 RECORDED = json.loads((DATA / "ddf_reference.json").read_text())

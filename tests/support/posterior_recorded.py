@@ -14,9 +14,9 @@ import lmm_recorded
 from lmm_recorded import array
 from places import DATA
 from rparity.cases.document import document_data
+from rparity.lmm.bayes.posterior import Posterior, posterior
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.mixed import lmer
-from rparity.lmm.posterior import Posterior, posterior
 
 RECORDED = json.loads((DATA / "posterior_reference.json").read_text())
 MODELS = RECORDED["models"]

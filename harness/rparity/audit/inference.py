@@ -14,8 +14,8 @@ from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.arithmetic import LAST_PLACES
 from rparity.diagnosis.experiments.base import PLACE, ROOM, VANISHED, CaseContext, Trial, places
 from rparity.diagnosis.explain import Finding
-from rparity.lmm.distributions import f_tail, t_quantile, t_tail
-from rparity.lmm.matrices import response
+from rparity.lmm.matrices.model_matrices import response
+from rparity.lmm.numbers.distributions import f_tail, t_quantile, t_tail
 
 RATIOS = ("statistic", "p_value")
 INTERVAL = ("std_error", "df", "estimate")

@@ -25,7 +25,7 @@ from rparity.cases.base import (
 )
 from rparity.engines.base import Question
 from rparity.errors import UsageError
-from rparity.lmm.matrices import response
+from rparity.lmm.matrices.model_matrices import response
 from rparity.tables import decode_factors
 
 # If all responses share this many leading digits, engines are also asked about the response less

@@ -7,7 +7,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rparity.cases.base import Lm, Lmer
-from rparity.lmm.matrices import ModelMatrices, build
+from rparity.lmm.matrices.model_matrices import ModelMatrices, build
 
 
 def prior_weights(part: Lmer | Lm, data: pd.DataFrame) -> NDArray[np.float64] | None:

@@ -160,7 +160,7 @@ class Exact:
 
 def too_large(part: Lmer | Lm, data: pd.DataFrame) -> str | None:
     """Say why a model is beyond the arbiter, or None."""
-    from rparity.lmm.matrices import build
+    from rparity.lmm.matrices.model_matrices import build
 
     if len(data) > MOST_ROWS:
         return f"{len(data)} rows: the arbiter takes up to {MOST_ROWS}"
@@ -204,7 +204,7 @@ def _means(part: Lmer, data: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """Return the contrasts of marginal means and of their differences, a named row each."""
     if not part.reml or not {"emmeans", "pairs"} & set(part.kinds):
         return {}
-    from rparity.lmm.emmeans import emmeans
+    from rparity.lmm.inference.emmeans import emmeans
 
     means = emmeans(fitted(part, data), part.means, ddf="asymptotic")
     if means.offset.any() or np.isnan(means.estimator.rows(means.L)[0]).any():

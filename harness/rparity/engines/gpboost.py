@@ -18,8 +18,8 @@ from rparity.engines.base import Found, ModelEngine, UnsupportedError
 from rparity.engines.designs import design, prior_weights
 from rparity.engines.native import one_row
 from rparity.engines.tables import coef_table, variance_tables
-from rparity.lmm.arrange import ranef_table
-from rparity.lmm.matrices import ModelMatrices, RandomTerm
+from rparity.lmm.matrices.arrange import ranef_table
+from rparity.lmm.matrices.model_matrices import ModelMatrices, RandomTerm
 
 Array = NDArray[np.float64]
 

@@ -25,8 +25,8 @@ from rparity.engines.tables import (
     table_of_tests,
     variance_tables,
 )
-from rparity.lmm.formula import parse
-from rparity.lmm.matrices import ModelMatrices, RandomTerm
+from rparity.lmm.language.formula import parse
+from rparity.lmm.matrices.model_matrices import ModelMatrices, RandomTerm
 
 # With more rows than this, a fit takes longer than all other cases together.
 MOST_ROWS = 20_000

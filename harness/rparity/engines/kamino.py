@@ -25,8 +25,8 @@ from rparity.engines.tables import (
     variance_tables,
     with_text_groups,
 )
-from rparity.lmm.hypotheses import FixedTerms, HypothesisWarning
-from rparity.lmm.template import Template
+from rparity.lmm.inference.hypotheses import FixedTerms, HypothesisWarning
+from rparity.lmm.matrices.template import Template
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ import pandas as pd
 from rparity.cases.base import LM_TABLES, Lm, Lmer, Part
 from rparity.engines.base import Found, ModelEngine
 from rparity.engines.designs import design
-from rparity.lmm.formula import parse
+from rparity.lmm.language.formula import parse
 
 
 class LinearEngine(ModelEngine):

@@ -28,10 +28,10 @@ from rparity.engines.tables import (
     wald_table,
     with_text_groups,
 )
-from rparity.lmm.arrange import ranef_table
-from rparity.lmm.matrices import RandomTerm
-from rparity.lmm.template import Template
-from rparity.lmm.varcorr import theta_names
+from rparity.lmm.matrices.arrange import ranef_table
+from rparity.lmm.matrices.model_matrices import RandomTerm
+from rparity.lmm.matrices.template import Template
+from rparity.lmm.matrices.varcorr import theta_names
 
 Array = NDArray[np.float64]
 

@@ -24,17 +24,17 @@ from rparity.cases.base import (
     ROnly,
 )
 from rparity.engines.base import Answer, Question
-from rparity.lmm.anova import anova
-from rparity.lmm.bootstrap import BootstrapResults, bootmer
-from rparity.lmm.ddf import DegreesOfFreedomWarning, Method
-from rparity.lmm.emmeans import MarginalMeans, emmeans
+from rparity.lmm.bootstrap.bootmer import BootstrapResults, bootmer
+from rparity.lmm.bootstrap.simulation import skip_draws
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.hypotheses import HypothesisWarning
+from rparity.lmm.inference.anova import anova
+from rparity.lmm.inference.ddf import DegreesOfFreedomWarning, Method
+from rparity.lmm.inference.emmeans import MarginalMeans, emmeans
+from rparity.lmm.inference.hypotheses import HypothesisWarning
 from rparity.lmm.linear import lm
 from rparity.lmm.lme4 import REFIT, Lme4
-from rparity.lmm.matrices import RankDeficientWarning
+from rparity.lmm.matrices.model_matrices import RankDeficientWarning
 from rparity.lmm.mixed import lmer
-from rparity.lmm.simulation import skip_draws
 from rparity.rrandom import RRandom
 from rparity.tables import encode_factors
 

@@ -26,7 +26,7 @@ from rparity.engines.tables import (
     table_of_tests,
     variance_tables,
 )
-from rparity.lmm.formula import parse
+from rparity.lmm.language.formula import parse
 
 SUM = "C({}, Sum)"
 OF_STATSMODELS = "statsmodels computes it, not pymmeans"

@@ -18,7 +18,7 @@ from rparity.engines.base import Answer, ModelEngine, Question, UnsupportedError
 from rparity.engines.r import made_by, plain
 from rparity.errors import RNotAvailableError
 from rparity.files import sha256
-from rparity.lmm.formula import parse, terms
+from rparity.lmm.language.formula import parse, terms
 from rparity.r.session import RSession
 
 SCRIPT, LIBRARIES = "engines.R", ("tables.R", "models.R")

@@ -22,8 +22,8 @@ from rparity.engines.tables import (
     variance_tables,
     wald_table,
 )
-from rparity.lmm.arrange import ranef_table
-from rparity.lmm.matrices import ModelMatrices, RandomTerm
+from rparity.lmm.matrices.arrange import ranef_table
+from rparity.lmm.matrices.model_matrices import ModelMatrices, RandomTerm
 
 Array = NDArray[np.float64]
 

@@ -13,12 +13,12 @@ from scipy.linalg import block_diag
 
 from rparity.engines.base import UnsupportedError
 from rparity.engines.native import MEANS, PAIRS
-from rparity.lmm.arrange import wald_limits
-from rparity.lmm.formula import parse, terms
-from rparity.lmm.linalg import semidefinite_cholesky
-from rparity.lmm.matrices import RandomTerm
-from rparity.lmm.template import Template
-from rparity.lmm.varcorr import labels, order, theta_names
+from rparity.lmm.language.formula import parse, terms
+from rparity.lmm.matrices.arrange import wald_limits
+from rparity.lmm.matrices.model_matrices import RandomTerm
+from rparity.lmm.matrices.template import Template
+from rparity.lmm.matrices.varcorr import labels, order, theta_names
+from rparity.lmm.numbers.linalg import semidefinite_cholesky
 
 # Packages that give Wald intervals give them for the fixed effects; R's table has NA beside those.
 NO_WALD = {"confint_wald/.sig*": "a Wald interval of the fixed effects only, as in R"}

@@ -1,8 +1,8 @@
 """Satterthwaite's and Kenward and Roger's methods in balls, for the fixed effects of a mixed model.
 
-The formulas and their sources are in the docstring of `rparity.lmm.ddf`. Here they are evaluated by
-definition, with matrices of the size of the random effects: with S = ΛΛ' and T = Z'V⁻¹Z, a
-direction Ṡ of S is the direction ZṠZ' of V, so that
+The formulas and their sources are in the docstring of `rparity.lmm.inference.ddf`. Here they are
+evaluated by definition, with matrices of the size of the random effects: with S = ΛΛ' and T =
+Z'V⁻¹Z, a direction Ṡ of S is the direction ZṠZ' of V, so that
 
     X'V⁻¹(ZṠZ')V⁻¹X = E'ṠE,    tr(V⁻¹(ZṠZ')V⁻¹(ZS̈Z')) = tr(TṠTS̈),    E = Z'V⁻¹X.
 """

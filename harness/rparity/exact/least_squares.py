@@ -8,7 +8,7 @@ from rparity.errors import DataError
 from rparity.exact.ball_tables import BallTable, fixed_effects, one_row, quantiles
 from rparity.exact.enclosure import Balls, zero_of
 from rparity.exact.rational import RationalModel
-from rparity.lmm.distributions import t_quantile
+from rparity.lmm.numbers.distributions import t_quantile
 
 
 def lm_tables(model: RationalModel) -> dict[str, BallTable]:

@@ -13,7 +13,7 @@ from rparity.exact.criterion import Criterion, Point
 from rparity.exact.enclosure import Balls, NotCertifiedError, is_positive_definite, zero_of
 from rparity.exact.inference import BallInference, ddf_tables
 from rparity.exact.term_tests import contrast_table, type3_tables
-from rparity.lmm.varcorr import labels, sd_names, theta_names
+from rparity.lmm.matrices.varcorr import labels, sd_names, theta_names
 
 
 def optimum(criterion: Criterion, start: Sequence[float]) -> Balls:

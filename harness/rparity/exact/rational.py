@@ -1,4 +1,4 @@
-"""A model's columns as exact rationals, where `rparity.lmm.matrices.build` rounds to doubles."""
+"""A model's columns as exact rationals, where `rparity.lmm.matrices` rounds to doubles."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from numpy.typing import ArrayLike
 
 from rparity.errors import UsageError
 from rparity.exact.balls import Column, Figures, column, cross_products
-from rparity.lmm.formula import parse, terms
 from rparity.lmm.language.collation import Collate
 from rparity.lmm.language.expression import Constant, Name, Node, expression, names
+from rparity.lmm.language.formula import parse, terms
 from rparity.lmm.language.values import Floats
-from rparity.lmm.matrices import ModelMatrices, Term, build
+from rparity.lmm.matrices.model_matrices import ModelMatrices, Term, build
 
 Rank = Literal["R", "exact"]
 
@@ -113,7 +113,7 @@ def rational_model(
     Raises
     ------
     FormulaError, DataError
-        As `rparity.lmm.matrices.build`; also if values are missing.
+        As `rparity.lmm.matrices.model_matrices.build`; also if values are missing.
     """
     parsed = parse(formula)
     m = build(

@@ -15,8 +15,8 @@ from rparity.exact.criterion import trace_of_product
 from rparity.exact.enclosure import NotCertifiedError
 from rparity.exact.inference import BallInference
 from rparity.exact.least_squares import beta_tail, student_quantile
-from rparity.lmm.ddf import NEAR_TWO, SAME_DF, ZERO
-from rparity.lmm.hypotheses import FixedTerms, HypothesisWarning
+from rparity.lmm.inference.ddf import NEAR_TWO, SAME_DF, ZERO
+from rparity.lmm.inference.hypotheses import FixedTerms, HypothesisWarning
 
 COLUMNS = ("num_df", "den_df", "f_statistic", "p_value")
 TESTED = ("estimate", "std_error", "df", "statistic", "p_value", "conf_low", "conf_high")
@@ -85,7 +85,7 @@ def _mean_square(found: BallInference, L: arb_mat, cov: arb_mat) -> arb:
 
 
 def _satterthwaite(found: BallInference, L: arb_mat) -> tuple[arb, arb]:
-    """F and df of Lβ = 0: see `rparity.lmm.ddf`, which has lmerTest's rules for the pooled df."""
+    """F and df of Lβ = 0: `rparity.lmm.inference.ddf` has lmerTest's rules for the pooled df."""
     method, q = found.satterthwaite, L.nrows()
     F = _mean_square(found, L, method.cov)
     if q == 1:
@@ -184,7 +184,7 @@ def _eigenvectors(M: arb_mat) -> arb_mat:
 
 
 def _kenward_roger(found: BallInference, L: arb_mat) -> tuple[arb, arb]:
-    """F and df of Lβ = 0: see `rparity.lmm.ddf`, which has pbkrtest's rules."""
+    """F and df of Lβ = 0: see `rparity.lmm.inference.ddf`, which has pbkrtest's rules."""
     method, q = found.kenward_roger, L.nrows()
     F = _mean_square(found, L, found.adjusted_cov)
     if q == 1:

@@ -20,9 +20,9 @@ from rparity.engines.base import Answer
 from rparity.engines.native import lmer_tables
 from rparity.errors import RparityError
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.formula import parse
-from rparity.lmm.matrices import build
-from rparity.lmm.model import MixedModel
+from rparity.lmm.language.formula import parse
+from rparity.lmm.matrices.model_matrices import build
+from rparity.lmm.solver.model import MixedModel
 from rparity.r.session import RSession
 
 Array = NDArray[np.float64]

@@ -1,1 +1,1 @@
-"""The mixed models of lme4 in Python: formula, matrices, structure, deviance, fit, bootstrap."""
+"""The mixed models of lme4 in Python, with linear models: `lmer`, `lm`, `lmlist` and their fits."""

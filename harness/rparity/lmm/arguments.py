@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import UsageError
-from rparity.lmm.model import MixedModel
+from rparity.lmm.solver.model import MixedModel
 
 
 def numbers(values: ArrayLike, n: int, what: str) -> NDArray[np.float64]:

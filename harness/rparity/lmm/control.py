@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rparity.errors import DataError, UsageError, did_you_mean
-from rparity.lmm.linalg import sparse_columns
+from rparity.lmm.numbers.linalg import sparse_columns
 
 if TYPE_CHECKING:
-    from rparity.lmm.matrices import RandomTerm
+    from rparity.lmm.matrices.model_matrices import RandomTerm
 
 ACTIONS = ("stop", "warning", "message", "ignore")
 SMALL = tuple(f"{action}Small" for action in ACTIONS)

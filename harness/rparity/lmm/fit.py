@@ -13,23 +13,23 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import UsageError
-from rparity.lmm import html
 from rparity.lmm.arguments import numbers
-from rparity.lmm.arrange import ranef, ranef_table
-from rparity.lmm.ddf import KenwardRoger, Method, Satterthwaite, inference
+from rparity.lmm.display import html
+from rparity.lmm.display.plots import draw
+from rparity.lmm.display.summary import lmer_summary
+from rparity.lmm.inference.ddf import KenwardRoger, Method, Satterthwaite, inference
 from rparity.lmm.intervals import intervals
-from rparity.lmm.model import MixedModel, Solution
-from rparity.lmm.optimum import ConvergenceWarning, optimum, problem, undetermined
-from rparity.lmm.plots import draw
+from rparity.lmm.matrices.arrange import ranef, ranef_table
+from rparity.lmm.matrices.varcorr import covariance, labels, order, sd_and_correlation, theta_names
 from rparity.lmm.prediction import kept_effects, predict
-from rparity.lmm.progress import Watch
-from rparity.lmm.structure import Conditional
-from rparity.lmm.summary import lmer_summary
-from rparity.lmm.varcorr import covariance, labels, order, sd_and_correlation, theta_names
+from rparity.lmm.solver.model import MixedModel, Solution
+from rparity.lmm.solver.optimum import ConvergenceWarning, optimum, problem, undetermined
+from rparity.lmm.solver.progress import Watch
+from rparity.lmm.solver.structure import Conditional
 from rparity.rrandom import RRandom
 
 if TYPE_CHECKING:
-    from rparity.lmm.bootstrap import BootstrapResults, BootType, Statistic
+    from rparity.lmm.bootstrap.bootmer import BootstrapResults, BootType, Statistic
 
 Array = NDArray[np.float64]
 
@@ -383,7 +383,7 @@ class LmerResults:
             raise UsageError("Give use_u=True or re_form=, not both: use_u=True keeps all effects.")
         re_form = None if use_u else re_form
         if newdata is not None or re_form not in {None, "~0"}:
-            from rparity.lmm.new_rows import simulate_rows
+            from rparity.lmm.bootstrap.new_rows import simulate_rows
 
             return simulate_rows(
                 self,
@@ -394,7 +394,7 @@ class LmerResults:
                 allow_new_levels=allow_new_levels,
                 offset=offset,
             )
-        from rparity.lmm.simulation import Draws, simulated
+        from rparity.lmm.bootstrap.simulation import Draws, simulated
 
         blocks = simulated(self, Draws.of(self.model, nsim, use_u=re_form is None, rng=rng))
         fitted = self.predict(include_random=False).to_numpy()
@@ -432,7 +432,7 @@ class LmerResults:
         statistic: Statistic | None = None,
     ) -> BootstrapResults:
         """`bootmer(self, …)`."""
-        from rparity.lmm.bootstrap import bootmer
+        from rparity.lmm.bootstrap.bootmer import bootmer
 
         return bootmer(self, nsim, use_u=use_u, rng=rng, statistic=statistic)
 
@@ -491,6 +491,6 @@ class LmerResults:
             For an unknown name or method, for numbers of the wrong shape, and for Kenward and
             Roger's method of an ML fit.
         """
-        from rparity.lmm.term_tests import linear_test
+        from rparity.lmm.inference.term_tests import linear_test
 
         return linear_test(self, L, rhs, ddf)

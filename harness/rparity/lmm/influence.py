@@ -13,9 +13,9 @@ from scipy.sparse.linalg import splu
 
 from rparity.errors import UsageError, did_you_mean
 from rparity.lmm.arguments import require_mixed
-from rparity.lmm.linalg import sparse_columns
-from rparity.lmm.matrices import ModelMatrices
-from rparity.lmm.model import MixedModel
+from rparity.lmm.matrices.model_matrices import ModelMatrices
+from rparity.lmm.numbers.linalg import sparse_columns
+from rparity.lmm.solver.model import MixedModel
 
 if TYPE_CHECKING:
     from rparity.lmm.fit import LmerResults

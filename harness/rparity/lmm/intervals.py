@@ -9,14 +9,14 @@ import pandas as pd
 
 from rparity.errors import UsageError, did_you_mean
 from rparity.lmm.arguments import require_alpha
-from rparity.lmm.arrange import wald_limits
-from rparity.lmm.ddf import Method, coefficient_tests
-from rparity.lmm.distributions import t_quantile
-from rparity.lmm.varcorr import sd_names
+from rparity.lmm.inference.ddf import Method, coefficient_tests
+from rparity.lmm.matrices.arrange import wald_limits
+from rparity.lmm.matrices.varcorr import sd_names
+from rparity.lmm.numbers.distributions import t_quantile
 from rparity.rrandom import RRandom
 
 if TYPE_CHECKING:
-    from rparity.lmm.bootstrap import BootType
+    from rparity.lmm.bootstrap.bootmer import BootType
     from rparity.lmm.fit import LmerResults
 
 

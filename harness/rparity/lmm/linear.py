@@ -11,13 +11,13 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import FormulaError, UsageError
-from rparity.lmm import html
-from rparity.lmm.coding import Contrasts
-from rparity.lmm.distributions import f_tail, t_quantile, t_tail
-from rparity.lmm.formula import parse
+from rparity.lmm.display import html
+from rparity.lmm.display.plots import draw
 from rparity.lmm.language.collation import Collate
-from rparity.lmm.matrices import ModelMatrices, NaAction, build
-from rparity.lmm.plots import draw
+from rparity.lmm.language.formula import parse
+from rparity.lmm.matrices.coding import Contrasts
+from rparity.lmm.matrices.model_matrices import ModelMatrices, NaAction, build
+from rparity.lmm.numbers.distributions import f_tail, t_quantile, t_tail
 
 Array = NDArray[np.float64]
 

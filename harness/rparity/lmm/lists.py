@@ -13,14 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import DataError, FormulaError
 from rparity.lmm.arguments import require_alpha
-from rparity.lmm.coding import Contrasts
-from rparity.lmm.distributions import t_quantile, t_tail
-from rparity.lmm.formula import Bar, parse
-from rparity.lmm.frame import Context, Frame
+from rparity.lmm.display.summary import list_summary
 from rparity.lmm.language.collation import Collate
+from rparity.lmm.language.formula import Bar, parse
 from rparity.lmm.linear import LmResults, lm
-from rparity.lmm.matrices import RankDeficientWarning, require_frame, vector
-from rparity.lmm.summary import list_summary
+from rparity.lmm.matrices.coding import Contrasts
+from rparity.lmm.matrices.frame import Context, Frame
+from rparity.lmm.matrices.model_matrices import RankDeficientWarning, require_frame, vector
+from rparity.lmm.numbers.distributions import t_quantile, t_tail
 
 Array = NDArray[np.float64]
 

@@ -11,7 +11,6 @@ from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import UsageError
 from rparity.lmm.arguments import numbers, require_flag
-from rparity.lmm.coding import Contrasts
 from rparity.lmm.control import (
     Control,
     SingularFitWarning,
@@ -22,10 +21,11 @@ from rparity.lmm.control import (
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.language.collation import Collate
 from rparity.lmm.lme4 import Lme4
-from rparity.lmm.matrices import NaAction, build
-from rparity.lmm.model import MixedModel
-from rparity.lmm.optimum import ConvergenceWarning
-from rparity.lmm.progress import SearchProgress
+from rparity.lmm.matrices.coding import Contrasts
+from rparity.lmm.matrices.model_matrices import NaAction, build
+from rparity.lmm.solver.model import MixedModel
+from rparity.lmm.solver.optimum import ConvergenceWarning
+from rparity.lmm.solver.progress import SearchProgress
 
 
 def lmer(

@@ -9,8 +9,8 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from rparity.errors import DataError, FormulaError
-from rparity.lmm.formula import parse, terms
-from rparity.lmm.matrices import ModelMatrices, require_frame
+from rparity.lmm.language.formula import parse, terms
+from rparity.lmm.matrices.model_matrices import ModelMatrices, require_frame
 
 if TYPE_CHECKING:
     from rparity.lmm.fit import LmerResults

@@ -16,17 +16,17 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rparity.errors import UsageError
-from rparity.lmm.deviance import Evaluation, evaluate
-from rparity.lmm.distributions import chi2_quantile
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.linalg import triangle
-from rparity.lmm.model import MixedModel
-from rparity.lmm.newton import minimise
-from rparity.lmm.progress import one_by_one
-from rparity.lmm.roots import find_roots
-from rparity.lmm.structure import Moments, Smooth
-from rparity.lmm.threads import threads_for
-from rparity.lmm.varcorr import sd_names, sd_order
+from rparity.lmm.matrices.varcorr import sd_names, sd_order
+from rparity.lmm.numbers.distributions import chi2_quantile
+from rparity.lmm.numbers.linalg import triangle
+from rparity.lmm.numbers.roots import find_roots
+from rparity.lmm.solver.deviance import Evaluation, evaluate
+from rparity.lmm.solver.model import MixedModel
+from rparity.lmm.solver.newton import minimise
+from rparity.lmm.solver.progress import one_by_one
+from rparity.lmm.solver.structure import Moments, Smooth
+from rparity.lmm.solver.threads import threads_for
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]

@@ -12,7 +12,7 @@ import pandas as pd
 from scipy.stats import norm
 
 from rparity.errors import UsageError, install
-from rparity.lmm.plots import lettered
+from rparity.lmm.display.plots import lettered
 from rparity.report.output import require_folder, writing
 
 if TYPE_CHECKING:

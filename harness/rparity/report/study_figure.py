@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from rparity.lmm.plots import lettered
+from rparity.lmm.display.plots import lettered
 from rparity.report.document_figure import FIXED as BLUE
 from rparity.report.document_figure import MIXED as RED
 from rparity.report.output import writing

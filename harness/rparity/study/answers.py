@@ -9,11 +9,11 @@ import numpy as np
 import pandas as pd
 
 from rparity.errors import UsageError
-from rparity.lmm.bootstrap import bootmer
+from rparity.lmm.bayes.posterior import posterior
+from rparity.lmm.bayes.priors import Prior
+from rparity.lmm.bootstrap.bootmer import bootmer
 from rparity.lmm.linear import lm
 from rparity.lmm.mixed import lmer
-from rparity.lmm.posterior import posterior
-from rparity.lmm.priors import Prior
 from rparity.lmm.profile import profile_intervals
 from rparity.rrandom import RRandom
 from rparity.study.data_sets import DataSet, StudyDesign, World

@@ -17,10 +17,10 @@ from rparity.diagnosis.experiments.parameters import Sides
 from rparity.engines.designs import design
 from rparity.engines.native import lm_tables, model_tables
 from rparity.errors import RparityError
-from rparity.lmm.distributions import t_tail
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.formula import parse
+from rparity.lmm.language.formula import parse
 from rparity.lmm.linear import least_squares
+from rparity.lmm.numbers.distributions import t_tail
 
 PERTURBATIONS = 6
 NO_DIGITS = 2.0

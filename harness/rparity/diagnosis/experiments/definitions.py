@@ -11,8 +11,8 @@ from rparity.cases.base import Lm, Lmer
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import Dispute, Trial, agreement, compared, predicted
 from rparity.engines.native import model_tables
-from rparity.lmm.formula import parse
-from rparity.lmm.matrices import response
+from rparity.lmm.language.formula import parse
+from rparity.lmm.matrices.model_matrices import response
 
 CONTRASTS = ("contr.treatment", "contr.sum", "contr.helmert", "contr.poly")
 # AIC and BIC count whole parameters, up to the rounding of a log-likelihood of about a thousand.

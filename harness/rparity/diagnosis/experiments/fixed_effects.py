@@ -22,10 +22,10 @@ from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import MOST, VANISHED, Dispute, Trial, compared, predicted
 from rparity.diagnosis.experiments.parameters import Sides
 from rparity.engines.native import means_table, pairs_table
-from rparity.lmm.ddf import FTest
-from rparity.lmm.emmeans import emmeans
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.hypotheses import FixedTerms, HypothesisWarning
+from rparity.lmm.inference.ddf import FTest
+from rparity.lmm.inference.emmeans import emmeans
+from rparity.lmm.inference.hypotheses import FixedTerms, HypothesisWarning
 
 Array = NDArray[np.float64]
 Contrasts = Mapping[str, Array]  # of each term, (r, p)

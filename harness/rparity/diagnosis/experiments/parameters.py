@@ -27,10 +27,10 @@ from rparity.diagnosis.experiments.base import (
 )
 from rparity.diagnosis.experiments.hessian import joint_cov_params
 from rparity.engines.native import everything, lmer_tables
-from rparity.lmm.arrange import wald_limits
 from rparity.lmm.fit import LmerResults
-from rparity.lmm.linalg import semidefinite_cholesky
-from rparity.lmm.varcorr import labels, order
+from rparity.lmm.matrices.arrange import wald_limits
+from rparity.lmm.matrices.varcorr import labels, order
+from rparity.lmm.numbers.linalg import semidefinite_cholesky
 
 Array = NDArray[np.float64]
 

@@ -9,7 +9,7 @@ from rparity.cases.base import Lmer
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.base import PLACE, Dispute, Trial
 from rparity.engines.native import fitted
-from rparity.lmm.distributions import chi2_quantile
+from rparity.lmm.numbers.distributions import chi2_quantile
 from rparity.lmm.profile import profile_rise
 
 # Relative distance of the deviance's rise from the quantile that defines an end. A root search is

@@ -12,8 +12,8 @@ from rparity.cases.base import Lm
 from rparity.compare import Tables, kind_of, part_of
 from rparity.engines.base import Question
 from rparity.engines.designs import design
-from rparity.lmm.formula import parse
 from rparity.lmm.language.expression import expression, names
+from rparity.lmm.language.formula import parse
 
 Array = NDArray[np.float64]
 

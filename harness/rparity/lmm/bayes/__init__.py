@@ -1,0 +1,1 @@
+"""Posterior distributions, by quadrature and by MCMC."""

@@ -1,0 +1,1 @@
+"""Simulated responses and refits: `bootmer` and `pbmodcomp`."""

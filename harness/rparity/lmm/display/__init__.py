@@ -1,0 +1,1 @@
+"""Fits as text in R's layout, as HTML in notebooks and as plots."""

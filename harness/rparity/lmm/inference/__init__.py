@@ -1,0 +1,1 @@
+"""Degrees of freedom, tests and marginal means of a fit."""

@@ -1,0 +1,26 @@
+"""One thread for the algebra of small matrices, where threads cost more than they save."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from functools import cache
+
+from threadpoolctl import ThreadpoolController
+
+from rparity.lmm.solver.blocks import Blocks
+from rparity.lmm.solver.crossed import Dense
+from rparity.lmm.solver.structure import Structure
+
+
+@cache
+def _controller() -> ThreadpoolController:
+    """The BLAS libraries that are loaded; looking for them takes 30 ms, a limit 0.03 ms."""
+    return ThreadpoolController()
+
+
+def threads_for(structure: Structure) -> AbstractContextManager[object]:
+    """Limit BLAS to one thread while a small structure is evaluated; large ones use them all."""
+    if not isinstance(structure, Blocks | Dense):
+        return nullcontext()
+    limit: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
+    return limit
