@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,12 @@ def cube(shared: int, item: int) -> int:
     return shared * item**3
 
 
-def surroundings(_shared: None, _item: int) -> tuple[int, str | None]:
+def surroundings(folder: Path, _item: int) -> tuple[int, str | None]:
+    """Wait for the other worker, which may start later: each takes one of two items."""
+    (folder / str(os.getpid())).touch()
+    end = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2 and time.monotonic() < end:
+        time.sleep(0.01)
     return os.getpid(), os.environ.get("OMP_NUM_THREADS")
 
 
@@ -115,8 +121,8 @@ def test_one_process_is_enough() -> None:
         assert by_item(one.map(cube, 2, range(40))) == {i: 2 * i**3 for i in range(40)}
 
 
-def test_workers_are_processes_of_one_thread(two: Cluster) -> None:
-    found = [o.result() for o in two.map(surroundings, None, range(20))]
+def test_workers_are_processes_of_one_thread(two: Cluster, tmp_path: Path) -> None:
+    found = [o.result() for o in two.map(surroundings, tmp_path, range(2))]
     assert len({pid for pid, _ in found} - {os.getpid()}) == 2
     assert {threads for _, threads in found} == {"1"}
 
