@@ -362,7 +362,7 @@ def test_an_engine_without_its_package_names_the_remedy(
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     monkeypatch.delitem(sys.modules, f"rparity.engines.{who}", raising=False)
-    with pytest.raises(UsageError, match=r"needs .*rparity\[audit\]"):
+    with pytest.raises(UsageError, match=r"needs .*: pip install .*\[audit\]"):
         engine(who)
 
 

@@ -12,6 +12,7 @@ from rparity.lmm.numbers.linalg import sparse_columns
 from rparity.lmm.solver.deviance import evaluate
 from rparity.lmm.solver.model import MixedModel, NoResidualError, Solution
 from rparity.lmm.solver.progress import Watch
+from rparity.lmm.solver.starts import starts
 from rparity.lmm.solver.threads import threads_for
 
 Array = NDArray[np.float64]
@@ -167,7 +168,7 @@ def _search(
     """Minimise the criterion of √w (y − Xβ₀) (n,) from `start` (m,), or from all starts."""
     moments = model.structure.moments(deviations[:, None])
     if start is None:
-        begin = model.starts(deviations, moments, reml=reml, least=least)
+        begin = starts(model, deviations, moments, reml=reml, least=least)
     else:
         begin = start[None]
     many = moments.repeated(len(begin))
