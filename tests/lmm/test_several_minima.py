@@ -9,7 +9,7 @@ import pytest
 
 from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
 from rparity.fuzz.problem import Problem
-from rparity.lmm.solver.model import minima, vertex
+from rparity.lmm.solver.starts import minima, vertex
 from rparity.lmm.solver.newton import minimise
 from rparity.lmm.solver.structure import Smooth
 
