@@ -1,0 +1,157 @@
+"""A lower bound of the criterion for all variances, if the random effects are independent.
+
+With independent random effects, V = I + Σ_t v_t Z_tZ_t' is linear in the variances v_t, in units of
+σ². The criterion is L(v) + f log s(v), but for a constant. L is log|V|, plus log|X'V⁻¹X| under
+REML: that is log|K'VK|, with a constant, where the columns of K are a basis of what is orthogonal
+to X. So L is concave. s is the minimum over β of (y − Xβ)'V⁻¹(y − Xβ), which is convex in β and V
+jointly. So s is convex. Let t be the tangent plane of s at any point of a box of variances. If it
+is positive at the corners u of the box, then for all v in the box
+
+    L(v) + f log s(v)  ≥  L(v) + f log t(v)  ≥  min_u [L(u) + f log t(u)],
+
+because L + f log t is concave, and concave functions are lowest at a corner. A second bound is L at
+the lowest corner plus f log s at the highest one, since L increases and s decreases.
+
+A box whose bound is too low is split in two (branch and bound: Land and Doig, 1960). The first
+bound is off by the square of the box's width, so few boxes are left near the minimum.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rparity.errors import UsageError
+from rparity.lmm.solver.deviance import Evaluation, evaluate
+from rparity.lmm.solver.structure import Derivatives
+
+if TYPE_CHECKING:
+    from rparity.lmm.fit import LmerResults
+
+Array = NDArray[np.float64]
+Index = NDArray[np.intp]
+
+# The largest variance over σ², in working coordinates.
+LARGEST = 1e16
+# Widths are those of log(1 + cv), where c is the mean of the eigenvalues of ZZ' that are not zero.
+# The first boxes have these widths, at most so many for each variance and for all of them; those
+# beyond reach to the largest variance.
+WIDTH, EACH, ALL = 1.5, 8, 512
+# No more boxes than this are bounded.
+MOST_BOXES = 20_000
+# Below this tolerance rounding would decide.
+LEAST = 1e-9
+
+
+@dataclass(frozen=True)
+class LowerBound:
+    """What is known about the minimum of a criterion: it lies between `bound` and `lowest`.
+
+    Attributes
+    ----------
+    bound
+        The criterion is at least this for all variances up to 10¹⁶ σ², where covariates are scaled
+        to size 1. Rounding, which is far smaller than the tolerance, is left out.
+    lowest
+        The lowest value that was computed.
+    theta
+        Where that is, (m,).
+    boxes
+        The number of boxes whose bounds were computed.
+    """
+
+    bound: float
+    lowest: float
+    theta: Array
+    boxes: int
+
+
+def lower_bound(fit: LmerResults, tolerance: float = 1e-6) -> LowerBound:
+    """Prove how low the criterion can be for any variances of independent random effects.
+
+    If `fit.criterion - fit.lower_bound().bound` is about the tolerance, no other minimum is lower
+    by more. If `lowest` is below `fit.criterion`, the fit is not the optimum: `theta` is a start
+    for another one. The proof takes tens of boxes for one variance, hundreds for two or three,
+    and thousands for more. After `MOST_BOXES` the search ends, and the bound is what it has proven.
+
+    Raises
+    ------
+    UsageError
+        If the random effects of a term are correlated, or if the tolerance is below 1e-9.
+    """
+    model, reml, moments = fit.model, fit.reml, fit.moments
+    structure, m, f = model.structure, model.template.m, model.divisor(reml=reml)
+    if m > model.template.k:
+        raise UsageError(
+            f"lower_bound() needs independent random effects, and those of "
+            f"{model.matrices.formula!r} are correlated: `(x || g)` has independent ones."
+        )
+    if not tolerance >= LEAST:
+        raise UsageError(f"tolerance must be at least {LEAST}, and is {tolerance}.")
+    levels = [len(term.levels) for term in model.matrices.random for _ in range(term.k)]
+    scale = model.n / np.array(levels)
+
+    def at(v: Array, derivatives: Derivatives) -> Evaluation:
+        many = moments.repeated(len(v))
+        return evaluate(structure, many, np.sqrt(v), reml=reml, derivatives=derivatives)
+
+    best = (model.working.W @ fit.theta_hat) ** 2
+    lowest = float(at(best[None], "none").profiled(f).value[0])
+    is_upper = np.array(list(product((False, True), repeat=m)))
+    lo, hi = _first(scale)
+    bounded, bound = 0, lowest - tolerance
+    while len(lo):
+        bounded += len(lo)
+        corners = np.where(is_upper, hi[:, None], lo[:, None])  # (B, 2^m, m)
+        distinct, place = np.unique(corners.reshape(-1, m), axis=0, return_inverse=True)
+        ends = at(distinct, "none")
+        value = ends.profiled(f).value
+        value = np.where(np.isfinite(value), value, np.inf)
+        if value.min() < lowest:
+            lowest, best = float(value.min()), distinct[value.argmin()]
+        middle = (lo + hi) / 2.0
+        bounds = _bounds(at(middle, "search"), ends, middle, corners, place.reshape(len(lo), -1), f)
+        bound = lowest - tolerance
+        left = ~(bounds >= bound)
+        if bounded + 2 * left.sum() > MOST_BOXES:
+            bound = float(np.where(np.isnan(bounds), -np.inf, bounds).min())
+            break
+        lo, hi = _split(lo[left], hi[left], scale)
+    constant = model.constant(reml=reml)
+    found = model.working.W_inverse @ np.sqrt(best)
+    return LowerBound(bound + constant, lowest + constant, found, bounded)
+
+
+def _first(scale: Array) -> tuple[Array, Array]:
+    """Return the lower and upper corners of the first boxes, (B, m) each."""
+    m = len(scale)
+    each = min(EACH, max(1, int(ALL ** (1.0 / m)) - 1))
+    edges = np.append(np.expm1(WIDTH * np.arange(each + 1.0)), np.inf)
+    cells = np.indices((each + 1,) * m).reshape(m, -1).T
+    return edges[cells] / scale, np.minimum(edges[cells + 1] / scale, LARGEST)
+
+
+def _bounds(
+    centre: Evaluation, ends: Evaluation, middle: Array, corners: Array, place: Index, f: float
+) -> Array:
+    """Return lower bounds of the criterion in boxes with the corners `ends[place]`, (B,)."""
+    L, s = ends.logdet.value[place], ends.s.value[place]
+    slope = centre.s.gradient / (2.0 * np.sqrt(middle))  # v = θ²
+    tangent = centre.s.value[:, None] + ((corners - middle[:, None]) * slope[:, None]).sum(axis=2)
+    by_tangent = (L + f * np.log(np.maximum(tangent, 0.0))).min(axis=1)
+    by_order = L[:, 0] + f * np.log(s[:, -1])
+    return np.fmax(by_tangent, by_order) + f * (1.0 + np.log(2.0 * np.pi / f))
+
+
+def _split(lo: Array, hi: Array, scale: Array) -> tuple[Array, Array]:
+    """Split boxes in two along their widest side."""
+    low, high = np.log1p(scale * lo), np.log1p(scale * hi)
+    rows, widest = np.arange(len(lo)), np.argmax(high - low, axis=1)
+    half = (np.expm1((low + high) / 2.0) / scale)[rows, widest]
+    below, above = hi.copy(), lo.copy()
+    below[rows, widest] = above[rows, widest] = half
+    return np.concatenate([lo, above]), np.concatenate([below, hi])
