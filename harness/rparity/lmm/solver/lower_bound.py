@@ -18,6 +18,7 @@ bound is off by the square of the box's width, so few boxes are left near the mi
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 from typing import TYPE_CHECKING
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
     from rparity.lmm.fit import LmerResults
 
 Array = NDArray[np.float64]
-Index = NDArray[np.intp]
 
 # The largest variance over σ², in working coordinates.
 LARGEST = 1e16
@@ -101,29 +101,48 @@ def lower_bound(fit: LmerResults, tolerance: float = 1e-6) -> LowerBound:
 
     best = (model.working.W @ fit.theta_hat) ** 2
     lowest = float(at(best[None], "none").profiled(f).value[0])
-    is_upper = np.array(list(product((False, True), repeat=m)))
     lo, hi = _first(scale)
-    bounded, bound = 0, lowest - tolerance
+    boxes, bound = 0, lowest - tolerance
     while len(lo):
-        bounded += len(lo)
-        corners = np.where(is_upper, hi[:, None], lo[:, None])  # (B, 2^m, m)
-        distinct, place = np.unique(corners.reshape(-1, m), axis=0, return_inverse=True)
-        ends = at(distinct, "none")
-        value = ends.profiled(f).value
-        value = np.where(np.isfinite(value), value, np.inf)
-        if value.min() < lowest:
-            lowest, best = float(value.min()), distinct[value.argmin()]
-        middle = (lo + hi) / 2.0
-        bounds = _bounds(at(middle, "search"), ends, middle, corners, place.reshape(len(lo), -1), f)
+        boxes += len(lo)
+        bounds, value, where = bounds_of_boxes(at, lo, hi, f)
+        if value < lowest:
+            lowest, best = value, where
         bound = lowest - tolerance
-        left = ~(bounds >= bound)
-        if bounded + 2 * left.sum() > MOST_BOXES:
-            bound = float(np.where(np.isnan(bounds), -np.inf, bounds).min())
+        left = bounds < bound
+        if boxes + 2 * left.sum() > MOST_BOXES:
+            bound = float(bounds.min())
             break
         lo, hi = _split(lo[left], hi[left], scale)
     constant = model.constant(reml=reml)
     found = model.working.W_inverse @ np.sqrt(best)
-    return LowerBound(bound + constant, lowest + constant, found, bounded)
+    return LowerBound(bound + constant, lowest + constant, found, boxes)
+
+
+def bounds_of_boxes(
+    at: Callable[[Array, Derivatives], Evaluation], lo: Array, hi: Array, f: float
+) -> tuple[Array, float, Array]:
+    """Return lower bounds of the criterion in boxes of variances, from `lo` to `hi` (B, m).
+
+    `at` evaluates both parts of the criterion at variances (R, m). Also returns the lowest value at
+    a corner, and where that is.
+    """
+    upper = np.array(list(product((False, True), repeat=lo.shape[1])))
+    corners = np.where(upper, hi[:, None], lo[:, None])  # (B, 2^m, m)
+    distinct, place = np.unique(corners.reshape(-1, lo.shape[1]), axis=0, return_inverse=True)
+    ends, middle = at(distinct, "none"), (lo + hi) / 2.0
+    value = ends.profiled(f).value
+    value = np.where(np.isfinite(value), value, np.inf)
+    place = place.reshape(len(lo), -1)
+    L, s = ends.logdet.value[place], ends.s.value[place]
+    centre = at(middle, "search").s
+    slope = centre.gradient / (2.0 * np.sqrt(middle))  # θ² = v
+    tangent = centre.value[:, None] + ((corners - middle[:, None]) * slope[:, None]).sum(axis=2)
+    by_tangent = (L + f * np.log(np.maximum(tangent, 0.0))).min(axis=1)
+    by_order = L[:, 0] + f * np.log(s[:, -1])
+    bounds = np.fmax(by_tangent, by_order) + f * (1.0 + np.log(2.0 * np.pi / f))
+    bounds = np.where(np.isnan(bounds), -np.inf, bounds)
+    return bounds, float(value.min()), distinct[value.argmin()]
 
 
 def _first(scale: Array) -> tuple[Array, Array]:
@@ -133,18 +152,6 @@ def _first(scale: Array) -> tuple[Array, Array]:
     edges = np.append(np.expm1(WIDTH * np.arange(each + 1.0)), np.inf)
     cells = np.indices((each + 1,) * m).reshape(m, -1).T
     return edges[cells] / scale, np.minimum(edges[cells + 1] / scale, LARGEST)
-
-
-def _bounds(
-    centre: Evaluation, ends: Evaluation, middle: Array, corners: Array, place: Index, f: float
-) -> Array:
-    """Return lower bounds of the criterion in boxes with the corners `ends[place]`, (B,)."""
-    L, s = ends.logdet.value[place], ends.s.value[place]
-    slope = centre.s.gradient / (2.0 * np.sqrt(middle))  # v = θ²
-    tangent = centre.s.value[:, None] + ((corners - middle[:, None]) * slope[:, None]).sum(axis=2)
-    by_tangent = (L + f * np.log(np.maximum(tangent, 0.0))).min(axis=1)
-    by_order = L[:, 0] + f * np.log(s[:, -1])
-    return np.fmax(by_tangent, by_order) + f * (1.0 + np.log(2.0 * np.pi / f))
 
 
 def _split(lo: Array, hi: Array, scale: Array) -> tuple[Array, Array]:
