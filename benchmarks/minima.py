@@ -1,11 +1,14 @@
 """Count the fits of small designs that end in a minimum that is not the lowest.
 
-    python benchmarks/minima.py [--designs 5000] [--seed 1] [--starts 200] [--minutes 60]
+    python benchmarks/minima.py [--designs 5000] [--seed 1] [--fuzz] [--starts 200] [--minutes 60]
 
 Each random design has 10 to 60 rows, 3 to 8 groups and one to three random terms, some with
-slopes, variances of zero or outliers. The lowest minimum is sought by brute force: `--starts` more
-searches from random points. A fit is worse if its criterion is above the lowest one by more than
-1e-6.
+slopes, variances of zero or outliers. With `--fuzz` the designs are those of `rparity fuzz` that
+have at most 80 rows. Models that fit any response exactly are left out.
+
+If the random effects are independent, `fit.lower_bound()` may prove that there is no lower
+minimum. Otherwise it is sought by brute force: `--starts` more searches from random points. A fit
+is worse if its criterion is above the lowest one by more than 1e-6.
 """
 
 from __future__ import annotations
@@ -19,13 +22,17 @@ import numpy as np
 import pandas as pd
 
 from rparity.errors import RparityError
+from rparity.fuzz import draw
 from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
 from rparity.fuzz.problem import Problem
+from rparity.lmm.fit import LmerResults
 from rparity.lmm.solver.model import MixedModel, NoResidualError
-from rparity.lmm.solver.optimum import optimum
 
 RATIOS = (0.0, 0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 10.0, 100.0, 1e4)
 WORSE = 1e-6
+ROWS = 80  # the most for designs of `rparity fuzz`
+PROVABLE = 3  # most variances for which a proof takes less time than brute force
+FAR = 1e5
 
 
 def design(seed: int, number: int) -> tuple[Design, int]:
@@ -92,32 +99,20 @@ def scattered(model: MixedModel, count: int, rng: np.random.Generator) -> np.nda
     return np.where(on, theta, rng.uniform(-3.0, 3.0, theta.shape) * deviations[:, template.rows])
 
 
-def gap(made: Design, outliers: int, starts: int) -> tuple[float, int, float, bool] | None:
-    """Return how far a fit is above the lowest minimum, its m, its time and whether it converged.
-
-    Returns None if the model cannot be fitted.
-    """
-    problem = Problem(made.part(), data(made, outliers))
-    model = problem.model
-    if isinstance(model, str) or problem.saturated:
-        return None
-    begin = time.process_time()
-    try:
-        reference, found = optimum(model, model.matrices.y, reml=made.reml)
-    except RparityError:
-        return None
-    spent = time.process_time() - begin
-    deviations = model.deviations(model.matrices.y, reference)
-    many = model.structure.moments(deviations[:, None]).repeated(starts)
-    theta = scattered(model, starts, np.random.default_rng(made.seed))
+def lowest_known(fit: LmerResults, starts: int, seed: int) -> tuple[float, bool]:
+    """Return the lowest criterion that is known for a fitted model, and whether it is proven."""
+    model = fit.model
+    if model.template.m == model.template.k <= PROVABLE:
+        found = fit.lower_bound(WORSE / 10.0)
+        if found.lowest - found.bound <= WORSE:
+            return found.lowest, True
+    theta = scattered(model, starts, np.random.default_rng(seed))
     start = theta @ model.working.W_inverse.T
-    try:
-        with np.errstate(all="ignore"):
-            lowest = model.solve(many, reml=made.reml, start=start, one=True)
-    except (np.linalg.LinAlgError, NoResidualError):
-        return None
-    above = float(found.criterion[0] - lowest.criterion[0])
-    return above, model.template.m, spent, bool(found.converged[0])
+    with np.errstate(all="ignore"):
+        found = model.solve(fit.moments.repeated(starts), reml=fit.reml, start=start, one=True)
+    if np.abs(found.theta @ model.working.W.T).max() > FAR:
+        return fit.criterion, False  # there rounding decides
+    return min(float(found.criterion[0]), fit.criterion), False
 
 
 def main() -> None:
@@ -126,32 +121,53 @@ def main() -> None:
     parser.add_argument("--designs", type=int, default=5000)
     parser.add_argument("--first", type=int, default=0, help="number of the first design")
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--fuzz", action="store_true", help="designs of `rparity fuzz`")
     parser.add_argument("--starts", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=60.0, help="end after so long")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     end = time.monotonic() + 60.0 * options.minutes
-    fits, worse, spent, refused = Counter(), Counter(), Counter(), 0
+    count, spent = Counter(), Counter()
     for number in range(options.first, options.first + options.designs):
         if time.monotonic() > end:
             break
-        made, outliers = design(options.seed, number)
-        found = gap(made, outliers, options.starts)
-        if found is None:
-            refused += 1
+        if options.fuzz:
+            made, outliers = draw.design(options.seed, number), 0
+        else:
+            made, outliers = design(options.seed, number)
+        if made.rows > ROWS:
             continue
-        above, m, seconds, converged = found
-        fits[m] += 1
+        problem = Problem(made.part(), data(made, outliers))
+        model = problem.model
+        if isinstance(model, str) or problem.saturated:
+            continue
+        begin = time.process_time()
+        try:
+            fit = LmerResults.fit(model, model.matrices.y, reml=made.reml)
+            seconds = time.process_time() - begin
+            lowest, proven = lowest_known(fit, options.starts, made.seed)
+        except (RparityError, NoResidualError, np.linalg.LinAlgError):
+            continue
+        m = model.template.m
         spent[m] += seconds
-        if not above <= WORSE:
-            worse[m] += 1
+        count[m, "fits"] += 1
+        count[m, "proven"] += proven
+        if not fit.criterion <= lowest + WORSE:
+            count[m, "worse"] += 1
             print(
-                f"{number}: above by {above:.3g}, m = {m}, converged {converged}: {made.formula}",
+                f"Design {number} is above the lowest minimum by {fit.criterion - lowest:.3g}, "
+                f"converged {fit.converged}: {made.formula}",
                 flush=True,
             )
-    print(f"{fits.total()} fits, {worse.total()} worse; {refused} designs could not be fitted")
-    for m in sorted(fits):
-        print(f"m = {m}: {fits[m]} fits, {worse[m]} worse, {1e3 * spent[m] / fits[m]:.1f} ms each")
+    for m in sorted(spent):
+        fits, proven, worse = (count[m, what] for what in ("fits", "proven", "worse"))
+        each = 1e3 * spent[m] / fits
+        print(f"m = {m}: {fits} fits of {each:.1f} ms, {proven} proven, {worse} worse")
+    total = {
+        what: sum(n for (_, w), n in count.items() if w == what)
+        for what in ("fits", "proven", "worse")
+    }
+    print("{fits} fits, {proven} proven to be the lowest, {worse} worse".format(**total))
 
 
 if __name__ == "__main__":

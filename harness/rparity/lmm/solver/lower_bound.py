@@ -35,8 +35,9 @@ if TYPE_CHECKING:
 
 Array = NDArray[np.float64]
 
-# The largest variance over σ², in working coordinates.
-LARGEST = 1e16
+# The largest variance over σ², in working coordinates, and as a multiple of the largest estimate.
+# At variances of 1e16, rounding would leave no digits of log|X'V⁻¹X|.
+LARGEST, BEYOND = 1e8, 4.0
 # Widths are those of log(1 + cv), where c is the mean of the eigenvalues of ZZ' that are not zero.
 # The first boxes have these widths, at most so many for each variance and for all of them; those
 # beyond reach to the largest variance.
@@ -54,8 +55,8 @@ class LowerBound:
     Attributes
     ----------
     bound
-        The criterion is at least this for all variances up to 10¹⁶ σ², where covariates are scaled
-        to size 1. Rounding, which is far smaller than the tolerance, is left out.
+        The criterion is at least this for all variances up to 10⁸ σ², where covariates are scaled
+        to size 1, or up to four times the largest estimate. Rounding is left out.
     lowest
         The lowest value that was computed.
     theta
@@ -101,7 +102,7 @@ def lower_bound(fit: LmerResults, tolerance: float = 1e-6) -> LowerBound:
 
     best = (model.working.W @ fit.theta_hat) ** 2
     lowest = float(at(best[None], "none").profiled(f).value[0])
-    lo, hi = _first(scale)
+    lo, hi = _first(scale, max(LARGEST, BEYOND * float(best.max())))
     boxes, bound = 0, lowest - tolerance
     while len(lo):
         boxes += len(lo)
@@ -145,13 +146,13 @@ def bounds_of_boxes(
     return bounds, float(value.min()), distinct[value.argmin()]
 
 
-def _first(scale: Array) -> tuple[Array, Array]:
+def _first(scale: Array, largest: float) -> tuple[Array, Array]:
     """Return the lower and upper corners of the first boxes, (B, m) each."""
     m = len(scale)
     each = min(EACH, max(1, int(ALL ** (1.0 / m)) - 1))
     edges = np.append(np.expm1(WIDTH * np.arange(each + 1.0)), np.inf)
     cells = np.indices((each + 1,) * m).reshape(m, -1).T
-    return edges[cells] / scale, np.minimum(edges[cells + 1] / scale, LARGEST)
+    return edges[cells] / scale, np.minimum(edges[cells + 1] / scale, largest)
 
 
 def _split(lo: Array, hi: Array, scale: Array) -> tuple[Array, Array]:

@@ -27,8 +27,8 @@ TRIED = 2, 16
 WORK = 2**18
 LEAST, MIDDLE, MOST = 1e-2, 1.0, 1e3
 BELOW = 3.0
-# If there are several minima: the fewest and the most further starts.
-MORE = 16, 64
+# If there are several minima: the number of further starts for each that is tried, and the most.
+MORE, MOST_MORE = 4, 64
 # Candidate starts as multiples of the standard deviations that sums of squares suggest: powers of 2
 # with these exponents, or every third with several parameters, and where the arrays for all would
 # have more than WORK doubles.
@@ -143,7 +143,7 @@ def more_starts(model: MixedModel) -> Callable[[], Array] | None:
     structure = model.structure
     if model.template.m == 1 or not isinstance(structure, Blocks | Dense):
         return None
-    count = int(np.clip(MORE[1] * WORK // structure.work, *MORE))
+    count = min(MORE * max(WORK // structure.work, TRIED[0]), MOST_MORE)
     return lambda: _scattered(model, SCATTERED + count)[SCATTERED:] @ model.working.W_inverse.T
 
 
