@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import partial
 
@@ -231,12 +231,14 @@ class MixedModel(LinearModel):
         f: float | None = None,
         least: float = -np.inf,
         one: bool = False,
+        more: Callable[[], Array] | None = None,
         watch: Watch | None = None,
     ) -> Solution:
         """Find each response's optimum from θ `start`, (m,) or (R, m); `f` replaces the divisor.
 
         If all moments are those of `one` response, the best optimum is returned, with the second
-        derivatives there. `watch` is called after each step: see `newton.minimise`.
+        derivatives there. If there are several optima, searches from the starts `more()` (S, m)
+        follow. `watch` is called after each step: see `newton.minimise`.
 
         Raises
         ------
@@ -260,6 +262,10 @@ class MixedModel(LinearModel):
             return at.profiled(f)
 
         found = minimise(objective, begin, template.canonical if one else None, watch)
+        if more is not None and found.several:
+            begin = more() @ self.working.W.T
+            moments = moments.repeated(len(begin))
+            found = found.join(minimise(objective, begin, template.canonical, watch))
         if one:
             value = (
                 np.where(np.isfinite(found.value), found.value, np.inf) + 1e-8 * ~found.converged

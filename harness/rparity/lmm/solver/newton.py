@@ -32,6 +32,8 @@ FLAT_CURVATURE = 1e-10
 FLAT_SLOPE = 1e-8
 # Searches of one problem that lead to the same point, up to this share of its size, are one search.
 SAME = 1e-2
+# Minima whose values differ by more are different ones.
+DISTINCT = 1e-6
 # The step off a saddle, relative to the size of the parameters.
 PUSH = 0.3
 
@@ -52,6 +54,17 @@ class Minimum:
     def take(self, index: NDArray[np.intp]) -> Minimum:
         """Select some searches."""
         return Minimum(self.x[index], self.value[index], self.converged[index], self.hessian[index])
+
+    def join(self, other: Minimum) -> Minimum:
+        """Return the ends of these searches and of others."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Minimum(*map(np.concatenate, pairs))
+
+    @property
+    def several(self) -> bool:
+        """Whether the searches of one problem have found minima with different values."""
+        value = self.value[self.converged]
+        return bool(len(value) and np.ptp(value) > DISTINCT)
 
 
 def minimise(

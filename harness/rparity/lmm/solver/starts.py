@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ TRIED = 2, 16
 WORK = 2**18
 LEAST, MIDDLE, MOST = 1e-2, 1.0, 1e3
 BELOW = 3.0
+# If there are several minima: the number of further starts for each that is tried, and the most.
+MORE, MOST_MORE = 4, 64
 # Candidate starts as multiples of the standard deviations that sums of squares suggest: powers of 2
 # with these exponents, or every third with several parameters, and where the arrays for all would
 # have more than WORK doubles.
@@ -98,7 +100,8 @@ def starts(
     found = list(near @ model.working.W_inverse.T)
     if model.template.m > 1 and isinstance(structure, Blocks | Dense):
         found.append(on.astype(np.float64))
-        there = np.concatenate([_scattered(model), *_joint(model, theta, deviations)])
+        scattered = _scattered(model, SCATTERED)
+        there = np.concatenate([scattered, *_joint(model, theta, deviations)])
         there = there[np.argsort(at(structure, there), kind="stable")]
         large = (there[:, on] > MIDDLE) @ 2.0 ** np.arange(on.sum())
         tried = int(np.clip(WORK // structure.work, *TRIED))
@@ -132,10 +135,22 @@ def _joint(model: MixedModel, theta: Array, deviations: Array) -> Iterator[Array
         yield JOINT[:, None] * start
 
 
-def _scattered(model: MixedModel) -> Array:
-    """Return scattered θ in working coordinates, (SCATTERED, m), with log-uniform diagonals."""
+def more_starts(model: MixedModel) -> Callable[[], Array] | None:
+    """Return what gives further starts θ (S, m), for a criterion that has several minima.
+
+    With one parameter the scan has shown them all, and large models would take long: None.
+    """
+    structure = model.structure
+    if model.template.m == 1 or not isinstance(structure, Blocks | Dense):
+        return None
+    count = min(MORE * max(WORK // structure.work, TRIED[0]), MOST_MORE)
+    return lambda: _scattered(model, SCATTERED + count)[SCATTERED:] @ model.working.W_inverse.T
+
+
+def _scattered(model: MixedModel, count: int) -> Array:
+    """Return scattered θ in working coordinates, (count, m), with log-uniform diagonals."""
     on, cols = model.template.diagonal, model.template.cols
-    points = halton(SCATTERED, model.template.m)
+    points = halton(count, model.template.m)
     theta = LEAST * (MOST / LEAST) ** points
     own = np.flatnonzero(on)[np.searchsorted(cols[on], cols)]
     return np.where(on, theta, BELOW * (2.0 * points - 1.0) * theta[:, own])
