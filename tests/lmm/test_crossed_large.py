@@ -191,6 +191,55 @@ def test_a_search_has_exact_slopes_and_curvatures_of_two_digits(
     assert not none.gradient.any()
 
 
+# -- the start of a search -------------------------------------------------------------------------
+
+
+def test_variances_from_sums_of_squares_solve_the_dense_equations():
+    """With a general variance for each coefficient, and all expectations from n × n matrices."""
+    structure, _ = small("large")
+    design, n, k = structure.design, 36, structure.template.k
+    outside = np.eye(n) - structure.X @ structure.X.T
+    Z = [
+        design.Z.toarray()[:, group.rows][:, a :: group.k]
+        for group in design.groups
+        for a in range(group.k)
+    ]
+    V = [np.eye(n), *(each @ each.T for each in Z)]
+    found = np.zeros(k)
+    y = outside @ RESPONSE + 2.0 * (Z[0] @ np.cos(np.arange(12.0)))
+    for _ in range(2):
+        forms = [np.eye(n)]
+        for each, variance in zip(Z, found, strict=True):
+            size = (each**2).sum(axis=0)
+            forms.append(each / (size * (1.0 + size * variance)) @ each.T)
+        forms = [outside @ form @ outside for form in forms]
+        expected = np.array([[np.trace(form @ v) for v in V] for form in forms])
+        solved = np.linalg.solve(expected, [y @ form @ y for form in forms])
+        least = [0.1 * each.shape[1] / (each**2).sum() for each in Z]
+        found = np.maximum(solved[1:] / max(solved[0], 0.02 * y @ outside @ y / n), least)
+    assert (found > least).any()
+    np.testing.assert_allclose(structure.variances(y), found, rtol=1e-9)
+
+
+def test_a_search_starts_near_the_optimum():
+    """The factors are nearly nested, and each has 250 levels: 0.045 is a standard error of θ."""
+    rng = np.random.default_rng(1)
+    b = np.repeat(np.arange(250), 6)
+    a = (b + (rng.random(1500) < 0.3)) % 250
+    y = rng.normal(size=250)[a] + rng.normal(size=250)[b] + rng.normal(size=1500)
+    model = MixedModel(
+        build(
+            "y ~ 1 + (1 | a) + (1 | b)",
+            pd.DataFrame(
+                {"y": y, "a": a, "b": b},
+            ).astype({"a": "category", "b": "category"}),
+        )
+    )
+    start = np.sqrt(model.structure.variances(model.centre(y)[1]))
+    end = model.solve(model.structure.moments(model.centre(y)[1][:, None]), reml=True)
+    np.testing.assert_allclose(start, model.working.W @ end.theta[0], rtol=0.2)
+
+
 # -- fronts ----------------------------------------------------------------------------------------
 
 

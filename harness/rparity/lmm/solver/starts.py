@@ -69,6 +69,10 @@ def starts(
             raise NoResidualError(theta[gone][-1])
         return there.profiled(model.divisor(reml=reml)).value[:-1]
 
+    if not isinstance(structure, Blocks | Dense):
+        theta = np.zeros(model.template.m)
+        theta[on] = np.sqrt(structure.variances(deviations))
+        return (theta @ model.working.W_inverse.T)[None]
     total = float(deviations @ deviations)
     between = []
     for term, Z in zip(model.matrices.random, model.working.Z, strict=True):
