@@ -15,7 +15,7 @@ that the expectation of WW' is the identity (Hutchinson 1990).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
 
@@ -221,6 +221,9 @@ class Equations:
             moved[group.rows, at] = (change @ own).reshape(-1, c)
         flat = moved.reshape(len(H), m * c)
         gradient = -np.swapaxes((H.T @ flat).reshape(c, m, c), 0, 1)
+        if derivatives == "first":
+            none = Smooth.constant(value[None], design.template)
+            return replace(none, gradient=gradient[None])
         form = self._form(flat, exact=derivatives == "exact")
         second = form.reshape(m, c, m, c)[i, :, j]
         for pair in np.flatnonzero(self._same):
@@ -235,18 +238,23 @@ class Equations:
         if derivatives == "none":
             return Smooth.constant(np.array([self._logdet]), template)
         i, j = template.pairs
-        A, F = self._columns(exact=derivatives == "exact")
+        A = np.zeros((template.k, template.k))
+        if derivatives != "first":
+            A, F = self._columns(exact=derivatives == "exact")
         gradient = np.zeros(template.m)
         for group, found in zip(self.design.groups, self._within(), strict=True):
             own = [at for at, of in enumerate(self.design.group_of) if of is group]
             if found is not None:
                 A[group.own, group.own] = found
-            if found is None and derivatives == "search":
+            if found is None and derivatives != "exact":
                 slopes = self._slopes(group)
                 at = template.rows[own] - group.own.start, template.cols[own] - group.own.start
                 gradient[own] = slopes[at]
             else:
                 gradient[own] = np.einsum("ai,ab,bi->i", self._a, A, self._b)[own]
+        if derivatives == "first":
+            none = Smooth.constant(np.array([self._logdet]), template)
+            return replace(none, gradient=2.0 * gradient[None])
         crossed = np.einsum("iab,abcd,jcd->ij", self._change, F, self._change)
         second = 2.0 * self._same * A[template.rows[i], template.rows[j]] - crossed[i, j]
         return Smooth(np.array([self._logdet]), 2.0 * gradient[None], second[None])

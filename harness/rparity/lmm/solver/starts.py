@@ -46,7 +46,8 @@ def starts(
     """Return starts θ (S, m) for one response (n,).
 
     Each term's sum of squares between its levels suggests a standard deviation. Where a batch
-    costs no more than one evaluation, the best of some multiples of them is taken.
+    costs no more than one evaluation, the best of some multiples of them is taken. In large crossed
+    designs, expectations of these sums depend on all variances, which are solved for.
 
     With several parameters there may be several minima. Unless the model is large, further
     starts are lme4's own, the identity, and the best of some scattered points and of `_joint`,
