@@ -77,9 +77,7 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate both parts for R responses, each at its own row of θ (R, m)."""
     V, M = structure.evaluate(theta, moments, derivatives=derivatives)
-    if derivatives == "none":
-        return _values(structure.template, V, M, reml=reml)
-    return assemble(structure.template, V, M, reml=reml)
+    return assemble(structure.template, V, M, reml=reml, derivatives=derivatives)
 
 
 def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluation:
@@ -100,8 +98,17 @@ def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluati
     return Evaluation(Smooth(logdet, gradient, hessian), Smooth(s, gradient, hessian), delta, A_inv)
 
 
-def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluation:
+def assemble(
+    template: Template,
+    V: Smooth,
+    M: Smooth,
+    *,
+    reml: bool,
+    derivatives: Derivatives = "search",
+) -> Evaluation:
     """Evaluate both parts from what a structure gives: log|V| and M with their derivatives."""
+    if derivatives == "none":
+        return _values(template, V, M, reml=reml)
     square = template.square
     R, side = len(M.value), M.value.shape[-1]
     m, p = template.m, side - 1

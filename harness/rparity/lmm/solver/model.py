@@ -16,7 +16,7 @@ from rparity.lmm.matrices.template import Working
 from rparity.lmm.numbers.memory import GIB, available
 from rparity.lmm.solver.blocks import OneFactor
 from rparity.lmm.solver.crossed import Dense, Span, Strata, common_eigenvectors, commute
-from rparity.lmm.solver.deviance import evaluate
+from rparity.lmm.solver.nearby import Nearby
 from rparity.lmm.solver.newton import Minimum, minimise
 from rparity.lmm.solver.progress import Watch
 from rparity.lmm.solver.structure import Conditional, Moments, Smooth, Structure
@@ -245,7 +245,7 @@ class MixedModel(LinearModel):
         NoResidualError
             If the penalized residual sum of squares of a response is at most `least` on the way.
         """
-        template, structure = self.template, self.structure
+        template = self.template
         f = f or self.divisor(reml=reml)
         on = template.diagonal
         begin = on.astype(np.float64) if start is None else start @ self.working.W.T
@@ -253,10 +253,10 @@ class MixedModel(LinearModel):
         begin = np.where(on & (np.abs(begin) < 1e-3), 0.3, begin)
         begin = np.broadcast_to(begin, (len(moments), template.m))
 
+        near = Nearby(self.structure, moments, reml=reml)
+
         def objective(theta: Array, index: Index, among: Index | None = None) -> Smooth:
-            index = index if among is None else among[index]
-            part = moments if len(index) == len(moments) else moments.take(index)
-            at = evaluate(structure, part, theta, reml=reml)
+            at = near.evaluate(theta, index if among is None else among[index])
             if (gone := at.s.value <= least).any():
                 raise NoResidualError(theta[gone][0])
             return at.profiled(f)
@@ -271,7 +271,7 @@ class MixedModel(LinearModel):
                 np.where(np.isfinite(found.value), found.value, np.inf) + 1e-8 * ~found.converged
             )
             best = np.array([np.argmin(value)])
-            moments, found = moments.take(best), found.take(best)
+            near, found = near.take(best), found.take(best)
         for size in RESTARTS:
             lost = np.flatnonzero(~found.converged)
             if not len(lost):
@@ -282,7 +282,7 @@ class MixedModel(LinearModel):
             found.converged[lost[better]] = True
             found.hessian[lost[better]] = again.hessian[better]
         there = replace(found, x=template.canonical(found.x))
-        return self._at(moments, there, reml=reml, f=f)
+        return self._at(near, there, reml=reml, f=f)
 
     def at(self, moments: Moments, theta: Array, *, reml: bool) -> Solution:
         """Return the solution as if θ (R, m) were the optimum."""
@@ -293,12 +293,13 @@ class MixedModel(LinearModel):
             np.ones(R, dtype=np.bool_),
             np.zeros((R, m, m)),
         )
-        found = self._at(moments, there, reml=reml, f=self.divisor(reml=reml))
+        near = Nearby(self.structure, moments, reml=reml)
+        found = self._at(near, there, reml=reml, f=self.divisor(reml=reml))
         return replace(found, theta=theta)  # zeros stay zeros
 
-    def _at(self, moments: Moments, there: Minimum, *, reml: bool, f: float) -> Solution:
+    def _at(self, near: Nearby, there: Minimum, *, reml: bool, f: float) -> Solution:
         """Return the solution where searches in working coordinates of θ have ended."""
-        at = evaluate(self.structure, moments, there.x, reml=reml, derivatives="none")
+        at = near.evaluate(there.x, np.arange(len(there.x)), "none")
         R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ
         return Solution(
             theta=there.x @ self.working.W_inverse.T,

@@ -48,7 +48,8 @@ def starts(
     """Return starts θ (S, m) for one response (n,).
 
     Each term's sum of squares between its levels suggests a standard deviation. Where a batch
-    costs no more than one evaluation, the best of some multiples of them is taken.
+    costs no more than one evaluation, the best of some multiples of them is taken. In large crossed
+    designs, expectations of these sums depend on all variances, which are solved for.
 
     With several parameters there may be several minima. Unless the model is large, further
     starts are lme4's own, the identity, and the best of some scattered points and of `_joint`,
@@ -71,6 +72,10 @@ def starts(
             raise NoResidualError(theta[gone][-1])
         return there.profiled(model.divisor(reml=reml)).value[:-1]
 
+    if not isinstance(structure, Blocks | Dense):
+        theta = np.zeros(model.template.m)
+        theta[on] = np.sqrt(structure.variances(deviations))
+        return (theta @ model.working.W_inverse.T)[None]
     total = float(deviations @ deviations)
     between = []
     for term, Z in zip(model.matrices.random, model.working.Z, strict=True):

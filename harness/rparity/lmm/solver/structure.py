@@ -19,8 +19,9 @@ from rparity.lmm.matrices.template import Template
 Array = NDArray[np.float64]
 
 # Which derivatives are computed: "search" allows estimates of the second ones of log|V|, to about
-# two digits, which is enough for the steps of a search. The others are exact. "none" gives zeros.
-Derivatives = Literal["exact", "search", "none"]
+# two digits, which is enough for the steps of a search, and "first" allows zeros for all second
+# ones. The others are exact. "none" gives zeros.
+Derivatives = Literal["exact", "search", "first", "none"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,14 @@ class Smooth:
     value: Array
     gradient: Array
     hessian: Array
+
+    def moved(self, step: Array, template: Template) -> Smooth:
+        """Return the values of a structure's function at θ + `step` (R, m), to second order."""
+        i, j = template.pairs
+        both = np.where(i == j, 0.5, 1.0) * step[:, i] * step[:, j]
+        change = np.einsum("ri,ri...->r...", step, self.gradient)
+        change += np.einsum("ri,ri...->r...", both, self.hessian)
+        return Smooth.constant(self.value + change, template)
 
 
 @dataclass(frozen=True)
