@@ -48,6 +48,18 @@ class Smooth:
     gradient: Array
     hessian: Array
 
+    def take(self, where: NDArray[np.bool_]) -> Smooth:
+        """Select some responses."""
+        return Smooth(self.value[where], self.gradient[where], self.hessian[where])
+
+    def replaced(self, where: NDArray[np.bool_], new: Smooth) -> Smooth:
+        """Return the function of R responses with that of some from `new`, also of R responses."""
+        return Smooth(
+            np.where(where, new.value, self.value),
+            np.where(where[:, None], new.gradient, self.gradient),
+            np.where(where[:, None, None], new.hessian, self.hessian),
+        )
+
 
 @dataclass(frozen=True)
 class Moments:
