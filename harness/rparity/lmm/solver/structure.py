@@ -40,9 +40,9 @@ class Smooth:
     @classmethod
     def constant(cls, value: Array, template: Template) -> Smooth:
         """Return values (R, …) of a structure, whose derivatives are not asked for."""
-        zero = np.zeros_like(value)[:, None]
+        R, *shape = value.shape
         pairs = len(template.same_column)
-        return cls(value, np.repeat(zero, template.m, axis=1), np.repeat(zero, pairs, axis=1))
+        return cls(value, np.zeros((R, template.m, *shape)), np.zeros((R, pairs, *shape)))
 
     value: Array
     gradient: Array
