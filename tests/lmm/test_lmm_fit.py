@@ -262,7 +262,7 @@ def test_a_large_variance_ratio_costs_no_digits():
 
 
 def test_a_fit_that_does_not_converge_is_reported(monkeypatch):
-    monkeypatch.setattr(rparity.lmm.solver.newton, "MAX_ITERATIONS", 1)
+    monkeypatch.setattr(rparity.lmm.solver.newton, "MAX_EVALUATIONS", 1)
     with pytest.warns(ConvergenceWarning, match="did not converge") as caught:
         fit = lmer("Reaction ~ Days + (Days | Subject)", frame("sleepstudy"))
     assert [warning.filename for warning in caught] == [__file__]

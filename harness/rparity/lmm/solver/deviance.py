@@ -84,7 +84,7 @@ def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluati
     """Return both parts without derivatives."""
     p = M.value.shape[-1] - 1
     A, Xy = M.value[:, :p, :p], M.value[:, :p, p]
-    A_inv = _inverse(A)
+    A_inv, logdet_A = _inverse(A)
     delta = (A_inv @ Xy[..., None])[..., 0]
     # s = v'Mv with v = (−δ, 1), as in `assemble`; Xy − Aδ is zero but for rounding. Where it is
     # not, A is singular to rounding, and s would be anything, also negative.
@@ -92,7 +92,7 @@ def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluati
     total, rounding = M.value[:, p, p], (rest * delta).sum(axis=1)
     s = total - (Xy * delta).sum(axis=1) - rounding
     s[np.abs(rounding) > LOST * np.abs(total)] = np.nan
-    logdet = V.value + np.linalg.slogdet(A)[1] if reml else V.value
+    logdet = V.value + logdet_A if reml else V.value
     R, m = len(logdet), template.m
     gradient, hessian = np.zeros((R, m)), np.zeros((R, m, m))
     return Evaluation(Smooth(logdet, gradient, hessian), Smooth(s, gradient, hessian), delta, A_inv)
@@ -113,7 +113,7 @@ def assemble(
     R, side = len(M.value), M.value.shape[-1]
     m, p = template.m, side - 1
     A = M.value[:, :p, :p]
-    A_inv = _inverse(A)
+    A_inv, logdet_A = _inverse(A)
     delta = (A_inv @ M.value[:, :p, p:])[..., 0]
 
     # s = v'Mv with v = (−δ, 1); δ depends on θ, which adds −2 `moved` to the second derivative.
@@ -140,7 +140,7 @@ def assemble(
         A_d = A_inv[:, None] @ M.gradient[:, :, :p, :p]
         turned = np.swapaxes(A_d, 2, 3).reshape(R, m, p * p)
         logdet = Smooth(
-            V.value + np.linalg.slogdet(A)[1],
+            V.value + logdet_A,
             V.gradient + first[..., 1],
             square(V.hessian + second[..., 1])
             - A_d.reshape(R, m, p * p) @ np.swapaxes(turned, 1, 2),
@@ -148,14 +148,24 @@ def assemble(
     return Evaluation(logdet, s, delta, A_inv)
 
 
-def _inverse(A: Array) -> Array:
-    """Return A⁻¹ (R, p, p), or NaN at a θ so far off that A is singular to rounding."""
+def _inverse(A: Array) -> tuple[Array, Array]:
+    """Return A⁻¹ (R, p, p) and log|A| (R,), or NaN where A is singular to rounding."""
+    p = A.shape[1]
+    if p in {1, 2}:
+        det = A[:, 0, 0] if p == 1 else A[:, 0, 0] * A[:, 1, 1] - A[:, 0, 1] * A[:, 1, 0]
+        det = np.where(det > 0.0, det, np.nan)
+        adjugate = np.ones_like(A)
+        if p == 2:
+            adjugate[:, 0, 0], adjugate[:, 1, 1] = A[:, 1, 1], A[:, 0, 0]
+            adjugate[:, 0, 1], adjugate[:, 1, 0] = -A[:, 0, 1], -A[:, 1, 0]
+        return adjugate / det[:, None, None], np.log(det)
+    logdet = np.linalg.slogdet(A)[1]
     try:
-        return np.asarray(np.linalg.inv(A), dtype=np.float64)
+        return np.asarray(np.linalg.inv(A), dtype=np.float64), logdet
     except np.linalg.LinAlgError:
         # Whether a pivot is exactly zero depends on the last bits: each matrix is asked by itself.
         found = np.full(A.shape, np.nan)
         for inverse, each in zip(found, A, strict=True):
             with suppress(np.linalg.LinAlgError):
                 inverse[...] = np.linalg.inv(each)
-        return found
+        return found, logdet

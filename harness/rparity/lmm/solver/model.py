@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
-import scipy.linalg
 from numpy.typing import NDArray
+from scipy.linalg.lapack import dtrtrs
 
 from rparity.errors import DataError, FormulaError
 from rparity.lmm.matrices.model_matrices import ModelMatrices
@@ -127,8 +127,12 @@ class LinearModel:
 
     def from_working(self, delta: Array) -> Array:
         """Convert coefficients of the orthonormal basis of X to coefficients of X, (..., p)."""
-        solved = scipy.linalg.solve_triangular(self._R, delta.T, check_finite=False)
+        solved, _ = dtrtrs(self._R, delta.T)  # scipy's own function takes ten times as long
         return np.asarray(solved.T)
+
+    @cached_property
+    def _R_inverse(self) -> Array:
+        return self.from_working(np.eye(self.p)).T
 
     def least_squares_criterion(self, deviations: Array, *, reml: bool) -> Array:
         """Return −2 log-likelihood of R responses (n, R) without the random effects, (R,).
@@ -300,13 +304,13 @@ class MixedModel(LinearModel):
     def _at(self, near: Nearby, there: Minimum, *, reml: bool, f: float) -> Solution:
         """Return the solution where searches in working coordinates of θ have ended."""
         at = near.evaluate(there.x, np.arange(len(there.x)), "none")
-        R_inv = self.from_working(np.eye(self.p))  # rows are solutions for unit vectors: R⁻ᵀ
+        R_inv = self._R_inverse
         return Solution(
             theta=there.x @ self.working.W_inverse.T,
             beta=self.from_working(at.delta),
             sigma=np.sqrt(at.s.value / self.divisor(reml=reml)),
             criterion=at.profiled(f).value + self.constant(reml=reml),
-            vcov_unscaled=R_inv.T @ at.A_inv @ R_inv,
+            vcov_unscaled=R_inv @ at.A_inv @ R_inv.T,
             hessian=there.hessian,
             converged=there.converged,
         )

@@ -41,9 +41,9 @@ class Smooth:
     @classmethod
     def constant(cls, value: Array, template: Template) -> Smooth:
         """Return values (R, …) of a structure, whose derivatives are not asked for."""
-        zero = np.zeros_like(value)[:, None]
+        R, *shape = value.shape
         pairs = len(template.same_column)
-        return cls(value, np.repeat(zero, template.m, axis=1), np.repeat(zero, pairs, axis=1))
+        return cls(value, np.zeros((R, template.m, *shape)), np.zeros((R, pairs, *shape)))
 
     value: Array
     gradient: Array
@@ -56,6 +56,18 @@ class Smooth:
         change = np.einsum("ri,ri...->r...", step, self.gradient)
         change += np.einsum("ri,ri...->r...", both, self.hessian)
         return Smooth.constant(self.value + change, template)
+
+    def take(self, where: NDArray[np.bool_]) -> Smooth:
+        """Select some responses."""
+        return Smooth(self.value[where], self.gradient[where], self.hessian[where])
+
+    def replaced(self, where: NDArray[np.bool_], new: Smooth) -> Smooth:
+        """Return the function of R responses with that of some from `new`, also of R responses."""
+        return Smooth(
+            np.where(where, new.value, self.value),
+            np.where(where[:, None], new.gradient, self.gradient),
+            np.where(where[:, None, None], new.hessian, self.hessian),
+        )
 
 
 @dataclass(frozen=True)
