@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rparity.cases import extensions
-from rparity.cases.base import AtlasPair
+from rparity.cases.base import AtlasPair, Case
 from rparity.compare import ALL, COLUMNS, Verdict
 from rparity.diagnosis.causes import Cause
 from rparity.errors import UsageError
@@ -95,10 +95,11 @@ def _bounds(text: str) -> list[str]:
     return [bound.strip() for bound in text.split(",") if bound.strip()]
 
 
-def ledger(path: Path | None = None) -> tuple[Entry, ...]:
+def ledger(path: Path | None = None, *, of: Iterable[Case] | None = None) -> tuple[Entry, ...]:
     """Return the entries of a ledger: by default this package's and those of other projects.
 
-    Each pair of the atlas whose defaults differ is an entry by itself.
+    Each pair of the atlas whose defaults differ is an entry by itself. Only the pairs of the cases
+    `of` are looked at, by default those of all cases.
 
     Raises
     ------
@@ -107,11 +108,11 @@ def ledger(path: Path | None = None) -> tuple[Entry, ...]:
     """
     paths = [LEDGER, *extensions.ledgers()] if path is None else [path]
     listed = [entry for each in paths for entry in _entries(each)]
-    return (*listed, *(_pairs() if path is None else ()))
+    return (*listed, *(_pairs(of) if path is None else ()))
 
 
-def _pairs() -> tuple[Entry, ...]:
-    """Return an entry for each pair of the atlas whose defaults differ.
+def _pairs(of: Iterable[Case] | None) -> tuple[Entry, ...]:
+    """Return an entry for each pair of these cases, or of all, whose defaults differ.
 
     Raises
     ------
@@ -132,7 +133,7 @@ def _pairs() -> tuple[Entry, ...]:
             references=pair.references,
             reproduce=f"rparity atlas {pair.name}",
         )
-        for case in cases().values()
+        for case in (cases().values() if of is None else of)
         for pair in case.parts
         if isinstance(pair, AtlasPair) and pair.cause
     )
