@@ -14,6 +14,7 @@ import rparity.lmm.solver.model
 import rparity.lmm.solver.nearby
 import rparity.lmm.solver.schur
 from crossed_recorded import MODELS, pupils
+from few import mostly_slow
 from rparity.errors import DataError
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.matrices.model_matrices import build
@@ -156,7 +157,10 @@ def exact_derivatives(size: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("dissected", [False, True], ids=["dense", "sparse"])
-@pytest.mark.parametrize("size", SCALES)
+@pytest.mark.parametrize(
+    "size",
+    mostly_slow(SCALES, lambda size: size == "large", "differentiates a criterion in 50 digits"),
+)
 def test_derivatives_equal_differences_in_fifty_digits(size, dissected, monkeypatch):
     if dissected:
         monkeypatch.setattr(rparity.lmm.solver.schur, "plan", dissect_always)
