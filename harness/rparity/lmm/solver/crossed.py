@@ -199,7 +199,7 @@ class Dense:
         self.template = template
         self._span = span
         self._inside_X = span.inside(X)
-        self._outside_X = X - span.Q @ self._inside_X.reshape(-1, X.shape[1])
+        self._outside_X = X - span.Q @ self._inside_X.reshape(span.Q.shape[1], X.shape[1])
         self._outside_XX = self._outside_X.T @ self._outside_X
         # For each element of θ, the columns of T that it multiplies: (N, b, L).
         self._t = [

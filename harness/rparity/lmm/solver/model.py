@@ -268,8 +268,11 @@ class MixedModel(LinearModel):
         found = minimise(objective, begin, template.canonical if one else None, watch)
         if more is not None and found.several:
             begin = more() @ self.working.W.T
-            moments = moments.repeated(len(begin))
-            found = found.join(minimise(objective, begin, template.canonical, watch))
+            further = np.arange(len(found.x), len(found.x) + len(begin))
+            near = near.repeated(len(found.x) + len(begin))
+            found = found.join(
+                minimise(partial(objective, among=further), begin, template.canonical, watch)
+            )
         if one:
             value = (
                 np.where(np.isfinite(found.value), found.value, np.inf) + 1e-8 * ~found.converged

@@ -42,6 +42,12 @@ class Nearby:
         taken._last = {new: self._last[old] for new, old in enumerate(index) if old in self._last}
         return taken
 
+    def repeated(self, n: int) -> Nearby:
+        """Return n responses, all of them the first one."""
+        many = Nearby(self._structure, self._moments.repeated(n), reml=self._reml)
+        many._last = self._last.copy()
+        return many
+
     def evaluate(
         self, theta: Array, index: Index, derivatives: Derivatives = "search"
     ) -> Evaluation:
