@@ -1,4 +1,8 @@
-"""tox's inline plugin: plain `tox` also runs `live` where R is, `browser` where chromium is."""
+"""tox's inline plugin: which environments plain `tox` runs.
+
+`live` runs where R is, and `browser` where chromium is. `atlas` is not among them, because its
+packages do not exist for every Python.
+"""
 
 import os
 import shutil

@@ -3,7 +3,8 @@
     python benchmarks/large.py [DESIGN ...] [--r]
 
 Processor time (`time.process_time`) is measured, because other work on the machine hardly changes
-it. BLAS has one thread. With --r, lme4 fits the same data in the same run, where it takes minutes.
+it, and the smallest of up to three fits counts, of which more are begun for ten seconds. BLAS has
+one thread. With --r, lme4 fits the same data in the same run, where it ends within minutes.
 """
 
 from __future__ import annotations
@@ -90,20 +91,46 @@ def insteval() -> pd.DataFrame:
     return decode_factors(recording.tables["data"], recording.provenance["levels"])
 
 
+def slopes(groups: int, rows: int) -> pd.DataFrame:
+    """Five covariates, each with an effect of its own in each group."""
+    rng = np.random.default_rng(1)
+    a = np.repeat(np.arange(groups), rows)
+    X = rng.normal(size=(len(a), 5))
+    y = (X * (1.0 + 0.5 * rng.normal(size=(groups, 5))[a])).sum(axis=1)
+    y += rng.normal(size=groups)[a] + rng.normal(size=len(a))
+    columns = {f"x{i}": x for i, x in enumerate(X.T, start=1)}
+    return pd.DataFrame({"y": y, "a": pd.Categorical(a)} | columns)
+
+
 INSTEVAL = "y ~ service + (1 | s) + (1 | d) + (1 | dept:service)"
+FIVE = "x1 + x2 + x3 + x4 + x5"
 DESIGNS: dict[str, tuple[str, Callable[[], pd.DataFrame]]] = {
     "crossed-2000": (CROSSED, lambda: crossed(2000, 2000, 60_000)),
     "crossed-5000": (CROSSED, lambda: crossed(5000, 5000, 200_000)),
     "crossed-10000": (CROSSED, lambda: crossed(10_000, 10_000, 500_000)),
     "nearly-nested": (CROSSED, lambda: neighbours(20_000, 5)),
     "movers": (CROSSED, lambda: nested(20_000, 5)),
+    "movielens": (CROSSED, lambda: ratings(943, 1682, 100_000)),
     "ratings": (CROSSED, lambda: ratings(6000, 4000, 1_000_000)),
     "insteval": (INSTEVAL, insteval),
+    "studage": (INSTEVAL.replace("service", "service + studage", 1), insteval),
     "rows": ("y ~ x + (1 | a)", lambda: one_factor(1000, 1_000_000)),
     "slope": ("y ~ x + (x | a)", lambda: one_factor(1000, 1_000_000)),
+    "slope-50000": ("y ~ x + (x | a)", lambda: one_factor(50_000, 1_000_000)),
+    "five-slopes": (f"y ~ {FIVE} + ({FIVE} | a)", lambda: slopes(300, 20)),
 }
 # Designs on which lme4 ends within some minutes.
-WITH_R = ("crossed-2000", "nearly-nested", "insteval", "rows", "slope")
+WITH_R = ("crossed-2000", "nearly-nested", "insteval", "studage", "rows", "slope", "five-slopes")
+# The most fits of one design, and the seconds after which no more are begun.
+FITS, ENOUGH = 3, 10.0
+
+
+def smallest(measure: Callable[[], tuple[float, float]]) -> tuple[float, float]:
+    """Return the smallest seconds of some fits, and the criterion."""
+    begin, found = time.monotonic(), []
+    while len(found) < FITS and (not found or time.monotonic() - begin < ENOUGH):
+        found.append(measure())
+    return min(found)
 
 
 def fit(name: str) -> None:
@@ -112,11 +139,15 @@ def fit(name: str) -> None:
 
     formula, draw = DESIGNS[name]
     data = draw()
-    begin = time.process_time()
-    found = lmer(formula, data)
-    seconds = time.process_time() - begin
+
+    def measure() -> tuple[float, float]:
+        begin = time.process_time()
+        criterion = lmer(formula, data).criterion
+        return time.process_time() - begin, criterion
+
+    seconds, criterion = smallest(measure)
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(f"{name:16}{'rparity':10}{seconds:10.2f} s{peak:8.2f} GiB  {found.criterion:.9f}")
+    print(f"{name:16}{'rparity':10}{seconds:10.2f} s{peak:8.2f} GiB  {criterion:.9f}", flush=True)
 
 
 def fit_r(name: str) -> None:
@@ -124,13 +155,15 @@ def fit_r(name: str) -> None:
     from rparity.r.session import RSession
 
     formula, draw = DESIGNS[name]
+    script, question = Path(__file__).with_name("speed.R"), {"data": draw(), "formula": formula}
     with RSession() as session:
-        found = session.call(
-            Path(__file__).with_name("speed.R"),
-            "processor_time",
-            {"data": draw(), "formula": formula},
-        ).value
-    print(f"{name:16}{'lme4':10}{found['seconds']:10.2f} s{'':14}{found['criterion']:.9f}")
+
+        def measure() -> tuple[float, float]:
+            found = session.call(script, "processor_time", question).value
+            return found["seconds"], found["criterion"]
+
+        seconds, criterion = smallest(measure)
+    print(f"{name:16}{'lme4':10}{seconds:10.2f} s{'':14}{criterion:.9f}", flush=True)
 
 
 def main() -> None:

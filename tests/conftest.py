@@ -27,7 +27,17 @@ from rparity.workers.cluster import Cluster, cluster
 pytest_plugins = ["pytester", "tally"]
 # Files whose tests share what is costly: each group of them keeps to one of xdist's workers.
 TOGETHER = {
-    **dict.fromkeys(("test_atlas", "test_cases_against_r"), "runs"),
+    **dict.fromkeys(
+        (
+            "test_atlas",
+            "test_cases_against_r",
+            "test_cli",
+            "test_ledger",
+            "test_report_text",
+            "test_wrong_on_purpose",
+        ),
+        "runs",
+    ),
     **dict.fromkeys(("test_bootstrap_workers", "test_cluster", "test_study"), "two_workers"),
     **dict.fromkeys(
         (
@@ -41,6 +51,10 @@ TOGETHER = {
     ),
 }
 WORKERS = ExitStack()
+# Plugins of pytest that no inner session needs: to register one takes a millisecond or two, in
+# each of some hundred sessions.
+UNUSED = ("debugging", "doctest", "faulthandler", "junitxml", "legacypath", "pastebin")
+UNUSED += ("setuponly", "setupplan", "stepwise", "unittest")
 # pytester forgets what was imported since it began: imported before, this stays.
 IMPORTED = ("email.parser", "rparity.parity.answer", "statsmodels.api", "statsmodels.formula.api")
 
@@ -136,12 +150,15 @@ def inner(
 ) -> Callable[..., pytest.RunResult]:
     """A session of pytest within this one, with rparity's plugin and those that are named by -p.
 
-    The others would be looked up and registered anew in each session.
+    Others would be looked up and registered anew in each session.
     """
     # Byte code belongs to a file of the same length and second, such as the one written before.
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
-    return partial(pytester.runpytest_inprocess, "-p", "rparity.pytest_plugin")
+    without = [word for name in UNUSED for word in ("-p", f"no:{name}")]
+    # As an object: to find a plugin by its name, pytest reads the metadata of all packages.
+    plugin = import_module("rparity.pytest_plugin")
+    return partial(pytester.runpytest_inprocess, *without, plugins=[plugin])
 
 
 @pytest.fixture(scope="session")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import errno
+import gc
 import os
 import sys
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from typing import Any, NoReturn
 
@@ -26,6 +27,8 @@ COMMANDS = {
         *("regenerate", "versions", "seal", "list", "doctor", "completion"),
     )
 }
+# The new objects after which Python looks for unreachable cycles, instead of 700.
+COLLECT_AFTER = 10_000
 # If this variable is set, or --traceback is given, unexpected errors show their traceback.
 TRACEBACK = "RPARITY_TRACEBACK"
 # Remedies for errors of the operating system.
@@ -53,7 +56,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             from rparity.cases import extensions
 
             extensions.use(options.more)
-        status: int = options.action(options)
+        with _rare_collections():
+            status: int = options.action(options)
         sys.stdout.flush()
     except RparityError as error:
         print(f"rparity: {error}", file=sys.stderr)
@@ -71,6 +75,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _abandon_output()
         return UNUSABLE
     return status
+
+
+@contextmanager
+def _rare_collections() -> Iterator[None]:
+    """Look for unreachable cycles rarely: a command keeps most of what it loads and makes."""
+    usual = gc.get_threshold()
+    gc.set_threshold(COLLECT_AFTER, *usual[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
 
 
 def _sentence(error: Exception) -> str:

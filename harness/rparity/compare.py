@@ -81,11 +81,13 @@ class Tolerance:
     atol: float | pd.Series[float] = 0.0
     spread: float = 0.0
 
-    def absolute(self, reference: pd.Series[float]) -> NDArray[np.float64]:
+    def absolute(self, column: NDArray[np.float64], rows: pd.Index[str]) -> NDArray[np.float64]:
         """Return what each value of a reference column may differ by, whatever its size."""
-        atol = self.atol.reindex(reference.index) if isinstance(self.atol, pd.Series) else self.atol
-        sd = float(reference.std(ddof=1)) if self.spread and reference.count() > 1 else 0.0
-        out: NDArray[np.float64] = np.zeros(len(reference)) + np.asarray(atol) + self.spread * sd
+        atol = self.atol.reindex(rows) if isinstance(self.atol, pd.Series) else self.atol
+        out: NDArray[np.float64] = np.zeros(len(column)) + np.asarray(atol)
+        if self.spread and len(there := column[~np.isnan(column)]) > 1:
+            with np.errstate(invalid="ignore"):
+                out += self.spread * there.std(ddof=1)
         return out
 
 
@@ -111,6 +113,13 @@ def part_of(table: str) -> str:
 def kind_of(table: str) -> str:
     """Return the kind of a table: `coef` for `lmer.coef`."""
     return table.rpartition(".")[2]
+
+
+def parts_of(tables: pd.Series[str]) -> pd.Series[str]:
+    """Return the part of each table of a column of comparisons; each name is split once."""
+    codes, names = pd.factorize(tables)
+    parts = np.array([part_of(name) for name in names], dtype=object)
+    return pd.Series(parts[codes], tables.index, dtype=tables.dtype, name=tables.name)
 
 
 def tables_of(tables: Tables, part: str) -> dict[str, pd.DataFrame]:
@@ -177,10 +186,11 @@ def _compare_table(
 ) -> list[Measured]:
     if mine is None or theirs is None:
         return [_missing(table, [(ALL, ALL)])]
-    for side in (mine, theirs):
+    alike = mine.index.equals(theirs.index) and mine.columns.equals(theirs.columns)
+    for side in (mine,) if alike else (mine, theirs):
         if not (side.index.is_unique and side.columns.is_unique):
             raise ValueError(f"table {table} has a row or column name twice")
-    if mine.index.equals(theirs.index) and mine.columns.equals(theirs.columns):
+    if alike:
         return [_compare_values(table, mine, theirs, reference)]
     rows = [row for row in theirs.index if row in mine.index]
     columns = [column for column in theirs.columns if column in mine.columns]
@@ -200,11 +210,11 @@ def _compare_values(
     n = len(theirs)
     tolerances = [reference.tolerance(table, column) for column in theirs.columns]
     rtol = np.repeat(np.array([tolerance.rtol for tolerance in tolerances]), n)
-    allowed = np.array(
-        [t.absolute(theirs[name]) for t, name in zip(tolerances, theirs, strict=True)]
-    )
-    allowed = allowed.ravel()
     q, c = (side.to_numpy(dtype=np.float64).ravel(order="F") for side in (mine, theirs))
+    allowed = np.zeros(len(c))
+    for i, tolerance in enumerate(tolerances):
+        own = slice(i * n, (i + 1) * n)
+        allowed[own] = tolerance.absolute(c[own], theirs.index)
     agreed = digits(q, c)
     with np.errstate(invalid="ignore"):
         room = allowed + rtol * np.abs(c)

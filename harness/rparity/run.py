@@ -200,7 +200,10 @@ def _explained(
         findings += found
     version = RVersion.among(packages)
     judged, known = apply_ledger(
-        comparisons, ledger(), [context.case.name], None if version is None else version.lme4
+        comparisons,
+        ledger(of=[context.case]),
+        [context.case.name],
+        None if version is None else version.lme4,
     )
     return judged, with_entries(findings, known)
 

@@ -82,6 +82,7 @@ def questions() -> list[Question]:
 
 
 WRONG = ("crashes", "good", "killed", "unheard", "raises", "once", "absent")
+SLOW = pytest.mark.slow(reason="a process for each engine, and a further one after each crash")
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,7 @@ def asked(name: str, questions: list[Question], limit: float = 30.0) -> list[Eng
         return of(name, engines.ask({name: questions}))
 
 
+@SLOW
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
@@ -115,17 +117,20 @@ def test_an_engine_that_goes_wrong(
     assert [each.problem for each in of(name, replies)] == [problem, problem]
 
 
+@SLOW
 def test_an_engine_that_hangs(questions: list[Question]) -> None:
     (reply,) = asked("hangs", questions[:1], limit=0.2)
     assert reply.problem == "gave no answer within 0.2 s"
 
 
+@SLOW
 def test_an_engine_that_is_not_installed(replies: list[tuple[str, str, EngineReply]]) -> None:
     for each in of("absent", replies):
         assert each.answer is None
         assert "not_installed_anywhere" in (each.problem or "")
 
 
+@SLOW
 def test_an_engine_that_prints_megabytes(
     questions: list[Question], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,6 +138,7 @@ def test_an_engine_that_prints_megabytes(
     assert capfd.readouterr() == ("", "")
 
 
+@SLOW
 def test_an_engine_goes_on_after_a_crash(replies: list[tuple[str, str, EngineReply]]) -> None:
     first, second = of("once", replies)
     assert first.problem == "crashed: ended with status 1"
@@ -140,6 +146,7 @@ def test_an_engine_goes_on_after_a_crash(replies: list[tuple[str, str, EngineRep
     assert set(second.made_by) == {"numpy"}
 
 
+@SLOW
 def test_the_others_are_not_harmed_and_answers_come_in_order(
     replies: list[tuple[str, str, EngineReply]],
 ) -> None:
@@ -167,6 +174,7 @@ def test_two_examiners_find_what_one_finds(small_audit: Audit) -> None:
     assert [f.cause for f in one.findings] == [f.cause for f in two.findings] != []
 
 
+@pytest.mark.slow(reason="a process that loads all there is")
 def test_an_examiner_that_fails_names_the_case() -> None:
     examiner = RemoteExaminer()
     with pytest.raises(RuntimeError, match="Examining dyestuff: KeyError: 'dyestuff'"):

@@ -64,6 +64,7 @@ def test_the_values_are_the_engines_and_the_arbiters(early: Argument) -> None:
     assert float(arbiter.decimals) == pytest.approx(arbiter.value, rel=1e-15)
 
 
+@pytest.mark.slow(reason="explains one more value, with all experiments")
 def test_the_arbiters_decimals_are_those_of_the_value() -> None:
     found = explained("sleepstudy", "lme4", "lmer.coef", "Days")
     (argument,) = found.arguments
@@ -120,6 +121,7 @@ def test_rs_value_is_shown_beside_a_python_engines(small_audit: Audit, monkeypat
     assert "none found (unexplained)" in text
 
 
+@pytest.mark.slow(reason="explains one more value, with all experiments")
 def test_a_published_figure_is_shown_as_printed() -> None:
     found = explained("sleepstudy", "published", "lmer.coef", "(Intercept)")
     (argument,) = found.arguments

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from itertools import product
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from few import mostly_slow
 from planted import BAR, audit_case, fit_of, found, proven, tables_at
 from rparity import bootmer, paths
 from rparity.audit.audit_case import AuditCase, audit_case_of
@@ -26,8 +28,14 @@ from rparity.lmm.lme4 import NEWEST
 from rparity.lmm.mixed import lmer
 
 
-@pytest.mark.parametrize("name", ["document", "sleepstudy", "penicillin", "pastes", "weighted"])
-@pytest.mark.parametrize("size", [1e-2, 1e-4, 1e-6])
+@pytest.mark.parametrize(
+    ("name", "size"),
+    mostly_slow(
+        product(["document", "sleepstudy", "penicillin", "pastes", "weighted"], [1e-2, 1e-4, 1e-6]),
+        lambda planted: planted[0] in ("document", "weighted") or planted == ("pastes", 1e-4),
+        "as the others, for one more model",
+    ),
+)
 def test_an_optimizer_that_stopped_early(name: str, size: float) -> None:
     fit = fit_of(name)
     early = tables_at(fit.at(fit.theta_hat * (1.0 + size)))
@@ -93,7 +101,14 @@ def test_a_likelihood_without_the_prior_weights() -> None:
     assert "" in found("weighted", answer)
 
 
-@pytest.mark.parametrize("name", ["document", "sleepstudy", "pastes"])
+@pytest.mark.parametrize(
+    "name",
+    mostly_slow(
+        ["document", "sleepstudy", "pastes"],
+        lambda name: name == "document",
+        "as the others, for one more model",
+    ),
+)
 def test_ml_instead_of_reml(name: str) -> None:
     model = audit_case(name).context.parts["lmer"]
     assert isinstance(model, Lmer)
@@ -176,6 +191,7 @@ def test_refits_with_another_divisor(old_weighted: AuditCase) -> None:
     assert "" in refits(old_weighted, wrong)
 
 
+@pytest.mark.slow(reason="profiles a fit")
 def test_a_profile_that_failed_in_r_and_one_that_failed_here() -> None:
     """R's interval of a fixed effect with weights ends where the deviance does not rise at all."""
     weighted, data = case("weighted"), audit_case("weighted").question.data

@@ -237,7 +237,12 @@ def test_derivatives_equal_differences_of_the_criterion(reml: bool) -> None:
                 assert abs(slope - H[i, j]) < 1e-25
 
 
-@pytest.mark.parametrize("wrong", ["gradient", "hessian"])
+@pytest.mark.parametrize(
+    "wrong",
+    mostly_slow(
+        ["gradient", "hessian"], lambda wrong: wrong == "gradient", "searches for the optimum long"
+    ),
+)
 def test_wrong_derivatives_are_not_certified(
     monkeypatch: pytest.MonkeyPatch, data: pd.DataFrame, wrong: str
 ) -> None:

@@ -11,6 +11,7 @@ from flint import arb, arb_mat, ctx
 
 import ddf_exact
 from ddf_recorded import MODELS, find, frame, label, matrix, optimum, table
+from few import mostly_slow
 from rparity import anova
 from rparity.cases.base import Case, Data, Lmer
 from rparity.engines.base import Question
@@ -108,7 +109,13 @@ def check_against_ours(found: Certified, model: dict) -> None:
         np.testing.assert_array_less(np.abs(p - wanted), OURS * 10 * power * wanted + 1e-300)
 
 
-@named(SOME)
+@pytest.mark.parametrize(
+    "model",
+    mostly_slow(
+        SOME, lambda model: model not in (BALANCED, GROUPS, SINGULAR), "proves one more model"
+    ),
+    ids=[label(model) for model in SOME],
+)
 def test_the_answers_are_those_of_r_and_of_this_package(model: dict) -> None:
     found = proven(model)
     assert set(TESTS) <= set(found.tables)
@@ -251,7 +258,14 @@ def other_sign(right: Callable[..., list[arb]]) -> Callable[..., list[arb]]:
 
 @pytest.mark.parametrize(
     "bug",
-    ["Satterthwaite's for Kenward and Roger's", "unadjusted covariance", "slope of s", "Q for V"],
+    mostly_slow(
+        [
+            *("Satterthwaite's for Kenward and Roger's", "unadjusted covariance"),
+            *("slope of s", "Q for V"),
+        ],
+        lambda bug: bug == "unadjusted covariance",
+        "proves all tests of a model for each bug",
+    ),
 )
 def test_a_bug_is_noticed(monkeypatch: pytest.MonkeyPatch, bug: str) -> None:
     match bug:

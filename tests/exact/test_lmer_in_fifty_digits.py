@@ -11,7 +11,8 @@ import pytest
 from mpmath import mp, mpf
 
 from fifty_digits import DIGITS, Optimum, RandomIntercept
-from rparity import document_data, lmer
+from rparity import document_data, lmer, paths
+from rparity.cases.document import DOCUMENT
 from rparity.compare import MAX_DIGITS, digits
 from rparity.lmm.fit import LmerResults
 
@@ -116,11 +117,12 @@ def test_conditional_modes_and_their_standard_deviations(both) -> None:
         assert agreement(value, condsd) >= AT_LEAST
 
 
-def test_r_stops_before_the_optimum(run_of, both) -> None:
+def test_r_stops_before_the_optimum(both) -> None:
     """This is why R's recording agrees with Python to seven digits only."""
     fit, _, best = both
     part = "lmer" if fit.reml else "lmer_ml"
-    recorded = run_of("document").r_tables[f"{part}.theta"]["value"].iloc[0]
+    tables = DOCUMENT.recording(paths.fixtures()).tables
+    recorded = tables[f"{part}.theta"]["value"].iloc[0]
     off = agreement(recorded, best.theta)
     assert 7.0 <= off < AT_LEAST
     rise = fit.deviance_at([recorded]) - fit.criterion

@@ -1,10 +1,9 @@
-"""`rparity fuzz`: the store that survives, going on, shrinking, and what the command says."""
+"""`rparity fuzz`: the store that survives, going on, crashes, and what the command says."""
 
 from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import sqlite3
 import subprocess
@@ -12,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import closing, suppress
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +19,8 @@ import pandas as pd
 import pytest
 
 import rparity
-from fuzz_r import Array, FakeR
-from places import ROOT, SUPPORT
+from fuzz_r import FakeR, stored
+from places import SUPPORT
 from rparity.audit.workers import ENGINE
 from rparity.cases.extensions import VARIABLE
 from rparity.cli import main
@@ -31,56 +29,13 @@ from rparity.commands.fuzz import _interruptions
 from rparity.errors import RCrashedError, RNotAvailableError, RparityError, UsageError
 from rparity.fuzz import campaign, others, work
 from rparity.fuzz.campaign import run_fuzz
-from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
+from rparity.fuzz.design import Covariate, Design
 from rparity.fuzz.draw import Numbered, design
 from rparity.fuzz.judge import US, FuzzResult, FuzzVerdict, judge
 from rparity.fuzz.problem import Problem
-from rparity.fuzz.scripts import python_script, r_script
-from rparity.fuzz.shrink import same_as, shrink, simplifications
 from rparity.fuzz.store import Store
 from rparity.fuzz.work import Work, answered
-from rparity.lmm.fit import LmerResults
-from rparity.lmm.solver.model import MixedModel
 from rparity.workers.child import Child
-
-RIGHT = LmerResults.fit.__func__  # type: ignore[attr-defined]
-LEAST = 1.0
-
-
-def planted(cls: type[LmerResults], model: MixedModel, y: Array, **options: Any) -> LmerResults:
-    """The fit with a wrong bound, θ of 1 at least, where there are weights and an offset."""
-    fit: LmerResults = RIGHT(cls, model, y, **options)
-    if model.matrices.offset.any() and np.ptp(model.matrices.weights) > 0:
-        return fit.at(np.maximum(fit.theta_hat, np.where(model.template.diagonal, LEAST, -np.inf)))
-    return fit
-
-
-def right(problem: Problem) -> LmerResults | str:
-    model = problem.model
-    if isinstance(model, str):
-        return model
-    try:
-        fit: LmerResults = RIGHT(LmerResults, model, model.matrices.y, reml=problem.part.reml)
-    except RparityError as error:
-        return str(error)
-    return fit
-
-
-@pytest.fixture
-def bug(monkeypatch: pytest.MonkeyPatch) -> FakeR:
-    """A planted bug in this package, and an R without it."""
-    monkeypatch.setattr(LmerResults, "fit", classmethod(planted))
-    return FakeR(fit=right)
-
-
-@pytest.fixture
-def fake(monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeR], FakeR]:
-    def use(r: FakeR) -> FakeR:
-        for module in (work, campaign):
-            monkeypatch.setattr(module, "live_r", lambda _limit: r)
-        return r
-
-    return use
 
 
 def outcomes(found: pd.DataFrame) -> pd.DataFrame:
@@ -212,7 +167,7 @@ def test_an_interrupted_command_says_so_and_keeps_the_results(tmp_path: Path) ->
     )
     with subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) as it:
         until = time.monotonic() + 60
-        while not _stored(tmp_path):
+        while not stored(tmp_path):
             assert time.monotonic() < until
             time.sleep(0.05)
         it.send_signal(signal.SIGINT)
@@ -229,14 +184,6 @@ def test_an_interruption_that_a_callback_swallowed_is_heeded() -> None:
             signal.raise_signal(signal.SIGINT)
         with pytest.raises(KeyboardInterrupt):
             heed()
-
-
-def _stored(folder: Path) -> int:
-    try:
-        with closing(sqlite3.connect(folder / "fuzz.sqlite")) as db:
-            return int(db.execute("SELECT count(*) FROM designs").fetchone()[0])
-    except sqlite3.OperationalError:
-        return 0
 
 
 # -- crashes ---------------------------------------------------------------------------------------
@@ -366,57 +313,6 @@ def test_an_error_of_this_package_is_unexplained(
     assert found.says == "LinAlgError: Singular matrix"
 
 
-# -- shrinking -------------------------------------------------------------------------------------
-
-WEIGHTED = Design(
-    (9, 4, 7, 12, 3, 8),
-    (Grouping(0.0), Grouping(10.0, place="in turn", levels=3)),
-    (Covariate(scale=2), Covariate(shift=3.0)),
-    (FixedFactor(3, "contr.sum"),),
-    interaction=True,
-    weights=1.0,
-    offset=True,
-    missing=5,
-    scale=1,
-    seed=11,
-)
-
-
-@pytest.mark.slow(reason="judges some dozens of designs to shrink one")
-def test_shrinking_removes_all_that_the_difference_does_not_need(bug: FakeR) -> None:
-    first = judge(Problem(WEIGHTED.part(), WEIGHTED.data()), bug)
-    assert first.verdict is FuzzVerdict.UNEXPLAINED
-    assert "R's criterion is " in first.says
-    small = shrink(WEIGHTED, same_as(first, lambda problem: judge(problem, bug)))
-    assert judge(small, bug).verdict is FuzzVerdict.UNEXPLAINED
-    assert small.part.formula == "y ~ offset(o) + (1 | g1)"
-    assert small.part.weights == "w"
-    assert len(small.data) < 6
-
-
-def test_simplifications_are_simpler_and_end() -> None:
-    current, steps = WEIGHTED, 0
-    while (simpler := next(simplifications(current), None)) is not None:
-        current, steps = simpler, steps + 1
-        assert steps < 100
-    assert current.groupings == (Grouping(current.groupings[0].ratio),)
-
-
-def test_the_scripts_show_the_two_answers(tmp_path: Path) -> None:
-    problem = Problem(WEIGHTED.part(), WEIGHTED.data())
-    script = python_script(problem, ["coef", "theta"], "Design 1.")
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
-    )
-    mine = problem.mine
-    assert isinstance(mine, LmerResults)
-    assert f"{mine.params.iloc[0]:.15f}"[:12] in done.stdout
-    text = r_script(problem, ["coef", "theta"], "Design 1.")
-    assert 'contrasts = list(f1 = "contr.sum")' in text
-    assert "weights = w" in text
-    assert text.count("NA") >= int(problem.data.isna().sum().sum())
-
-
 # -- the command -----------------------------------------------------------------------------------
 
 
@@ -473,6 +369,7 @@ def test_invalid_arguments_are_refused(
     assert said in capsys.readouterr().err
 
 
+@pytest.mark.slow(reason="starts engines in processes of their own, and one again")
 def test_a_crash_of_an_engine_costs_only_its_own_answer(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -503,91 +400,3 @@ def test_another_engine_has_its_own_rows(tmp_path: Path, fake: Callable[[FakeR],
     assert found.designs["engine"].value_counts().to_dict() == {"rparity": 3, "lme4-tight": 3}
     assert found.unexplained.empty
     assert found.causes["lme4-tight"]["stopped early"] >= 1
-
-
-# -- with R ----------------------------------------------------------------------------------------
-
-
-@pytest.mark.live
-def test_thirty_designs_against_r(tmp_path: Path) -> None:
-    found = run_fuzz(tmp_path, n=30, seed=1)
-    assert found.unexplained.empty
-    assert found.verdicts["rparity"][FuzzVerdict.EXPLAINED] > 15
-    assert found.r_share > 0.3
-
-
-@pytest.mark.live
-def test_a_worker_killed_on_the_way_changes_no_result(tmp_path: Path) -> None:
-    from rparity.workers.cluster import Progress, cluster
-
-    alone = run_fuzz(tmp_path / "alone", n=16, seed=8)
-    with cluster(2) as pool:
-        killed: list[int] = []
-
-        def kill_one(progress: Progress) -> None:
-            if progress.done == 5:
-                killed.append(pool.pids[0])  # type: ignore[attr-defined]
-                os.kill(killed[0], signal.SIGKILL)
-
-        found = run_fuzz(tmp_path / "two", n=16, seed=8, workers=pool, on_progress=kill_one)
-    assert killed
-    # Not the digits: R's own answer for crossed factors differs from process to process.
-    same = ["number", "engine", "verdict", "open", "says", "design"]
-    pd.testing.assert_frame_equal(found.designs[same], alone.designs[same])
-
-
-@pytest.mark.live
-@pytest.mark.parametrize("end", ["normal", "interrupt", "kill"])
-def test_a_campaign_leaves_no_files_and_no_processes(tmp_path: Path, end: str) -> None:
-    """Also where a worker is killed, the campaign is interrupted or itself killed."""
-    scratch, work = tmp_path / "scratch", tmp_path / "work"
-    scratch.mkdir()
-    work.mkdir()
-    n = 12 if end == "normal" else 500
-    code = (
-        "import os, signal, sys\n"
-        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from rparity.workers.processes import Processes\n"
-        "from rparity.cli import main\n"
-        "finished = Processes._finished\n"
-        "def kill(self, *arguments, seen=[]):\n"
-        "    outcome = finished(self, *arguments)\n"
-        "    if outcome is not None:\n"
-        "        seen.append(outcome)\n"
-        "        if len(seen) == 3: os.kill(self.pids[0], signal.SIGKILL)\n"
-        "    return outcome\n"
-        "Processes._finished = kill\n"
-        f"store = ['--store', {str(tmp_path / 'out')!r}]\n"
-        f"sys.exit(main(['fuzz', '--n', '{n}', '--workers', '2', *store]))"
-    )
-    environment = os.environ | {
-        "TMPDIR": str(scratch),
-        "PYTHONPATH": str(Path(rparity.__file__).parents[1]),
-    }
-    with subprocess.Popen(
-        [sys.executable, "-P", "-c", code], cwd=work, env=environment, stderr=subprocess.PIPE
-    ) as it:
-        until = time.monotonic() + 120
-        while _stored(tmp_path / "out") < 6:
-            assert time.monotonic() < until
-            time.sleep(0.05)
-        if end != "normal":
-            it.send_signal(signal.SIGINT if end == "interrupt" else signal.SIGKILL)
-        it.communicate()
-    assert it.returncode == {"normal": 0, "interrupt": 130, "kill": -9}[end]
-    while left := {*scratch.iterdir(), *work.iterdir()}:
-        assert time.monotonic() < until, left
-        time.sleep(0.05)
-
-
-@pytest.mark.live
-def test_the_port_of_the_how_to_page(pytester: pytest.Pytester) -> None:
-    page = (ROOT / "docs" / "how-to" / "fuzz.md").read_text("utf-8")
-    for name, text in re.findall(r'```\w+ title="(.+?)"\n(.+?)```', page, re.DOTALL):
-        (pytester.path / name).write_text(text)
-    loaded = any(p.value == "rparity.pytest_plugin" for p in entry_points(group="pytest11"))
-    plugin = [] if loaded else ["-p", "rparity.pytest_plugin"]
-    # Hypothesis' own plugin would be loaded a second time in this process.
-    plugin += ["-p", "no:hypothesispytest"]
-    result = pytester.runpytest_inprocess(*plugin, "-q", "--r=live", "test_wcov.py")
-    result.assert_outcomes(passed=1)

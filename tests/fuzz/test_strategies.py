@@ -53,6 +53,7 @@ def test_most_designs_can_be_fitted() -> None:
     assert sum(not isinstance(model, str) for model in models) > 40
 
 
+@pytest.mark.slow(reason="draws 400 designs")
 def test_every_documented_feature_is_drawn() -> None:
     drawn = [each.design for each in Designs(1, range(400))]
     groupings = [grouping for each in drawn for grouping in each.groupings]
@@ -73,6 +74,7 @@ def test_every_documented_feature_is_drawn() -> None:
     assert max(max(each.sizes) for each in drawn) > 45
 
 
+@pytest.mark.slow(reason="draws designs in a process of its own")
 def test_a_design_depends_on_its_number_alone_and_drawing_leaves_no_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,6 +14,7 @@ import pytest
 import ddf_recorded
 import rparity
 from ddf_recorded import table
+from few import mostly_slow
 from lmm_recorded import LME4, array
 from places import DATA
 from rparity import RRandom
@@ -37,10 +38,22 @@ def label(pair: dict) -> str:
     return f"{pair['data']}: {pair['large']} against {pair['small']}"
 
 
-every_pair = pytest.mark.parametrize("pair", PAIRS, ids=[label(pair) for pair in PAIRS])
+def is_quick(pair: dict) -> bool:
+    """Whether a pair is run under each Python: simple models, weights, ML, and small ones by lm."""
+    return pair["data"] in ("document", "holes", "Pastes") or "|" not in pair["small"]
+
+
+def parametrized(pairs: list[dict]) -> pytest.MarkDecorator:
+    few = mostly_slow(pairs, is_quick, "the same claim about one more pair of models")
+    return pytest.mark.parametrize("pair", few, ids=[label(pair) for pair in pairs])
+
+
+every_pair = parametrized(PAIRS)
 printed = [(pair, setting) for pair in PAIRS for setting in SETTINGS if "text" in pair[setting]]
 every_summary = pytest.mark.parametrize(
-    ("pair", "setting"), printed, ids=[f"{label(pair)}, {setting}" for pair, setting in printed]
+    ("pair", "setting"),
+    mostly_slow(printed, lambda each: is_quick(each[0]), "bootstraps one more pair of models"),
+    ids=[f"{label(pair)}, {setting}" for pair, setting in printed],
 )
 
 
@@ -120,7 +133,7 @@ def test_every_statistic_is_that_of_pbkrtest_unless_its_refit_missed_the_optimum
     assert (~reached).sum() <= (1 if pair in CLOSE else 25)
 
 
-@pytest.mark.parametrize("pair", CLOSE, ids=[label(pair) for pair in CLOSE])
+@parametrized(CLOSE)
 def test_statistics_of_the_default_optimizer_differ_as_its_early_stop_does(pair):
     found, recorded = drawn_at_r(pair, "default"), array(pair["default"]["reference"])
     assert np.median(np.abs(found.reference - recorded)) < DEFAULT

@@ -11,17 +11,21 @@ import scipy.sparse as sp
 import rparity.lmm.numbers.panels
 import rparity.lmm.solver.equations
 import rparity.lmm.solver.model
+import rparity.lmm.solver.nearby
 import rparity.lmm.solver.schur
 from crossed_recorded import MODELS, pupils
+from few import mostly_slow
 from rparity.errors import DataError
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.matrices.model_matrices import build
 from rparity.lmm.matrices.template import Template
 from rparity.lmm.mixed import lmer
 from rparity.lmm.numbers.panels import lower_elements, lower_product, row_pairs
+from rparity.lmm.solver.deviance import evaluate
 from rparity.lmm.solver.dissection import Tree
 from rparity.lmm.solver.fronts import Factor, Fronts
 from rparity.lmm.solver.model import MixedModel
+from rparity.lmm.solver.nearby import Nearby
 from rparity.lmm.solver.schur import Schur, plan
 
 every_model = pytest.mark.parametrize(
@@ -153,7 +157,10 @@ def exact_derivatives(size: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("dissected", [False, True], ids=["dense", "sparse"])
-@pytest.mark.parametrize("size", SCALES)
+@pytest.mark.parametrize(
+    "size",
+    mostly_slow(SCALES, lambda size: size == "large", "differentiates a criterion in 50 digits"),
+)
 def test_derivatives_equal_differences_in_fifty_digits(size, dissected, monkeypatch):
     if dissected:
         monkeypatch.setattr(rparity.lmm.solver.schur, "plan", dissect_always)
@@ -186,9 +193,102 @@ def test_a_search_has_exact_slopes_and_curvatures_of_two_digits(
     scale = abs(exact.hessian).max()
     error = abs(rough.hessian - exact.hessian).max() / scale
     assert 0.0 < error < 0.03
+    for part in (0, 1):
+        whole = structure.evaluate(at, moments)[part]
+        first = structure.evaluate(at, moments, derivatives="first")[part]
+        np.testing.assert_array_equal(first.value, whole.value)
+        np.testing.assert_allclose(first.gradient, whole.gradient, rtol=1e-12, atol=1e-12)
+        assert not first.hessian.any()
     none, _ = structure.evaluate(at, moments, derivatives="none")
     assert none.value == exact.value
     assert not none.gradient.any()
+
+
+# -- the start of a search -------------------------------------------------------------------------
+
+
+def test_variances_from_sums_of_squares_solve_the_dense_equations():
+    """With a general variance for each coefficient, and all expectations from n × n matrices."""
+    structure, _ = small("large")
+    design, n, k = structure.design, 36, structure.template.k
+    outside = np.eye(n) - structure.X @ structure.X.T
+    Z = [
+        design.Z.toarray()[:, group.rows][:, a :: group.k]
+        for group in design.groups
+        for a in range(group.k)
+    ]
+    V = [np.eye(n), *(each @ each.T for each in Z)]
+    found = np.zeros(k)
+    y = outside @ RESPONSE + 2.0 * (Z[0] @ np.cos(np.arange(12.0)))
+    for _ in range(2):
+        forms = [np.eye(n)]
+        for each, variance in zip(Z, found, strict=True):
+            size = (each**2).sum(axis=0)
+            forms.append(each / (size * (1.0 + size * variance)) @ each.T)
+        forms = [outside @ form @ outside for form in forms]
+        expected = np.array([[np.trace(form @ v) for v in V] for form in forms])
+        solved = np.linalg.solve(expected, [y @ form @ y for form in forms])
+        least = [0.1 * each.shape[1] / (each**2).sum() for each in Z]
+        found = np.maximum(solved[1:] / max(solved[0], 0.02 * y @ outside @ y / n), least)
+    assert (found > least).any()
+    np.testing.assert_allclose(structure.variances(y), found, rtol=1e-9)
+
+
+def test_a_search_starts_near_the_optimum():
+    """The factors are nearly nested, and each has 250 levels: 0.045 is a standard error of θ."""
+    rng = np.random.default_rng(1)
+    b = np.repeat(np.arange(250), 6)
+    a = (b + (rng.random(1500) < 0.3)) % 250
+    y = rng.normal(size=250)[a] + rng.normal(size=250)[b] + rng.normal(size=1500)
+    model = MixedModel(
+        build(
+            "y ~ 1 + (1 | a) + (1 | b)",
+            pd.DataFrame(
+                {"y": y, "a": a, "b": b},
+            ).astype({"a": "category", "b": "category"}),
+        )
+    )
+    start = np.sqrt(model.structure.variances(model.centre(y)[1]))
+    end = model.solve(model.structure.moments(model.centre(y)[1][:, None]), reml=True)
+    np.testing.assert_allclose(start, model.working.W @ end.theta[0], rtol=0.2)
+
+
+# -- evaluations near an earlier one ---------------------------------------------------------------
+
+
+def test_a_search_that_keeps_second_derivatives_ends_at_the_same_point(monkeypatch):
+    asked = []
+    evaluate = Schur.evaluate
+
+    def counted(self, theta, moments, *, derivatives="exact", **others):
+        asked.append(derivatives)
+        return evaluate(self, theta, moments, derivatives=derivatives, **others)
+
+    monkeypatch.setattr(Schur, "evaluate", counted)
+    kept = lmer(MODELS[0]["formula"], pupils())
+    assert "first" in asked
+    assert "none" not in asked  # the values at the end follow from the last derivatives
+    monkeypatch.setattr(rparity.lmm.solver.nearby, "KEPT", 0.0)
+    monkeypatch.setattr(rparity.lmm.solver.nearby, "EXPANDED", 0.0)
+    asked.clear()
+    anew = lmer(MODELS[0]["formula"], pupils())
+    assert set(asked) == {"search", "none"}
+    assert kept.criterion == pytest.approx(anew.criterion, rel=1e-14)
+    for name in ("theta", "params", "bse", "sigma"):
+        np.testing.assert_allclose(getattr(kept, name), getattr(anew, name), rtol=1e-10)
+
+
+def test_values_after_a_small_step_follow_from_the_derivatives():
+    structure, at = small("large")
+    moments = structure.moments(RESPONSE[:, None])
+    near, one = Nearby(structure, moments, reml=True), np.zeros(1, dtype=np.intp)
+    near.evaluate(at, one)
+    there = at + 3e-7 * np.array([[1.0, -1.0, 0.5, 1.0, -0.5]])
+    expanded = near.evaluate(there, one, "none")
+    exact = evaluate(structure, moments, there, reml=True, derivatives="none")
+    np.testing.assert_allclose(expanded.delta, exact.delta, rtol=1e-12)
+    np.testing.assert_allclose(expanded.s.value, exact.s.value, rtol=1e-12)
+    assert expanded.s.value != near.evaluate(at, one, "none").s.value
 
 
 # -- fronts ----------------------------------------------------------------------------------------

@@ -8,7 +8,18 @@ from flint import ctx
 
 import rparity.lmm.solver.model
 from ddf_exact import Exact
-from ddf_recorded import MODELS, RECORDED, array, at_r, find, frame, label, matrix, optimum, table
+from ddf_recorded import (
+    MODELS,
+    RECORDED,
+    array,
+    at_r,
+    find,
+    frame,
+    matrix,
+    optimum,
+    parametrized,
+    table,
+)
 from rparity.errors import UsageError
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.inference.ddf import DegreesOfFreedomWarning, Satterthwaite
@@ -16,7 +27,7 @@ from rparity.lmm.mixed import lmer
 from rparity.lmm.solver.deviance import LOST, evaluate
 from rparity.lmm.solver.optimum import ConvergenceWarning
 
-every_model = pytest.mark.parametrize("model", MODELS, ids=[label(m) for m in MODELS])
+every_model = parametrized(MODELS)
 METHODS = ["satterthwaite", "kenward-roger"]
 # lmerTest's derivatives are numerical ones, which leave so many digits; the document's residual
 # variance is so small beside the others that they leave fewer.
@@ -52,9 +63,7 @@ def check_kenward_roger(df: np.ndarray, cov: np.ndarray, model: dict) -> None:
     np.testing.assert_allclose(cov, there, rtol=1e-10, atol=1e-10 * np.abs(there).max())
 
 
-reml = pytest.mark.parametrize(
-    "model", [m for m in MODELS if m["REML"]], ids=[label(m) for m in MODELS if m["REML"]]
-)
+reml = parametrized([m for m in MODELS if m["REML"]])
 
 
 def test_the_record_has_forty_reml_models_and_says_of_which_versions():

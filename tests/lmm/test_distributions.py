@@ -102,3 +102,7 @@ def test_points_are_those_of_halton():
 
 def test_nothing_is_below_zero_for_a_statistic_that_cannot_be():
     assert chi2_tail(-1e-12, 2) == f_tail(-1e-12, 2, 5) == 1.0
+
+
+def test_a_tail_without_degrees_of_freedom_is_missing():
+    assert np.isnan(chi2_tail([-1.0, 0.0, 3.0], np.nan)).all()

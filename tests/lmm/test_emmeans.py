@@ -8,7 +8,8 @@ import pytest
 from scipy.stats import chi2, norm, t
 
 import rparity
-from ddf_recorded import LM, MODELS, at_r, find, frame, label, optimum, table
+from ddf_recorded import LM, MODELS, WHY, at_r, find, frame, is_one_of_few, label, optimum, table
+from few import mostly_slow
 from lmm_recorded import array
 from rparity.errors import UsageError
 from rparity.lmm.inference.emmeans import MarginalMeans, _p_values
@@ -21,7 +22,7 @@ DOCUMENT = {"satterthwaite": 2e-6, "kenward-roger": 5e-10}
 P_TUKEY, Q_TUKEY = 1e-6, 1e-4
 
 CASES = [
-    pytest.param(model, asked, ddf, id=f"{label(model)} {asked['specs']} {asked['by']} {ddf}")
+    (model, asked, ddf)
     for model in [*MODELS, *LM]
     for asked in model["emmeans"]
     for ddf in ("kenward-roger", "satterthwaite", "asymptotic", "lm")
@@ -70,7 +71,11 @@ def tolerance(model: dict, ddf: str) -> dict[str, float]:
 
 
 @pytest.mark.filterwarnings("ignore::rparity.lmm.matrices.model_matrices.RankDeficientWarning")
-@pytest.mark.parametrize(("model", "asked", "ddf"), CASES)
+@pytest.mark.parametrize(
+    ("model", "asked", "ddf"),
+    mostly_slow(CASES, lambda case: is_one_of_few(case[0]), WHY),
+    ids=[f"{label(model)} {asked['specs']} {asked['by']} {ddf}" for model, asked, ddf in CASES],
+)
 def test_means_and_pairs_are_those_of_emmeans(model, asked, ddf):
     means, recorded = means_of(model, asked, ddf), asked[ddf]
     rtol = tolerance(model, ddf)

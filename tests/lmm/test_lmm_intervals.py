@@ -4,11 +4,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import rparity.lmm.solver.model
 from lmm_recorded import EXTRAS, LME4, array, fitted, frame, having
 from rparity.errors import UsageError
 from rparity.lmm.bootstrap.bootmer import bootmer, percentile
 from rparity.lmm.mixed import lmer
 from rparity.lmm.profile import profile_intervals
+from rparity.lmm.solver.schur import Schur
 from rparity.rrandom import RRandom
 
 
@@ -94,10 +96,24 @@ def test_profile_intervals_equal_those_of_r(model):
     `x` of the crossed design. At the end found here, R's deviance exceeds the quantile by 5e-15.
     """
     found = fitted(model).conf_int(method="profile")
+    assert list(found.index) == model["profile_fine"]["rows"]
+    check_profile(found, model)
+
+
+def test_profile_intervals_of_large_designs_equal_those_of_r(monkeypatch):
+    """Here a small crossed design has the algebra of large ones: points are tried one by one."""
+    monkeypatch.setattr(rparity.lmm.solver.model, "STRATA_EFFECTS", 0)
+    monkeypatch.setattr(rparity.lmm.solver.model, "DENSE_EFFECTS", 0)
+    model = next(m for m in having("profile")["argvalues"] if m["data"] == "crossed")
+    fit = lmer(model["formula"], frame("crossed"), REML=model["REML"], lme4=LME4)
+    assert isinstance(fit.model.structure, Schur)
+    check_profile(profile_intervals(fit, 0.05, [".sig04", ".sigma", "x"]), model)
+
+
+def check_profile(found: pd.DataFrame, model: dict) -> None:
     fine = model["profile_fine"]
-    assert list(found.index) == fine["rows"]
     # With prior weights lme4's profile of a fixed effect is wrong; see the next test.
-    rows = [r for r in fine["rows"] if model["weights"] is None or r.startswith(".")]
+    rows = [r for r in found.index if model["weights"] is None or r.startswith(".")]
     at = [fine["rows"].index(row) for row in rows]
     for end in ("conf_low", "conf_high"):
         theirs = array(fine[end])[at]

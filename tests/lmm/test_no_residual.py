@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 
 import rparity.lmm.solver.model
+from few import mostly_slow
 from rparity.errors import DataError
 from rparity.lmm.mixed import lmer
 from rparity.rrandom import RRandom
@@ -46,7 +47,11 @@ MODELS = [
 
 
 @pytest.mark.parametrize("large", [False, True], ids=["small", "Schur complement"])
-@pytest.mark.parametrize("REML", [True, False], ids=["REML", "ML"])
+@pytest.mark.parametrize(
+    "REML",
+    mostly_slow([True, False], lambda reml: reml, "the same by ML"),
+    ids=["REML", "ML"],
+)
 @pytest.mark.parametrize("formula", MODELS)
 def test_a_response_without_a_residual_is_refused(data, formula, REML, large, monkeypatch):
     if large:

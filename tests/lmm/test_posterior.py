@@ -105,13 +105,8 @@ class Balanced:
         return inside / mp.quad(lambda s: self.at(s)[0] / top, [0, *splits, mp.inf])
 
 
-@pytest.mark.parametrize(
-    "prior",
-    [
-        "uniform",
-        pytest.param("half-cauchy", marks=pytest.mark.slow(reason="integrates in 25 digits")),
-    ],
-)
+@pytest.mark.slow(reason="integrates in 25 digits")
+@pytest.mark.parametrize("prior", ["uniform", "half-cauchy"])
 def test_eleven_digits_of_dyestuff(prior):
     data = frame("Dyestuff")
     found = posterior(lmer("Yield ~ 1 + (1 | Batch)", data), prior)
@@ -171,6 +166,7 @@ def test_the_stated_error_bounds_the_actual_one_and_is_below_1e_8(model, monkeyp
         assert np.abs(actual).max() < found.error
 
 
+@pytest.mark.slow(reason="integrates by another rule, from a fit at each point")
 def test_weights_offset_and_several_rows_a_level_are_those_of_the_criterion():
     """The same integral by `scipy.integrate.quad`, from the public criterion at each θ."""
     data = frame("holes")

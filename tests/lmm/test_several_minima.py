@@ -5,10 +5,13 @@ The points of comparison are from random starts. Searches from fewer starts ende
 """
 
 import numpy as np
+import pandas as pd
 import pytest
 
+from rparity import lmer
 from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
 from rparity.fuzz.problem import Problem
+from rparity.lmm.solver import optimum
 from rparity.lmm.solver.newton import minimise
 from rparity.lmm.solver.starts import minima, vertex
 from rparity.lmm.solver.structure import Smooth
@@ -144,6 +147,21 @@ def test_the_lowest_minimum_is_found(design, theta):
     assert fit.converged
     assert fit.criterion <= fit.deviance_at(theta) + 1e-9
     assert fit.criterion > fit.deviance_at(theta) - 0.01  # θ is near the minimum
+
+
+def test_several_minima_call_for_more_starts(monkeypatch):
+    """The first searches find two of seven minima, whose slopes and intercepts have ρ = ±1."""
+    x = np.repeat([0.0, 0.21, -0.1, 0.08, -1.27, -0.82, -0.57], [2, 2, 3, 2, 4, 2, 7])
+    g = np.repeat(list("abcdefg"), [2, 2, 3, 2, 4, 2, 7])
+    y = [-54.87, -57.13, -46.72, -47.8, 78.58, 77.84, 78.96, 55.15, 58.26, -185.12, -184.86]
+    y += [-185.0, -185.98, 3.06, 3.99, -141.94, -139.21, -142.05, -139.89, -139.46, -141.07]
+    data = pd.DataFrame({"y": [*y, -138.62], "x": x, "g": g, "f": list("abbbababaaaabbababbaba")})
+    formula = "y ~ x + f + (x | g)"
+    lowest = lmer(formula, data, REML=False, start=[237.6, 187.0, 0.1])
+    usual = lmer(formula, data, REML=False)
+    np.testing.assert_allclose(usual.criterion, lowest.criterion, rtol=1e-12)
+    monkeypatch.setattr(optimum, "more_starts", lambda _: None)
+    assert lmer(formula, data, REML=False).criterion > lowest.criterion + 1.0
 
 
 def test_searches_that_lead_to_the_same_point_are_one():

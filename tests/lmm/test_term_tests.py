@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 import rparity
-from ddf_recorded import MODELS, at_r, find, frame, label, optimum, table
+from ddf_recorded import MODELS, at_r, find, frame, optimum, parametrized, table
 from lmm_recorded import array
 from rparity.errors import UsageError
 from rparity.lmm.inference.ddf import inference
@@ -23,7 +23,7 @@ TOLERANCE = {"satterthwaite": 2e-7, "kenward-roger": 1e-10}
 DOCUMENT = {"satterthwaite": 3e-5, "kenward-roger": 2e-10}
 ROUNDED = 5e-6
 
-every_model = pytest.mark.parametrize("model", MODELS, ids=[label(m) for m in MODELS])
+every_model = parametrized(MODELS)
 
 
 @pytest.fixture(autouse=True)
@@ -95,9 +95,7 @@ def printed(text: list[str]) -> list[str]:
     return [line for line in lines[:stop] if line]
 
 
-@pytest.mark.parametrize(
-    "model", [m for m in MODELS if m["summary"]], ids=[label(m) for m in MODELS if m["summary"]]
-)
+@parametrized([m for m in MODELS if m["summary"]])
 def test_summary_is_that_of_lmertest(model):
     for ddf, text in model["summary"].items():
         if (model["data"], ddf) == ("document", "satterthwaite"):

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from fake_r import FakeR, wire
+from few import mostly_slow
 from plugin_sessions import Run, recordings, said
 from rparity.files import sha256
 from rparity.parity import blocks
@@ -117,7 +118,14 @@ def test_a_changed_answer_replaces_the_file(pytester: pytest.Pytester, large: Ru
     assert [Path(name).name for name in recordings(pytester.path)] == ["test_one.1.json"]
 
 
-@pytest.mark.parametrize("edit", ["removed", "cut", "changed", "another"])
+@pytest.mark.parametrize(
+    "edit",
+    mostly_slow(
+        ["removed", "cut", "changed", "another"],
+        lambda edit: edit == "changed",
+        "records and reads megabytes in sessions of pytest, for each edit",
+    ),
+)
 def test_a_file_that_is_not_as_written_is_refused(
     pytester: pytest.Pytester, large: Run, edit: str
 ) -> None:

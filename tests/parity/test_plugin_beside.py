@@ -37,6 +37,7 @@ def apart(
     return lambda *options: pytester.runpytest_subprocess(*plugins, *options)
 
 
+@pytest.mark.slow(reason="starts workers of xdist")
 def test_xdist_workers_record_and_list_orphans_once(
     pytester: pytest.Pytester, run: Run, three: Run, apart: Run
 ) -> None:

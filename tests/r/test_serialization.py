@@ -6,9 +6,10 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from few import mostly_slow
 from rparity.r.serialization import dumps, loads
 from rparity.r.wire import NULL, Wire
 
@@ -102,9 +103,17 @@ VECTORS = st.one_of(
 )
 
 
-@given(st.recursive(VECTORS, lambda inner: st.lists(inner).map(lambda x: ("list", x, {}))))
-def test_every_value_survives(value: Wire) -> None:
-    assert loads(dumps(value)) == value
+@pytest.mark.parametrize(
+    "examples",
+    mostly_slow([20, 100], lambda n: n == 20, "draws a hundred values of R"),
+)
+def test_every_value_survives(examples: int) -> None:
+    @settings(max_examples=examples)
+    @given(st.recursive(VECTORS, lambda inner: st.lists(inner).map(lambda x: ("list", x, {}))))
+    def survives(value: Wire) -> None:
+        assert loads(dumps(value)) == value
+
+    survives()
 
 
 @pytest.mark.parametrize(

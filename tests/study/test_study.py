@@ -36,7 +36,7 @@ from rparity.study.coverage import (
     Study,
     run_study,
 )
-from rparity.study.data_sets import StudyDesign, World
+from rparity.study.data_sets import DataSet, StudyDesign, World
 from rparity.workers.cluster import Cluster, Outcome, Progress
 
 Capture = pytest.CaptureFixture[str]
@@ -63,9 +63,10 @@ def test_the_worlds_have_the_same_mean_and_spread() -> None:
     assert design.intercept == lines.mean()
     assert math.isclose(design.spread, lines.std(ddof=1))
     rng = RRandom(1)
-    means = [design.draw(RANDOM, rng).lines for _ in range(400)]
-    assert abs(np.mean(means) - 21.0) < 4 * design.spread / math.sqrt(10 * 400)
-    assert abs(np.std(means, ddof=1) * math.sqrt(10) / design.spread - 1.0) < 4 / math.sqrt(800)
+    n = 100
+    means = [design.draw(RANDOM, rng).lines for _ in range(n)]
+    assert abs(np.mean(means) - 21.0) < 4 * design.spread / math.sqrt(10 * n)
+    assert abs(np.std(means, ddof=1) * math.sqrt(10) / design.spread - 1.0) < 4 / math.sqrt(2 * n)
     assert {design.draw(FIXED, rng).lines for _ in range(5)} == {21.0}
 
 
@@ -341,6 +342,18 @@ def test_invalid_studies_are_refused(options: dict[str, int], says: str) -> None
         run_study(StudyDesign(), **options)
 
 
+@pytest.fixture
+def quick_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let all intervals be those of `lm`: posteriors and profiles take long."""
+
+    def by_lm(*asked: Any) -> tuple[DataSet, dict[str, pd.DataFrame]]:
+        drawn, tables = answer(*asked, intervals=("lm",))
+        return drawn, dict.fromkeys(INTERVALS, tables["lm"])
+
+    monkeypatch.setattr(coverage, "answer", by_lm)
+
+
+@pytest.mark.usefixtures("quick_answers")
 def test_a_data_set_without_an_answer_is_reported_and_left_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -363,6 +376,7 @@ def test_a_data_set_without_an_answer_is_reported_and_left_out(
         run_study(OTHER, datasets=3, nsim=10)
 
 
+@pytest.mark.usefixtures("quick_answers")
 def test_a_crash_loses_only_its_own_part(monkeypatch: pytest.MonkeyPatch) -> None:
     class Doomed(Cluster):
         def _outcomes(self, task: Any, shared: Any, items: Any, _limit: Any) -> Iterator[Any]:
@@ -378,6 +392,7 @@ def test_a_crash_loses_only_its_own_part(monkeypatch: pytest.MonkeyPatch) -> Non
     assert study.failures == {(RANDOM, 1): why, (RANDOM, 2): why}
 
 
+@pytest.mark.usefixtures("quick_answers")
 def test_progress_counts_data_sets(monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Progress] = []
     monkeypatch.setattr(coverage, "REPLICATES_A_PART", 2 * NSIM)

@@ -10,8 +10,10 @@ from functools import cache
 
 import numpy as np
 import pandas as pd
+import pytest
 
 import lmm_recorded
+from few import first_of_each, mostly_slow
 from lmm_recorded import array
 from places import DATA
 from rparity.lmm.fit import LmerResults
@@ -32,6 +34,19 @@ def label(model: dict) -> str:
     more = [key for key in ("weights", "contrasts") if model.get(key)]
     more += [] if model.get("REML", True) else ["ML"]
     return ", ".join([f"{model['data']}: {model['formula']}", *more])
+
+
+# Of all models: the first with its data and its options.
+is_one_of_few = first_of_each(
+    [*MODELS, *LM], lambda model: (label(model).replace(model["formula"], ""), model in LM)
+)
+WHY = "the same claim about dozens of models"
+
+
+def parametrized(models: list[dict]) -> pytest.MarkDecorator:
+    """Models as parameters, of which a few run under each Python."""
+    few = mostly_slow(models, is_one_of_few, WHY)
+    return pytest.mark.parametrize("model", few, ids=[label(m) for m in models])
 
 
 def find(data: str, formula: str, **more) -> dict:

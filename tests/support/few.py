@@ -14,12 +14,20 @@ def mostly_slow(values: Iterable[Any], quick: Callable[[Any], bool], reason: str
     A tuple is the values of several parameters.
     """
     values = list(values)
-    kept = [value for value in values if quick(value)]
-    assert 0 < len(kept) < len(values), "some values must be quick, and some slow"
+    kept = [bool(quick(value)) for value in values]
+    assert 0 < sum(kept) < len(values), "some values must be quick, and some slow"
     slow = pytest.mark.slow(reason=reason)
     return [
         value
-        if value in kept
+        if stays
         else pytest.param(*(value if isinstance(value, tuple) else (value,)), marks=slow)
-        for value in values
+        for value, stays in zip(values, kept, strict=True)
     ]
+
+
+def first_of_each(values: Iterable[Any], kind: Callable[[Any], Any]) -> Callable[[Any], bool]:
+    """Return what `mostly_slow` asks: whether a value is the first one of its kind."""
+    firsts: dict[Any, Any] = {}
+    for value in values:
+        firsts.setdefault(kind(value), value)
+    return lambda value: firsts[kind(value)] is value

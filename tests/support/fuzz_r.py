@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,3 +51,12 @@ class FakeR:
         fit = self.fit(problem)
         assert isinstance(fit, LmerResults)
         return np.array([fit.at(column).criterion for column in theta.T])
+
+
+def stored(folder: Path) -> int:
+    """Return the number of designs in a store that may not be there yet."""
+    try:
+        with closing(sqlite3.connect(folder / "fuzz.sqlite")) as db:
+            return int(db.execute("SELECT count(*) FROM designs").fetchone()[0])
+    except sqlite3.OperationalError:
+        return 0

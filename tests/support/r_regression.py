@@ -85,7 +85,7 @@ class Parity:
         tolerances = {}
         for column in expected.columns:
             tolerance = case.tolerance(engine, table, column)
-            atol = np.append(tolerance.absolute(expected[column]), 0.0)
+            atol = np.append(tolerance.absolute(expected[column].to_numpy(), expected.index), 0.0)
             tolerances[column] = {"rtol": tolerance.rtol, "atol": atol}
         self._regression.check(
             _kept_float(frame.reindex(index=expected.index, columns=expected.columns)),

@@ -23,7 +23,7 @@ from rparity.compare import (
     Verdict,
     compare,
     kind_of,
-    part_of,
+    parts_of,
 )
 from rparity.diagnosis.experiments.arithmetic import grouping_columns, last_bits, scatter
 from rparity.diagnosis.experiments.base import PUBLISHED, Dispute
@@ -152,7 +152,7 @@ class Examination:
         for infer in (cancelled, derived):
             findings = infer(self.audited.context, findings, rows)
             name_causes(rows, findings)
-        asked_for = ~rows["table"].map(part_of).str.endswith(CENTRED)
+        asked_for = ~parts_of(rows["table"]).str.endswith(CENTRED)
         self.comparisons[name], self.findings[name] = rows[asked_for].copy(), findings
 
     def _tables(self, reference: str) -> Tables:

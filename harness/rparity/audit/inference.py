@@ -9,7 +9,7 @@ import pandas as pd
 
 from rparity.audit.questions import CENTRED, leading_digits
 from rparity.cases.base import Boot, Lm, Lmer
-from rparity.compare import Verdict, kind_of, part_of
+from rparity.compare import Verdict, kind_of, part_of, parts_of
 from rparity.diagnosis.causes import Cause
 from rparity.diagnosis.experiments.arithmetic import LAST_PLACES
 from rparity.diagnosis.experiments.base import PLACE, ROOM, VANISHED, CaseContext, Trial, places
@@ -39,20 +39,20 @@ def cancelled(
     column's spread, a value may be off, and as much as it is off with the response centred, both
     times the safety factor.
     """
-    is_centred = rows["table"].map(part_of).str.endswith(CENTRED)
+    is_centred = parts_of(rows["table"]).str.endswith(CENTRED)
     named = rows["table"].str.replace(f"{CENTRED}.", ".", n=1, regex=False)
     centred = rows.assign(table=named)[is_centred]
     kept = [finding for finding in findings if not finding.part.endswith(CENTRED)]
     if centred.empty or context.data is None:
         return kept
     lost = {}
-    for part in dict.fromkeys(centred["table"].map(part_of)):
+    for part in dict.fromkeys(parts_of(centred["table"])):
         model = context.parts[part]
         assert isinstance(model, Lm | Lmer)
         digits = leading_digits(response(model.formula, context.data))
         lost[part] = float(np.sqrt(ROOM * 2.0**-53) * 10.0**digits)
     there = _at(centred)
-    of = rows["table"].map(part_of).map(lost)
+    of = parts_of(rows["table"]).map(lost)
     off = (rows["value"] - rows["reference_value"]).abs()
     index = pd.MultiIndex.from_frame(rows[list(PLACE)])
     gap = (there["value"] - there["reference_value"]).abs().reindex(index).to_numpy()

@@ -102,7 +102,8 @@ class Audit:
     @cached_property
     def cells(self) -> Mapping[tuple[str, str], Cell]:
         """The matrix, by engine and case."""
-        grouped = dict(list(self.comparisons.groupby(["engine", "case"], sort=False)))
+        rows = self.comparisons.assign(headline=is_headline(self.comparisons))
+        grouped = dict(list(rows.groupby(["engine", "case"], sort=False)))
         return {
             (engine, case.name): self._cell(engine, case.name, grouped.get((engine, case.name)))
             for engine in self.engines
@@ -114,7 +115,7 @@ class Audit:
         gaps = tuple(dict.fromkeys(reply.answer.gaps.values())) if reply.answer else ()
         if rows is None or rows.empty:
             return Cell(engine, case, None, None, (), gaps, reply.problem, 0)
-        headline = rows[is_headline(rows)]
+        headline = rows[rows["headline"]]
         verdict = max((Verdict(v) for v in rows["verdict"].unique()), key=SEVERITY.index)
         return Cell(
             engine,

@@ -105,7 +105,7 @@ def run_audit(
     answered = now or next((each.version for each in audit_cases), None)
     judged, known = apply_ledger(
         pd.concat(frames) if frames else nothing,
-        ledger() if entries is None else entries,
+        ledger(of=cases) if entries is None else entries,
         [case.name for case in cases],
         answered.lme4 if answered else None,
     )

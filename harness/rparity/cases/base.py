@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -307,23 +307,32 @@ class Printed:
 
     def reference(self) -> Reference:
         """Return the figures as a reference with a tolerance for each."""
-        tables = {
-            table: pd.DataFrame(
-                {
-                    row: {column: _number(text) for column, text in cells.items()}
-                    for row, cells in rows.items()
-                }
-            ).T
-            for table, rows in self.figures.items()
-        }
-        return Reference("published", tables, self.tolerance, partial=True)
+        return Reference("published", self._tables, self.tolerance, partial=True)
 
     def tolerance(self, table: str, column: str) -> Tolerance:
         """Return what the figures of a column may differ by: the rounding of each."""
-        rows = self.figures[table]
-        last = {row: _last_place(cells[column]) for row, cells in rows.items() if column in cells}
-        rtol, reason = self.rtol.get(table, (0.0, "rounding to the printed digits"))
-        return Tolerance(rtol, reason, pd.Series(last))
+        if (table, column) not in self._tolerances:
+            rows = self.figures[table].items()
+            last = {row: _last_place(cells[column]) for row, cells in rows if column in cells}
+            rtol, reason = self.rtol.get(table, (0.0, "rounding to the printed digits"))
+            self._tolerances[table, column] = Tolerance(rtol, reason, pd.Series(last))
+        return self._tolerances[table, column]
+
+    @cached_property
+    def _tolerances(self) -> dict[tuple[str, str], Tolerance]:
+        return {}
+
+    @cached_property
+    def _tables(self) -> dict[str, pd.DataFrame]:
+        found = {}
+        for table, rows in self.figures.items():
+            columns = list(dict.fromkeys(column for cells in rows.values() for column in cells))
+            values = [
+                [_number(cells[column]) if column in cells else np.nan for column in columns]
+                for cells in rows.values()
+            ]
+            found[table] = pd.DataFrame(values, list(rows), columns)
+        return found
 
 
 def _nsim_alone(nsim: int) -> Mapping[str, object]:

@@ -116,10 +116,15 @@ def ledgers() -> list[Path]:
     return sorted(path for home in homes if (path := home / "ledger.toml").is_file())
 
 
+def _points(group: str, path: tuple[str, ...]) -> EntryPoints:
+    """Return the entry points of a group."""
+    return _all_points(path).select(group=group)
+
+
 @cache
-def _points(group: str, _path: tuple[str, ...]) -> EntryPoints:
-    """Return the entry points of a group. The search is slow, so the result is cached."""
-    return entry_points(group=group)
+def _all_points(_path: tuple[str, ...]) -> EntryPoints:
+    """Return all entry points. The search reads a file of each installed distribution."""
+    return entry_points()
 
 
 @cache

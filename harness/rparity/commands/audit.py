@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
             on_progress=show,
         )
     writers = {TEXT: partial(_text, audit, options.verbosity), HTML: partial(_html, audit)}
-    write_reports(options, results.of_audit(audit), writers)
+    write_reports(options, partial(results.of_audit, audit), writers)
     answered = audit.problems and options.allow_problems and len(audit.comparisons)
     if audit.unchecked and not answered:
         print(f"rparity: {audit.unchecked}", file=sys.stderr)

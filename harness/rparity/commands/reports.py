@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
@@ -71,10 +72,12 @@ def require_reports(options: argparse.Namespace, *more: str) -> list[tuple[str, 
 
 def write_reports(
     options: argparse.Namespace,
-    results: CommandResults,
+    results: Callable[[], CommandResults],
     writers: Mapping[str, Callable[[TextIO], None]],
 ) -> None:
     """Write each report that the options ask for. `writers` are the command's own formats.
+
+    `results` is called if another format, or GitHub, needs them.
 
     Raises
     ------
@@ -83,16 +86,17 @@ def write_reports(
     """
     from rparity.report.output import destination
 
+    results = cache(results)
     for form, file in require_reports(options, *writers):
         with destination(file) as out:
             if form in writers:
                 writers[form](out)
             else:
-                out.write(_written(form, results))
+                out.write(_written(form, results()))
     if options.github:
         from rparity.report import github
 
-        github.report(results, sys.stderr, os.environ)
+        github.report(results(), sys.stderr, os.environ)
 
 
 def _written(form: str, results: CommandResults) -> str:

@@ -15,6 +15,7 @@ from rparity.commands.reports import TEXT, add_reports, require_reports, write_r
 
 if TYPE_CHECKING:
     from rparity.cases.base import Case
+    from rparity.report.results import CommandResults
     from rparity.run import CaseRun
 
 HELP = "compare Python with R's recording, or with R itself"
@@ -51,7 +52,6 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run the cases and print the results."""
-    from rparity.report import results
     from rparity.run import run_case
 
     require_reports(options)
@@ -76,7 +76,8 @@ def run(options: argparse.Namespace) -> int:
                     on_progress=show,
                 )
             )
-    write_reports(options, results.of_runs(runs), {TEXT: partial(_text, runs, options.verbosity)})
+    texts = {TEXT: partial(_text, runs, options.verbosity)}
+    write_reports(options, partial(_results, runs), texts)
     if options.plot is not None:
         drawn = next(run for run in runs if run.case.name == "document")
         document_figure.draw(drawn, options.plot)
@@ -88,6 +89,12 @@ def run(options: argparse.Namespace) -> int:
         )
         return UNUSABLE
     return DISCREPANCY if any(run.failed for run in runs) else AGREE
+
+
+def _results(runs: Sequence[CaseRun]) -> CommandResults:
+    from rparity.report import results
+
+    return results.of_runs(runs)
 
 
 def _text(runs: Sequence[CaseRun], verbosity: int, out: TextIO) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from typing import TextIO
 
 from rparity import commands
@@ -53,5 +54,5 @@ def run(options: argparse.Namespace) -> int:
             versions_text.show_side_by_side(chosen[0], answers, to)
         versions_text.show_versions(found, to, options.verbosity)
 
-    write_reports(options, results.of_versions(differences), {TEXT: text})
+    write_reports(options, partial(results.of_versions, differences), {TEXT: text})
     return DISCREPANCY if any(each.failed for each in differences) else AGREE

@@ -8,7 +8,7 @@ from functools import partial
 
 import pandas as pd
 
-from rparity.compare import Verdict, part_of
+from rparity.compare import Verdict, parts_of
 from rparity.diagnosis.experiments.arithmetic import (
     conditioning,
     inverted_variances,
@@ -163,8 +163,8 @@ def explain(
     rows = comparisons.assign(cause=comparisons.get("cause", ""))
     differing = rows[rows["verdict"] == Verdict.UNEXPLAINED]
     findings = []
-    for part, mine in differing.groupby(differing["table"].map(part_of), sort=False):
-        causes = mine["cause"].copy()
+    for part, mine in differing.groupby(parts_of(differing["table"]), sort=False):
+        causes = mine["cause"].to_numpy(dtype=object, copy=True)
         trials = []
         for experiment in experiments:
             if (causes != "").all() and not thorough:
@@ -172,19 +172,19 @@ def explain(
             trial = experiment(dispute, str(part), mine)
             if trial is not None:
                 trials.append(trial)
-                causes[trial.vanished & (causes == "")] = str(trial.cause)
-        rows.loc[causes.index, "cause"] = causes
+                causes[trial.vanished.to_numpy() & (causes == "")] = str(trial.cause)
+        rows.loc[mine.index, "cause"] = causes
         findings += [
             Finding(
                 dispute.context.case.name,
                 dispute.engine,
                 dispute.reference,
                 str(part),
-                causes.index[causes == cause],
+                mine.index[causes == cause],
                 str(cause),
                 tuple(trials),
             )
-            for cause in causes.unique()
+            for cause in dict.fromkeys(causes)
         ]
     return rows, findings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -17,7 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from rparity.cases import extensions
-from rparity.cases.base import AtlasPair
+from rparity.cases.base import AtlasPair, Case
 from rparity.compare import ALL, COLUMNS, Verdict
 from rparity.diagnosis.causes import Cause
 from rparity.errors import UsageError
@@ -29,6 +29,10 @@ LEDGER = Path(__file__).with_name("ledger.toml")
 BOUND = re.compile(r"(<|>=)\d+([.-]\d+)+")
 # The experiments for these causes do not bound a difference, so an entry must.
 UNBOUNDED = (Cause.DEFAULTS,)
+# The columns of comparisons that entries are about.
+PLACE = ("case", "engine", "reference", "table", "row", "column")
+# For each of these columns the code of each comparison's name, and the names. A missing one is -1.
+Names = Mapping[str, tuple[NDArray[np.intp], Sequence[str]]]
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,11 @@ class Entry:
 
     def about(self, comparisons: pd.DataFrame) -> pd.Series[bool]:
         """Return for each comparison whether the entry is about it."""
-        found: NDArray[np.bool_] = np.ones(len(comparisons), dtype=np.bool_)
+        return pd.Series(self.among(coded(comparisons)), comparisons.index, dtype=bool)
+
+    def among(self, names: Names) -> NDArray[np.bool_]:
+        """Return the same for comparisons whose names are `coded`."""
+        found: NDArray[np.bool_] = np.ones(len(names["case"][0]), dtype=np.bool_)
         for column, patterns in (
             ("case", self.cases),
             ("engine", self.engine),
@@ -72,8 +80,7 @@ class Entry:
             ("row", self.rows),
             ("column", self.columns),
         ):
-            texts = comparisons[column].astype("category").cat
-            codes, values = texts.codes.to_numpy(), texts.categories.tolist()
+            codes, values = names[column]
             # A missing name has the code -1, and with it the last place, which stays False.
             named = np.zeros(len(values) + 1, dtype=np.bool_)
             for code in np.flatnonzero(np.bincount(codes[found] + 1)[1:]):
@@ -81,7 +88,16 @@ class Entry:
             found &= named[codes]
             if not found.any():
                 break
-        return pd.Series(found, comparisons.index, dtype=bool)
+        return found
+
+
+def coded(comparisons: pd.DataFrame) -> Names:
+    """Return the names in comparisons so that entries match each one once."""
+    found = {}
+    for column in PLACE:
+        codes, values = pd.factorize(comparisons[column])
+        found[column] = codes, list(values)
+    return found
 
 
 def matches(name: str, patterns: str | Sequence[str]) -> bool:
@@ -95,10 +111,11 @@ def _bounds(text: str) -> list[str]:
     return [bound.strip() for bound in text.split(",") if bound.strip()]
 
 
-def ledger(path: Path | None = None) -> tuple[Entry, ...]:
+def ledger(path: Path | None = None, *, of: Iterable[Case] | None = None) -> tuple[Entry, ...]:
     """Return the entries of a ledger: by default this package's and those of other projects.
 
-    Each pair of the atlas whose defaults differ is an entry by itself.
+    Each pair of the atlas whose defaults differ is an entry by itself. Only the pairs of the cases
+    `of` are looked at, by default those of all cases.
 
     Raises
     ------
@@ -107,11 +124,11 @@ def ledger(path: Path | None = None) -> tuple[Entry, ...]:
     """
     paths = [LEDGER, *extensions.ledgers()] if path is None else [path]
     listed = [entry for each in paths for entry in _entries(each)]
-    return (*listed, *(_pairs() if path is None else ()))
+    return (*listed, *(_pairs(of) if path is None else ()))
 
 
-def _pairs() -> tuple[Entry, ...]:
-    """Return an entry for each pair of the atlas whose defaults differ.
+def _pairs(of: Iterable[Case] | None) -> tuple[Entry, ...]:
+    """Return an entry for each pair of these cases, or of all, whose defaults differ.
 
     Raises
     ------
@@ -132,7 +149,7 @@ def _pairs() -> tuple[Entry, ...]:
             references=pair.references,
             reproduce=f"rparity atlas {pair.name}",
         )
-        for case in cases().values()
+        for case in (cases().values() if of is None else of)
         for pair in case.parts
         if isinstance(pair, AtlasPair) and pair.cause
     )
@@ -220,13 +237,12 @@ def apply_ledger(
     judged.loc[differs & (judged["cause"] != ""), "verdict"] = Verdict.NEW.value
     known: dict[int, Entry] = {}
     stale = []
-    texts = judged[["case", "engine", "reference", "table", "row", "column"]]
-    places = texts.astype("category")  # the entries match each text once
-    here = list(places["case"].cat.categories)
+    names = coded(judged)
+    here = names["case"][1]
     for entry in entries:
         if not entry.covers(lme4) or not any(matches(name, entry.cases) for name in here):
             continue
-        mine = entry.about(places)
+        mine = entry.among(names)
         if not mine.any():
             continue
         met = mine & differs & (judged["cause"] == entry.cause)

@@ -22,10 +22,11 @@ from rparity.lmm.intervals import intervals
 from rparity.lmm.matrices.arrange import ranef, ranef_table
 from rparity.lmm.matrices.varcorr import covariance, labels, order, sd_and_correlation, theta_names
 from rparity.lmm.prediction import kept_effects, predict
+from rparity.lmm.solver.lower_bound import lower_bound
 from rparity.lmm.solver.model import MixedModel, Solution
 from rparity.lmm.solver.optimum import ConvergenceWarning, optimum, problem, undetermined
 from rparity.lmm.solver.progress import Watch
-from rparity.lmm.solver.structure import Conditional
+from rparity.lmm.solver.structure import Conditional, Moments
 from rparity.rrandom import RRandom
 
 if TYPE_CHECKING:
@@ -181,6 +182,12 @@ class LmerResults:
         if not self.converged:
             warnings.warn(self.problem, ConvergenceWarning, stacklevel=3)
 
+    @cached_property
+    def moments(self) -> Moments:
+        """What the criterion needs of the response, less Xβ₀ near the optimum."""
+        deviations = self.model.deviations(self.response, self._reference)
+        return self.model.structure.moments(deviations[:, None])
+
     def at(self, theta: ArrayLike, sigma: float | None = None) -> LmerResults:
         """Return the results as if θ (m,) were the optimum.
 
@@ -194,9 +201,7 @@ class LmerResults:
         at = numbers(theta, len(self.theta_hat), f"theta ({', '.join(self.theta.index)})")
         if sigma is not None and not sigma > 0.0:
             raise UsageError(f"sigma must be above 0, and is {sigma}.")
-        deviations = self.model.deviations(self.response, self._reference)
-        moments = self.model.structure.moments(deviations[:, None])
-        there = self.model.at(moments, at[None], reml=self.reml)
+        there = self.model.at(self.moments, at[None], reml=self.reml)
         if sigma is not None:
             ratio = (there.sigma / sigma) ** 2
             rise = self.model.divisor(reml=self.reml) * (ratio - 1.0 - np.log(ratio))
@@ -244,9 +249,8 @@ class LmerResults:
         """Random effects b̂ of each term given the response, and their covariances over σ²."""
         # Residuals from β̂ itself would have the rounding errors of large responses.
         fitted = self.model.matrices.X @ self._solution.beta[0]
-        residual = self.model.deviations(self.response, self._reference)
-        residual = residual - self.model.sqrt_weights * fitted
-        return self.model.conditional(self.theta_hat, residual)
+        deviations = self.model.deviations(self.response, self._reference)
+        return self.model.conditional(self.theta_hat, deviations - self.model.sqrt_weights * fitted)
 
     @property
     def random_effects(self) -> pd.DataFrame:
@@ -436,14 +440,14 @@ class LmerResults:
 
         return bootmer(self, nsim, use_u=use_u, rng=rng, statistic=statistic)
 
-    summary = lmer_summary
-
     def __repr__(self) -> str:
         return self.summary()
 
+    summary = lmer_summary
     _repr_html_ = html.lmer_html
     plot = draw
     ranef = ranef
+    lower_bound = lower_bound
 
     # -- tests of fixed effects: see `ddf` ---------------------------------------------------------
 

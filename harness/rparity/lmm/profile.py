@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -21,8 +22,11 @@ from rparity.lmm.matrices.varcorr import sd_names, sd_order
 from rparity.lmm.numbers.distributions import chi2_quantile
 from rparity.lmm.numbers.linalg import triangle
 from rparity.lmm.numbers.roots import find_roots
-from rparity.lmm.solver.deviance import Evaluation, evaluate
+from rparity.lmm.solver.blocks import Blocks
+from rparity.lmm.solver.crossed import Dense
+from rparity.lmm.solver.deviance import Evaluation
 from rparity.lmm.solver.model import MixedModel
+from rparity.lmm.solver.nearby import Nearby
 from rparity.lmm.solver.newton import minimise
 from rparity.lmm.solver.progress import one_by_one
 from rparity.lmm.solver.structure import Moments, Smooth
@@ -30,13 +34,24 @@ from rparity.lmm.solver.threads import threads_for
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
+Flags = NDArray[np.bool_]
 Deviance = Callable[[Array], Array]
+# The model's evaluation at θ̃ (R, m) for the fixed values `which` (R,), and a deviance made of it.
+Evaluate = Callable[[Array, Index], Evaluation]
+Objective = Callable[[Evaluate, Array, Index], Smooth]
+# A search for the minima at fixed values (R,), from (R, …): places, minima, and convergence.
+Found = tuple[Array, Array, Flags]
+Search = Callable[[Array, Array], Found]
 
 # The smallest start of a positive parameter, whose logarithm is optimised.
 NEAR_ZERO = 1e-3
 UNREACHED = "A profile did not reach its confidence limit: use method='boot'."
 # Distances at which a limit is sought, relative to the limit for a parabola.
 REACH = np.array([0.98, 1.2, 2.0, 6.0])
+# A start follows from minima whose rise is at most this multiple of the quantile.
+STARTS = 2.0
+# A start is extrapolated at most this far beyond two known minima, relative to their distance.
+FURTHER = 2.0
 
 
 def profile_intervals(
@@ -90,6 +105,36 @@ class _Parameter:
     high: float = np.inf
 
 
+class _Path:
+    """The minima that are known along one profile, from the estimate `at` on.
+
+    A search begins where the two nearest minima that are at most `highest` lead to. At higher ones,
+    another variance may be zero.
+    """
+
+    def __init__(self, at: float, x: Array, minimum: float, highest: float) -> None:
+        self._highest = highest
+        self._minima = {at: minimum}
+        self._x = {at: x}
+
+    def minima(self, values: Array, search: Search) -> Array:
+        """Return the minimum at each value (R,), by a search where it is not known."""
+        new = np.array([v for v in dict.fromkeys(values.tolist()) if v not in self._minima])
+        if len(new):
+            x, minima, converged = search(new, np.array([self._start(v) for v in new]))
+            self._minima |= dict(zip(new.tolist(), minima.tolist(), strict=True))
+            good = np.flatnonzero(converged & (minima <= self._highest))
+            self._x |= {new.tolist()[r]: x[r] for r in good}
+        return np.array([self._minima[v] for v in values.tolist()])
+
+    def _start(self, value: float) -> Array:
+        nearest, *others = sorted(self._x, key=lambda v: abs(v - value))
+        if not others:
+            return self._x[nearest]
+        share = np.clip((value - nearest) / (others[0] - nearest), -FURTHER, FURTHER)
+        return np.asarray(self._x[nearest] + share * (self._x[others[0]] - self._x[nearest]))
+
+
 class _Problem:
     """A model with one response, whose ML deviance is minimised with one parameter fixed."""
 
@@ -101,15 +146,15 @@ class _Problem:
         self.tau = float(np.log(sigma))
         self._constant = model.constant(reml=False)
 
-    def at(self, theta: Array) -> Evaluation:
-        """Evaluate the deviance at working coordinates θ̃ (R, m)."""
-        moments = self.moments.repeated(len(theta))
-        return evaluate(self.model.structure, moments, theta, reml=False)
+    def minima(self, objective: Objective, start: Array) -> Found:
+        """Minimise a deviance for R fixed values, from `start` (R, …).
 
-    def minimum(self, objective: Callable[[Array, Index], Smooth], start: Array, R: int) -> Array:
-        """Return the minimum of the deviance from `start`, for R fixed values: (R,)."""
-        found = minimise(objective, np.tile(start, (R, 1)))
-        return np.asarray(objective(found.x, np.arange(R)).value + self._constant)
+        Return the places, the minima (R,), and whether the searches converged.
+        `objective(evaluate, x, which)` has it at x, where evaluate(θ̃, which) is that of the model.
+        """
+        near = Nearby(self.model.structure, self.moments.repeated(len(start)), reml=False)
+        found = minimise(partial(objective, near.evaluate), start)
+        return found.x, found.value + self._constant, found.converged
 
 
 class _Profile:
@@ -128,7 +173,12 @@ class _Profile:
         self.beta = beta + best.beta[0]
         self.bse = self.sigma * np.sqrt(np.diag(best.vcov_unscaled[0]))
         self.rise = rise
-        self.level = float(best.criterion[0]) + rise
+        self.best = float(best.criterion[0])
+        self.level = self.best + rise
+
+    def _path(self, at: float, x: Array) -> _Path:
+        """Begin the path of a profile at its estimate."""
+        return _Path(at, x, self.best, self.best + STARTS * self.rise)
 
     def _leading(self, *coefficients: int) -> tuple[_Problem, int, int]:
         """Rebuild the model with `coefficients` first in their term.
@@ -180,12 +230,15 @@ class _Profile:
         m = problem.model.template.m
         others = np.delete(np.arange(m), lead)
 
-        def deviance(sd: Array) -> Array:
-            def objective(x: Array, index: Index) -> Smooth:
+        sd = self.sigma * float(np.linalg.norm(self.Lam[row]))
+        path = self._path(sd, np.append(problem.theta[others], problem.tau))
+
+        def search(sds: Array, start: Array) -> Found:
+            def objective(model_at: Evaluate, x: Array, index: Index) -> Smooth:
                 theta = np.empty((len(x), m))
                 theta[:, others] = x[:, :-1]
-                theta[:, lead] = held = scale * sd[index] * np.exp(-x[:, -1])
-                full = problem.at(theta).given_sigma(x[:, -1], self.n)
+                theta[:, lead] = held = scale * sds[index] * np.exp(-x[:, -1])
+                full = model_at(theta, index).given_sigma(x[:, -1], self.n)
                 # θ̃₁₁ depends on τ: (θ̃, τ) = (others, held(τ), τ).
                 J = np.zeros((len(x), m + 1, m))
                 J[:, others, np.arange(m - 1)] = 1.0
@@ -193,11 +246,12 @@ class _Profile:
                 J[:, m, -1] = 1.0
                 return _chain(full, J, [(m - 1, full.gradient[:, lead] * held)])
 
-            start = np.append(problem.theta[others], problem.tau)
-            return problem.minimum(objective, start, len(sd)) - self.level
+            return problem.minima(objective, start)
+
+        def deviance(sds: Array) -> Array:
+            return path.minima(sds, search) - self.level
 
         def ends() -> tuple[float, float]:
-            sd = self.sigma * float(np.linalg.norm(self.Lam[row]))
             small = 0.1 * self.sigma / scale
             high = self._brackets(deviance, sd, [max(sd, small)])
             if sd < NEAR_ZERO * small or deviance(np.zeros(1))[0] < 0:
@@ -213,9 +267,15 @@ class _Profile:
         m, L = problem.model.template.m, problem.model.working.L[t]
         second, own = lead + 1, lead + len(L)  # θ₂₁ and θ₂₂ of the term
         others = np.delete(np.arange(m), [lead, second, own])
+        held = problem.theta[own], problem.theta[second] - L[1, 0] / L[0, 0] * problem.theta[lead]
+        size = float(np.hypot(*held))
+        estimate = float(np.clip(held[1] / size, -1.0, 1.0)) if size > 0 else 0.0
+        sizes = [problem.theta[lead] / L[0, 0], size / L[1, 1]]
+        begin = np.append(problem.theta[others], np.log(np.maximum(sizes, NEAR_ZERO / L[1, 1])))
+        path = self._path(estimate, begin)
 
-        def deviance(c: Array) -> Array:
-            def objective(x: Array, index: Index) -> Smooth:
+        def search(c: Array, start: Array) -> Found:
+            def objective(model_at: Evaluate, x: Array, index: Index) -> Smooth:
                 size = np.exp(x[:, -2:])
                 J = np.zeros((len(x), m, m - 1))
                 J[:, others, np.arange(m - 3)] = 1.0
@@ -225,21 +285,20 @@ class _Profile:
                 J[:, own, -1] = L[1, 1] * size[:, 1] * np.sqrt(1.0 - c[index] ** 2)
                 theta = J[:, :, -2] + J[:, :, -1]
                 theta[:, others] = x[:, :-2]
-                full = problem.at(theta).profiled(self.n)
+                full = model_at(theta, index).profiled(self.n)
                 curved = [
                     (at, np.einsum("ri,ri->r", full.gradient, J[:, :, at])) for at in (m - 3, m - 2)
                 ]
                 return _chain(full, J, curved)
 
-            sizes = [problem.theta[lead] / L[0, 0], np.hypot(*held) / L[1, 1]]
-            begin = np.append(problem.theta[others], np.log(np.maximum(sizes, NEAR_ZERO / L[1, 1])))
-            return problem.minimum(objective, begin, len(c)) - self.level
+            # Where a size is nearly zero, so is the slope of its logarithm.
+            start[:, -2:] = np.maximum(start[:, -2:], begin[-2:] - 1.0)
+            return problem.minima(objective, start)
 
-        held = problem.theta[own], problem.theta[second] - L[1, 0] / L[0, 0] * problem.theta[lead]
+        def deviance(c: Array) -> Array:
+            return path.minima(c, search) - self.level
 
         def ends() -> tuple[float, float]:
-            size = float(np.hypot(*held))
-            estimate = float(np.clip(held[1] / size, -1.0, 1.0)) if size > 0 else 0.0
             beyond = deviance(np.array([-1.0, 1.0]))
             low, high = (
                 end if excess < 0 else self._roots(deviance, [(estimate, end)])[0]
@@ -253,16 +312,20 @@ class _Profile:
         """Profile σ."""
         problem = _Problem(self.model, self.deviations, self.Lam, self.sigma)
         m = self.model.template.m
-        start = np.where(
+        begin = np.where(
             self.model.template.diagonal, np.maximum(problem.theta, 0.1), problem.theta
         )
+        path = self._path(problem.tau, begin)
 
-        def deviance(tau: Array) -> Array:
-            def objective(theta: Array, index: Index) -> Smooth:
-                full = problem.at(theta).given_sigma(tau[index], self.n)
+        def search(tau: Array, start: Array) -> Found:
+            def objective(model_at: Evaluate, theta: Array, index: Index) -> Smooth:
+                full = model_at(theta, index).given_sigma(tau[index], self.n)
                 return Smooth(full.value, full.gradient[:, :m], full.hessian[:, :m, :m])
 
-            return problem.minimum(objective, start, len(tau)) - self.level
+            return problem.minima(objective, start)
+
+        def deviance(tau: Array) -> Array:
+            return path.minima(tau, search) - self.level
 
         def ends() -> tuple[float, float]:
             low, high = self._limits(deviance, problem.tau, 1.0 / np.sqrt(2.0 * self.n))
@@ -280,13 +343,19 @@ class _Profile:
         x = self.model.sqrt_weights * matrices.X[:, j]
         theta = self.Lam[self.model.template.rows, self.model.template.cols]
         origin = float(self.fit.params.iloc[j])  # where the deviations are zero
+        centre = float(self.beta[j]) - origin
+        path = self._path(centre, theta)
+
+        def search(b: Array, start: Array) -> Found:
+            moments = reduced.structure.moments(self.deviations[:, None] - np.outer(x, b))
+            found = reduced.solve(moments, reml=False, start=start)
+            return found.theta, found.criterion, found.converged
 
         def deviance(b: Array) -> Array:
-            moments = reduced.structure.moments(self.deviations[:, None] - np.outer(x, b))
-            return reduced.solve(moments, reml=False, start=theta).criterion - self.level
+            return path.minima(b, search) - self.level
 
         def ends() -> tuple[float, float]:
-            low, high = self._limits(deviance, self.beta[j] - origin, float(self.bse[j]))
+            low, high = self._limits(deviance, centre, float(self.bse[j]))
             return origin + low, origin + high
 
         return _Parameter(lambda b: deviance(b - origin), ends)
@@ -300,16 +369,24 @@ class _Profile:
     def _brackets(
         self, excess: Deviance, centre: float, steps: Sequence[float]
     ) -> list[tuple[float, float]]:
-        """Find two points on the side of each of `steps` between which `excess` changes sign."""
-        distances = np.outer(steps, REACH)
-        for _ in range(12):
-            points = centre + distances
+        """Find two points on the side of each of `steps` between which `excess` changes sign.
+
+        Where an evaluation is costly, the points are tried one by one.
+        """
+        at_once = len(REACH) if isinstance(self.model.structure, Blocks | Dense) else 1
+        inner = np.full(len(steps), centre)
+        found: dict[int, tuple[float, float]] = {}
+        for multiples in np.outer(16.0 ** np.arange(12), REACH).reshape(-1, at_once):
+            left = np.array([side for side in range(len(steps)) if side not in found])
+            points = centre + np.outer(np.array(steps)[left], multiples)
             above = excess(points.ravel()).reshape(points.shape) > 0
-            if above.any(axis=1).all():
-                inner = np.column_stack([np.full(len(points), centre), points])
-                first = above.argmax(axis=1)
-                return [(row[i], row[i + 1]) for row, i in zip(inner, first, strict=True)]
-            distances = distances * 16.0
+            for side, row, beyond in zip(left.tolist(), points, above, strict=True):
+                if beyond.any():
+                    end = beyond.argmax()
+                    found[side] = (row[end - 1] if end else inner[side], row[end])
+                inner[side] = row[-1]
+            if len(found) == len(steps):
+                return [found[side] for side in range(len(steps))]
         raise UsageError(UNREACHED)
 
     def _roots(self, excess: Deviance, brackets: Sequence[tuple[float, float]]) -> list[float]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
-
 import numpy as np
 import pandas as pd
 
@@ -59,7 +57,7 @@ def fewest(comparisons: pd.DataFrame) -> float:
 
 def counted(comparisons: pd.DataFrame) -> dict[Verdict, int]:
     """Count the verdicts that occur in some comparisons, from best to worst."""
-    counts = Counter(comparisons["verdict"].tolist())
+    counts = comparisons["verdict"].value_counts().to_dict()
     return {v: counts[v] for v in SEVERITY if v in counts}
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rparity.cases.base import Claim, Printed, monte_carlo_error
-from rparity.compare import ALL, Verdict, part_of
+from rparity.compare import ALL, Verdict, part_of, parts_of
 from rparity.diagnosis.between_rs import Difference
 from rparity.diagnosis.explain import Finding
 from rparity.report.numbers import counted, everything, failing, fewest, number
@@ -157,7 +157,7 @@ def _parts(against_r: pd.DataFrame, *, by_table: bool) -> Table:
         *("engine", "table" if by_table else "part", *tables, ">values"),
         *(">fewest\ndigits", "~at", "~verdicts"),
     )
-    part = against_r["table"] if by_table else against_r["table"].map(part_of)
+    part = against_r["table"] if by_table else parts_of(against_r["table"])
     for (engine, name), rows in against_r.groupby([against_r["engine"], part], sort=False):
         worst = rows.iloc[int(rows["digits"].argmin())]
         kind = "" if by_table else worst["table"].partition(".")[2]

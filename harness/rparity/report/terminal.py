@@ -62,9 +62,7 @@ class PlainTable(Table):
             wide[widest] -= 1
         for column, width in zip(self.columns, wide, strict=True):
             column.width = width
-        # Rich before 14.3 cuts a column to make room for a gap after the last one.
-        gaps = len(wide) - (sum(wide) <= room)
-        total = sum(wide) + GAP * gaps
+        total = sum(wide) + GAP * (len(wide) - 1)
         yield from super().__rich_console__(console, options.update(max_width=max(total, 1)))
 
 

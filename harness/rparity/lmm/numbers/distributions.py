@@ -47,7 +47,9 @@ def chi2_quantile(p: ArrayLike, df: ArrayLike) -> Array:
 
 def chi2_tail(x: ArrayLike, df: ArrayLike) -> Array:
     """Probability that χ² exceeds `x`, as R's `pchisq(x, df, lower.tail = FALSE)`."""
-    return np.asarray(chdtrc(_plain(df), np.maximum(_plain(x), 0.0)))
+    df = _plain(df)
+    # SciPy before 1.16 says 1 at x = 0, also where df is NaN.
+    return np.asarray(np.where(np.isnan(df), np.nan, chdtrc(df, np.maximum(_plain(x), 0.0))))
 
 
 def f_tail(F: ArrayLike, ndf: ArrayLike, ddf: ArrayLike) -> Array:

@@ -52,7 +52,7 @@ class Blocks(ABC):
         self.T = T
         self.members = members
         self._Q = Q
-        self._Qt = Q.T if isinstance(Q, np.ndarray) else Q.T.tocsr()
+        self._Qt = Q.T
         self._counts = np.bincount(members, minlength=len(T)).astype(np.float64)
         self._a, self._b = np.tril_indices(T.shape[1])  # the distinct elements of C
         self._t = T[:, :, template.rows]

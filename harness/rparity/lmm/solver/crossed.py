@@ -1,8 +1,10 @@
 """Several grouping factors, crossed or nested, with up to a few hundred random effects.
 
-If the terms' ZZ' commute (scalar terms in a balanced design), their common eigenvectors make V
-diagonal (`Strata`), and the cost does not depend on the number of random effects. Otherwise V is
-one dense block in an orthonormal basis Q of the span of Z (`Dense`). V⁻¹ is I − QQ' + Q C Q'.
+Levels that no row connects, not even through others, are in different blocks of V: nested factors
+have one block for each level of the outermost. If the terms' ZZ' commute (scalar terms in a
+balanced design), their common eigenvectors make V diagonal (`Strata`), and the cost does not depend
+on the number of random effects. Otherwise each block is dense in an orthonormal basis Q of the span
+of Z (`Dense`). V⁻¹ is I − QQ' + Q C Q'.
 """
 
 from __future__ import annotations
@@ -28,6 +30,7 @@ from rparity.lmm.solver.structure import (
 )
 
 Array = NDArray[np.float64]
+Index = NDArray[np.intp]
 
 # Number of doubles in the arrays of one batch of responses.
 SCRATCH = 2**20
@@ -35,50 +38,103 @@ SCRATCH = 2**20
 
 @dataclass(frozen=True)
 class Span:
-    """An orthonormal basis Q (n, r) of the span of all the Z, and T_t = Q'Z_t, (r, L_t, k_t)."""
+    """An orthonormal basis of the span of all the Z, in N blocks of b columns and L_t levels.
+
+    `Q` (n, N b) has the blocks side by side, and `T` has T_t = Q'Z_t, (N, b, L_t, k_t). Blocks that
+    are smaller than the largest have zeros at their end. `places` has the block of each level of a
+    term and its place there, two arrays for each term.
+    """
 
     Q: Array
     T: list[Array]
+    places: list[tuple[Index, Index]]
 
     @classmethod
-    def of(
-        cls, Z: Sequence[Array], codes: Sequence[NDArray[np.intp]], levels: Sequence[int]
-    ) -> Span:
-        """Find the basis by a QR of Z (n, q) with column pivoting."""
-        n = len(Z[0])
-        spread = []
+    def of(cls, Z: Sequence[Array], codes: Sequence[Index], levels: Sequence[int]) -> Span:
+        """Find the basis by a QR of each block's Z with column pivoting."""
+        block = blocks(codes, levels, [part.shape[1] for part in Z])
+        n, N = len(block), int(block.max()) + 1
+        places, spread = [], []
         for covariates, code, L in zip(Z, codes, levels, strict=True):
-            full = np.zeros((n, L, covariates.shape[1]))
-            full[np.arange(n), code] = covariates
-            spread.append(full.reshape(n, -1))
-        whole = np.hstack(spread)
-        Q, R, _ = scipy.linalg.qr(whole, mode="economic", pivoting=True)
-        size = np.abs(np.diagonal(R))
-        Q = Q[:, size > 1e-12 * size[0]]
-        T = [
-            np.asarray(Q.T @ part).reshape(Q.shape[1], L, -1)
-            for part, L in zip(spread, levels, strict=True)
+            own = np.empty(L, dtype=np.intp)
+            own[code] = block
+            order = np.argsort(own, kind="stable")
+            counts = np.bincount(own, minlength=N)
+            place = np.empty(L, dtype=np.intp)
+            place[order] = np.arange(L) - np.repeat(np.cumsum(counts) - counts, counts)
+            places.append((own, place))
+            full = np.zeros((n, counts.max(), covariates.shape[1]))
+            full[np.arange(n), place[code]] = covariates
+            spread.append(full)
+        whole = np.hstack([full.reshape(n, -1) for full in spread])
+        found = []
+        for j in range(N):
+            rows = np.flatnonzero(block == j) if N > 1 else slice(None)
+            Q, R, _ = scipy.linalg.qr(whole[rows], mode="economic", pivoting=True)
+            size = np.abs(np.diagonal(R))
+            found.append((rows, Q[:, size > 1e-12 * size[0]]))
+        b = max(Q.shape[1] for _, Q in found)
+        basis = np.zeros((n, N, b))
+        T = [np.zeros((N, b, *full.shape[1:])) for full in spread]
+        for j, (rows, Q) in enumerate(found):
+            r = Q.shape[1]
+            basis[rows, j, :r] = Q
+            for inside, full in zip(T, spread, strict=True):
+                inside[j, :r] = (Q.T @ full[rows].reshape(len(Q), -1)).reshape(r, *full.shape[1:])
+        return cls(basis.reshape(n, -1), T, places)
+
+    def inside(self, Y: Array) -> Array:
+        """Return coordinates of Y (n, R) in the basis, (N, b, R)."""
+        return np.asarray((self.Q.T @ Y).reshape(*self.T[0].shape[:2], -1))
+
+    def columns(self, template: Template, matrix: Array) -> Array:
+        """Return the columns of T_t times its block of a matrix (..., k, k): (..., N, b, ΣLk)."""
+        own = template.blocks(matrix)
+        shape = (*matrix.shape[:-2], *self.T[0].shape[:2], -1)
+        parts = [
+            (T @ part[..., None, None, :, :]).reshape(shape)
+            for T, part in zip(self.T, own, strict=True)
         ]
-        return cls(np.asarray(Q, dtype=np.float64), T)
+        return np.concatenate(parts, axis=-1)
 
     def conditional(self, template: Template, theta: Array, residual: Array) -> Conditional:
         """Return û = B'C Q'(y − Xβ) with covariance (I + B'B)⁻¹, where B = TΛ (see `Structure`)."""
-        triangles = template.blocks(template.Lambda(theta))
-        B = np.hstack(
-            [(T @ Lam).reshape(len(T), -1) for T, Lam in zip(self.T, triangles, strict=True)]
-        )
+        B = self.columns(template, template.Lambda(theta))
         C, _ = inverse(B)
-        u = B.T @ (C @ (self.Q.T @ residual))
-        inner, _ = inverse(B.T)
+        Bt = np.swapaxes(B, 1, 2)
+        u = (Bt @ (C @ self.inside(residual[:, None])))[..., 0]
+        inner, _ = inverse(Bt)
         means, covariances, start = [], [], 0
-        for T in self.T:
-            _, L, k = T.shape
-            span = slice(start, start + L * k)
-            own = inner[span, span].reshape(L, k, L, k)[np.arange(L), :, np.arange(L)]
-            means.append(u[span].reshape(L, k))
-            covariances.append(own)
-            start += L * k
+        for T, (block, place) in zip(self.T, self.places, strict=True):
+            k = T.shape[3]
+            at = start + place[:, None] * k + np.arange(k)
+            means.append(u[block[:, None], at])
+            covariances.append(inner[block[:, None, None], at[:, :, None], at[:, None, :]])
+            start += T.shape[2] * k
         return Conditional(means, covariances)
+
+
+def blocks(codes: Sequence[Index], levels: Sequence[int], widths: Sequence[int]) -> Index:
+    """Return the block of V of each row, (n,): rows that share a level are in one block.
+
+    There is one block if smaller ones, of which each is as large as the largest, cost more.
+    """
+    n = len(codes[0])
+    row, before = np.arange(n), np.empty(0)
+    while not np.array_equal(row, before):
+        before = row
+        for code, L in zip(codes, levels, strict=True):
+            least = np.full(L, n)
+            np.minimum.at(least, code, row)
+            row = least[code]
+    found, row = np.unique(row, return_inverse=True)
+    sizes = np.zeros(len(found))
+    for code, L, k in zip(codes, levels, widths, strict=True):
+        own = np.empty(L, dtype=np.intp)
+        own[code] = row
+        sizes += k * np.bincount(own, minlength=len(found))
+    cheaper = len(found) * sizes.max() ** 2 <= sizes.sum() ** 2
+    return row if cheaper else np.zeros_like(row)
 
 
 class Strata(Blocks):
@@ -88,14 +144,16 @@ class Strata(Blocks):
         self._span = span
         T = np.sqrt(mu)
         first, members = classes(mu)
-        super().__init__(template, span.Q @ vectors, T[first][:, None, :], members, X)
+        n, (N, b, _) = len(span.Q), vectors.shape
+        Q = (np.swapaxes(span.Q.reshape(n, N, b), 0, 1) @ vectors).swapaxes(0, 1).reshape(n, -1)
+        super().__init__(template, Q, T[first][:, None, :], members, X)
 
     def conditional(self, theta: Array, residual: Array) -> Conditional:
         """See `Structure`."""
         return self._span.conditional(self.template, theta, residual)
 
 
-def commute(Z: Sequence[Array], codes: Sequence[NDArray[np.intp]]) -> bool:
+def commute(Z: Sequence[Array], codes: Sequence[Index]) -> bool:
     """Whether all terms are scalar and their Z_tZ_t' commute when applied to one test vector."""
     if any(part.shape[1] > 1 for part in Z):
         return False
@@ -114,10 +172,10 @@ def commute(Z: Sequence[Array], codes: Sequence[NDArray[np.intp]]) -> bool:
 
 
 def common_eigenvectors(span: Span) -> tuple[Array, Array] | None:
-    """Return vectors (r, r) that make all T_tT_t' diagonal, with these diagonals, or None."""
-    G = np.stack([T[:, :, 0] @ T[:, :, 0].T for T in span.T])
-    scale = np.abs(G).max(axis=(1, 2), keepdims=True)
-    G = G / scale
+    """Return vectors (N, b, b) that make all T_tT_t' diagonal, and these (N b, t), or None."""
+    T = np.stack([T[..., 0] @ np.swapaxes(T[..., 0], 1, 2) for T in span.T])
+    scale = np.abs(T).max(axis=(1, 2, 3))
+    G = T / scale[:, None, None, None]
     product = G[:, None] @ G
     if np.abs(product - np.swapaxes(product, 0, 1)).max() > 1e-10:
         return None
@@ -126,26 +184,26 @@ def common_eigenvectors(span: Span) -> tuple[Array, Array] | None:
     if len(weights) < len(G):
         return None
     _, vectors = np.linalg.eigh(np.tensordot(weights, G, 1))
-    rotated = vectors.T @ G @ vectors
-    mu = np.diagonal(rotated, axis1=1, axis2=2).T
-    if np.abs(rotated - mu.T[:, :, None] * np.eye(len(vectors))).max() > 1e-10:
+    rotated = np.swapaxes(vectors, 1, 2) @ G @ vectors
+    mu = np.diagonal(rotated, axis1=2, axis2=3)
+    if np.abs(rotated - mu[..., None] * np.eye(mu.shape[2])).max() > 1e-10:
         return None
-    mu = np.where(mu > 1e-12, mu, 0.0)
-    return vectors, np.asarray(mu * scale[:, 0, 0])
+    mu = np.where(mu > 1e-12, mu, 0.0).reshape(len(G), -1).T
+    return vectors, np.asarray(mu * scale)
 
 
 class Dense:
-    """Any terms, with V as one dense block in the basis of their span, batched over responses."""
+    """Any terms, with dense blocks of V in the basis of their span, batched over responses."""
 
     def __init__(self, template: Template, span: Span, X: Array) -> None:
         self.template = template
         self._span = span
-        self._inside_X = span.Q.T @ X
-        self._outside_X = X - span.Q @ self._inside_X
+        self._inside_X = span.inside(X)
+        self._outside_X = X - span.Q @ self._inside_X.reshape(-1, X.shape[1])
         self._outside_XX = self._outside_X.T @ self._outside_X
-        # For each element of θ, the columns of T that it multiplies: (r, L).
+        # For each element of θ, the columns of T that it multiplies: (N, b, L).
         self._t = [
-            span.T[t][:, :, row - template.starts[t]]
+            span.T[t][..., row - template.starts[t]]
             for t, row in zip(template.term, template.rows, strict=True)
         ]
 
@@ -176,58 +234,71 @@ class Dense:
     @property
     def work(self) -> int:
         """Number of doubles in the arrays that `evaluate` makes for one response."""
-        return (self.template.m + 3) * len(self._inside_X) ** 2
+        N, b, _ = self._inside_X.shape
+        return (self.template.m + 3) * N * b**2
 
     def _evaluate(
         self, theta: Array, moments: Moments, along: Array | None, derivatives: Derivatives
     ) -> tuple[Smooth, Smooth]:
         template, R, m = self.template, len(theta), self.template.m
         outside_Xy, outside_yy, inside_y = moments.parts
-        R, r = inside_y.shape
-        triangles = self.template.blocks(self.template.Lambda(theta))
-        B = [T @ Lam[:, None] for T, Lam in zip(self._span.T, triangles, strict=True)]
-        C, logdet = inverse(np.concatenate([b.reshape(R, r, -1) for b in B], axis=2))
-        W = np.concatenate(
-            [np.broadcast_to(self._inside_X, (R, *self._inside_X.shape)), inside_y[:, :, None]],
-            axis=2,
-        )
+        N, b, p = self._inside_X.shape
+        Lam = template.Lambda(theta)
+        C, logdet = inverse(self._span.columns(template, Lam))
+        W = np.empty((R, N, b, p + 1))
+        W[..., :p] = self._inside_X
+        W[..., p] = inside_y.reshape(R, N, b)
         S = C @ W
-        value = np.swapaxes(W, 1, 2) @ S
+
+        def rows(x: Array) -> Array:
+            """Join the rows of all blocks: sums over them are one product."""
+            return x.reshape(*x.shape[:-3], -1, x.shape[-1])
+
+        value = np.swapaxes(rows(W), 1, 2) @ rows(S)
         value += bordered(self._outside_XX, outside_Xy, outside_yy)
         if derivatives == "none":
-            return Smooth.constant(logdet, template), Smooth.constant(value, template)
+            return (
+                Smooth.constant(logdet.sum(axis=1), template),
+                Smooth.constant(value, template),
+            )
 
         # dP_i = t g' + g t', as in `Blocks`; t and g have a column for each level.
         columns = self._t
         if along is not None:
-            B = [T @ N for T, N in zip(self._span.T, template.blocks(along), strict=True)]
-            columns = [
-                B[t][..., row - template.starts[t]]
-                for t, row in zip(template.term, template.rows, strict=True)
-            ]
-        g = [
-            B[t][..., col - template.starts[t]]
-            for t, col in zip(template.term, template.cols, strict=True)
-        ]
-        half = np.stack([t @ np.swapaxes(gi, -1, -2) for t, gi in zip(columns, g, strict=True)], -3)
-        dP = half + np.swapaxes(half, -1, -2)  # (R, m, r, r), or (m, r, r)
+            Lam = along
+            columns = self._times(along, template.rows)
+        g = self._times(Lam, template.cols)
+        half = np.stack([t @ np.swapaxes(gi, -1, -2) for t, gi in zip(columns, g, strict=True)], -4)
+        dP = half + np.swapaxes(half, -1, -2)  # (R, m, N, b, b), or (m, N, b, b)
         CdP = C[:, None] @ dP
         dPS = dP @ S[:, None]
-        CdPS = C[:, None] @ dPS
-        tS = [t.T @ S for t in self._t]  # (R, L, p + 1)
+        CdPS = rows(C[:, None] @ dPS)
+        dPS, S = rows(dPS), rows(S)
         i, j = template.pairs
         gradient = -np.swapaxes(S, 1, 2)[:, None] @ dPS
         second = np.swapaxes(dPS[:, i], 2, 3) @ CdPS[:, j]
-        flat, turned = CdP.reshape(R, m, -1), np.swapaxes(CdP, 2, 3).reshape(R, m, -1)
+        flat, turned = CdP.reshape(R, m, -1), np.swapaxes(CdP, 3, 4).reshape(R, m, -1)
         curvature = -(flat @ np.swapaxes(turned, 1, 2))[:, i, j]
-        for pair in np.flatnonzero(template.same_column & (along is None)):
-            a, b = i[pair], j[pair]
-            second[:, pair] -= np.swapaxes(tS[a], 1, 2) @ tS[b]
-            curvature[:, pair] += 2.0 * np.einsum("rab,ab->r", C, self._t[a] @ self._t[b].T)
+        if along is None:
+            S = S.reshape(R, N, b, p + 1)
+            tS = [rows(np.swapaxes(t, 1, 2) @ S) for t in self._t]  # (R, N L, p + 1)
+            for pair in np.flatnonzero(template.same_column):
+                a, c = i[pair], j[pair]
+                second[:, pair] -= np.swapaxes(tS[a], 1, 2) @ tS[c]
+                product = self._t[a] @ np.swapaxes(self._t[c], 1, 2)
+                curvature[:, pair] += 2.0 * np.einsum("rnab,nab->r", C, product)
         return (
-            Smooth(logdet, np.trace(CdP, axis1=2, axis2=3), curvature),
+            Smooth(logdet.sum(axis=1), np.einsum("rmnaa->rm", CdP), curvature),
             Smooth(value, gradient, second + np.swapaxes(second, 2, 3)),
         )
+
+    def _times(self, matrix: Array, which: Index) -> list[Array]:
+        """Return columns `which` (m,) of T times a matrix (..., k, k), each (..., N, b, L)."""
+        return [
+            (self._span.T[t] @ matrix[..., None, None, span, at, None])[..., 0]
+            for t, at in zip(self.template.term, which, strict=True)
+            for span in [self.template.spans[t]]
+        ]
 
     def conditional(self, theta: Array, residual: Array) -> Conditional:
         """See `Structure`."""

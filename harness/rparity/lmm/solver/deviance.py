@@ -77,33 +77,40 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate both parts for R responses, each at its own row of θ (R, m)."""
     V, M = structure.evaluate(theta, moments, derivatives=derivatives)
-    if derivatives == "none":
-        return _values(structure.template, V, M, reml=reml)
-    return assemble(structure.template, V, M, reml=reml)
+    return assemble(structure.template, V, M, reml=reml, derivatives=derivatives)
 
 
 def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluation:
     """Return both parts without derivatives."""
     p = M.value.shape[-1] - 1
     A, Xy = M.value[:, :p, :p], M.value[:, :p, p]
-    A_inv = _inverse(A)
+    A_inv, logdet_A = _inverse(A)
     delta = (A_inv @ Xy[..., None])[..., 0]
     rest = Xy - (A @ delta[..., None])[..., 0]
     total = M.value[:, p, p]
     s = _residual(total - (Xy * delta).sum(axis=1), (rest * delta).sum(axis=1), total)
-    logdet = V.value + np.linalg.slogdet(A)[1] if reml else V.value
+    logdet = V.value + logdet_A if reml else V.value
     R, m = len(logdet), template.m
     gradient, hessian = np.zeros((R, m)), np.zeros((R, m, m))
     return Evaluation(Smooth(logdet, gradient, hessian), Smooth(s, gradient, hessian), delta, A_inv)
 
 
-def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluation:
+def assemble(
+    template: Template,
+    V: Smooth,
+    M: Smooth,
+    *,
+    reml: bool,
+    derivatives: Derivatives = "search",
+) -> Evaluation:
     """Evaluate both parts from what a structure gives: log|V| and M with their derivatives."""
+    if derivatives == "none":
+        return _values(template, V, M, reml=reml)
     square = template.square
     R, side = len(M.value), M.value.shape[-1]
     m, p = template.m, side - 1
     A = M.value[:, :p, :p]
-    A_inv = _inverse(A)
+    A_inv, logdet_A = _inverse(A)
     delta = (A_inv @ M.value[:, :p, p:])[..., 0]
 
     # s = v'Mv with v = (−δ, 1); δ depends on θ, which adds −2 `moved` to the second derivative.
@@ -130,7 +137,7 @@ def assemble(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluat
         A_d = A_inv[:, None] @ M.gradient[:, :, :p, :p]
         turned = np.swapaxes(A_d, 2, 3).reshape(R, m, p * p)
         logdet = Smooth(
-            V.value + np.linalg.slogdet(A)[1],
+            V.value + logdet_A,
             V.gradient + first[..., 1],
             square(V.hessian + second[..., 1])
             - A_d.reshape(R, m, p * p) @ np.swapaxes(turned, 1, 2),
@@ -150,14 +157,24 @@ def _residual(explained: Array, rounding: Array, total: Array) -> Array:
     return s
 
 
-def _inverse(A: Array) -> Array:
-    """Return A⁻¹ (R, p, p), or NaN at a θ so far off that A is singular to rounding."""
+def _inverse(A: Array) -> tuple[Array, Array]:
+    """Return A⁻¹ (R, p, p) and log|A| (R,), or NaN where A is singular to rounding."""
+    p = A.shape[1]
+    if p in {1, 2}:
+        det = A[:, 0, 0] if p == 1 else A[:, 0, 0] * A[:, 1, 1] - A[:, 0, 1] * A[:, 1, 0]
+        det = np.where(det > 0.0, det, np.nan)
+        adjugate = np.ones_like(A)
+        if p == 2:
+            adjugate[:, 0, 0], adjugate[:, 1, 1] = A[:, 1, 1], A[:, 0, 0]
+            adjugate[:, 0, 1], adjugate[:, 1, 0] = -A[:, 0, 1], -A[:, 1, 0]
+        return adjugate / det[:, None, None], np.log(det)
+    logdet = np.linalg.slogdet(A)[1]
     try:
-        return np.asarray(np.linalg.inv(A), dtype=np.float64)
+        return np.asarray(np.linalg.inv(A), dtype=np.float64), logdet
     except np.linalg.LinAlgError:
         # Whether a pivot is exactly zero depends on the last bits: each matrix is asked by itself.
         found = np.full(A.shape, np.nan)
         for inverse, each in zip(found, A, strict=True):
             with suppress(np.linalg.LinAlgError):
                 inverse[...] = np.linalg.inv(each)
-        return found
+        return found, logdet

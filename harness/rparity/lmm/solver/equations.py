@@ -15,7 +15,7 @@ that the expectation of WW' is the identity (Hutchinson 1990).
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations_with_replacement
 
@@ -97,6 +97,11 @@ class CrossedDesign:
         return sp.csr_array((self.Zt @ self.Z).tocsr())
 
     @cached_property
+    def gram_of(self) -> list[sp.csr_array]:
+        """The columns of Z'Z of each group."""
+        return [sp.csr_array(self.gram[:, group.rows]) for group in self.groups]
+
+    @cached_property
     def inside_t(self) -> sp.csr_array:
         """Z₂'Q."""
         return sp.csr_array(self.inside.T.tocsr())
@@ -156,14 +161,29 @@ class Equations:
         x2 = self._factor.solve(R[first:] - self._reach_t @ (self._down @ R[:first]))
         return np.vstack([self._solve1 @ R[:first] - self._up @ (self._reach @ x2), x2])
 
-    def spherical(self, Y: Array) -> tuple[Array, Array]:
-        """Return u = A⁻¹Λ'Z'Y, (q, c), and what it leaves of Y, E = Y − ZΛu, which is V⁻¹Y."""
-        Z, Zt = self.design.Z, self.design.Zt
-        u = self.solve(self._LambdaT @ (Zt @ Y))
+    def spherical(self, Y: Array, ZtY: Array) -> tuple[Array, Array, Array]:
+        """Return u = A⁻¹Λ'Z'Y, (q, c), E = Y − ZΛu, which is V⁻¹Y, and Z'E, for Y and Z'Y."""
+        Z, Zt, gram = self.design.Z, self.design.Zt, self.design.gram
+        u = self.solve(self._LambdaT @ ZtY)
         E = Y - Z @ (self._Lambda @ u)
+        H = Zt @ E
         # One refinement gives u as many digits as a QR would (Björck 1996, section 2.9.3).
-        more = self.solve(self._LambdaT @ (Zt @ E) - u)
-        return u + more, E - Z @ (self._Lambda @ more)
+        more = self.solve(self._LambdaT @ H - u)
+        change = self._Lambda @ more
+        return u + more, E - Z @ change, H - gram @ change
+
+    def _form(self, F: Array, *, exact: bool) -> Array:
+        """Return F'ΦF for F (q, c), where Φ = Z'V⁻¹Z: to the last digits if `exact`."""
+        gram = self.design.gram
+        R = gram @ F
+        u = self.solve(self._LambdaT @ R)
+        rest = F - self._Lambda @ u  # Z'V⁻¹ZF is Z'Z times these
+        if not exact:
+            return np.asarray(rest.T @ (gram @ rest) + u.T @ u)
+        more = self.solve(self._LambdaT @ (gram @ rest) - u)
+        u += more
+        E = self.design.Z @ (rest - self._Lambda @ more)
+        return np.asarray(E.T @ E + u.T @ u)
 
     def covariances(self) -> list[Array]:
         """Return the conditional covariances of each group's u over σ², (L, k, k)."""
@@ -181,16 +201,18 @@ class Equations:
 
     # -- derivatives of M --------------------------------------------------------------------------
 
-    def products(self, W: Array, derivatives: Derivatives) -> Smooth:
-        """Return W'V⁻¹W, (1, c, c), with derivatives (1, m, c, c) and (1, pairs, c, c)."""
+    def products(self, W: Array, ZtW: Array, derivatives: Derivatives) -> Smooth:
+        """Return W'V⁻¹W, (1, c, c), with derivatives (1, m, c, c) and (1, pairs, c, c).
+
+        W is (n, c), and Z'W (q, c).
+        """
         design, c = self.design, W.shape[1]
         m = design.template.m
         i, j = design.template.pairs
-        u, E = self.spherical(W)
+        u, E, H = self.spherical(W, ZtW)
         value = E.T @ E + u.T @ u
         if derivatives == "none":
             return Smooth.constant(value[None], design.template)
-        H = design.Zt @ E
         h, moved = [], np.zeros((len(H), m, c))
         for at, group in enumerate(design.group_of):
             own = H[group.rows].reshape(group.L, group.k, c)
@@ -199,8 +221,11 @@ class Equations:
             moved[group.rows, at] = (change @ own).reshape(-1, c)
         flat = moved.reshape(len(H), m * c)
         gradient = -np.swapaxes((H.T @ flat).reshape(c, m, c), 0, 1)
-        u, E = self.spherical(design.Z @ flat)
-        second = (E.T @ E + u.T @ u).reshape(m, c, m, c)[i, :, j]
+        if derivatives == "first":
+            none = Smooth.constant(value[None], design.template)
+            return replace(none, gradient=gradient[None])
+        form = self._form(flat, exact=derivatives == "exact")
+        second = form.reshape(m, c, m, c)[i, :, j]
         for pair in np.flatnonzero(self._same):
             second[pair] -= h[i[pair]].T @ h[j[pair]]
         return Smooth(value[None], gradient[None], (second + np.swapaxes(second, 1, 2))[None])
@@ -213,18 +238,23 @@ class Equations:
         if derivatives == "none":
             return Smooth.constant(np.array([self._logdet]), template)
         i, j = template.pairs
-        A, F = self._columns(exact=derivatives == "exact")
+        A = np.zeros((template.k, template.k))
+        if derivatives != "first":
+            A, F = self._columns(exact=derivatives == "exact")
         gradient = np.zeros(template.m)
         for group, found in zip(self.design.groups, self._within(), strict=True):
             own = [at for at, of in enumerate(self.design.group_of) if of is group]
             if found is not None:
                 A[group.own, group.own] = found
-            if found is None and derivatives == "search":
+            if found is None and derivatives != "exact":
                 slopes = self._slopes(group)
                 at = template.rows[own] - group.own.start, template.cols[own] - group.own.start
                 gradient[own] = slopes[at]
             else:
                 gradient[own] = np.einsum("ai,ab,bi->i", self._a, A, self._b)[own]
+        if derivatives == "first":
+            none = Smooth.constant(np.array([self._logdet]), template)
+            return replace(none, gradient=2.0 * gradient[None])
         crossed = np.einsum("iab,abcd,jcd->ij", self._change, F, self._change)
         second = 2.0 * self._same * A[template.rows[i], template.rows[j]] - crossed[i, j]
         return Smooth(np.array([self._logdet]), 2.0 * gradient[None], second[None])
@@ -322,7 +352,7 @@ class Equations:
         L, k = group.L, group.k
         diagonal = np.zeros((k, k))
         totals = [np.zeros((g.k * k, g.k * k)) for g in self.design.groups]
-        gram = self.design.gram[:, group.rows]
+        gram = self.design.gram_of[self.design.groups.index(group)]
         for W in group.identity() if complete else [group.signs]:
             R = gram @ np.einsum("lw,cd->lcdw", W, np.eye(k)).reshape(L * k, -1)
             X = self.solve(self._LambdaT @ R)

@@ -13,9 +13,11 @@ from rparity.lmm.solver.structure import Smooth
 
 Array = NDArray[np.float64]
 Flags = NDArray[np.bool_]
-Objective = Callable[[Array, NDArray[np.intp]], Smooth]
+Index = NDArray[np.intp]
+Objective = Callable[[Array, Index], Smooth]
 
-MAX_ITERATIONS = 150
+# Steps and halvings of one search.
+MAX_EVALUATIONS = 300
 # Before the last step, the quadratic model puts the deviance at most this much above its minimum.
 # That is 1e-6 standard errors away, and the step squares the distance.
 LAST_RISE = 1e-13
@@ -32,6 +34,8 @@ FLAT_CURVATURE = 1e-10
 FLAT_SLOPE = 1e-8
 # Searches of one problem that lead to the same point, up to this share of its size, are one search.
 SAME = 1e-2
+# Minima whose values differ by more are different ones.
+DISTINCT = 1e-6
 # The step off a saddle, relative to the size of the parameters.
 PUSH = 0.3
 
@@ -49,9 +53,27 @@ class Minimum:
     converged: Flags
     hessian: Array
 
-    def take(self, index: NDArray[np.intp]) -> Minimum:
+    def take(self, index: Index) -> Minimum:
         """Select some searches."""
         return Minimum(self.x[index], self.value[index], self.converged[index], self.hessian[index])
+
+    def join(self, other: Minimum) -> Minimum:
+        """Return the ends of these searches and of others."""
+        pairs = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Minimum(*map(np.concatenate, pairs))
+
+    @property
+    def several(self) -> bool:
+        """Whether the searches of one problem have found minima with different values."""
+        value = self.value[self.converged]
+        return bool(len(value) and np.ptp(value) > DISTINCT)
+
+    def put(
+        self, at: Index, x: Array, value: Array, hessian: Array, which: Flags | Index | slice
+    ) -> None:
+        """Write where `which` of the searches `at` are."""
+        to = at[which]
+        self.x[to], self.value[to], self.hessian[to] = x[which], value[which], hessian[which]
 
 
 def minimise(
@@ -64,11 +86,12 @@ def minimise(
 
     `objective(x, index)` evaluates the problems `index` at x (len(index), m). If the Hessian is not
     positive definite, its eigenvalues are replaced by their absolute values, which gives a descent
-    direction that leaves saddles. Steps are halved until the function does not grow. A problem has
-    converged if the Hessian is positive definite and a full Newton step would lower the value by at
-    most `LAST_RISE`, or by `NOISE` if the value has stopped falling; that step is still taken.
-    There is no step in a direction in which the function is flat. Where no step lowers the value,
-    the search ends without convergence.
+    direction that leaves saddles. A step that makes the function grow is halved, and tried again
+    together with the next steps of the other problems. A problem has converged if the Hessian is
+    positive definite and a full Newton step would lower the value by at most `LAST_RISE`, or by
+    `NOISE` if the value has stopped falling; that step is still taken. There is no step in a
+    direction in which the function is flat. Where no step lowers the value, the search ends without
+    convergence.
 
     If the starts are of one problem, `same` maps points (R, m) to others that agree where the
     function must. Then of searches that lead to the same minimum all but the best one end without
@@ -76,57 +99,65 @@ def minimise(
 
     `watch` is called after each step with the largest decrease that the next steps predict.
     """
-    x = start.copy()
-    converged = np.zeros(len(x), dtype=bool)
-    active = np.arange(len(x))
-    current = objective(x, active)
-    value, hessian = current.value.copy(), current.hessian.copy()
-    stale = np.zeros(len(x), dtype=np.intp)  # steps since the value last fell
-    for _ in range(MAX_ITERATIONS):
-        enough = np.where(stale[active] < PATIENCE, LAST_RISE, NOISE)
-        step, rise, positive = _step(current, 1.0 + np.abs(x[active]), enough)
+    R, m = start.shape
+    at, x = np.arange(R), start  # the problems whose search goes on, and where they are
+    f = objective(x, at)
+    lowest = f.value
+    stale = np.zeros(R, dtype=np.intp)  # steps since the value last fell
+    halved = np.zeros(R, dtype=np.intp)  # how often the step was halved
+    end = Minimum(np.empty((R, m)), np.empty(R), np.zeros(R, dtype=bool), np.empty((R, m, m)))
+
+    def only(on: Flags) -> tuple[Index, Array, Smooth, Array, Index, Index]:
+        return at[on], x[on], f.take(on), lowest[on], stale[on], halved[on]
+
+    for _ in range(MAX_EVALUATIONS):
+        size = 1.0 + np.abs(x)
+        enough = np.where(stale < PATIENCE, LAST_RISE, NOISE)
+        step, rise, positive = _step(f, size, enough)
         if watch is not None:
             watch(float(rise.max()))
         last = positive & (rise <= enough)
+        on = ~last
         if last.any():
-            x[active[last]] += step[last]
-            converged[active[last]] = True
-            if last.all():
-                return Minimum(x, value, converged, hessian)
-            active, step, enough = active[~last], step[~last], enough[~last]
-            current, rise, positive = _take(current, ~last), rise[~last], positive[~last]
-        if same is not None and len(x) > 1:
-            ends = np.concatenate([x[converged], x[active] + step])
-            order = np.concatenate(
-                [np.full(converged.sum(), -1.0), np.where(positive, rise, np.inf)]
-            )
-            on = ~_repeats(same(ends), order)[converged.sum() :]
-            if not on.all():
-                active, step, enough, current = active[on], step[on], enough[on], _take(current, on)
-                if not len(active):
-                    break
-        # Rounding of the criterion must not stop a step that is still needed.
-        before = current.value
-        allowed = before + 1e-12 * (1.0 + np.abs(before)) + enough
-        trial = x[active] + step
-        current = objective(trial, active)
-        for halving in range(1, HALVINGS + 1):
-            worse = ~(current.value <= allowed)
-            if not worse.any():
-                break
-            trial[worse] = x[active[worse]] + 0.5**halving * step[worse]
-            current = _replace(current, worse, objective(trial[worse], active[worse]))
-        fell = current.value < value[active]
-        stale[active] = np.where(fell, 0, stale[active] + 1)
-        value[active] = np.where(fell, current.value, value[active])
-        hessian[active] = current.hessian
-        on = (current.value <= allowed) & (stale[active] < STALE)
-        x[active[on]] = trial[on]
+            end.put(at, x + step, lowest, f.hessian, last)
+            end.converged[at[last]] = True
+        if same is not None and R > 1:
+            done = end.x[end.converged]
+            ends = np.concatenate([done, (x + step)[on]])
+            order = np.where(positive, rise, np.inf)[on]
+            repeats = _repeats(same(ends), np.concatenate([np.full(len(done), -1.0), order]))
+            repeats = repeats[len(done) :]
+            if repeats.any():
+                again = np.flatnonzero(on)[repeats]
+                end.put(at, x, lowest, f.hessian, again)
+                on[again] = False
         if not on.all():
-            active, current = active[on], _take(current, on)
-            if not len(active):
-                break
-    return Minimum(x, value, converged, hessian)
+            if not on.any():
+                return end
+            at, x, f, lowest, stale, halved = only(on)
+            step, enough = step[on], enough[on]
+        # Rounding of the criterion must not stop a step that is still needed.
+        allowed = f.value + 1e-12 * (1.0 + np.abs(f.value)) + enough
+        trial = x + (step if not halved.any() else 0.5 ** halved[:, None] * step)
+        new = objective(trial, at)
+        better = new.value <= allowed
+        if better.all():
+            x, f = trial, new
+        else:
+            x = np.where(better[:, None], trial, x)
+            f = f.replaced(better, new)
+        fell = better & (f.value < lowest)
+        lowest = np.where(fell, f.value, lowest)
+        stale = np.where(fell, 0, stale + better)
+        halved = np.where(better, 0, halved + 1)
+        on = (halved <= HALVINGS) & (stale < STALE)
+        if not on.all():
+            end.put(at, x, lowest, f.hessian, ~on)
+            if not on.any():
+                return end
+            at, x, f, lowest, stale, halved = only(on)
+    end.put(at, x, lowest, f.hessian, slice(None))
+    return end
 
 
 def _step(f: Smooth, size: Array, enough: Array) -> tuple[Array, Array, Flags]:
@@ -165,13 +196,3 @@ def _repeats(ends: Array, order: Array) -> Flags:
     rank = np.empty(len(order), dtype=np.intp)
     rank[np.argsort(order, kind="stable")] = np.arange(len(order))
     return np.asarray((near & (rank < rank[:, None])).any(axis=1))
-
-
-def _take(f: Smooth, where: Flags) -> Smooth:
-    return Smooth(f.value[where], f.gradient[where], f.hessian[where])
-
-
-def _replace(f: Smooth, where: Flags, new: Smooth) -> Smooth:
-    value, gradient, hessian = f.value.copy(), f.gradient.copy(), f.hessian.copy()
-    value[where], gradient[where], hessian[where] = new.value, new.gradient, new.hessian
-    return Smooth(value, gradient, hessian)

@@ -12,7 +12,7 @@ from rparity.lmm.numbers.linalg import sparse_columns
 from rparity.lmm.solver.deviance import evaluate
 from rparity.lmm.solver.model import MixedModel, NoResidualError, Solution
 from rparity.lmm.solver.progress import Watch
-from rparity.lmm.solver.starts import starts
+from rparity.lmm.solver.starts import more_starts, starts
 from rparity.lmm.solver.threads import threads_for
 
 Array = NDArray[np.float64]
@@ -167,12 +167,14 @@ def _search(
 ) -> Solution:
     """Minimise the criterion of √w (y − Xβ₀) (n,) from `start` (m,), or from all starts."""
     moments = model.structure.moments(deviations[:, None])
-    if start is None:
-        begin = starts(model, deviations, moments, reml=reml, least=least)
-    else:
+    more = None
+    if start is not None:
         begin = start[None]
+    else:
+        begin = starts(model, deviations, moments, reml=reml, least=least)
+        more = more_starts(model)
     many = moments.repeated(len(begin))
-    return model.solve(many, reml=reml, start=begin, least=least, one=True, watch=watch)
+    return model.solve(many, reml=reml, start=begin, least=least, one=True, more=more, watch=watch)
 
 
 def _explained(model: MixedModel, deviations: Array, theta: Array) -> tuple[Array, float]:

@@ -8,6 +8,7 @@ in schools over years do, or as one dense matrix.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -72,6 +73,10 @@ class Schur:
             plan(inside, gram2),
         )
 
+    @cached_property
+    def _ZtX(self) -> Array:
+        return np.asarray(self.design.Zt @ self.X)
+
     @property
     def memory(self) -> float:
         """About how many bytes a fit needs."""
@@ -86,7 +91,45 @@ class Schur:
 
     def moments(self, Y: Array) -> Moments:
         """Keep the responses (n, R): sums of squares are taken of their residuals at each θ."""
-        return Moments((np.ascontiguousarray(Y.T),))
+        return Moments((np.ascontiguousarray(Y.T), np.ascontiguousarray((self.design.Zt @ Y).T)))
+
+    def variances(self, deviations: Array) -> Array:
+        """Estimate each coefficient's variance over σ², (k,), from sums of squares of y (n,).
+
+        With r = (I − QQ')y for the basis Q of X, the expectations of r'r, and of Σ w(z'r)² over the
+        columns z of a coefficient, are linear in the variances. The equations are solved twice: the
+        weights w are first those of small variances, then those of the first solution.
+
+        Source: Searle, Casella and McCulloch (1992), chapters 5 and 11, without covariances.
+        """
+        design, Q = self.design, self.X
+        k, q = self.template.k, design.Z.shape[1]
+        of = np.empty(q, dtype=np.intp)  # the coefficient of each effect
+        for group in design.groups:
+            of[group.rows] = np.tile(np.arange(group.own.start, group.own.stop), group.L)
+        each = np.eye(k)[of]
+        r = deviations - Q @ (Q.T @ deviations)
+        total, sums, C = float(r @ r), design.Zt @ r, self._ZtX
+        size = design.gram.diagonal()
+        left = size - np.square(C).sum(axis=1)  # the squared length of each z, less its part in Q
+        # Rows of the squares of Z'(I − QQ')Z, summed over each coefficient's columns, (q, k).
+        squares = (design.gram * design.gram) @ each
+        for b in range(k):
+            own = C * each[:, b, None]
+            squares[:, b] += np.einsum("qp,qp->q", C, C @ (own.T @ own) - 2.0 * (design.gram @ own))
+        least = 0.1 * np.bincount(of, minlength=k) / np.bincount(of, size)
+        found = np.zeros(k)
+        for _ in range(2):
+            w = 1.0 / np.maximum(size * (1.0 + size * found[of]), 1e-300)
+            equations = np.empty((k + 1, k + 1))
+            equations[0] = len(r) - Q.shape[1], *(left @ each)
+            equations[1:, 0] = (w * left) @ each
+            equations[1:, 1:] = each.T @ (w[:, None] * squares)
+            right = np.append(total, (w * sums**2) @ each)
+            scale = np.abs(equations).max(axis=1)
+            noise, *parts = np.linalg.lstsq(equations / scale[:, None], right / scale)[0]
+            found = np.maximum(np.array(parts) / max(noise, 0.02 * total / len(r)), least)
+        return found
 
     def evaluate(
         self,
@@ -98,13 +141,14 @@ class Schur:
     ) -> tuple[Smooth, Smooth]:
         """Evaluate log|V| and M: see `Structure`."""
         found = []
-        for one, y in zip(theta, moments.parts[0], strict=True):
+        for one, y, Zty in zip(theta, *moments.parts, strict=True):
             try:
                 at = Equations(self.design, one, along)
             except np.linalg.LinAlgError:  # θ is so large that rounding makes S indefinite
                 found.append(self._unknown())
                 continue
-            of_y = at.products(np.column_stack([self.X, y]), derivatives)
+            W, ZtW = np.column_stack([self.X, y]), np.column_stack([self._ZtX, Zty])
+            of_y = at.products(W, ZtW, derivatives)
             found.append((at.log_determinant(derivatives), of_y))
         logdet, M = zip(*found, strict=True)
         return Smooth.join(logdet), Smooth.join(M)
@@ -120,7 +164,8 @@ class Schur:
     def conditional(self, theta: Array, residual: Array) -> Conditional:
         """See `Structure`."""
         at = Equations(self.design, theta)
-        u, _ = at.spherical(residual[:, None])
+        y = residual[:, None]
+        u, _, _ = at.spherical(y, self.design.Zt @ y)
         means, covariances = [], []
         for group, own in zip(self.design.groups, at.covariances(), strict=True):
             mean = u[group.rows, 0].reshape(group.L, group.k)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ TRIED = 2, 16
 WORK = 2**18
 LEAST, MIDDLE, MOST = 1e-2, 1.0, 1e3
 BELOW = 3.0
+# If there are several minima: the number of further starts for each that is tried, and the most.
+MORE, MOST_MORE = 4, 64
 # Candidate starts as multiples of the standard deviations that sums of squares suggest: powers of 2
 # with these exponents, or every third with several parameters, and where the arrays for all would
 # have more than WORK doubles.
@@ -46,7 +48,8 @@ def starts(
     """Return starts θ (S, m) for one response (n,).
 
     Each term's sum of squares between its levels suggests a standard deviation. Where a batch
-    costs no more than one evaluation, the best of some multiples of them is taken.
+    costs no more than one evaluation, the best of some multiples of them is taken. In large crossed
+    designs, expectations of these sums depend on all variances, which are solved for.
 
     With several parameters there may be several minima. Unless the model is large, further
     starts are lme4's own, the identity, and the best of some scattered points and of `_joint`,
@@ -69,6 +72,10 @@ def starts(
             raise NoResidualError(theta[gone][-1])
         return there.profiled(model.divisor(reml=reml)).value[:-1]
 
+    if not isinstance(structure, Blocks | Dense):
+        theta = np.zeros(model.template.m)
+        theta[on] = np.sqrt(structure.variances(deviations))
+        return (theta @ model.working.W_inverse.T)[None]
     total = float(deviations @ deviations)
     between = []
     for term, Z in zip(model.matrices.random, model.working.Z, strict=True):
@@ -98,7 +105,8 @@ def starts(
     found = list(near @ model.working.W_inverse.T)
     if model.template.m > 1 and isinstance(structure, Blocks | Dense):
         found.append(on.astype(np.float64))
-        there = np.concatenate([_scattered(model), *_joint(model, theta, deviations)])
+        scattered = _scattered(model, SCATTERED)
+        there = np.concatenate([scattered, *_joint(model, theta, deviations)])
         there = there[np.argsort(at(structure, there), kind="stable")]
         large = (there[:, on] > MIDDLE) @ 2.0 ** np.arange(on.sum())
         tried = int(np.clip(WORK // structure.work, *TRIED))
@@ -132,10 +140,22 @@ def _joint(model: MixedModel, theta: Array, deviations: Array) -> Iterator[Array
         yield JOINT[:, None] * start
 
 
-def _scattered(model: MixedModel) -> Array:
-    """Return scattered θ in working coordinates, (SCATTERED, m), with log-uniform diagonals."""
+def more_starts(model: MixedModel) -> Callable[[], Array] | None:
+    """Return what gives further starts θ (S, m), for a criterion that has several minima.
+
+    With one parameter the scan has shown them all, and large models would take long: None.
+    """
+    structure = model.structure
+    if model.template.m == 1 or not isinstance(structure, Blocks | Dense):
+        return None
+    count = min(MORE * max(WORK // structure.work, TRIED[0]), MOST_MORE)
+    return lambda: _scattered(model, SCATTERED + count)[SCATTERED:] @ model.working.W_inverse.T
+
+
+def _scattered(model: MixedModel, count: int) -> Array:
+    """Return scattered θ in working coordinates, (count, m), with log-uniform diagonals."""
     on, cols = model.template.diagonal, model.template.cols
-    points = halton(SCATTERED, model.template.m)
+    points = halton(count, model.template.m)
     theta = LEAST * (MOST / LEAST) ** points
     own = np.flatnonzero(on)[np.searchsorted(cols[on], cols)]
     return np.where(on, theta, BELOW * (2.0 * points - 1.0) * theta[:, own])

@@ -19,8 +19,9 @@ from rparity.lmm.matrices.template import Template
 Array = NDArray[np.float64]
 
 # Which derivatives are computed: "search" allows estimates of the second ones of log|V|, to about
-# two digits, which is enough for the steps of a search. The others are exact. "none" gives zeros.
-Derivatives = Literal["exact", "search", "none"]
+# two digits, which is enough for the steps of a search, and "first" allows zeros for all second
+# ones. The others are exact. "none" gives zeros.
+Derivatives = Literal["exact", "search", "first", "none"]
 
 
 @dataclass(frozen=True)
@@ -40,13 +41,33 @@ class Smooth:
     @classmethod
     def constant(cls, value: Array, template: Template) -> Smooth:
         """Return values (R, …) of a structure, whose derivatives are not asked for."""
-        zero = np.zeros_like(value)[:, None]
+        R, *shape = value.shape
         pairs = len(template.same_column)
-        return cls(value, np.repeat(zero, template.m, axis=1), np.repeat(zero, pairs, axis=1))
+        return cls(value, np.zeros((R, template.m, *shape)), np.zeros((R, pairs, *shape)))
 
     value: Array
     gradient: Array
     hessian: Array
+
+    def moved(self, step: Array, template: Template) -> Smooth:
+        """Return the values of a structure's function at θ + `step` (R, m), to second order."""
+        i, j = template.pairs
+        both = np.where(i == j, 0.5, 1.0) * step[:, i] * step[:, j]
+        change = np.einsum("ri,ri...->r...", step, self.gradient)
+        change += np.einsum("ri,ri...->r...", both, self.hessian)
+        return Smooth.constant(self.value + change, template)
+
+    def take(self, where: NDArray[np.bool_]) -> Smooth:
+        """Select some responses."""
+        return Smooth(self.value[where], self.gradient[where], self.hessian[where])
+
+    def replaced(self, where: NDArray[np.bool_], new: Smooth) -> Smooth:
+        """Return the function of R responses with that of some from `new`, also of R responses."""
+        return Smooth(
+            np.where(where, new.value, self.value),
+            np.where(where[:, None], new.gradient, self.gradient),
+            np.where(where[:, None, None], new.hessian, self.hessian),
+        )
 
 
 @dataclass(frozen=True)

@@ -22,5 +22,7 @@ def threads_for(structure: Structure) -> AbstractContextManager[object]:
     """Limit BLAS to one thread while a small structure is evaluated; large ones use them all."""
     if not isinstance(structure, Blocks | Dense):
         return nullcontext()
+    if all(library.num_threads == 1 for library in _controller().lib_controllers):
+        return nullcontext()
     limit: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
     return limit
