@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import rparity
-from rparity import RparityError, bootmer, document_data, lm, lmer
+from rparity import RparityError, bootmer, document_data, lm, lmer, lmer_control
 from rparity.errors import DataError, FormulaError, UsageError
 from rparity.lmm.matrices.model_matrices import RankDeficientWarning
 
@@ -133,9 +133,12 @@ def test_a_collinear_column_is_dropped_as_in_r_and_named(data: pd.DataFrame) -> 
         assert "z" not in lm("y ~ x + z + p", twice).params
 
 
-def test_a_collinear_column_is_refused_with_rank_deficient_fail(data: pd.DataFrame) -> None:
+def test_a_collinear_column_is_refused_if_the_user_asks_for_it(data: pd.DataFrame) -> None:
     twice = data.assign(z=2.0 * data["x"])
-    for fit, formula in ((lmer, "y ~ x + z + (1 | p)"), (lm, "y ~ x + z + p")):
-        with pytest.raises(DataError) as error:
-            fit(formula, twice, rank_deficient="fail")
-        assert "z" in sentence(error)
+    stop = lmer_control(check_rankX="stop.deficient")
+    with pytest.raises(DataError) as error:
+        lmer("y ~ x + z + (1 | p)", twice, control=stop)
+    assert "z" in sentence(error)
+    with pytest.raises(DataError) as error:
+        lm("y ~ x + z + p", twice, rank_deficient="fail")
+    assert "z" in sentence(error)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 
 import pytest
 
 from rparity.cases import cases
 from rparity.cli import COMMANDS, _parser, main
 from rparity.commands import AGREE, UNUSABLE
-from rparity.commands.completion import SCRIPTS, candidates
+from rparity.commands.completion import candidates
 from rparity.engines.base import engine_names
 
 Capture = pytest.CaptureFixture[str]
@@ -143,21 +140,3 @@ def test_the_words_may_hold_options(capsys: Capture) -> None:
 def test_completion_without_a_shell_names_them(capsys: Capture) -> None:
     assert main(["completion"]) == UNUSABLE
     assert "bash, zsh, fish" in capsys.readouterr().err
-
-
-def test_bash_completes_with_the_script(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """A function in the place of the command starts one process."""
-    script = f"""
-    rparity() {{ {sys.executable} -m rparity.cli "$@"; }}
-    {SCRIPTS["bash"]}
-    COMP_WORDS=(rparity run norris --form); COMP_CWORD=3
-    _rparity; echo "${{COMPREPLY[@]}}"
-    """
-    done = subprocess.run(
-        ["bash", "-c", script],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )
-    assert done.stdout == "--format\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,7 +17,9 @@ from rparity.cases import cases
 from rparity.engines import kept_answers
 from rparity.engines.base import KEPT_ENGINES, Question
 from rparity.errors import RecordingError, SignatureError, install
+from rparity.r import CHOICE, WEBR
 from rparity.r.version import RVersion, nearest
+from rparity.r.webr import node
 
 if TYPE_CHECKING:
     from rparity.r.session import Availability
@@ -90,6 +93,8 @@ def _r(required: bool, fixtures: Path | None) -> list[Check]:
     from rparity.r.session import availability
 
     there = availability()
+    if os.environ.get(CHOICE) == WEBR:
+        return [_webr(there, required)]
     checks = [_r_itself(there, required, fixtures)]
     if there.package_versions:
         missing = [name for name, found in there.package_versions.items() if found is None]
@@ -132,6 +137,17 @@ def _r_itself(there: Availability, required: bool, fixtures: Path | None) -> Che
         optional=True,
         remedy=there.remedy or "",
     )
+
+
+def _webr(there: Availability, required: bool) -> Check:
+    """Check webR, which RPARITY_R chooses. It has no lme4, so it cannot answer the cases."""
+    cases = f"; the cases need an R that is installed (unset {CHOICE})"
+    if there.r_version is None:
+        found, remedy = f"{there.problem}{cases}", there.remedy or ""
+        return Check("R", found, ok=not required, optional=True, remedy=remedy)
+    found = f"webR, R {there.r_version}, by {node()}, for calls of tests{cases}"
+    remedy = f"unset {CHOICE}" if required else ""
+    return Check("R", found, ok=not required, optional=required, remedy=remedy)
 
 
 def _trust() -> Check:

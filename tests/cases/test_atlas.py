@@ -133,6 +133,97 @@ def test_a_pair_is_found_by_function_or_word(words: list[str], first: str) -> No
     assert report.found(words, report.results(EVERY.values()))[0].pair.name == first
 
 
+# What a user types, and the pair that comes first.
+FIRST = {
+    "quantile": "quantile",
+    "percentile": "quantile",
+    "median absolute deviation": "mad",
+    "standard deviation": "sd",
+    "variance": "var",
+    "correlation": "cor",
+    "anova": "anova",
+    "one-way anova": "aov",
+    "logistic": "logistic",
+    "poisson": "poisson",
+    "regression": "lm",
+    "ols": "lm",
+    "robust regression": "rlm",
+    "quantile regression": "rq",
+    "ridge": "glmnet_ridge",
+    "lasso": "glmnet",
+    "spline": "smooth_spline",
+    "smoother": "loess",
+    "loess": "loess",
+    "lowess": "lowess",
+    "survival": "survfit",
+    "kaplan": "survfit",
+    "log-rank": "survdiff",
+    "logrank": "survdiff",
+    "cox": "coxph",
+    "weibull": "survreg",
+    "pca": "prcomp",
+    "kmeans": "kmeans",
+    "KMeans": "kmeans",
+    "cluster": "hclust",
+    "distance": "dist",
+    "factor analysis": "factanal",
+    "t-test": "t_test",
+    "scipy.stats.ttest_ind": "t_test",
+    "mann-whitney": "wilcox_test",
+    "wilcoxon": "wilcox_signed_rank",
+    "chi-square": "chisq_test",
+    "odds ratio": "fisher_test_odds_ratio",
+    "normality": "shapiro_test",
+    "fdr": "p_adjust_bh",
+    "p.adjust": "p_adjust_holm",
+    "binomial test": "binom_test",
+    "sample size": "power_t_test_n",
+    "kde": "density",
+    "histogram": "cut",
+    "autocorrelation": "acf",
+    "rolling": "moving_average",
+    "interpolation": "approx",
+    "cumsum": "cumall",
+    "median()": "median",
+}
+
+
+@pytest.mark.parametrize("typed", FIRST)
+def test_the_pair_that_a_user_means_comes_first(typed: str) -> None:
+    hits = report.found(typed.split(), report.results(EVERY.values()))
+    assert hits[0].pair.name == FIRST[typed]
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["gam", "bootstrap", "qq", "outlier", "box-cox", "Yeo-Johnson", "medcouple", "random forest",
+     "unit root", "bonferroni"],
+)  # fmt: skip
+def test_a_word_that_no_pair_has_gets_the_nearest(
+    typed: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["atlas", *typed.split()]) == 2
+    err = " ".join(capsys.readouterr().err.split())
+    assert "The atlas has no pair with" in err
+    assert report.absent()[typed.lower().replace("-", " ")] in err
+
+
+def test_the_nearest_pairs_exist_and_other_names_are_written_as_they_are_sought() -> None:
+    results = report.results(EVERY.values())
+    for word, text in report.absent().items():
+        assert report.found([word], results) == []
+        assert set(re.findall(r"`rparity atlas (\w+)`", text)) <= {one.pair.name for one in results}
+        assert text.endswith(".")
+    words = [word for one in results for word in one.pair.words]
+    assert not {word for word in words if word != word.lower() or "-" in word}
+    assert not set(words) & set(report.absent())
+
+
+def test_a_misspelt_word_gets_a_suggestion(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["atlas", "kmaens"]) == 2
+    assert "Did you mean 'kmeans'?" in capsys.readouterr().err
+
+
 def test_the_command_shows_a_pair_with_the_setting_and_the_cause(
     capsys: pytest.CaptureFixture[str],
 ) -> None:

@@ -1,6 +1,7 @@
 """`lmer_control` does what R's `lmerControl` does, and `start` what R's does."""
 
 import warnings
+from dataclasses import asdict
 
 import numpy as np
 import pandas as pd
@@ -25,13 +26,13 @@ def named(query: dict) -> str:
 
 
 def settings_of(query: dict) -> dict:
-    """Without settings R's were silent; our defaults are, but for dropped columns."""
+    """R's were silent about dropped columns and singular fits unless a setting says otherwise."""
     given = {name.replace(".", "_"): value for name, value in (query["settings"] or {}).items()}
-    return {"check_rankX": "silent.drop.cols", **given}
+    return {"check_rankX": "silent.drop.cols", "check_conv_singular": "ignore", **given}
 
 
 @pytest.mark.parametrize("query", MIXED["controls"], ids=named)
-def test_checks_do_what_those_of_r_do(query):
+def test_checks_do_what_those_of_r_do(query, caplog):
     data, does = mixed_data(), query["does"]
     weights = query["weights"] and data[query["weights"]]
 
@@ -47,7 +48,12 @@ def test_checks_do_what_those_of_r_do(query):
         warnings.simplefilter("always")
         found = fit()
     categories = [each.category for each in caught]
-    assert any(issubclass(c, CHECKED) for c in categories) == (does in {"warning", "message"})
+    warned = any(issubclass(c, CHECKED) for c in categories)
+    if "check.rankX" in (query["settings"] or {}):  # that columns are left out is always a warning
+        assert warned == (does in {"warning", "message"})
+    else:
+        assert warned == (does == "warning")
+        assert bool(caplog.messages) == (does == "message")
     r = query["fit"]
     assert found.criterion <= r["criterion"] + 1e-9 * abs(r["criterion"])
     if found.converged:
@@ -90,8 +96,40 @@ def test_what_happens_if_the_search_does_not_converge(action, monkeypatch):
         lmer("y ~ x + (1 | g)", mixed_data(), control=control)
 
 
+def test_defaults_are_those_of_r():
+    """As R 4.2.2 with lme4 1.1-31 prints them; `check.scaleX` is the exception of the docstring."""
+    ours = {name.replace("_", "."): value for name, value in asdict(lmer_control()).items()}
+    assert ours.pop("check.scaleX") == "ignore"
+    assert ours == {
+        "check.nobs.vs.rankZ": "ignore",
+        "check.nobs.vs.nlev": "stop",
+        "check.nlev.gtreq.5": "ignore",
+        "check.nlev.gtr.1": "stop",
+        "check.nobs.vs.nRE": "stop",
+        "check.rankX": "message+drop.cols",
+        "check.conv.grad": "warning",
+        "check.conv.singular": "message",
+        "check.conv.hess": "warning",
+        "singular.tol": 1e-4,
+    }
+
+
+def test_a_singular_fit_is_a_message_that_no_filter_makes_an_error(caplog):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert lmer("dull ~ x + (1 | g)", mixed_data()).is_singular
+    (record,) = caplog.records
+    assert record.name == "rparity"
+    assert record.getMessage().startswith("The fit is singular: a variance is estimated as zero")
+
+
+def test_there_is_one_way_to_say_what_happens_to_dependent_columns():
+    with pytest.raises(TypeError, match="rank_deficient"):
+        lmer("y ~ x + (1 | g)", mixed_data(), rank_deficient="fail")
+
+
 def test_a_warning_names_its_check_and_the_line_of_the_caller():
-    control = lmer_control(check_nlev_gtreq_5="warning", check_conv_singular="message")
+    control = lmer_control(check_nlev_gtreq_5="warning", check_conv_singular="warning")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         lmer("dull ~ x + (1 | g) + (1 | h)", mixed_data(), control=control)

@@ -1,14 +1,29 @@
-"""Sessions of pytest inside a test, in which functions of Python answer for R."""
+"""What tests of the plugin share: pytest inside a test, where Python answers for R, and R."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from fake_r import FakeR
 from plugin_sessions import ALL, THREE, Run, recordings
 from rparity.parity import calls
+from rparity.parity.calls import Caller, RParity
+from rparity.parity.store import Place
+from rparity.r.session import RSession
+
+
+@pytest.fixture(scope="module")
+def session() -> Iterator[RSession]:
+    with RSession() as session:
+        yield session
+
+
+@pytest.fixture
+def r(session: RSession, request: pytest.FixtureRequest) -> RParity:
+    """Calls that R answers."""
+    return RParity(lambda: Caller(Place(request.path, "test")), "live", session=session)
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,7 @@ import pytest
 from places import R_SCRIPTS, TESTS
 from plugin_sessions import recordings, said
 from rparity.errors import RCrashedError, RError, RTimeoutError
-from rparity.parity.calls import Caller, RParity
-from rparity.parity.store import Place
-from rparity.r.session import RSession
+from rparity.parity.calls import RParity
 
 pytestmark = pytest.mark.live
 
@@ -39,18 +37,6 @@ welch <- function(x, y) {
   list(glance = c(statistic = t$statistic[["t"]], p_value = t$p.value, df = t$parameter[["df"]]))
 }
 """
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[RSession]:
-    with RSession() as session:
-        yield session
-
-
-@pytest.fixture
-def r(session: RSession) -> RParity:
-    """Calls that R answers."""
-    return RParity(lambda: Caller(Place(FILE, "test")), "live", session=session)
 
 
 @pytest.fixture

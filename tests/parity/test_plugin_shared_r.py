@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,6 @@ from rparity.parity.store import Place
 from rparity.r.session import RSession
 
 pytestmark = pytest.mark.live
-
-FILE = Path(__file__)
-
-
-@pytest.fixture(scope="module")
-def session() -> Iterator[RSession]:
-    with RSession() as session:
-        yield session
-
-
-@pytest.fixture
-def r(session: RSession) -> RParity:
-    """Calls that R answers."""
-    return RParity(lambda: Caller(Place(FILE, "test")), "live", session=session)
 
 
 # What a call leaves behind -----------------------------------------------------------------------

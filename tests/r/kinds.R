@@ -104,6 +104,15 @@ values <- list(
   s3 = function() structure(list(a = 1, b = "x"), class = "mine"),
   as_is = function() I(c(1, 2)),
   noquote = function() noquote(c("a", "b")),
+  # Attributes that are left out, and what attributes() has of them
+  interval = function() structure(c(1, 2), conf.level = 0.95),
+  interval_attributes = function() attributes(structure(c(1, 2), conf.level = 0.95)),
+  derivative = function() eval(deriv(~ x^2, "x"), list(x = 3)),
+  derivative_attributes = function() attributes(eval(deriv(~ x^2, "x"), list(x = 3))),
+  scaled = function() scale(cbind(a = c(1, 3)), scale = FALSE),
+  scaled_center = function() attr(scale(cbind(a = c(1, 3)), scale = FALSE), "scaled:center"),
+  matches = function() regexpr("b+", c("abb", "b")),
+  matches_length = function() attr(regexpr("b+", c("abb", "b")), "match.length"),
   # What cannot cross
   half_named = function() list(a = 1, 2),
   twice_named = function() list(a = 1, a = 2),

@@ -56,6 +56,7 @@ LISTS = pd.DataFrame({"a": [1, 2], "l": pd.Series([np.array([1.0, 2.0]), "x"], d
 SAME = "the same"
 FRAME = "a DataFrame is a data frame in R; a matrix is a NumPy array"
 PLAIN = "without its class"
+LACKS = "without an attribute"
 SECONDS = "a difftime in seconds"
 INT64 = "integers of more than 32 bits are doubles in R, up to 2^53"
 VALUES: dict[str, tuple[object, str]] = {
@@ -200,6 +201,15 @@ VALUES: dict[str, tuple[object, str]] = {
     "s3": ({"a": 1.0, "b": "x"}, PLAIN),
     "as_is": (np.array([1.0, 2.0]), PLAIN),
     "noquote": (np.array(["a", "b"], dtype=object), PLAIN),
+    # Attributes that are left out
+    "interval": (np.array([1.0, 2.0]), LACKS),
+    "interval_attributes": ({"conf.level": 0.95}, SAME),
+    "derivative": (9.0, LACKS),
+    "derivative_attributes": ({"gradient": pd.DataFrame([[6.0]], columns=["x"])}, FRAME),
+    "scaled": (pd.DataFrame({"a": [-1.0, 1.0]}), FRAME),
+    "scaled_center": (series([2.0], "a"), SAME),
+    "matches": (np.array([2, 1]), LACKS),
+    "matches_length": (np.array([2, 1]), SAME),
 }
 NAMES_OF_AXES = {"table2": ("cyl", "gear"), "crosstabs": ("am", "gear"), "by_group": ("cyl",)}
 # Those whose exact numbers are no matter here.

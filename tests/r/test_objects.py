@@ -74,6 +74,7 @@ ARGUMENTS: dict[str, dict[str, object]] = {
     "linear": {"d": D},
     "logistic": {"d": D},
     "mixed": {},
+    "variances": {},
     "mixed_lme": {},
     "robust": {"d": D},
     "fit_polr": {},
@@ -219,6 +220,14 @@ def test_gam(answer: Answer) -> None:
 def test_loess(answer: Answer) -> None:
     r = answer("local_fit")
     r.check({"n": N, "residuals": D["y"].to_numpy() - r.fitted}, only=["n", "residuals"], rtol=1e-7)
+
+
+def test_varcorr_has_the_residual_standard_deviation(answer: Answer) -> None:
+    r = answer("variances")
+    mixed = answer("mixed")
+    assert list(r["grp"]) == ["Subject", "Subject", "Subject", "Residual"]
+    r.check(mixed.ran_pars, rtol=0)
+    assert r["sdcor"].iloc[-1] == mixed.glance["sigma"].iloc[0]
 
 
 def test_optim(answer: Answer) -> None:

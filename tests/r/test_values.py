@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Iterator
 
 import numpy as np
 import pandas as pd
@@ -157,12 +156,6 @@ def test_a_check_reads_names_that_are_numbers_as_r_does() -> None:
 
 
 # Through R --------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def r() -> Iterator[RSession]:
-    with RSession(timeout=30) as session:
-        yield session
 
 
 @pytest.mark.live

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from rparity.cli import main
 from rparity.errors import RCrashedError, RError, RNotAvailableError, UsageError
 from rparity.r.session import RSession
 
@@ -106,6 +108,72 @@ def test_without_node_the_error_says_what_to_install(
     monkeypatch.setenv("PATH", str(tmp_path))
     with RSession() as session, pytest.raises(RNotAvailableError, match="npm install webr ws"):
         session.versions()
+
+
+def checked(capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, str]:
+    """Return the status of `rparity doctor`, and what it says about R."""
+    status = main(["doctor", *options])
+    lines = " ".join(capsys.readouterr().out.split()).split(" – signatures")[0]
+    return status, lines[lines.index(" R: ") - 1 :]
+
+
+@pytest.fixture
+def no_cases(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rparity.doctor.cases", dict)
+
+
+@pytest.mark.usefixtures("no_cases")
+def test_the_doctor_says_how_to_install_node_and_webr(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RPARITY_R", "webr")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    status, says = checked(capsys)
+    assert status == 0
+    assert says.startswith("– R: Node is not installed, which runs webR; the cases need an R that")
+    assert "[webr]" in says
+    assert says.endswith("&& npm install webr ws")
+    status, _ = checked(capsys, "--require-r")
+    assert status == 2
+
+
+@pytest.mark.usefixtures("no_cases")
+def test_the_doctor_says_where_webr_is_sought(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A program in the place of Node says what Node says where the package is missing."""
+    said = {"problem": ["MODULE_NOT_FOUND", "Cannot find module 'webr'"]}
+    (tmp_path / "said").write_text(json.dumps(said))
+    node = tmp_path / "node"
+    node.write_text(f"#!/bin/sh\nexec /bin/cat {tmp_path}/said\n")
+    node.chmod(0o755)
+    monkeypatch.setenv("RPARITY_R", "webr")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    _, says = checked(capsys)
+    assert "webR is neither in this folder nor in that of RPARITY_WEBR (" in says
+    assert says.endswith("npm install webr ws")
+
+
+@pytest.mark.webr
+@pytest.mark.usefixtures("no_cases")
+def test_the_doctor_names_webr_and_node(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RPARITY_R", "webr")
+    status, says = checked(capsys)
+    assert status == 0
+    assert says.startswith("✓ R: webR, R 4.")
+    assert "for calls of tests; the cases need an R that is installed (unset RPARITY_R)" in says
+
+
+@pytest.mark.usefixtures("no_cases")
+def test_the_doctor_says_that_a_choice_of_r_is_unknown(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("RPARITY_R", "rust")
+    _, says = checked(capsys)
+    assert "RPARITY_R is 'rust'; it is 'webr' or not set; needed only by" in says
+    assert says.endswith("unset RPARITY_R")
 
 
 def test_another_choice_of_r_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -171,6 +171,7 @@ def _pair(
     given |= {
         "values": {name: (str(r), str(python)) for name, (r, python) in takes.items()},
         "references": tuple(entry.get("references", ())),
+        "words": tuple(entry.get("words", ())),
         "kinds": ("value", "setting") if "r_setting" in entry else ("value",),
     }
     return AtlasPair(**given, frames=frames, imports=imports)

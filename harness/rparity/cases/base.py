@@ -187,7 +187,8 @@ class AtlasPair(Part):
     the result of the call. Without it the result itself is compared. `frames` are the data, named
     as in `cases/atlas/data`, and `imports` the Python statements before the call. `cause`, `why`
     and `references` say why the defaults differ. `needs` is a package with the oldest version of
-    which this holds, such as "statsmodels 0.15".
+    which this holds, such as "statsmodels 0.15". `words` are other names under which a reader looks
+    for the pair, in lower case and with blanks for hyphens.
     """
 
     r: str = field(kw_only=True)
@@ -202,6 +203,7 @@ class AtlasPair(Part):
     why: str = ""
     references: tuple[str, ...] = ()
     needs: str = ""
+    words: tuple[str, ...] = ()
 
     def before(self, *code: str) -> list[str]:
         """Return those of the `imports` that some code needs, in their order."""

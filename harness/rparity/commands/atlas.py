@@ -57,10 +57,7 @@ def run(options: argparse.Namespace) -> int:
     words = " ".join(options.words).split()
     hits = [one for one in every if [one.pair.name] == words] or atlas.found(words, every)
     if not hits:
-        raise UsageError(
-            f"The atlas has no pair with {' and '.join(map(repr, words))}: try one word, such as a "
-            "function's name, or `rparity atlas` for all pairs."
-        )
+        raise UsageError(atlas.nothing(words, every))
     out = terminal.console()
     if options.live:
         return _live(hits, len(every), out)

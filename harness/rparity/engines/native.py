@@ -26,6 +26,7 @@ from rparity.cases.base import (
 from rparity.engines.base import Answer, Question
 from rparity.lmm.bootstrap.bootmer import BootstrapResults, bootmer
 from rparity.lmm.bootstrap.simulation import skip_draws
+from rparity.lmm.control import NO_MESSAGE
 from rparity.lmm.fit import LmerResults
 from rparity.lmm.inference.anova import anova
 from rparity.lmm.inference.ddf import DegreesOfFreedomWarning, Method
@@ -138,6 +139,7 @@ def fitted(part: Lmer, data: pd.DataFrame, lme4: str | None = None) -> LmerResul
         na_action="fail",
         collate="C",  # as R's recordings
         lme4=lme4,
+        control=NO_MESSAGE,
     )
 
 

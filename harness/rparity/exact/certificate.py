@@ -128,6 +128,7 @@ def certify(
             raise UsageError("Linear models with weights or an offset are not certified.")
         start = ()
     elif start is None:
+        from rparity.lmm.control import NO_MESSAGE
         from rparity.lmm.mixed import lmer
 
         fit = lmer(
@@ -138,6 +139,7 @@ def certify(
             offset=offset,
             contrasts=contrasts,
             collate=collate,
+            control=NO_MESSAGE,
         )
         start = fit.theta.tolist()
     theta = [float(value) for value in start]

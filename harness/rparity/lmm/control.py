@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -26,8 +27,11 @@ SCALES = 1e3
 SINGULAR = 1e-4
 
 
+LOG = logging.getLogger("rparity")
+
+
 class CheckWarning(UserWarning):
-    """A check of `lmer` failed, and its setting in `lmer_control` says "warning" or "message"."""
+    """A check of `lmer` failed, and its setting in `lmer_control` is "warning"."""
 
 
 class SingularFitWarning(CheckWarning):
@@ -46,12 +50,14 @@ class Control:
     check_rankX: str = "message+drop.cols"
     check_scaleX: str = "ignore"
     check_conv_grad: str = "warning"
-    check_conv_singular: str = "ignore"
+    check_conv_singular: str = "message"
     check_conv_hess: str = "warning"
     singular_tol: float = SINGULAR
 
 
 DEFAULT = Control()
+# For callers that say by themselves whether a fit is singular.
+NO_MESSAGE = Control(check_conv_singular="ignore")
 
 
 def lmer_control(
@@ -72,17 +78,18 @@ def lmer_control(
     check_scaleX: str = "ignore",
     check_formula_LHS: str = "stop",
     check_conv_grad: str | Mapping[str, Any] = "warning",
-    check_conv_singular: str | Mapping[str, Any] = "ignore",
+    check_conv_singular: str | Mapping[str, Any] = "message",
     check_conv_hess: str | Mapping[str, Any] = "warning",
     optCtrl: Mapping[str, Any] | None = None,
     **unknown: object,
 ) -> Control:
     """Settings of `lmer`, with the names of R's `lmerControl`; underscores replace dots.
 
-    A check's setting is "stop" (DataError), "warning" or "message" (both are a Python warning), or
-    "ignore". Defaults are R's with two exceptions. `check_scaleX` is "ignore", because the columns
-    of X are made orthonormal, so that their scales cost no digits. `check_conv_singular` is
-    "ignore", because `fit.is_singular` and the last line of `fit.summary()` say it.
+    A check's setting is "stop" (DataError), "warning" (a Python warning), "message", or "ignore".
+    A message goes to the logger ``rparity``, which writes to stderr unless the program configures
+    logging. As in R, it is no warning: ``-W error`` and pytest's ``filterwarnings = error`` do not
+    make it an error. Defaults are R's with one exception: `check_scaleX` is "ignore", because the
+    columns of X are made orthonormal, so that their scales cost no digits.
 
     Parameters
     ----------
@@ -100,8 +107,10 @@ def lmer_control(
         If the rank of Z is the number of rows; "stopSmall" and "warningSmall" only if Z has at
         most a million elements.
     check_rankX : {"message+drop.cols", "warn+drop.cols", "silent.drop.cols", "stop.deficient"}
-        If columns of X depend linearly on others. With "ignore", too, such an X raises DataError:
-        it has no estimates, and R ends with an error of its own.
+        If columns of X depend linearly on columns before them: drop them, or raise DataError. The
+        first two warn, both with `RankDeficientWarning`, because the fit then lacks coefficients
+        that its formula names. With "ignore", too, such an X raises DataError: it has no estimates,
+        and R ends with an error of its own.
     check_scaleX
         If the standard deviations of columns of X differ from each other or from 1 by a factor of
         1000. R's settings that rescale columns are refused.
@@ -109,7 +118,8 @@ def lmer_control(
         If the search did not end at an optimum, and if the criterion is flat there. A mapping such
         as ``{"action": "stop", "tol": 0.002}`` is accepted; the tolerance has no effect.
     check_conv_singular
-        If a diagonal element of θ is less than 1e-4, or the `tol` of a mapping.
+        If the fit is singular: a diagonal element of θ is less than 1e-4, or than the `tol` of a
+        mapping.
 
     Raises
     ------
@@ -182,7 +192,9 @@ def report(
     """Do what a check's setting says; raises DataError for "stop"."""
     if action.startswith("stop"):
         raise DataError(sentence)
-    if not action.startswith("ignore"):
+    if action.startswith("message"):
+        LOG.warning(sentence)
+    elif not action.startswith("ignore"):
         warnings.warn(sentence, category, stacklevel=stacklevel + 1)
 
 

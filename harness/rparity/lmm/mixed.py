@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -38,7 +37,6 @@ def lmer(
     contrasts: Contrasts | None = None,
     subset: str | ArrayLike | None = None,
     na_action: NaAction = "omit",
-    rank_deficient: Literal["drop", "fail"] = "drop",
     collate: Collate = "en_US",
     lme4: str | None = None,
     control: Control | None = None,
@@ -65,15 +63,14 @@ def lmer(
     na_action : {"omit", "exclude", "fail"}
         Drop rows with missing values, as R does, or raise DataError. With "exclude", fitted values
         and residuals have NaN in these rows.
-    rank_deficient : {"drop", "fail"}
-        Drop columns of X that depend linearly on earlier ones, with a warning, or raise DataError.
     collate : {"en_US", "C"}
         The locale that sorts text: apple before Banana, as in R's default session, or after it.
     lme4 : str, optional
         The version of lme4 to reproduce, for example ``"1.1-31"``; by default the newest. See
         `rparity.lmm.lme4` for what differs.
     control : Control, optional
-        Settings, made by `lmer_control`.
+        Settings, made by `lmer_control`: what to do if the fit is singular, if columns of X depend
+        linearly on others, and if other checks fail.
     start : array of shape (m,) or mapping, optional
         θ at which the search begins, or a mapping that has it as "theta". Without it the search
         begins at several θ. The end is the same, unless the criterion has several minima.
@@ -98,7 +95,7 @@ def lmer(
         contrasts=contrasts,
         subset=subset,
         na_action=na_action,
-        rank_deficient="fail" if stops else rank_deficient,
+        rank_deficient="fail" if stops else "drop",
         collate=collate,
         lme4=Lme4(lme4),
         control=control,

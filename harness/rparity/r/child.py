@@ -195,9 +195,16 @@ class EmbeddedR:
 
 def main(connection: Connection) -> None:
     """Start R, and answer calls until the connection closes."""
+    serve_r(connection, EmbeddedR, _describe)
+
+
+def serve_r(
+    connection: Connection, start: Callable[[], Any], describe: Callable[[Exception], Any]
+) -> None:
+    """Let an R that `start` returns answer calls until the connection closes."""
 
     def load() -> tuple[Callable[[Any], Any], Any]:
-        r = EmbeddedR()
+        r = start()
 
         def answer(request: Any) -> Any:
             kind, *details = request
@@ -207,7 +214,7 @@ def main(connection: Connection) -> None:
 
         return answer, r.versions()
 
-    serve(connection, load, _describe)
+    serve(connection, load, describe)
 
 
 def _die(status: int) -> NoReturn:

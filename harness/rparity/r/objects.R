@@ -254,6 +254,7 @@ local({
     summary.merMod = function(x) list(
       coefficients = x$coefficients, varcor = as.data.frame(x$varcor), sigma = x$sigma,
       AICtab = bare(x$AICtab), ngrps = x$ngrps),
+    VarCorr.merMod = as.data.frame,
     survdiff = fields("n", "obs", "exp", "var", "chisq", "pvalue"), survfit = curves,
     lda = fields("prior", "counts", "means", "scaling", "lev", "svd", "N"),
     # Models

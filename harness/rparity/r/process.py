@@ -236,10 +236,17 @@ def missing_package(package: str) -> RNotAvailableError:
 def _why_unavailable(home: str, kind: str, text: str) -> RNotAvailableError:
     """Return the error that names the reason, if it is a known one, and the remedy."""
     if home == WEBR:
+        if kind == "FileNotFoundError":
+            return RNotAvailableError(
+                f"{text}, which runs webR", f"{install('webr')} && npm install webr ws"
+            )
+        if "MODULE_NOT_FOUND" in text:
+            return RNotAvailableError(
+                f"webR is neither in this folder nor in that of RPARITY_WEBR ({text})",
+                "npm install webr ws",
+            )
         said = " ".join(filter(None, (kind, text)))
-        return RNotAvailableError(
-            f"webR does not start ({said})", f"npm install webr ws (Node itself: {install('webr')})"
-        )
+        return RNotAvailableError(f"webR does not start ({said})", "npm install webr ws")
     installed, version = rpy2_version(), r_version(home)
     if kind == "ModuleNotFoundError" and installed is None:
         return RNotAvailableError("rpy2 is not installed", f"RPY2_CFFI_MODE=ABI {install('r')}")

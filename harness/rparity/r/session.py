@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self, TypeAlias
 
 from rparity.errors import RError, RNotAvailableError, UsageError
+from rparity.r import CHOICE
 from rparity.r.from_r import from_wire
 from rparity.r.process import (
     CASE_PACKAGES,
@@ -22,6 +23,7 @@ from rparity.r.process import (
     r_version,
     rpy2_version,
     surroundings,
+    uses_webr,
 )
 from rparity.r.to_r import require_text, to_wire
 from rparity.r.wire import Wire
@@ -301,12 +303,14 @@ def availability() -> Availability:
     """Start R to find out whether it works, and its versions. Takes a second, and never raises."""
     home: str | None = None
     try:
-        home = r_home()
+        home = None if uses_webr() else r_home()
         with RSession() as session:
             found = session.versions()
         problem = None if found["lme4"] else missing_package("lme4")
     except RNotAvailableError as error:
         found, problem = {}, error
+    except UsageError as error:
+        found, problem = {}, RNotAvailableError(str(error).rstrip("."), f"unset {CHOICE}")
     except Exception as error:
         found, problem = {}, RNotAvailableError(f"R does not start ({error})", INSTALL_R)
     return Availability(

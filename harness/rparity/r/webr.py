@@ -12,17 +12,16 @@ import json
 import shutil
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import import_module
 from importlib.util import find_spec
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from rparity.r.child import OBJECTS, PRELUDE
+from rparity.r.child import OBJECTS, PRELUDE, serve_r
 from rparity.r.serialization import dumps, from_flat, loads
 from rparity.r.wire import NULL, Wire
-from rparity.workers.serve import serve
 
 PROGRAM = Path(__file__).with_name("webr.mjs")
 STEP = Path(__file__).with_name("webr.R")
@@ -173,20 +172,13 @@ def main(connection: Connection) -> None:
     """Start webR, and answer calls until the connection closes."""
     running: list[WebR] = []
 
-    def load() -> tuple[Callable[[Any], Any], Any]:
+    def start() -> WebR:
         running.append(r := WebR())
-
-        def answer(request: Any) -> Any:
-            kind, *details = request
-            if kind == "call":
-                return r.call(connection, *details)
-            return r.fork(*details) if kind == "fork" else r.leave()
-
-        return answer, r.versions()
+        return r
 
     try:
-        serve(
-            connection, load, lambda error: (type(error).__name__, " ".join(map(str, error.args)))
+        serve_r(
+            connection, start, lambda error: (type(error).__name__, " ".join(map(str, error.args)))
         )
     finally:
         for r in running:

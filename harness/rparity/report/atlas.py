@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.resources import files
+from operator import itemgetter
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -19,10 +21,12 @@ from rich.text import Text
 from rparity.cases.atlas import on_result
 from rparity.cases.base import AtlasPair, Case
 from rparity.compare import ROUNDING_DIGITS
+from rparity.errors import did_you_mean
 from rparity.report.numbers import number
 from rparity.report.terminal import marked, plain_table
 
 RESULTS = files("rparity.cases") / "atlas_results.json"
+ABSENT = files("rparity.cases") / "atlas_absent.toml"
 SCRIPT = files("rparity.report") / "templates" / "atlas.js"
 SHOWN = 6  # values of a pair
 FULL = 3  # pairs that are shown whole
@@ -30,6 +34,10 @@ FULL = 3  # pairs that are shown whole
 NEAR, ROUNDING_STARTS = 0.2, 4.0
 # A name before a parenthesis, with the modules before it.
 CALLED = re.compile(r"([A-Za-z_][\w.]*)\s*\(")
+# What separates the words of a title.
+PARTS = re.compile(r"[^\w.]+")
+# The last place of a pair that has the words as a name of itself or of a function.
+CALLS = 1
 # Functions that only make the arguments or take the result apart.
 HELPERS = (
     "array arange append as.matrix as.numeric as.vector c cbind column_stack data.frame drop "
@@ -98,7 +106,8 @@ class AtlasResult:
         """All that a word may be found in."""
         pair = self.pair
         parts = (pair.name, pair.title, pair.r, pair.python, pair.setting, pair.r_setting)
-        return " ".join(filter(None, (*parts, pair.cause, pair.why, self.case.title))).lower()
+        more = (pair.cause, pair.why, self.case.title, *pair.words)
+        return " ".join(filter(None, (*parts, *more))).lower()
 
     @property
     def imports(self) -> list[str]:
@@ -156,18 +165,67 @@ def _agreement(values: Sequence[float | None]) -> float:
 
 
 def found(words: Sequence[str], among: Sequence[AtlasResult]) -> list[AtlasResult]:
-    """Return the pairs that have all the words; those that call a function of that name first."""
-    asked = [word.lower().removesuffix("()") for word in words]
-    hits = [
-        one for one in among if all(word in one.text or word in one.functions for word in asked)
-    ]
+    """Return the pairs that have all the words, the best first.
 
-    def rank(one: AtlasResult) -> int:
-        exact = any(word in one.functions or word == one.pair.name for word in asked)
-        titled = any(word in one.pair.title.lower() for word in asked)
-        return 0 if exact else 1 if titled else 2
+    The best is the pair of that name, then one that has the words as another name, then those that
+    call a function of that name, then those with the words in their title.
+    """
+    asked = _asked(words)
+    phrase = _plain(asked)
 
-    return sorted(hits, key=rank)
+    def rank(one: AtlasResult) -> int | None:
+        if phrase in one.pair.words:
+            return 0
+        if not all(word in one.text or word in one.functions for word in asked):
+            return None
+        title = one.pair.title.lower()
+        return next(
+            place
+            for place, holds in enumerate(
+                (
+                    phrase in (one.pair.name, _plain([title])),
+                    any(word in one.functions or word == one.pair.name for word in asked),
+                    set(phrase.split()) <= set(PARTS.split(title)),
+                    any(word in title for word in asked),
+                    True,
+                )
+            )
+            if holds
+        )
+
+    ranked = [(place, one) for one in among if (place := rank(one)) is not None]
+    if phrase in absent() and all(place > CALLS for place, _ in ranked):
+        return []
+    return [one for _, one in sorted(ranked, key=itemgetter(0))]
+
+
+@cache
+def absent() -> dict[str, str]:
+    """Return the words for which there is no pair, each with a sentence about the nearest."""
+    return tomllib.loads(ABSENT.read_text("utf-8"))
+
+
+def nothing(words: Sequence[str], among: Sequence[AtlasResult]) -> str:
+    """Say that no pair has the words, and name the nearest."""
+    text = f"The atlas has no pair with {' and '.join(map(repr, words))}"
+    phrase = _plain(_asked(words))
+    if phrase in absent():
+        return f"{text}. {absent()[phrase]}"
+    names = {name for one in among for name in (one.pair.name, *one.functions, *one.pair.words)}
+    return (
+        f"{text}. {did_you_mean(phrase, names)}Try one word, such as a function's name, or "
+        "`rparity atlas` for all pairs."
+    )
+
+
+def _asked(words: Sequence[str]) -> list[str]:
+    """Return words as the atlas has them: in lower case, and a call as its function."""
+    return [word.lower().removesuffix("()") for word in words]
+
+
+def _plain(words: Sequence[str]) -> str:
+    """Return words with a blank for each hyphen between them."""
+    return " ".join(words).replace("-", " ")
 
 
 def agreement(digits: float) -> str:
@@ -296,6 +354,8 @@ def page(kept: Mapping[str, Any], cases: Iterable[Case]) -> str:
 def _section(one: AtlasResult) -> list[str]:
     pair, (default, setting) = one.pair, one.digits
     lines = [f"### {pair.title} {{#{pair.name}}}", ""]
+    if pair.words:
+        lines += [f"Also called: {', '.join(pair.words)}.", ""]
     lines += ["R:", "", "```r", pair.r, *([pair.r_setting] if pair.r_setting else []), "```", ""]
     lines += [f"Python, {agreement(default)}:", "", "```python", *one.imports]
     lines += [pair.python.strip(), "```", ""]

@@ -12,6 +12,7 @@ from rparity.errors import UsageError
 from rparity.lmm.bayes.posterior import posterior
 from rparity.lmm.bayes.priors import Prior
 from rparity.lmm.bootstrap.bootmer import bootmer
+from rparity.lmm.control import NO_MESSAGE
 from rparity.lmm.linear import lm
 from rparity.lmm.mixed import lmer
 from rparity.lmm.profile import profile_intervals
@@ -59,7 +60,7 @@ def answer(
     rng = RRandom(seed)
     drawn = design.draw(world, rng)
     fixed = lm("y ~ x + p", drawn.data, contrasts={"p": "contr.sum"}, na_action="fail")
-    mixed = lmer("y ~ x + (1 | p)", drawn.data, na_action="fail", lme4=lme4)
+    mixed = lmer("y ~ x + (1 | p)", drawn.data, na_action="fail", lme4=lme4, control=NO_MESSAGE)
 
     def kenward_roger() -> pd.DataFrame:
         std_error = np.sqrt(np.diag(mixed.cov_params("kenward-roger")))

@@ -86,12 +86,9 @@ def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluati
     A, Xy = M.value[:, :p, :p], M.value[:, :p, p]
     A_inv, logdet_A = _inverse(A)
     delta = (A_inv @ Xy[..., None])[..., 0]
-    # s = v'Mv with v = (−δ, 1), as in `assemble`; Xy − Aδ is zero but for rounding. Where it is
-    # not, A is singular to rounding, and s would be anything, also negative.
     rest = Xy - (A @ delta[..., None])[..., 0]
-    total, rounding = M.value[:, p, p], (rest * delta).sum(axis=1)
-    s = total - (Xy * delta).sum(axis=1) - rounding
-    s[np.abs(rounding) > LOST * np.abs(total)] = np.nan
+    total = M.value[:, p, p]
+    s = _residual(total - (Xy * delta).sum(axis=1), (rest * delta).sum(axis=1), total)
     logdet = V.value + logdet_A if reml else V.value
     R, m = len(logdet), template.m
     gradient, hessian = np.zeros((R, m)), np.zeros((R, m, m))
@@ -130,7 +127,7 @@ def assemble(
     w = (M.gradient.reshape(R, m * side, side) @ v).reshape(R, m, side)[..., :p]
     moved = w @ A_inv @ np.swapaxes(w, 1, 2)
     s = Smooth(
-        Mv[:, p] - (Mv[:, :p] * delta).sum(axis=1),
+        _residual(Mv[:, p], (Mv[:, :p] * delta).sum(axis=1), M.value[:, p, p]),
         first[..., 0],
         square(second[..., 0]) - 2.0 * moved,
     )
@@ -146,6 +143,18 @@ def assemble(
             - A_d.reshape(R, m, p * p) @ np.swapaxes(turned, 1, 2),
         )
     return Evaluation(logdet, s, delta, A_inv)
+
+
+def _residual(explained: Array, rounding: Array, total: Array) -> Array:
+    """Return s (R,), or NaN where rounding has destroyed it.
+
+    s = v'Mv with v = (−δ, 1) is `explained`, the last element of Mv, less (Xy − Aδ)'δ. The latter
+    is zero but for `rounding`. If it is large, A is singular to rounding, and s would be any
+    number, also a negative one.
+    """
+    s = explained - rounding
+    s[np.abs(rounding) > LOST * np.abs(total)] = np.nan
+    return s
 
 
 def _inverse(A: Array) -> tuple[Array, Array]:
