@@ -137,6 +137,27 @@ DESIGNS = [
         ),
         [10.912515, -10.17523, 4.426176, 950617.838387, 950.461083],
     ),
+    (  # the minima differ in the sign of a correlation of ±1 here and in the next design
+        Design(
+            sizes=(5,) * 6,
+            groupings=(Grouping(1e4, "correlated", 1.0),),
+            covariates=(Covariate(between=True),),
+            factors=(FixedFactor(),),
+            weights=1.0,
+            seed=1538686910,
+        ),
+        [236.9496, -220.0565, 0.0],
+    ),
+    (
+        Design(
+            sizes=(1, 1, 8, 12, 4),
+            groupings=(Grouping(100.0, "correlated", 1.0),),
+            covariates=(Covariate(0, 1.0, 0, True),),
+            factors=(FixedFactor(),),
+            seed=345906051,
+        ),
+        [41.08546, -27.78804, 0.0],
+    ),
 ]
 
 
