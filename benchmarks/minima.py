@@ -1,10 +1,12 @@
 """Count the fits of small designs that end in a minimum that is not the lowest.
 
-    python benchmarks/minima.py [--designs 5000] [--seed 1] [--fuzz] [--starts 200] [--minutes 60]
+    python benchmarks/minima.py [--designs 5000] [--seed 1] [--fuzz | --slopes] [--starts 200]
+                                [--minutes 60]
 
 Each random design has 10 to 60 rows, 3 to 8 groups and one to three random terms, some with
 slopes, variances of zero or outliers. With `--fuzz` the designs are those of `rparity fuzz` that
-have at most 80 rows. Models that fit any response exactly are left out.
+have at most 80 rows. With `--slopes` each has the one random term (x | g), for which several
+minima are most frequent. Models that fit any response exactly are left out.
 
 If the random effects are independent, `fit.lower_bound()` may prove that there is no lower
 minimum. Otherwise it is sought by brute force: `--starts` more searches from random points. A fit
@@ -17,6 +19,7 @@ import argparse
 import time
 import warnings
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -79,6 +82,16 @@ def design(seed: int, number: int) -> tuple[Design, int]:
     return made, one_of(0, 0, 1, 3)
 
 
+def with_slopes(made: Design, number: int) -> Design:
+    """Return the design with one random term, (x1 | g1)."""
+    between = bool(np.random.default_rng([77, number]).random() < 0.2)
+    return replace(
+        made,
+        groupings=(replace(made.groupings[0], slope="correlated"),),
+        covariates=made.covariates[:1] or (Covariate(between=between),),
+    )
+
+
 def data(made: Design, outliers: int) -> pd.DataFrame:
     """Return the data of a design, with outliers of 3 to 300 standard deviations."""
     frame, rng = made.data(), np.random.default_rng([made.seed, 77])
@@ -122,6 +135,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first design")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--fuzz", action="store_true", help="designs of `rparity fuzz`")
+    parser.add_argument("--slopes", action="store_true", help="one random term (x | g)")
     parser.add_argument("--starts", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=60.0, help="end after so long")
     options = parser.parse_args()
@@ -135,6 +149,8 @@ def main() -> None:
             made, outliers = draw.design(options.seed, number), 0
         else:
             made, outliers = design(options.seed, number)
+        if options.slopes:
+            made = with_slopes(made, number)
         if made.rows > ROWS:
             continue
         problem = Problem(made.part(), data(made, outliers))

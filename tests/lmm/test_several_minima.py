@@ -13,7 +13,7 @@ from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
 from rparity.fuzz.problem import Problem
 from rparity.lmm.solver import optimum
 from rparity.lmm.solver.newton import minimise
-from rparity.lmm.solver.starts import minima, vertex
+from rparity.lmm.solver.starts import minima, minima_of_grid, vertex
 from rparity.lmm.solver.structure import Smooth
 
 DESIGNS = [
@@ -137,6 +137,27 @@ DESIGNS = [
         ),
         [10.912515, -10.17523, 4.426176, 950617.838387, 950.461083],
     ),
+    (  # the minima differ in the sign of a correlation of ±1 here and in the next design
+        Design(
+            sizes=(5,) * 6,
+            groupings=(Grouping(1e4, "correlated", 1.0),),
+            covariates=(Covariate(between=True),),
+            factors=(FixedFactor(),),
+            weights=1.0,
+            seed=1538686910,
+        ),
+        [236.9496, -220.0565, 0.0],
+    ),
+    (
+        Design(
+            sizes=(1, 1, 8, 12, 4),
+            groupings=(Grouping(100.0, "correlated", 1.0),),
+            covariates=(Covariate(0, 1.0, 0, True),),
+            factors=(FixedFactor(),),
+            seed=345906051,
+        ),
+        [41.08546, -27.78804, 0.0],
+    ),
 ]
 
 
@@ -150,7 +171,7 @@ def test_the_lowest_minimum_is_found(design, theta):
 
 
 def test_several_minima_call_for_more_starts(monkeypatch):
-    """The first searches find two of seven minima, whose slopes and intercepts have ρ = ±1."""
+    """There are seven minima, all with a correlation of ±1."""
     x = np.repeat([0.0, 0.21, -0.1, 0.08, -1.27, -0.82, -0.57], [2, 2, 3, 2, 4, 2, 7])
     g = np.repeat(list("abcdefg"), [2, 2, 3, 2, 4, 2, 7])
     y = [-54.87, -57.13, -46.72, -47.8, 78.58, 77.84, 78.96, 55.15, 58.26, -185.12, -184.86]
@@ -160,6 +181,11 @@ def test_several_minima_call_for_more_starts(monkeypatch):
     lowest = lmer(formula, data, REML=False, start=[237.6, 187.0, 0.1])
     usual = lmer(formula, data, REML=False)
     np.testing.assert_allclose(usual.criterion, lowest.criterion, rtol=1e-12)
+    # The higher ones are found by first searches from few starts; then more searches follow.
+    few = np.array([[104.4, -6.5, 0.1], [1.8, -707.0, 0.1]])
+    monkeypatch.setattr(optimum, "starts", lambda *_, **__: few)
+    again = lmer(formula, data, REML=False)
+    np.testing.assert_allclose(again.criterion, lowest.criterion, rtol=1e-12)
     monkeypatch.setattr(optimum, "more_starts", lambda _: None)
     assert lmer(formula, data, REML=False).criterion > lowest.criterion + 1.0
 
@@ -190,6 +216,16 @@ def test_each_minimum_of_a_scan_is_found():
     np.testing.assert_array_equal(minima(value), [1, 4])
     np.testing.assert_array_equal(minima(np.array([0.0, 1.0, 2.0, 1.0])), [0, 3])
     np.testing.assert_array_equal(minima(np.full(3, np.nan)), [0])  # nothing is known: any place
+
+
+def test_minima_of_a_grid_are_found_round_the_circle():
+    value = np.full((4, 5), 3.0)
+    value[0, 2], value[3, 2], value[2, 0], value[1, 3] = 1.0, 0.0, -1.0, np.nan
+    np.testing.assert_array_equal(minima_of_grid(value, 4), [[3], [2]])  # (0, 2) is beside it
+    value[1, 3] = 2.0
+    value[0, 2] = 3.0
+    np.testing.assert_array_equal(minima_of_grid(value, 4), [[3, 1], [2, 3]])
+    np.testing.assert_array_equal(minima_of_grid(value, 1), [[3], [2]])
 
 
 def test_the_vertex_of_a_parabola_is_exact():

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rparity.lmm.numbers.distributions import halton
-from rparity.lmm.numbers.linalg import group_qr
+from rparity.lmm.numbers.linalg import group_qr, semidefinite_cholesky
 from rparity.lmm.solver.blocks import Blocks
 from rparity.lmm.solver.crossed import Dense
 from rparity.lmm.solver.deviance import evaluate
@@ -27,6 +27,10 @@ TRIED = 2, 16
 WORK = 2**18
 LEAST, MIDDLE, MOST = 1e-2, 1.0, 1e3
 BELOW = 3.0
+# Starts with a correlation of ±1: angles of the first column of Λ, and its lengths.
+ANGLES = np.pi * (np.arange(-5.5, 6.0) / 12.0)
+LENGTHS = 4.0 ** np.arange(-2.0, 7.0)
+ACROSS = 0.3  # the other one: from zero itself a search would take many steps
 # If there are several minima: the number of further starts for each that is tried, and the most.
 MORE, MOST_MORE = 4, 64
 # Candidate starts as multiples of the standard deviations that sums of squares suggest: powers of 2
@@ -54,7 +58,7 @@ def starts(
     With several parameters there may be several minima. Unless the model is large, further
     starts are lme4's own, the identity, and the best of some scattered points and of `_joint`,
     one for each set of standard deviations that are large: most minima differ in which ones
-    these are.
+    these are, or in the angle of a correlation of ±1 (`_singular`).
 
     Raises
     ------
@@ -105,39 +109,79 @@ def starts(
     found = list(near @ model.working.W_inverse.T)
     if model.template.m > 1 and isinstance(structure, Blocks | Dense):
         found.append(on.astype(np.float64))
-        scattered = _scattered(model, SCATTERED)
-        there = np.concatenate([scattered, *_joint(model, theta, deviations)])
-        there = there[np.argsort(at(structure, there), kind="stable")]
-        large = (there[:, on] > MIDDLE) @ 2.0 ** np.arange(on.sum())
+        there = np.concatenate([_scattered(model, SCATTERED), *_joint(model, theta, deviations)])
+        singular = list(_singular(model, theta))
+        value = at(structure, np.concatenate([there, *(g.reshape(-1, len(on)) for g in singular)]))
         tried = int(np.clip(WORK // structure.work, *TRIED))
+        order = np.argsort(value[: len(there)], kind="stable")
+        large = (there[order][:, on] > MIDDLE) @ 2.0 ** np.arange(on.sum())
         first = np.sort(np.unique(large, return_index=True)[1])[:tried]
-        found += list(there[first] @ model.working.W_inverse.T)
+        found += list(there[order[first]] @ model.working.W_inverse.T)
+        shape = (len(singular), len(ANGLES), len(LENGTHS))
+        for grid, on_it in zip(singular, value[len(there) :].reshape(shape), strict=True):
+            found += list(grid[minima_of_grid(on_it, tried)] @ model.working.W_inverse.T)
     return np.array(found)
 
 
 def _joint(model: MixedModel, theta: Array, deviations: Array) -> Iterator[Array]:
-    """Yield starts, (JOINT, m), for each factor of several terms, such as those of (x || g).
+    """Yield starts, (JOINT, m), for each factor of several coefficients, such as those of (x || g).
 
     If x is far from zero, its column is nearly that of the intercept within each level. Then
     both standard deviations are large or neither, which sums of squares of single columns do
-    not show. The starts are multiples of those that regressions within the levels suggest;
-    other terms start at `theta`.
+    not show. The starts are multiples of Λ for the effects that regressions within the levels
+    suggest; other terms start at `theta`.
     """
     template, codes = model.template, [term.codes for term in model.matrices.random]
     for first, code in enumerate(codes):
         same = [t for t, other in enumerate(codes) if np.array_equal(other, code)]
-        if same[0] != first or len(same) == 1:
-            continue
         Z = np.hstack([model.working.Z[t] for t in same])
+        if same[0] != first or Z.shape[1] == 1:
+            continue
         T, Q = group_qr(Z, code, len(model.matrices.random[first].levels))
         inside = (Q.T @ deviations).reshape(len(T), -1, 1)
         effects = (np.linalg.pinv(T, rcond=CONSTANT) @ inside)[..., 0]
         noise = (deviations @ deviations - np.square(inside).sum()) / model.n
         noise = max(noise, LEAST_NOISE * np.square(inside).mean())
-        start = theta.copy()
-        own = template.diagonal & np.isin(template.term, same)
-        start[own] = np.sqrt(np.square(effects).mean(axis=0) / noise)
+        start, begin = theta.copy(), 0
+        for t in same:
+            own = template.term == t
+            b = effects[:, begin : begin + model.matrices.random[t].k]
+            Lam = semidefinite_cholesky(b.T @ b / (len(b) * noise))
+            at = template.starts[t]
+            start[own] = Lam[template.rows[own] - at, template.cols[own] - at]
+            begin += b.shape[1]
         yield JOINT[:, None] * start
+
+
+def _singular(model: MixedModel, theta: Array) -> Iterator[Array]:
+    """Yield starts with a correlation of ±1, (ANGLES, LENGTHS, m), for each (x | g).
+
+    There the criterion often has several minima, which differ in the angle. Other terms start at
+    `theta`.
+    """
+    template = model.template
+    for t in range(len(model.matrices.random)):
+        own = np.flatnonzero(template.term == t)
+        if len(own) == 3:
+            first = np.stack([np.cos(ANGLES), np.sin(ANGLES)], axis=-1)
+            grid = np.tile(theta, (len(ANGLES), len(LENGTHS), 1))
+            grid[..., own[:2]] = LENGTHS[:, None] * first[:, None]
+            grid[..., own[2]] = ACROSS
+            yield grid
+
+
+def minima_of_grid(value: Array, most: int) -> tuple[Index, ...]:
+    """Return the places of the lowest minima on a grid, (a, k), whose first axis is a circle.
+
+    The ends of the second axis are no minima.
+    """
+    finite = np.where(np.isfinite(value), value, np.inf)
+    circle = np.concatenate([finite[-1:], finite, finite[:1]])
+    a, k = value.shape
+    around = [circle[i : i + a, j : j + k - 2] for i in range(3) for j in range(3) if i * j != 1]
+    places = np.argwhere(finite[:, 1:-1] < np.min(around, axis=0))
+    lowest = np.argsort(finite[:, 1:-1][tuple(places.T)], kind="stable")[:most]
+    return places[lowest, 0], places[lowest, 1] + 1
 
 
 def more_starts(model: MixedModel) -> Callable[[], Array] | None:
