@@ -105,6 +105,7 @@ def slopes(groups: int, rows: int) -> pd.DataFrame:
 INSTEVAL = "y ~ service + (1 | s) + (1 | d) + (1 | dept:service)"
 FIVE = "x1 + x2 + x3 + x4 + x5"
 DESIGNS: dict[str, tuple[str, Callable[[], pd.DataFrame]]] = {
+    "crossed-1000": (CROSSED, lambda: crossed(1000, 1000, 30_000)),
     "crossed-2000": (CROSSED, lambda: crossed(2000, 2000, 60_000)),
     "crossed-5000": (CROSSED, lambda: crossed(5000, 5000, 200_000)),
     "crossed-10000": (CROSSED, lambda: crossed(10_000, 10_000, 500_000)),
@@ -120,7 +121,16 @@ DESIGNS: dict[str, tuple[str, Callable[[], pd.DataFrame]]] = {
     "five-slopes": (f"y ~ {FIVE} + ({FIVE} | a)", lambda: slopes(300, 20)),
 }
 # Designs on which lme4 ends within some minutes.
-WITH_R = ("crossed-2000", "nearly-nested", "insteval", "studage", "rows", "slope", "five-slopes")
+WITH_R = (
+    "crossed-1000",
+    "crossed-2000",
+    "nearly-nested",
+    "insteval",
+    "studage",
+    "rows",
+    "slope",
+    "five-slopes",
+)
 # The most fits of one design, and the seconds after which no more are begun.
 FITS, ENOUGH = 3, 10.0
 

@@ -83,11 +83,10 @@ class Schur:
         design, columns = self.design, self.X.shape[1] + 1
         n, q = design.Z.shape
         doubles = (1.0 if design.fronts.dense else 3.0) * design.fronts.size
-        doubles += 4.0 * n * columns * (1 + self.template.m)
+        doubles += 4.0 * columns * (n + q * self.template.m)
         doubles += 4.0 * q * SIGNS * max(group.k for group in design.groups)
-        return (
-            8.0 * float(doubles) + 16.0 * (2 * design.Z.nnz + 6 * design.inside.nnz) + 64.0 * WORK
-        )
+        sparse = 2 * design.Z.nnz + 10 * design.inside.nnz
+        return 8.0 * float(doubles) + 16.0 * sparse + 64.0 * WORK
 
     def moments(self, Y: Array) -> Moments:
         """Keep the responses (n, R): sums of squares are taken of their residuals at each θ."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,9 @@ from rparity.lmm.solver.crossed import Dense
 from rparity.lmm.solver.deviance import evaluate
 from rparity.lmm.solver.model import MixedModel, NoResidualError
 from rparity.lmm.solver.structure import Moments
+
+if TYPE_CHECKING:
+    from rparity.lmm.solver.schur import Schur
 
 Array = NDArray[np.float64]
 Index = NDArray[np.intp]
@@ -78,7 +82,7 @@ def starts(
 
     if not isinstance(structure, Blocks | Dense):
         theta = np.zeros(model.template.m)
-        theta[on] = np.sqrt(structure.variances(deviations))
+        theta[on] = np.sqrt(cast("Schur", structure).variances(deviations))
         return (theta @ model.working.W_inverse.T)[None]
     total = float(deviations @ deviations)
     between = []
