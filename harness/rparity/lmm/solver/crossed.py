@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 # Number of doubles in the arrays of one batch of responses.
-SCRATCH = 2**20
+SCRATCH = 2**16
 
 
 @dataclass(frozen=True)
