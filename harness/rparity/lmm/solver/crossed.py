@@ -195,6 +195,8 @@ def common_eigenvectors(span: Span) -> tuple[Array, Array] | None:
 class Dense:
     """Any terms, with dense blocks of V in the basis of their span, batched over responses."""
 
+    threaded = False
+
     def __init__(self, template: Template, span: Span, X: Array) -> None:
         self.template = template
         self._span = span
