@@ -25,6 +25,7 @@ from rparity.lmm.matrices.model_matrices import NaAction, build
 from rparity.lmm.solver.model import MixedModel
 from rparity.lmm.solver.optimum import ConvergenceWarning
 from rparity.lmm.solver.progress import SearchProgress
+from rparity.lmm.solver.threads import one_thread
 
 
 def lmer(
@@ -87,23 +88,24 @@ def lmer(
     require_flag(REML, "REML")
     control = require_control(control)
     stops = control.check_rankX in {"stop.deficient", "ignore"}
-    matrices = build(
-        formula,
-        data,
-        weights=weights,
-        offset=offset,
-        contrasts=contrasts,
-        subset=subset,
-        na_action=na_action,
-        rank_deficient="fail" if stops else "drop",
-        collate=collate,
-        lme4=Lme4(lme4),
-        control=control,
-    )
-    if not control.check_rankX.startswith("silent"):
-        matrices.warn_of_dropped_columns()
-    check_scales(control, matrices.X, matrices.names)
-    model = MixedModel(matrices)
+    with one_thread():
+        matrices = build(
+            formula,
+            data,
+            weights=weights,
+            offset=offset,
+            contrasts=contrasts,
+            subset=subset,
+            na_action=na_action,
+            rank_deficient="fail" if stops else "drop",
+            collate=collate,
+            lme4=Lme4(lme4),
+            control=control,
+        )
+        if not control.check_rankX.startswith("silent"):
+            matrices.warn_of_dropped_columns()
+        check_scales(control, matrices.X, matrices.names)
+        model = MixedModel(matrices)
     theta = _start(start, model.template.m)
     with SearchProgress() as watch:
         fit = LmerResults.fit(model, matrices.y, reml=REML, start=theta, watch=watch)

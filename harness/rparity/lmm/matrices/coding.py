@@ -121,11 +121,18 @@ class Coding:
 
         Source: attribute `factors` of R's `terms()`.
         """
-        parts = [set(term) for term in self.terms.terms]
-        return [
-            [len(term) > 1 and not any(parts[i] - {k} <= p for p in parts[:i]) for k in term]
-            for i, term in enumerate(self.terms.terms)
-        ]
+        before: set[frozenset[str]] = set()
+
+        def holds(others: frozenset[str]) -> bool:
+            # Mostly the others are a term by themselves, which is quick to see.
+            return others in before or any(others <= term for term in before)
+
+        found = []
+        for term in self.terms.terms:
+            part = frozenset(term)
+            found.append([len(term) > 1 and not holds(part - {k}) for k in term])
+            before.add(part)
+        return found
 
     def _full(self) -> list[list[bool]]:
         """Return which factors of each term get a dummy for each level (TermCode of R's `terms()`).

@@ -33,7 +33,7 @@ Array = NDArray[np.float64]
 Index = NDArray[np.intp]
 
 # Number of doubles in the arrays of one batch of responses.
-SCRATCH = 2**20
+SCRATCH = 2**16
 
 
 @dataclass(frozen=True)
@@ -194,6 +194,8 @@ def common_eigenvectors(span: Span) -> tuple[Array, Array] | None:
 
 class Dense:
     """Any terms, with dense blocks of V in the basis of their span, batched over responses."""
+
+    threaded = False
 
     def __init__(self, template: Template, span: Span, X: Array) -> None:
         self.template = template

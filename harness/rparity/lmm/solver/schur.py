@@ -28,6 +28,8 @@ Index = NDArray[np.intp]
 
 # Up to so many effects besides the first factor's, one dense matrix is always fast.
 DENSE = 256
+# With more multiplications to factorize S, threads of BLAS save more time than they cost.
+THREADED = 1e8
 # If this share of S is not zero, no order of elimination saves work.
 FULL = 0.15
 # The number of rows of S whose elements are counted first, because S may not fit into memory.
@@ -76,6 +78,11 @@ class Schur:
     @cached_property
     def _ZtX(self) -> Array:
         return np.asarray(self.design.Zt @ self.X)
+
+    @property
+    def threaded(self) -> bool:
+        """See `Structure`."""
+        return self.design.fronts.cost > THREADED
 
     @property
     def memory(self) -> float:

@@ -103,6 +103,11 @@ class Structure(Protocol):
 
     template: Template
 
+    @property
+    def threaded(self) -> bool:
+        """Whether it is so large that threads of BLAS save more time than they cost."""
+        ...
+
     def moments(self, Y: Array) -> Moments:
         """Reduce responses Y (n, R) to the moments that `evaluate` needs."""
         ...

@@ -7,8 +7,6 @@ from functools import cache
 
 from threadpoolctl import ThreadpoolController
 
-from rparity.lmm.solver.blocks import Blocks
-from rparity.lmm.solver.crossed import Dense
 from rparity.lmm.solver.structure import Structure
 
 
@@ -18,11 +16,14 @@ def _controller() -> ThreadpoolController:
     return ThreadpoolController()
 
 
-def threads_for(structure: Structure) -> AbstractContextManager[object]:
-    """Limit BLAS to one thread while a small structure is evaluated; large ones use them all."""
-    if not isinstance(structure, Blocks | Dense):
-        return nullcontext()
+def one_thread() -> AbstractContextManager[object]:
+    """Limit BLAS to one thread."""
     if all(library.num_threads == 1 for library in _controller().lib_controllers):
         return nullcontext()
     limit: AbstractContextManager[object] = _controller().limit(limits=1, user_api="blas")
     return limit
+
+
+def threads_for(structure: Structure) -> AbstractContextManager[object]:
+    """Limit BLAS to one thread while a small structure is evaluated; large ones use them all."""
+    return nullcontext() if structure.threaded else one_thread()
