@@ -538,7 +538,40 @@ def test_a_run_without_statsmodels_loads_no_optimizers() -> None:
     loaded = modules_after(code, whole=True)
     assert "rparity.lmm.profile" in loaded
     unused = {"scipy.optimize", "scipy.stats", "scipy.integrate", "scipy.sparse.csgraph"}
-    assert not loaded & {*unused, "statsmodels", *EXTRAS}
+    assert not loaded & {*unused, "statsmodels", "narwhals", *EXTRAS}
+
+
+def test_a_run_loads_neither_the_cases_after_its_own_nor_results_for_machines() -> None:
+    code = "from rparity.cli import main\nassert main(['run', 'document', '--nsim', '2']) < 2"
+    loaded = modules_after(code, whole=True)
+    assert "rparity.cases.document" in loaded
+    cases = {f"rparity.cases.{name}" for name in ("lme4", "fixed_effects", "nist", "streams")}
+    assert not loaded & {*cases, "rparity.report.results", "rparity.audit"}
+
+
+def test_a_fit_loads_no_distributions() -> None:
+    """They take as long to import as numpy, and only tests and intervals need them."""
+    code = (
+        "import rparity\n"
+        "data = rparity.document_data(1)\n"
+        "rparity.lmer('y ~ x + (1 | p)', data).summary()"
+    )
+    loaded = modules_after(code, whole=True)
+    assert "rparity.lmm.numbers.distributions" in loaded
+    assert not loaded & {"scipy.special", "scipy.stats", "statsmodels", *EXTRAS}
+
+
+def test_the_plugin_loads_next_to_nothing() -> None:
+    loaded = modules_after("import pytest\nimport rparity.pytest_plugin", whole=True)
+    assert {name for name in loaded if name.startswith("rparity.")} == {
+        "rparity.errors",
+        "rparity.parity",
+        "rparity.parity.session",
+        "rparity.pytest_plugin",
+        "rparity.r",
+        "rparity.text",
+    }
+    assert not loaded & {"numpy", "pandas", "scipy", "statsmodels", "rich"}
 
 
 def test_import_loads_no_extras() -> None:

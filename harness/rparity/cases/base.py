@@ -302,7 +302,9 @@ class Printed:
     figures: Figures
     rtol: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
-    _tolerances: dict[tuple[str, str], Tolerance] = field(default_factory=dict, init=False)
+    _tolerances: dict[tuple[str, str], Tolerance] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def reference(self) -> Reference:
         """Return the figures as a reference with a tolerance for each."""
