@@ -532,13 +532,43 @@ def test_commands_that_only_read_load_no_estimators(command: str) -> None:
     assert not loaded & {"scipy", "statsmodels", "rparity.lmm.fit", "rparity.run", *EXTRAS}
 
 
-def test_a_run_without_statsmodels_loads_no_optimizers() -> None:
-    """They take longer to import than the document's fits to compute, profile included."""
+def test_a_run_loads_only_what_it_needs() -> None:
+    """Optimizers take longer to import than the document's fits to compute, profile included.
+
+    Cases that come later and results for machines are loaded by commands that need them.
+    """
     code = "from rparity.cli import main\nassert main(['run', 'document', '--nsim', '2']) < 2"
     loaded = modules_after(code, whole=True)
-    assert "rparity.lmm.profile" in loaded
+    assert {"rparity.lmm.profile", "rparity.cases.document"} <= loaded
     unused = {"scipy.optimize", "scipy.stats", "scipy.integrate", "scipy.sparse.csgraph"}
-    assert not loaded & {*unused, "statsmodels", *EXTRAS}
+    unused |= {f"rparity.cases.{name}" for name in ("streams", "lme4", "fixed_effects", "nist")}
+    unused |= {"rparity.report.results", "rparity.audit", "statsmodels", "narwhals"}
+    assert not loaded & (unused | EXTRAS)
+
+
+def test_a_fit_loads_no_distributions() -> None:
+    """They take as long to import as numpy, and only tests and intervals need them."""
+    code = (
+        "import rparity\n"
+        "data = rparity.document_data(1)\n"
+        "rparity.lmer('y ~ x + (1 | p)', data).summary()"
+    )
+    loaded = modules_after(code, whole=True)
+    assert "rparity.lmm.numbers.distributions" in loaded
+    assert not loaded & {"scipy.special", "scipy.stats", "statsmodels", *EXTRAS}
+
+
+def test_the_plugin_loads_next_to_nothing() -> None:
+    loaded = modules_after("import pytest\nimport rparity.pytest_plugin", whole=True)
+    assert {name for name in loaded if name.startswith("rparity.")} == {
+        "rparity.errors",
+        "rparity.parity",
+        "rparity.parity.session",
+        "rparity.pytest_plugin",
+        "rparity.r",
+        "rparity.text",
+    }
+    assert not loaded & {"numpy", "pandas", "scipy", "statsmodels", "rich"}
 
 
 def test_import_loads_no_extras() -> None:

@@ -50,6 +50,34 @@ class Recording:
     texts: Mapping[str, str] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Verified:
+    """A recording whose bytes are those that its provenance lists: its files by name."""
+
+    case: str
+    folder: Path
+    provenance: Mapping[str, Any]
+    contents: Mapping[str, bytes]
+    remedy: str
+
+    def recording(self) -> Recording:
+        """Make tables and texts of the files; raise RecordingError if a file holds neither."""
+        tables, texts = {}, {}
+        for file in _hashes(self.provenance):
+            try:
+                if file in self.provenance.get("texts", {}):
+                    texts[file] = self.contents[file].decode()
+                else:
+                    name, table = decode(file, self.contents[file])
+                    tables[name] = table
+            except Exception as error:  # of many types: the file may hold anything
+                said = " ".join(str(error).split())[:150]
+                raise RecordingError(
+                    f"{self.folder / file} does not hold what was recorded ({said}): {self.remedy}."
+                ) from error
+        return Recording(self.case, self.folder, tables, self.provenance, texts)
+
+
 def encode(name: str, table: pd.DataFrame) -> tuple[str, bytes]:
     """Return the file name and the bytes of a table. The same table always gives the same bytes."""
     buffer = io.BytesIO()
@@ -225,23 +253,14 @@ def _laid_out(versions: Versions) -> Iterator[tuple[str, dict[str, bytes]]]:
         kept |= {(name, content) for name, content in files}
 
 
-def read(
+def verified(
     root: Path,
     case: str,
     scripts: Mapping[str, bytes],
     remedy: str | None = None,
     version: str | None = None,
-) -> Recording:
-    """Read a recording and check every byte of it against its provenance.
-
-    Parameters
-    ----------
-    scripts
-        Today's R files by name. A recording that was made with other contents is stale.
-    remedy
-        The advice in errors, by default the command that makes a case's recording.
-    version
-        The folder of the R to read, by default the newest.
+) -> Verified:
+    """Check every byte of a recording as `read` does, but make no tables of them.
 
     Raises
     ------
@@ -268,8 +287,6 @@ def read(
             f"Cannot read {error.filename or folder}: {error.strerror or error}. "
             "Make it readable, or name another folder with --fixtures."
         ) from error
-
-    texts: dict[str, str] = provenance.get("texts", {})
     _require_whole(folder, provenance, contents, remedy)
     for name, recorded in provenance["scripts"].items():
         if name not in scripts or sha256(scripts[name]) != recorded:
@@ -277,20 +294,33 @@ def read(
                 f"The recording of {case!r} is stale: {name} has changed since R "
                 f"answered; {remedy}."
             )
-    tables, decoded = {}, {}
-    for file in wanted:
-        try:
-            if file in texts:
-                decoded[file] = contents[file].decode()
-            else:
-                name, table = decode(file, contents[file])
-                tables[name] = table
-        except Exception as error:  # of many types: the file may hold anything
-            said = " ".join(str(error).split())[:150]
-            raise RecordingError(
-                f"{folder / file} does not hold what was recorded ({said}): {remedy}."
-            ) from error
-    return Recording(case, folder, tables, provenance, decoded)
+    return Verified(case, folder, provenance, contents, remedy)
+
+
+def read(
+    root: Path,
+    case: str,
+    scripts: Mapping[str, bytes],
+    remedy: str | None = None,
+    version: str | None = None,
+) -> Recording:
+    """Read a recording and check every byte of it against its provenance.
+
+    Parameters
+    ----------
+    scripts
+        Today's R files by name. A recording that was made with other contents is stale.
+    remedy
+        The advice in errors, by default the command that makes a case's recording.
+    version
+        The folder of the R to read, by default the newest.
+
+    Raises
+    ------
+    RecordingError
+        The recording is missing, stale or corrupt; the message names the file and the remedy.
+    """
+    return verified(root, case, scripts, remedy, version).recording()
 
 
 def _require_whole(

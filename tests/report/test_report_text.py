@@ -13,7 +13,15 @@ from rparity.cases import case
 from rparity.compare import Verdict
 from rparity.report import matrix, run_text, versions_text
 from rparity.report.numbers import MEANINGS, exactly, number
-from rparity.report.terminal import QUIET, VERBOSE, PlainConsole, plain_table
+from rparity.report.terminal import (
+    QUIET,
+    VERBOSE,
+    PlainConsole,
+    PlainTable,
+    marked,
+    plain_table,
+    styled,
+)
 from rparity.run import CaseRun
 
 RunOf = Callable[[str], CaseRun]
@@ -87,6 +95,17 @@ def test_the_columns_of_a_wide_terminal_are_as_wide_as_their_cells() -> None:
     table.add_row("a", "1", "one two three")
     text = shown(lambda out: out.print(table), 200)
     assert text.splitlines()[1].rstrip() == "a          1  one two three"
+
+
+def test_a_row_is_written_at_once_as_rich_lays_it_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = plain_table("name", ">number", "~words", "")
+    table.add_row(marked(("section", "bold")))
+    table.add_row("表 é", "12345", "one two", styled("known"))
+    table.add_row("[red]a", "1", "", marked("plain, then ", ("yellow", "yellow")))
+    at_once = shown(lambda out: out.print(table))
+    assert len(at_once.splitlines()) == 4
+    monkeypatch.setattr(PlainTable, "_one_line_each", lambda *_: None)
+    assert shown(lambda out: out.print(table)) == at_once
 
 
 def test_a_run_says_nothing_twice(run_of: RunOf) -> None:

@@ -20,7 +20,7 @@ import pandas as pd
 from rparity import paths, recordings
 from rparity.compare import Reference, Tables, Tolerance
 from rparity.errors import RecordingError, UsageError
-from rparity.recordings import Recording
+from rparity.recordings import Recording, Verified
 from rparity.rrandom import RRandom
 from rparity.tables import fingerprint
 
@@ -304,6 +304,9 @@ class Printed:
     figures: Figures
     rtol: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
+    _tolerances: dict[tuple[str, str], Tolerance] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def reference(self) -> Reference:
         """Return the figures as a reference with a tolerance for each."""
@@ -317,10 +320,6 @@ class Printed:
             rtol, reason = self.rtol.get(table, (0.0, "rounding to the printed digits"))
             self._tolerances[table, column] = Tolerance(rtol, reason, pd.Series(last))
         return self._tolerances[table, column]
-
-    @cached_property
-    def _tolerances(self) -> dict[tuple[str, str], Tolerance]:
-        return {}
 
     @cached_property
     def _tables(self) -> dict[str, pd.DataFrame]:
@@ -431,8 +430,12 @@ class Case:
         RecordingError
             If it is missing, stale or corrupt, or if R was asked another question.
         """
+        return self.verified(fixtures, version).recording()
+
+    def verified(self, fixtures: Path, version: str | None = None) -> Verified:
+        """Check a recording as `recording` does, which raises the same, but make no tables."""
         remedy = f"run `{self.command}`, which needs R"
-        found = recordings.read(fixtures, self.name, self.scripts(), remedy, version)
+        found = recordings.verified(fixtures, self.name, self.scripts(), remedy, version)
         needed = ("made_by", "nsim", "time", "levels", "asked")
         path = found.folder / recordings.PROVENANCE
         recordings.require_shape(found.provenance, path, remedy, needed)

@@ -118,12 +118,16 @@ def ledgers() -> list[Path]:
 
 def _points(group: str, path: tuple[str, ...]) -> EntryPoints:
     """Return the entry points of a group."""
-    return _all_points(path).select(group=group)
+    found: EntryPoints = _all_points(path).select(group=group)
+    return found
 
 
 @cache
-def _all_points(_path: tuple[str, ...]) -> EntryPoints:
-    """Return all entry points. The search reads a file of each installed distribution."""
+def _all_points(_path: tuple[str, ...]) -> Any:
+    """Return all entry points; the type is EntryPoints from Python 3.12 on.
+
+    The search reads a file of each installed distribution, so its result is cached.
+    """
     return entry_points()
 
 

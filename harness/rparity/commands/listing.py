@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
     for case in cases().values():
         try:
             folder = case.fixtures(options.fixtures)
-            day = case.recording(folder).provenance["time"][:10]
+            day = case.verified(folder).provenance["time"][:10]
             known = map(RVersion.parse, versions(folder, case.name))
             state = f"recorded of {'; '.join(map(str, filter(None, known)))}; the newest {day}"
         except RecordingError as error:

@@ -83,7 +83,7 @@ class Entry:
             codes, values = names[column]
             # A missing name has the code -1, and with it the last place, which stays False.
             named = np.zeros(len(values) + 1, dtype=np.bool_)
-            for code in np.flatnonzero(np.bincount(codes[found] + 1)[1:]):
+            for code in np.flatnonzero(np.bincount(codes[found] + 1)[1:]).tolist():
                 named[code] = matches(values[code], patterns)
             found &= named[codes]
             if not found.any():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any
 
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.measure import Measurement
-from rich.table import Table
+from rich.segment import Segment
+from rich.table import Column, Table
 from rich.text import Text
 
 from rparity.compare import Verdict
@@ -48,11 +49,17 @@ class PlainTable(Table):
     """
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Choose the widths of the columns."""
+        """Choose the widths of the columns; write each row at once if it fits in a line."""
+        texts = self._one_line_each(console)
+        if texts is not None:
+            widths = [max((text.cell_len for text in column), default=0) for column in texts]
+            total = sum(widths) + GAP * (len(widths) - 1)
+            if min(widths, default=0) and total <= options.max_width:
+                yield from self._lines(console, texts, widths)
+                return
         wide, least = [], []
         for column in self.columns:
-            cells = [column.header] * self.show_header + list(column.cells)
-            sizes = [Measurement.get(console, options, cell) for cell in cells]
+            sizes = [Measurement.get(console, options, cell) for cell in self._cells(column)]
             wide.append(max((size.maximum for size in sizes), default=0))
             words = max((size.minimum for size in sizes), default=0)
             least.append(wide[-1] if column.no_wrap else words)
@@ -64,6 +71,39 @@ class PlainTable(Table):
             column.width = width
         total = sum(wide) + GAP * (len(wide) - 1)
         yield from super().__rich_console__(console, options.update(max_width=max(total, 1)))
+
+    def _cells(self, column: Column) -> list[RenderableType]:
+        return [column.header] * self.show_header + list(column.cells)
+
+    def _one_line_each(self, console: Console) -> list[list[Text]] | None:
+        """Return the texts of each column, or None if a cell is not a single line of text."""
+        columns = []
+        for column in self.columns:
+            texts = []
+            for cell in self._cells(column):
+                text = console.render_str(cell) if isinstance(cell, str) else cell
+                if not isinstance(text, Text) or "\n" in text.plain:
+                    return None
+                texts.append(text)
+            columns.append(texts)
+        return columns
+
+    def _lines(
+        self, console: Console, columns: Sequence[Sequence[Text]], widths: Sequence[int]
+    ) -> Iterator[Segment]:
+        """Yield a line for each row. Rich would lay out each cell as a page of its own."""
+        head = console.get_style(self.header_style or "")
+        for number, row in enumerate(zip(*columns, strict=True)):
+            style = head if self.show_header and number == 0 else None
+            gap = ""
+            for text, width, column in zip(row, widths, self.columns, strict=True):
+                pad = " " * (width - text.cell_len)
+                before, after = (pad, "") if column.justify == "right" else ("", pad)
+                yield Segment(gap + before)
+                yield from Segment.apply_style(text.render(console), style)
+                yield Segment(after)
+                gap = " " * GAP
+            yield Segment.line()
 
 
 def marked(*parts: str | tuple[str, str] | Text) -> Text:

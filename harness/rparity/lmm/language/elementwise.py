@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from scipy import special
+import scipy  # loads scipy.special when it is first used
 
 from rparity.lmm.language.libm import (
     ROOT,
@@ -34,6 +34,15 @@ from rparity.lmm.language.values import (
 _LIBM = {"expm1", "log1p", "sin", "cos", "tan", "sinh", "cosh", "tanh"}
 _INVERSE = {"asin", "acos", "atan", "asinh", "acosh", "atanh"}
 
+
+def _special(name: str) -> Callable[[Floats], Floats]:
+    def compute(x: Floats) -> Floats:
+        found: Floats = getattr(scipy.special, name)(x)
+        return found
+
+    return compute
+
+
 _EACH: dict[str, Callable[[Floats], Floats]] = {
     **{f.__name__: f for f in (np.sqrt, np.floor, np.trunc, np.sign)},
     **{name: of_libm(name, getattr(np, name)) for name in _LIBM},
@@ -43,11 +52,11 @@ _EACH: dict[str, Callable[[Floats], Floats]] = {
     "log10": log10,
     "ceiling": np.ceil,
     "abs": np.abs,
-    "gamma": special.gamma,
-    "lgamma": special.gammaln,
-    "digamma": special.digamma,
-    "trigamma": lambda x: special.polygamma(1, x),
-    "factorial": lambda x: special.gamma(x + 1.0),
+    "gamma": _special("gamma"),
+    "lgamma": _special("gammaln"),
+    "digamma": _special("digamma"),
+    "trigamma": lambda x: scipy.special.polygamma(1, x),
+    "factorial": lambda x: scipy.special.gamma(x + 1.0),
 }
 
 

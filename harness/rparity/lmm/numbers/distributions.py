@@ -11,50 +11,53 @@ from itertools import count, islice
 from typing import TypeAlias
 
 import numpy as np
+import scipy  # loads scipy.special when it is first used, which takes as long as numpy
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import betaln, chdtrc, fdtrc, gammaincinv, ndtr, ndtri, stdtr, stdtrit
 
 Array: TypeAlias = NDArray[np.float64]
 
 
 def normal_quantile(p: ArrayLike) -> Array:
     """Quantiles of the standard normal distribution, as R's `qnorm(p)`."""
-    return np.asarray(ndtri(_plain(p)))
+    return np.asarray(scipy.special.ndtri(_plain(p)))
 
 
 def t_quantile(p: ArrayLike, df: ArrayLike) -> Array:
     """Quantiles of Student's t distribution for 0 < p ≤ 1, as R's `qt(p, df)`."""
     p, df = _plain(p), _plain(df)
-    t = np.asarray(stdtrit(df, p))
+    t = np.asarray(scipy.special.stdtrit(df, p))
     # SciPy before 1.17 stops at 11 digits: Newton's step makes them 15. It needs only the first
     # digits of the density.
     with np.errstate(all="ignore"):
-        density = np.exp(-betaln(df / 2.0, 0.5) - (df + 1.0) / 2.0 * np.log1p(t * t / df))
-        step = (stdtr(df, t) - p) / (density / np.sqrt(df))
+        scale = scipy.special.betaln(df / 2.0, 0.5)
+        density = np.exp(-scale - (df + 1.0) / 2.0 * np.log1p(t * t / df))
+        step = (scipy.special.stdtr(df, t) - p) / (density / np.sqrt(df))
         size = np.abs(step / t)
     return np.asarray(np.where((size > 1e-13) & (size < 1e-6), t - step, t))
 
 
 def t_tail(t: ArrayLike, df: ArrayLike) -> Array:
     """Probability that Student's t exceeds `t`, as R's `pt(t, df, lower.tail = FALSE)`."""
-    return np.asarray(stdtr(_plain(df), -_plain(t)))
+    return np.asarray(scipy.special.stdtr(_plain(df), -_plain(t)))
 
 
 def chi2_quantile(p: ArrayLike, df: ArrayLike) -> Array:
     """Quantiles of the χ² distribution, as R's `qchisq(p, df)`."""
-    return np.asarray(2.0 * gammaincinv(_plain(df) / 2.0, _plain(p)))
+    return np.asarray(2.0 * scipy.special.gammaincinv(_plain(df) / 2.0, _plain(p)))
 
 
 def chi2_tail(x: ArrayLike, df: ArrayLike) -> Array:
     """Probability that χ² exceeds `x`, as R's `pchisq(x, df, lower.tail = FALSE)`."""
     df = _plain(df)
     # SciPy before 1.16 says 1 at x = 0, also where df is NaN.
-    return np.asarray(np.where(np.isnan(df), np.nan, chdtrc(df, np.maximum(_plain(x), 0.0))))
+    return np.asarray(
+        np.where(np.isnan(df), np.nan, scipy.special.chdtrc(df, np.maximum(_plain(x), 0.0)))
+    )
 
 
 def f_tail(F: ArrayLike, ndf: ArrayLike, ddf: ArrayLike) -> Array:
     """Probability that F exceeds `F`, as R's `pf(F, ndf, ddf, lower.tail = FALSE)`."""
-    return np.asarray(fdtrc(_plain(ndf), _plain(ddf), np.maximum(_plain(F), 0.0)))
+    return np.asarray(scipy.special.fdtrc(_plain(ndf), _plain(ddf), np.maximum(_plain(F), 0.0)))
 
 
 def studentized_range_tail(q: ArrayLike, k: int, df: ArrayLike) -> Array:
@@ -82,8 +85,8 @@ def _range_tail(q: float, k: int, df: float) -> float:
     if not (df > 0.0 and q >= 0.0):
         return np.nan
     log_s, density = _log_chi(df)
-    below = ndtr(Z)
-    others = ndtr(Z - q * np.exp(log_s)[:, None]) / below
+    below = scipy.special.ndtr(Z)
+    others = scipy.special.ndtr(Z - q * np.exp(log_s)[:, None]) / below
     with np.errstate(divide="ignore"):
         beyond = -np.expm1((k - 1) * np.log1p(-others)) * below ** (k - 1)
     largest = k * np.exp(-(Z**2) / 2.0) / np.sqrt(2.0 * np.pi) * (Z[1] - Z[0])
