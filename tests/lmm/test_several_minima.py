@@ -9,8 +9,8 @@ import pytest
 
 from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
 from rparity.fuzz.problem import Problem
-from rparity.lmm.solver.starts import minima, vertex
 from rparity.lmm.solver.newton import minimise
+from rparity.lmm.solver.starts import minima, vertex
 from rparity.lmm.solver.structure import Smooth
 
 DESIGNS = [
