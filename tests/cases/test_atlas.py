@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from few import mostly_slow
 from places import ROOT
 from rparity.cases import atlas
 from rparity.cases.base import AtlasPair, Case
@@ -41,6 +42,11 @@ PAIRS = [
 OF_THE_EXTRA = ("lifelines", "pingouin", "skmisc")
 # A family that is quick to run.
 QUICK = "atlas_description"
+FAMILIES = mostly_slow(
+    EVERY,
+    lambda name: name in (QUICK, "atlas_numerical", "atlas_series"),
+    "a family a second; tox -e atlas runs each with all packages",
+)
 
 
 def there(module: str) -> bool:
@@ -73,7 +79,7 @@ def test_each_pair_that_differs_is_in_the_ledger() -> None:
         assert {f"{name}-{pair.name}" for pair in case.parts if pair.cause} <= ids
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_every_call_answers_and_every_difference_has_the_cause_that_its_pair_names(
     name: str, run_of: RunOf
 ) -> None:
@@ -91,7 +97,7 @@ def test_every_call_answers_and_every_difference_has_the_cause_that_its_pair_nam
 # The kept results, the page and the command -----------------------------------------------------
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_the_kept_results_are_what_the_calls_give(name: str, run_of: RunOf) -> None:
     kept = report.read()["pairs"]
     computed = report.summarised(run_of(name).comparisons)
