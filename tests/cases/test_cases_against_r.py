@@ -50,11 +50,7 @@ AGAIN = dict.fromkeys(
     "compares hundreds of values of the atlas a second time, by pytest-regressions",
 )
 FAMILIES = dict.fromkeys(
-    (
-        name
-        for name in AGAIN
-        if name not in ("atlas_description", "atlas_numerical", "atlas_series")
-    ),
+    (name for name in AGAIN if name not in ("atlas_numerical", "atlas_series")),
     "a family a second; the tests of the atlas run a few under each Python",
 )
 

@@ -108,6 +108,7 @@ def test_recording_again_changes_no_byte(pytester: pytest.Pytester, large: Run) 
     assert recordings(pytester.path) == before
 
 
+@pytest.mark.slow(reason="records megabytes three times")
 def test_a_changed_answer_replaces_the_file(pytester: pytest.Pytester, large: Run) -> None:
     old = file_of(pytester)
     FakeR.functions["large"] = lambda: {"m": np.arange(20_000.0), "a": 1.0}
