@@ -33,8 +33,10 @@ TOGETHER = {
             "test_cases_against_r",
             "test_cli",
             "test_ledger",
+            "test_r_regression",
             "test_report_text",
             "test_wrong_on_purpose",
+            "test_wrong_recordings",
         ),
         "runs",
     ),
@@ -63,6 +65,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """Refuse what would put Python's numbers in the place of R's."""
     if regenerates(config):
         raise pytest.UsageError(REFUSAL)
+    # With Python's own threshold, the garbage collector takes a tenth of the processor time.
+    gc.set_threshold(100_000, 20, 20)
     # Hypothesis keeps failing examples beside what pytest keeps, not in a folder of its own.
     kept = config.rootpath / ".pytest_cache" / "d" / "hypothesis"
     os.environ.setdefault("HYPOTHESIS_STORAGE_DIRECTORY", str(kept))

@@ -524,7 +524,14 @@ def test_help_loads_no_numpy() -> None:
     assert not loaded & (EXTRAS | {"numpy", "pandas", "scipy", "statsmodels", "rich"})
 
 
-@pytest.mark.parametrize("command", ["list", "atlas wilcox.test"])
+@pytest.mark.parametrize(
+    "command",
+    mostly_slow(
+        ["list", "atlas wilcox.test"],
+        lambda command: command.startswith("atlas"),
+        "a process that verifies all recordings",
+    ),
+)
 def test_commands_that_only_read_load_no_estimators(command: str) -> None:
     code = f"from rparity.cli import main\nassert main({command.split()}) == 0"
     loaded = modules_after(code, whole=True)
@@ -532,6 +539,7 @@ def test_commands_that_only_read_load_no_estimators(command: str) -> None:
     assert not loaded & {"scipy", "statsmodels", "rparity.lmm.fit", "rparity.run", *EXTRAS}
 
 
+@pytest.mark.slow(reason="a process that runs the document")
 def test_a_run_loads_only_what_it_needs() -> None:
     """Optimizers take longer to import than the document's fits to compute, profile included.
 

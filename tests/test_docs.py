@@ -250,6 +250,10 @@ def clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 # The code of the atlas's page is that of its pairs, which tests/cases/test_atlas.py runs.
 RUN = [page for page in PAGES if page.parent.name != "examples" and page.name != "atlas.md"]
 SLOW = {
+    **dict.fromkeys(
+        ("docs/explanation.md", "docs/how-to/for-r-users.md", "docs/how-to/notebooks.md"),
+        "a second of fits, bootstraps and plots; other pages run under each Python",
+    ),
     "docs/study.md": "a study of data sets with bootstraps",
     "docs/how-to/add-an-engine.md": "audits with engines in processes of their own",
 }
@@ -299,10 +303,11 @@ def test_recordings_of_a_page(
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_commands_in_pages_parse(page: Path) -> None:
+    parser = _parser()
     for command in commands(page):
         words = shlex.split(command)[1:]
         try:
-            _parser().parse_args(words)
+            parser.parse_args(words)
         except SystemExit as stop:
             if stop.code:
                 pytest.fail(f"{name_of(page)}: {command}")
@@ -365,6 +370,7 @@ def cells(page: Path) -> Iterator[list[str]]:
             yield [*row]
 
 
+@pytest.mark.slow(reason="parses all tests; no Python finds others")
 def test_every_promise_names_existing_tests() -> None:
     there = {
         f"{name_of(file)}::{node.name}"

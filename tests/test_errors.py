@@ -166,7 +166,12 @@ def of_strings(file: io.BytesIO) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [pickled, bomb, missing, of_strings, lambda file: file.write(b"x")]
+    "make",
+    mostly_slow(
+        [pickled, bomb, missing, of_strings, lambda file: file.write(b"x")],
+        lambda make: make is not bomb,
+        "compresses an array that would fill the memory",
+    ),
 )
 def test_resealed_replicates_of_garbage(
     recorded: Path, monkeypatch: Patch, make: Callable[[io.BytesIO], object]
@@ -383,6 +388,7 @@ def test_an_engine_that_answers_with_something_else(answer: object, what: str) -
     assert f"The engine 'mine' answers 'norris' {what}" in str(caught.value)
 
 
+@pytest.mark.slow(reason="an engine in a process of its own")
 def test_a_case_with_a_lambda_cannot_be_sent_and_the_problem_says_why() -> None:
     child = Child(ENGINE, "rparity")
     try:

@@ -56,6 +56,7 @@ WRONG = {
 }
 
 
+@pytest.mark.slow(reason="runs all examples once more, each with a mistake")
 def test_wrong_ports_fail(inner: Run, copy: Path) -> None:
     assert set(WRONG) == {path.name for path in TESTS}
     for file, (right, wrong) in WRONG.items():

@@ -58,6 +58,7 @@ def run(site: Path, empty: Path, *arguments: str) -> subprocess.CompletedProcess
     )
 
 
+@pytest.mark.slow(reason="builds the wheel, which tox tests under each Python")
 def test_the_wheel_has_all_files(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
@@ -88,6 +89,7 @@ def test_the_wheel_works_from_an_empty_directory(site: Path, tmp_path: Path) -> 
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow(reason="builds the wheel, which tox tests under each Python")
 def test_the_metadata_of_the_wheel(site: Path) -> None:
     (info,) = site.glob("*.dist-info")
     points = (info / "entry_points.txt").read_text("utf-8")

@@ -447,6 +447,7 @@ def server() -> Iterator[Server]:
         yield server
 
 
+@SLOW
 @pytest.mark.parametrize("before", ["old", None])
 def test_a_kill_before_any_step_leaves_the_old_or_the_new_one_whole(
     server: Server, tmp_path: Path, before: str | None

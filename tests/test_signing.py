@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -344,6 +345,7 @@ def test_a_new_key_is_readable_by_its_owner_only_and_overwrites_nothing(
     assert (key.read_bytes(), public.read_bytes()) == before
 
 
+@cache
 def bad_keys(folder: Path) -> dict[str, bytes]:
     other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     ours = serialization.load_pem_private_key((folder / "ours").read_bytes(), None)

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from few import mostly_slow
 from places import ROOT
 from rparity.cases import atlas
 from rparity.cases.base import AtlasPair, Case
@@ -39,8 +40,13 @@ PAIRS = [
 ]
 # Only the extra `atlas` installs these. `tox -e atlas` has them.
 OF_THE_EXTRA = ("lifelines", "pingouin", "skmisc")
-# A family that is quick to run.
+# The family of a simple pair, `sd`, which tests change.
 QUICK = "atlas_description"
+FAMILIES = mostly_slow(
+    EVERY,
+    lambda name: name in ("atlas_numerical", "atlas_series"),
+    "a family a second; tox -e atlas runs each with all packages",
+)
 
 
 def there(module: str) -> bool:
@@ -73,7 +79,7 @@ def test_each_pair_that_differs_is_in_the_ledger() -> None:
         assert {f"{name}-{pair.name}" for pair in case.parts if pair.cause} <= ids
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_every_call_answers_and_every_difference_has_the_cause_that_its_pair_names(
     name: str, run_of: RunOf
 ) -> None:
@@ -91,7 +97,7 @@ def test_every_call_answers_and_every_difference_has_the_cause_that_its_pair_nam
 # The kept results, the page and the command -----------------------------------------------------
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_the_kept_results_are_what_the_calls_give(name: str, run_of: RunOf) -> None:
     kept = report.read()["pairs"]
     computed = report.summarised(run_of(name).comparisons)
@@ -258,7 +264,7 @@ def computed_anew(monkeypatch: pytest.MonkeyPatch, run: CaseRun, python: str, *w
 def test_pairs_are_computed_anew_and_compared_with_what_is_kept(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], run_of: RunOf
 ) -> None:
-    run = run_of(QUICK)
+    run = run_of("norris")
     assert computed_anew(monkeypatch, run, "np.std(mtcars.mpg.to_numpy())", "sd") == 0
     out = capsys.readouterr().out
     assert "Pairs computed anew: 1, R's values are from its recordings. 0 changed." in out

@@ -124,6 +124,7 @@ def test_doctor_checks_its_recording(folder: Path, monkeypatch: pytest.MonkeyPat
     assert not checks["recording of mine"].ok
 
 
+@pytest.mark.slow(reason="engines in processes of their own")
 def test_explain_works_for_it(folder: Path, capsys: Capture) -> None:
     assert main(["explain", "mine", "rparity", "lm.coef", "x", "--project", str(folder)]) == AGREE
     assert "lm.coef" in capsys.readouterr().out

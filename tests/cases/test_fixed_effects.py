@@ -253,6 +253,7 @@ def test_an_audit_compares_tests_with_the_tolerances_of_the_case() -> None:
     assert rows["rtol"].max() < 1e-5
 
 
+@pytest.mark.slow(reason="tries every experiment on a case")
 def test_an_audit_notices_a_wrong_method() -> None:
     rows = examined(lambda ddf: ddf.assign(kenward_roger=ddf["satterthwaite"]))
     wrong = rows[rows["verdict"] == "unexplained"]

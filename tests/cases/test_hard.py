@@ -5,6 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import pytest
 
+from few import mostly_slow
 from planted import audit_case, found, proven
 from rparity import paths
 from rparity.cases.hard import HARD, PARTS
@@ -37,7 +38,10 @@ def test_there_are_at_least_as_many_digits_as_in_r(name: str, kind: str) -> None
     assert mine >= 7.7
 
 
-@pytest.mark.parametrize("name", NAMES[:3])
+@pytest.mark.parametrize(
+    "name",
+    mostly_slow(NAMES[:3], lambda name: name == NAMES[0], "perturbs one more case"),
+)
 def test_rounding_of_the_normal_equations_explains_r(name: str) -> None:
     assert "normal equations" in found("hard", {f: t for f, t in of_lme4().items() if name in f})
 

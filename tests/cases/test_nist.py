@@ -281,6 +281,7 @@ def test_a_wrong_figure_is_outside_the_tolerance(known: dict[str, Case], name: s
                 assert all(failing), (table, column)
 
 
+@pytest.mark.slow(reason="answers all problems")
 def test_every_column_has_a_rule(known: dict[str, Case]) -> None:
     for name, case in known.items():
         tables = Native().answer(Question(case, 1)).tables

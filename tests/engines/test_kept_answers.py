@@ -36,6 +36,23 @@ from rparity.recordings import Recording
 from rparity.regenerate import drift
 
 WITH_DATA = [name for name, known in cases().items() if has_data(known)]
+FEW = (
+    "document",
+    "document_tests",
+    "filip",
+    "hard",
+    "norris",
+    "penicillin",
+    "sleepstudy",
+    "smls07",
+)
+WHY = "the same claim about one more case"
+
+
+def is_one_of_few(name: str) -> bool:
+    return name in FEW
+
+
 MADE = {"command": "a test", "time": "2020-01-01T00:00:00Z"}
 SPECIAL = [0.0, -0.0, np.nan, np.inf, 5e-324, np.finfo(float).max, 0.1, 1 / 3, 2.0**53 + 2]
 
@@ -302,8 +319,8 @@ def kept(engine: str, name: str) -> Answer:
     "name",
     mostly_slow(
         WITH_DATA,
-        lambda name: name not in ("insteval", "smls03", "smls06", "smls09"),
-        "data sets of thousands of rows",
+        is_one_of_few,
+        WHY,
     ),
 )
 def test_every_engine_has_answered_every_case(name: str) -> None:
@@ -332,7 +349,7 @@ def of_the_case(tables: Tables, engine: str, table: str) -> pd.DataFrame | None:
     return tables.get(f"{part}{'_tight' if engine == 'lme4-tight' else ''}.{kind}")
 
 
-@pytest.mark.parametrize("name", WITH_DATA)
+@pytest.mark.parametrize("name", mostly_slow(WITH_DATA, is_one_of_few, WHY))
 def test_answers_of_r_equal_those_recorded_for_the_case(
     name: str, recorded: dict[str, Recording]
 ) -> None:
@@ -353,7 +370,7 @@ def test_answers_of_r_equal_those_recorded_for_the_case(
     assert compared
 
 
-@pytest.mark.parametrize("name", WITH_DATA)
+@pytest.mark.parametrize("name", mostly_slow(WITH_DATA, is_one_of_few, WHY))
 def test_the_arbiters_doubles_are_its_decimals_rounded(name: str) -> None:
     found = (
         kept_answers.certified(paths.fixtures(), asked(name))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from fake_r import FakeR
-from plugin_sessions import ALL, THREE, Run, recordings
+from plugin_sessions import ALL, THREE, Run, record_once, recordings
 from rparity.parity import calls
 from rparity.parity.calls import Caller, RParity
 from rparity.parity.store import Place
@@ -44,7 +44,7 @@ def run(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, inner: Run) 
 def three(pytester: pytest.Pytester, run: Run) -> Run:
     """Change the recorded file of tests, run pytest, and list the orphans it reports."""
     pytester.makepyfile(test_a=THREE)
-    run("--r=record").assert_outcomes(passed=4)
+    record_once(pytester.path, run, passed=4)
     assert len(recordings(pytester.path)) == len(ALL)
 
     def orphans(change: Callable[[str], str], *options: str, of: Run = run) -> list[str]:

@@ -16,7 +16,6 @@ import pytest
 
 import call_writer
 import writer
-from few import mostly_slow
 from rparity.errors import RecordingError
 from rparity.parity.store import recordings_in
 from writer import Server
@@ -152,10 +151,8 @@ def server() -> Iterator[Server]:
         yield server
 
 
-@pytest.mark.parametrize(
-    "before",
-    mostly_slow(["old", None], lambda before: before == "old", "kills a process at each step"),
-)
+@SLOW
+@pytest.mark.parametrize("before", ["old", None])
 def test_a_kill_before_any_step_leaves_the_old_or_the_new_one_whole(
     server: Server, tmp_path: Path, before: str | None
 ) -> None:

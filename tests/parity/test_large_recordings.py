@@ -11,7 +11,7 @@ import pytest
 
 from fake_r import FakeR, wire
 from few import mostly_slow
-from plugin_sessions import Run, recordings, said
+from plugin_sessions import Run, record_once, recordings, said
 from rparity.files import sha256
 from rparity.parity import blocks
 from rparity.parity.blocks import LARGE, compress, decompress, pack, unpack
@@ -86,7 +86,7 @@ def large(pytester: pytest.Pytester, run: Run) -> Run:
         """
     )
     FakeR.functions["large"] = lambda: {"m": np.arange(20_000.0).reshape(200, 100) / 7, "a": 1.0}
-    run("--r=record").assert_outcomes(passed=1)
+    record_once(pytester.path, run, passed=1)
     return run
 
 
@@ -108,6 +108,7 @@ def test_recording_again_changes_no_byte(pytester: pytest.Pytester, large: Run) 
     assert recordings(pytester.path) == before
 
 
+@pytest.mark.slow(reason="records megabytes three times")
 def test_a_changed_answer_replaces_the_file(pytester: pytest.Pytester, large: Run) -> None:
     old = file_of(pytester)
     FakeR.functions["large"] = lambda: {"m": np.arange(20_000.0), "a": 1.0}

@@ -165,25 +165,29 @@ def test_the_next_number_fails_at_zero_tolerance(r: RAnswer, truth: Any) -> None
     assert differing(r, mine, rtol=0) == count(truth)
 
 
+CHANGES: dict[str, Callable[[Any], Any]] = {
+    "sign": lambda c: -c,
+    "zero": lambda _: 0.0,
+    "NaN": lambda _: np.nan,
+    "None": lambda _: None,
+    "Inf": lambda _: np.inf,
+    "text": str,
+    "empty": lambda _: "",
+    "logical": bool,
+    "digit": lambda c: c * 10,
+}
+
+
 @pytest.mark.parametrize(
-    "change",
-    [
-        lambda c: -c,
-        lambda _: 0.0,
-        lambda _: np.nan,
-        lambda _: None,
-        lambda _: np.inf,
-        str,
-        lambda _: "",
-        bool,
-        lambda c: c * 10,
-    ],
-    ids=["sign", "zero", "NaN", "None", "Inf", "text", "empty", "logical", "digit"],
+    "what",
+    mostly_slow(
+        CHANGES,
+        lambda what: what in ("sign", "NaN", "text"),
+        "one more change of each value of each kind",
+    ),
 )
-def test_something_else_fails_at_the_loosest_tolerance(
-    r: RAnswer, truth: Any, change: Callable[[Any], Any]
-) -> None:
-    for mine in islice(each(truth, change), 0, None, 5):
+def test_something_else_fails_at_the_loosest_tolerance(r: RAnswer, truth: Any, what: str) -> None:
+    for mine in islice(each(truth, CHANGES[what]), 0, None, 5):
         assert differing(r, mine, rtol=0.5) > 0
 
 
@@ -250,7 +254,14 @@ def renamed(value: Any) -> Iterator[Any]:
                 yield value.rename({name: f"{name}_"})
 
 
-@pytest.mark.parametrize("which", ["vector with names", "data frame", "list"])
+@pytest.mark.parametrize(
+    "which",
+    mostly_slow(
+        ["vector with names", "data frame", "list"],
+        lambda which: which == "list",
+        "renames each name of one more kind",
+    ),
+)
 def test_a_wrong_a_missing_and_a_further_name_fail(which: str) -> None:
     r, seen = answer(KINDS[which]), 0
     for mine in renamed(KINDS[which]):

@@ -40,6 +40,20 @@ def recordings(folder: Path) -> dict[str, bytes]:
     }
 
 
+RECORDED: dict[bytes, dict[str, bytes]] = {}
+
+
+def record_once(folder: Path, run: Run, passed: int) -> None:
+    """Record the answers to test_a.py, or write what was recorded for the same file before."""
+    tests = (folder / "test_a.py").read_bytes()
+    if tests not in RECORDED:
+        run("--r=record").assert_outcomes(passed=passed)
+        RECORDED[tests] = recordings(folder)
+    for name, content in RECORDED[tests].items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(content)
+
+
 def said(result: pytest.RunResult) -> str:
     return result.stdout.str()
 
