@@ -57,13 +57,14 @@ def test_the_fixed_world_gives_the_data_of_the_document() -> None:
         assert drawn.lines == 21.0
 
 
+@pytest.mark.slow(reason="draws 400 data sets")
 def test_the_worlds_have_the_same_mean_and_spread() -> None:
     design = StudyDesign(sizes=(2,))
     lines = np.arange(12.0, 31.0, 2.0)
     assert design.intercept == lines.mean()
     assert math.isclose(design.spread, lines.std(ddof=1))
     rng = RRandom(1)
-    n = 100
+    n = 400
     means = [design.draw(RANDOM, rng).lines for _ in range(n)]
     assert abs(np.mean(means) - 21.0) < 4 * design.spread / math.sqrt(10 * n)
     assert abs(np.std(means, ddof=1) * math.sqrt(10) / design.spread - 1.0) < 4 / math.sqrt(2 * n)
