@@ -93,6 +93,7 @@ def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluati
     """Return both parts without derivatives."""
     p = M.value.shape[-1] - 1
     A, Xy = M.value[:, :p, :p], M.value[:, :p, p]
+    delta: Array
     try:
         delta = np.linalg.solve(A, Xy[..., None])[..., 0]
     except np.linalg.LinAlgError:
