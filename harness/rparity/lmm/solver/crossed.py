@@ -120,7 +120,7 @@ def blocks(codes: Sequence[Index], levels: Sequence[int], widths: Sequence[int])
     There is one block if smaller ones, of which each is as large as the largest, cost more.
     """
     n = len(codes[0])
-    row, before = np.arange(n), np.empty(0)
+    row, before = np.arange(n), np.empty(0, dtype=np.intp)
     while not np.array_equal(row, before):
         before = row
         for code, L in zip(codes, levels, strict=True):
@@ -237,7 +237,7 @@ class Dense:
     def work(self) -> int:
         """Number of doubles in the arrays that `evaluate` makes for one response."""
         N, b, _ = self._inside_X.shape
-        return (self.template.m + 3) * N * b**2
+        return int((self.template.m + 3) * N * b**2)
 
     def _evaluate(
         self, theta: Array, moments: Moments, along: Array | None, derivatives: Derivatives

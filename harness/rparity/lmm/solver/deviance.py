@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,19 +32,13 @@ class Evaluation:
     """The two parts of the deviance at θ, and the fixed effects there.
 
     `logdet` is log|V|, plus log|A| under REML; `s` the penalized residual sum of squares; `delta`
-    (R, p) the fixed effects in the working basis; `A` (R, p, p) the inverse of their covariance
-    over σ².
+    (R, p) the fixed effects in the working basis; `A_inv` (R, p, p) their covariance over σ².
     """
 
     logdet: Smooth
     s: Smooth
     delta: Array
-    A: Array
-
-    @cached_property
-    def A_inv(self) -> Array:
-        """Covariance of `delta` over σ², (R, p, p)."""
-        return _inverse(self.A)[0]
+    A_inv: Array
 
     def profiled(self, f: float) -> Smooth:
         """Return d(θ), with the residual variance profiled out at s / f."""
@@ -91,17 +84,15 @@ def _values(template: Template, V: Smooth, M: Smooth, *, reml: bool) -> Evaluati
     """Return both parts without derivatives."""
     p = M.value.shape[-1] - 1
     A, Xy = M.value[:, :p, :p], M.value[:, :p, p]
-    try:
-        delta = np.linalg.solve(A, Xy[..., None])[..., 0]
-    except np.linalg.LinAlgError:
-        delta = (_inverse(A)[0] @ Xy[..., None])[..., 0]
+    A_inv, logdet_A = _inverse(A)
+    delta = (A_inv @ Xy[..., None])[..., 0]
     rest = Xy - (A @ delta[..., None])[..., 0]
     total = M.value[:, p, p]
     s = _residual(total - (Xy * delta).sum(axis=1), (rest * delta).sum(axis=1), total)
-    logdet = V.value + np.linalg.slogdet(A)[1] if reml else V.value
+    logdet = V.value + logdet_A if reml else V.value
     R, m = len(logdet), template.m
     gradient, hessian = np.zeros((R, m)), np.zeros((R, m, m))
-    return Evaluation(Smooth(logdet, gradient, hessian), Smooth(s, gradient, hessian), delta, A)
+    return Evaluation(Smooth(logdet, gradient, hessian), Smooth(s, gradient, hessian), delta, A_inv)
 
 
 def assemble(
@@ -151,7 +142,7 @@ def assemble(
             square(V.hessian + second[..., 1])
             - A_d.reshape(R, m, p * p) @ np.swapaxes(turned, 1, 2),
         )
-    return Evaluation(logdet, s, delta, A)
+    return Evaluation(logdet, s, delta, A_inv)
 
 
 def _residual(explained: Array, rounding: Array, total: Array) -> Array:
