@@ -349,7 +349,7 @@ def answer(
     """Python's tables of the document, to spoil; R's are cut to the same length."""
     known = recorded["document"]
     short = replace(known, tables=shortened(known.tables))
-    monkeypatch.setattr("rparity.recordings.read", lambda *_arguments: short)
+    monkeypatch.setattr(type(DOCUMENT), "recording", lambda *_arguments: short)
     return shortened(run_of("document").answers["rparity"].tables)
 
 

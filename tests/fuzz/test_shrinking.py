@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pandas as pd
 import pytest
 
 from fuzz_r import FakeR
@@ -49,7 +50,8 @@ def test_simplifications_are_simpler_and_end() -> None:
 def test_the_scripts_show_the_two_answers(capsys: pytest.CaptureFixture[str]) -> None:
     problem = Problem(WEIGHTED.part(), WEIGHTED.data())
     script = python_script(problem, ["coef", "theta"], "Design 1.")
-    exec(compile(script, "script.py", "exec"), {"__name__": "__main__"})
+    with pd.option_context("display.precision", 6):  # which the script sets for the process
+        exec(compile(script, "script.py", "exec"), {"__name__": "__main__"})
     mine = problem.mine
     assert isinstance(mine, LmerResults)
     assert f"{mine.params.iloc[0]:.15f}"[:12] in capsys.readouterr().out
