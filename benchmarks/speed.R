@@ -1,6 +1,9 @@
-# R's side of speed.py: seconds that lme4 takes, measured inside R.
+# R's side of speed.py: the processor time that lme4 takes, measured inside R.
 
-seconds <- function(code) unname(system.time(code)["elapsed"])
+seconds <- function(code) {
+  spent <- system.time(code)
+  unname(spent["user.self"] + spent["sys.self"])
+}
 
 # One fit (the mean of `repeats`), and a bootstrap with either setting of use.u where nsim > 0.
 speed <- function(data, formula, repeats, nsim) {
@@ -54,8 +57,8 @@ degrees_of_freedom <- function(data, formula) {
 # Processor time of one fit, and its criterion.
 processor_time <- function(data, formula) {
   suppressPackageStartupMessages(library(lme4))
-  used <- system.time(fit <- lmer(as.formula(formula), data))
-  c(seconds = unname(used["user.self"] + used["sys.self"]), criterion = REMLcrit(fit))
+  used <- seconds(fit <- lmer(as.formula(formula), data))
+  c(seconds = used, criterion = REMLcrit(fit))
 }
 
 # Processor time of one fit: the least mean of three blocks of at least `least` seconds each.
@@ -65,8 +68,7 @@ repeated_time <- function(data, formula, least) {
   logit <- qlogis # as `environment(formula)` finds it
   control <- lmerControl(check.rankX = "silent.drop.cols")
   used <- function(repeats) {
-    spent <- system.time(for (i in seq_len(repeats)) lmer(formula, data, control = control))
-    unname(spent["user.self"] + spent["sys.self"])
+    seconds(for (i in seq_len(repeats)) lmer(formula, data, control = control))
   }
   suppressMessages(suppressWarnings({
     repeats <- max(1, ceiling(least / max(used(1), 1e-3)))

@@ -102,7 +102,8 @@ def starts(
     ]
     near = theta[None]
     if isinstance(structure, Blocks):
-        fine = model.template.m == 1 and len(SCAN) * len(structure.T) <= WORK
+        each = max(len(structure.T), model.p**2)  # doubles of C and of X'V⁻¹X
+        fine = model.template.m == 1 and len(SCAN) * each <= WORK
         scan = SCAN[:: 1 if fine else 3]
         value = at(structure, 2.0 ** scan[:, None] * theta)
         # One parameter: from each minimum on the scan. Several: from the lowest.
