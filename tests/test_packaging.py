@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from places import ROOT
-from test_cli import EXTRAS
+from test_loading import EXTRAS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
 # An error that names an optional package names the extra that installs it.
