@@ -27,7 +27,7 @@ LEAKS = {
     "assign('mean', function(...) 42, globalenv())": "mean(1:3)",
     "library(splines)": "'package:splines' %in% search()",
     "loadNamespace('splines')": "'splines' %in% loadedNamespaces()",
-    "suppressMessages(library(Matrix))": "environmentName(environment(crossprod))",
+    "suppressMessages(library(Matrix))": "exists('bdiag')",
     "setClass('Planted', representation(x = 'numeric'))": "isClass('Planted')",
     "setMethod('summary', 'numeric', function(object, ...) 42)": "length(summary(c(1, 2)))",
     "registerS3method('print', 'planted', print)": "is.null(getS3method('print', 'planted', TRUE))",

@@ -333,7 +333,8 @@ def test_r_answers_as_recorded(r: RSession, recorded: dict[str, object]) -> None
     if os.environ.get("RPARITY_WRITE_KINDS"):
         RECORDED.write_text(layout(found) + "\n", encoding="utf-8")
         recorded = found
-    for name in ANY:  # other versions of R may give other last bits
+    # Other versions of R may give other last bits, and before R 4.4 both parts of NA are missing.
+    for name in ANY | {"complexes"}:
         assert list(found["values"][name]) == list(recorded["values"][name])
         found["values"][name] = recorded["values"][name]
     assert json.loads(layout(found)) == recorded

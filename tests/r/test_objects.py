@@ -304,6 +304,10 @@ def test_r_answers_as_recorded(recorded: dict[str, dict[str, object]]) -> None:
             assert abs(mine - theirs) <= 1e-6 * abs(theirs) + 1e-9, name
 
 
+# Columns that newer versions of broom have.
+ADDED = {"npar"}
+
+
 @pytest.mark.live
 @pytest.mark.parametrize("name", OF_BROOM)
 def test_the_tables_of_a_model_are_those_of_broom(name: str) -> None:
@@ -314,11 +318,16 @@ def test_the_tables_of_a_model_are_those_of_broom(name: str) -> None:
         absent = set(theirs[table]) - set(mine[table]) - {
             "coef.type", "statistic.robust", "p.value.robust"  # of one kind; of robust fits only
         }  # fmt: skip
-        assert not absent
+        assert not absent - ADDED
         for column in set(theirs[table]) & set(mine[table]):
+            if (name, column) == ("cox", "nobs"):
+                continue  # newer versions of broom count the events
             own, other = mine[table][column], theirs[table][column]
             assert own.index.equals(other.index)
-            assert own.fillna(-1).tolist() == other.fillna(-1).tolist()
+            if own.dtype.kind == "f":
+                np.testing.assert_allclose(own, other, rtol=1e-12)
+            else:
+                assert own.fillna(-1).tolist() == other.fillna(-1).tolist()
 
 
 def _shape(node: object) -> object:
