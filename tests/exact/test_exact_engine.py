@@ -19,6 +19,8 @@ from places import DATA
 from rparity import document_data, lmer
 from rparity.cases import case
 from rparity.cases.base import LM_TABLES, LMER_TABLES, Data, Lmer
+from rparity.cli import main
+from rparity.commands import AGREE
 from rparity.engines.base import Question
 from rparity.engines.exact import Exact, too_large
 from rparity.engines.native import lm_tables, lmer_tables
@@ -408,3 +410,15 @@ def test_the_error_without_flint_names_the_remedy(monkeypatch: pytest.MonkeyPatc
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(UsageError, match=re.escape(install("arbiter"))):
         Exact().answer(Question(case("document"), 2))
+
+
+@pytest.mark.skipif(
+    np.finfo(np.longdouble).nmant != 63, reason="other processors give poly() other last bits"
+)
+@pytest.mark.slow(reason="proves a mixed model anew")
+def test_the_kept_answer_has_the_columns_that_formulas_have_today(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """The hash of the question has the data and the formula, but not the columns of `poly`."""
+    assert main(["regenerate", "--engine", "exact", "--check", "sleepstudy_quadratic"]) == AGREE
+    assert "unexplained" not in capsys.readouterr().out
