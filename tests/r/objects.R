@@ -1,6 +1,6 @@
 # R functions as a user writes them: each returns what R's function gives, as it is.
 
-wilcox <- function(x, y) wilcox.test(x, y)
+wilcox <- function(x, y) wilcox.test(x, y, exact = FALSE)
 quantiles <- function(x) quantile(x)
 variance <- function(y, g) aov(y ~ factor(g))
 tukey <- function(y, g) TukeyHSD(aov(y ~ factor(g)))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -299,7 +300,8 @@ def test_r_answers_as_recorded(recorded: dict[str, dict[str, object]]) -> None:
         return
     for name, node in found.items():
         assert _shape(node) == _shape(recorded[name]), name
-        for mine, theirs in zip(_numbers(node), _numbers(recorded[name]), strict=True):
+        sides = (_numbers(_without_influence(name, side)) for side in (node, recorded[name]))
+        for mine, theirs in zip(*sides, strict=True):
             # Other processors round differently, and optimizers stop elsewhere.
             assert abs(mine - theirs) <= 1e-6 * abs(theirs) + 1e-9, name
 
@@ -328,6 +330,11 @@ def test_the_tables_of_a_model_are_those_of_broom(name: str) -> None:
                 np.testing.assert_allclose(own, other, rtol=1e-12)
             else:
                 assert own.fillna(-1).tolist() == other.fillna(-1).tolist()
+
+
+def _without_influence(name: str, node: dict[str, Any]) -> dict[str, Any]:
+    """Leave out what R 4.6 computes otherwise: the fits of `glm` without one row."""
+    return {**node["list"], "augment": None} if name in {"counts", "logistic"} else node
 
 
 def _shape(node: object) -> object:
