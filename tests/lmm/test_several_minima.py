@@ -13,7 +13,7 @@ from rparity.fuzz.design import Covariate, Design, FixedFactor, Grouping
 from rparity.fuzz.problem import Problem
 from rparity.lmm.solver import optimum
 from rparity.lmm.solver.newton import minimise
-from rparity.lmm.solver.starts import minima, minima_of_grid, vertex
+from rparity.lmm.solver.starts import minima, minima_of_grid, starts, vertex
 from rparity.lmm.solver.structure import Smooth
 
 DESIGNS = [
@@ -233,3 +233,15 @@ def test_the_vertex_of_a_parabola_is_exact():
     np.testing.assert_allclose(vertex((x - 2.25) ** 2, np.array([2])), [0.25], rtol=1e-14)
     np.testing.assert_array_equal(vertex(x, np.array([0])), [0.0])
     np.testing.assert_array_equal(vertex(np.full(5, np.nan), np.array([2])), [0.0])
+
+
+@pytest.mark.filterwarnings("ignore::rparity.lmm.solver.optimum.ConvergenceWarning")
+def test_a_flat_criterion_has_no_minima_of_rounding():
+    """With the groups among the fixed effects, no variance of theirs changes the criterion."""
+    group = np.repeat(list("abcdef"), 4)
+    data = pd.DataFrame({"g": group, "y": 1e3 + np.sin(np.arange(24.0))})
+    fit = lmer("y ~ g + (1 | g)", data)
+    deviations = fit.model.deviations(fit.response, fit.params.to_numpy())
+    moments = fit.model.structure.moments(deviations[:, None])
+    assert len(starts(fit.model, deviations, moments, reml=True)) == 1
+    assert not fit.converged

@@ -46,6 +46,8 @@ SCAN = np.arange(-8.0, 17.5, 0.5)
 # LEAST_NOISE of that of the fitted values.
 JOINT = 2.0 ** np.arange(-4.0, 7.0)
 CONSTANT, LEAST_NOISE = 1e-10, 1e-12
+# Differences of criteria that are smaller than this, relative to their size, may be rounding.
+NOISE = 1e-9
 # Standard deviations over σ, in working coordinates, where X and Z explain all that they can.
 FAR = 1e10
 
@@ -72,13 +74,18 @@ def starts(
     structure, on = model.structure, model.template.diagonal
 
     def at(structure: Blocks | Dense, theta: Array) -> Array:
-        """Return the criterion at each row of θ; far away, only that there is a residual."""
+        """Return the criterion at each row of θ, without the digits that rounding may change.
+
+        Otherwise a flat criterion would have minima of its noise. Far away, require a residual.
+        """
         theta = np.concatenate([theta, FAR * on[None]])
         many = moments.repeated(len(theta))
         there = evaluate(structure, many, theta, reml=reml, derivatives="none")
         if (gone := there.s.value <= least).any():
             raise NoResidualError(theta[gone][-1])
-        return there.profiled(model.divisor(reml=reml)).value[:-1]
+        value = there.profiled(model.divisor(reml=reml)).value[:-1]
+        grain = NOISE * (1.0 + np.abs(value[np.isfinite(value)]).min(initial=np.inf))
+        return np.asarray(np.round(value / grain) * grain if np.isfinite(grain) else value)
 
     if not isinstance(structure, Blocks | Dense):
         theta = np.zeros(model.template.m)
