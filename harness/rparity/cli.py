@@ -27,7 +27,7 @@ COMMANDS = {
         *("regenerate", "versions", "seal", "list", "doctor", "completion"),
     )
 }
-# The new objects after which Python looks for unreachable cycles, instead of 700.
+# The number of new objects after which Python looks for unreachable cycles: by default, far fewer.
 COLLECT_AFTER = 10_000
 # If this variable is set, or --traceback is given, unexpected errors show their traceback.
 TRACEBACK = "RPARITY_TRACEBACK"

@@ -14,6 +14,7 @@ from ddf_recorded import MODELS, find, frame, label, matrix, optimum, table
 from few import mostly_slow
 from rparity import anova
 from rparity.cases.base import Case, Data, Lmer
+from rparity.diagnosis.experiments.base import ROOM
 from rparity.engines.base import Question
 from rparity.engines.exact import Exact
 from rparity.engines.native import lmer_tables
@@ -25,9 +26,8 @@ from rparity.exact.term_tests import _fraction
 
 # R stops at another θ, so that its answer at the optimum has fewer digits than its formulas give.
 AT_RS_OPTIMUM = 5e-6
-# The largest variance over σ² multiplies what rounding of the gradient does to the optimum; ROOM is
-# the safety factor.
-OURS, ROOM = 1e-11, 30
+# The largest variance over σ² multiplies what rounding of the gradient does to the optimum.
+OURS = 1e-11
 TESTS = ("ddf", "vcov_kr", "anova_type3", "anova_type3_kr")
 R_COLUMNS = ["NumDF", "DenDF", "F value", "Pr(>F)"]
 

@@ -304,9 +304,6 @@ class Printed:
     figures: Figures
     rtol: Mapping[str, tuple[float, str]] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
-    _tolerances: dict[tuple[str, str], Tolerance] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
 
     def reference(self) -> Reference:
         """Return the figures as a reference with a tolerance for each."""
@@ -314,12 +311,18 @@ class Printed:
 
     def tolerance(self, table: str, column: str) -> Tolerance:
         """Return what the figures of a column may differ by: the rounding of each."""
-        if (table, column) not in self._tolerances:
-            rows = self.figures[table].items()
-            last = {row: _last_place(cells[column]) for row, cells in rows if column in cells}
-            rtol, reason = self.rtol.get(table, (0.0, "rounding to the printed digits"))
-            self._tolerances[table, column] = Tolerance(rtol, reason, pd.Series(last))
         return self._tolerances[table, column]
+
+    @cached_property
+    def _tolerances(self) -> dict[tuple[str, str], Tolerance]:
+        found = {}
+        for table, rows in self.figures.items():
+            rtol, reason = self.rtol.get(table, (0.0, "rounding to the printed digits"))
+            for column in self._tables[table].columns.tolist():
+                cells = {row: each[column] for row, each in rows.items() if column in each}
+                last = pd.Series({row: _last_place(text) for row, text in cells.items()})
+                found[table, column] = Tolerance(rtol, reason, last)
+        return found
 
     @cached_property
     def _tables(self) -> dict[str, pd.DataFrame]:

@@ -76,8 +76,8 @@ def lower_bound(fit: LmerResults, tolerance: float = 1e-6) -> LowerBound:
 
     If `fit.criterion - fit.lower_bound().bound` is about the tolerance, no other minimum is lower
     by more. If `lowest` is below `fit.criterion`, the fit is not the optimum: `theta` is a start
-    for another one. The proof takes tens of boxes for one variance, hundreds for two or three,
-    and thousands for more. After `MOST_BOXES` the search ends, and the bound is what it has proven.
+    for another one. The proof takes tens of boxes for one variance and hundreds for two; more
+    variances take more. After 20,000 boxes the search ends, and the bound is what it has proven.
 
     Raises
     ------
